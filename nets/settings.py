@@ -1,0 +1,213 @@
+"""Settings: everything one trial depends on, in one value.
+
+Optuna fills some of its fields, MLflow stores it, reproduction reads it: no part of the project
+needs to know another to speak of a trial.
+"""
+
+import json
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from nets.errors import InputError
+
+Architecture = Literal["mlp", "lenet", "deep_convnet"]
+Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh", "identity"]
+Initialization = Literal[
+    "he_normal", "he_uniform", "xavier_normal", "xavier_uniform", "constant_std"
+]
+Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
+Schedule = Literal["constant", "step", "cosine", "one_cycle"]
+
+
+def _at_least(low: float, section: str) -> dict[str, Any]:
+    return {"section": section, "accepts": f"at least {low}", "check": lambda x: x >= low}
+
+
+def _above(low: float, section: str) -> dict[str, Any]:
+    return {"section": section, "accepts": f"above {low}", "check": lambda x: x > low}
+
+
+def _within(low: float, high: float, section: str, *, closed: bool = False) -> dict[str, Any]:
+    bracket = "]" if closed else ")"
+    return {
+        "section": section,
+        "accepts": f"in [{low}, {high}{bracket}",
+        "check": lambda x: low <= x < high or (closed and x == high),
+    }
+
+
+def _widths(section: str) -> dict[str, Any]:
+    return {
+        "section": section,
+        "accepts": "a list of whole numbers, each at least 1",
+        "check": lambda widths: all(type(width) is int and width >= 1 for width in widths),
+    }
+
+
+def _one_of(section: str, key: str | None = None) -> dict[str, Any]:
+    return {"section": section} | ({"key": key} if key else {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a trial is: its data, network, training and seed.
+
+    A field's metadata names the section of a study file it belongs to, its key there where that
+    differs from its name, and the values it accepts. Building one checks it, so whoever holds a
+    `Settings` can trust it.
+
+    >>> Settings(learning_rate=0.1).learning_rate
+    0.1
+    >>> Settings(dropout=1.5)
+    Traceback (most recent call last):
+    nets.errors.InputError: dropout: got 1.5, accepted is a number in [0, 1)
+    """
+
+    data: str = field(default="digits", metadata=_one_of("data", "name"))
+    validation: int = field(default=360, metadata=_at_least(0, "data"))
+    """Number of training images held out for validation."""
+    split_seed: int = field(default=0, metadata=_at_least(0, "data"))
+    """Seed of the shuffle that chooses them, the same for all trials of a study."""
+
+    architecture: Architecture = field(default="mlp", metadata=_one_of("network"))
+    hidden: tuple[int, ...] = field(default=(100,), metadata=_widths("network"))
+    """Widths of the hidden layers of an mlp; the other architectures have their own."""
+    activation: Activation = field(default="relu", metadata=_one_of("network"))
+    initialization: Initialization = field(default="he_normal", metadata=_one_of("network"))
+    initial_std: float = field(default=0.01, metadata=_above(0, "network"))
+    """Standard deviation of the weights under ``initialization = "constant_std"``."""
+    batch_normalization: bool = field(default=False, metadata=_one_of("network"))
+    dropout: float = field(default=0.0, metadata=_within(0, 1, "network"))
+    """Fraction of units dropped in training."""
+
+    epochs: int = field(default=20, metadata=_at_least(1, "training"))
+    batch_size: int = field(default=64, metadata=_at_least(1, "training"))
+    optimizer: Optimizer = field(default="adam", metadata=_one_of("training"))
+    learning_rate: float = field(default=1e-3, metadata=_above(0, "training"))
+    momentum: float = field(default=0.9, metadata=_within(0, 1, "training"))
+    """Of momentum and nesterov."""
+    beta1: float = field(default=0.9, metadata=_within(0, 1, "training"))
+    """Decay of the first moment in adam and adamw."""
+    beta2: float = field(default=0.999, metadata=_within(0, 1, "training"))
+    """Decay of the second moment in adam and adamw, and of the square in rmsprop."""
+    weight_decay: float = field(default=0.0, metadata=_at_least(0, "training"))
+    """Of the weights, never of biases, scales and shifts; decoupled in adamw."""
+    schedule: Schedule = field(default="constant", metadata=_one_of("training"))
+    warmup: float = field(default=0.0, metadata=_within(0, 1, "training"))
+    """Fraction of all steps in which the learning rate rises linearly from zero."""
+    step_epochs: int = field(default=10, metadata=_at_least(1, "training"))
+    step_factor: float = field(default=0.1, metadata=_within(0, 1, "training", closed=True))
+    """The step schedule multiplies the learning rate by this every `step_epochs` epochs."""
+    clip_norm: float = field(default=0.0, metadata=_at_least(0, "training"))
+    """Largest norm of the whole gradient; 0 is no clipping."""
+    label_smoothing: float = field(default=0.0, metadata=_within(0, 1, "training"))
+    patience: int = field(default=0, metadata=_at_least(0, "training"))
+    """Epochs without a better validation loss after which training stops and the best weights
+    are restored; 0 is no early stopping."""
+
+    shift: float = field(default=0.0, metadata=_at_least(0, "augmentation"))
+    """Largest shift in pixels."""
+    rotation: float = field(default=0.0, metadata=_within(0, 180, "augmentation", closed=True))
+    """Largest rotation in degrees."""
+    scale: float = field(default=0.0, metadata=_within(0, 1, "augmentation"))
+    """Largest relative change of size."""
+    shear: float = field(default=0.0, metadata=_within(0, 1, "augmentation"))
+    """Largest shear, as the tangent of its angle."""
+    elastic: float = field(default=0.0, metadata=_at_least(0, "augmentation"))
+    """Strength of the elastic distortion in pixels."""
+
+    seed: int = field(default=0, metadata=_at_least(0, "training"))
+
+    def __post_init__(self) -> None:
+        """Check every field, so that nothing behind this line has to."""
+        check_fields(self)
+        if self.patience and not self.validation:
+            raise InputError(
+                f"patience: got {self.patience} with validation 0, early stopping looks at the "
+                "validation loss: accepted is a validation of at least 1"
+            )
+
+    def with_changes(self, changes: Mapping[str, Any]) -> "Settings":
+        """Return a copy with some fields changed, checked like any other."""
+        return replace(self, **changes)
+
+
+def check_fields(settings: Any) -> None:
+    """Check types and ranges of a dataclass of settings; users' own settings classes may call it.
+
+    Whole numbers are accepted for a float field and lists for a tuple; both are converted, so
+    that equal settings are equal values. Raises InputError with the field, the value received and
+    what is accepted.
+    """
+    hints = get_type_hints(type(settings))
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        converted = _converted(value, hints[item.name])
+        accepts = item.metadata.get("accepts")
+        check = item.metadata.get("check")
+        if converted is _WRONG or (check is not None and not check(converted)):
+            raise InputError(
+                f"{item.name}: got {value!r}, accepted is {_accepted(hints[item.name], accepts)}"
+            )
+        if converted is not value:
+            object.__setattr__(settings, item.name, converted)
+
+
+_WRONG = object()
+
+
+def _converted(value: Any, hint: Any) -> Any:
+    """Return `value` as a value of type `hint`, or _WRONG."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        return value if value in get_args(hint) and isinstance(value, str) else _WRONG
+    if origin is tuple:
+        return tuple(value) if isinstance(value, list | tuple) else _WRONG
+    if origin in (Union, types.UnionType):
+        return next(
+            (c for c in (_converted(value, h) for h in get_args(hint)) if c is not _WRONG), _WRONG
+        )
+    if hint is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return float(value) if number and math.isfinite(value) else _WRONG
+    if hint is int:
+        return value if isinstance(value, int) and not isinstance(value, bool) else _WRONG
+    if isinstance(hint, type):
+        return value if isinstance(value, hint) else _WRONG
+    return value
+
+
+def _accepted(hint: Any, accepts: str | None) -> str:
+    """Say in words what a field accepts."""
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    kind = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}.get(
+        hint, ""
+    )
+    return " ".join(filter(None, [kind, accepts])) or str(hint)
+
+
+def to_json(settings: Any) -> str:
+    """Return settings as JSON text; floats keep every bit.
+
+    >>> from_json(to_json(Settings(learning_rate=0.1))) == Settings(learning_rate=0.1)
+    True
+    """
+    return json.dumps(asdict(settings), indent=2)
+
+
+def from_json(text: str, kind: type[Any] = Settings) -> Any:
+    """Return the settings that `to_json` turned into `text`.
+
+    Raises InputError for a field this version does not know.
+    """
+    values = json.loads(text)
+    known = {item.name for item in fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise InputError(
+            f"settings: got unknown {', '.join(unknown)}, accepted are {', '.join(sorted(known))}"
+        )
+    return kind(**values)

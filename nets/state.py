@@ -1,0 +1,62 @@
+"""A training state as bytes: arrays in NumPy's .npz format, everything else as JSON, no pickle."""
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.outcome import State
+
+_TREE = "tree"
+_ARRAY = "__array__"
+
+
+def pack(state: State) -> bytes:
+    """Return the bytes of a state made of dicts, lists, plain values and arrays.
+
+    >>> state = {"epoch": 3, "weights": np.arange(2.0), "generators": {"dropout": [1, 2**100]}}
+    >>> unpack(pack(state))
+    {'epoch': 3, 'weights': array([0., 1.]), 'generators': {'dropout': [1, 1267650600228229401496703205376]}}
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+
+    def fold(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            arrays[str(len(arrays))] = value
+            return {_ARRAY: len(arrays) - 1}
+        if isinstance(value, dict):
+            return {str(key): fold(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [fold(item) for item in value]
+        if isinstance(value, np.generic):
+            return value.item()
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise TypeError(
+            f"a training state holds dicts, lists, numbers, texts and arrays, got {type(value)}"
+        )
+
+    tree = json.dumps(fold(state))
+    buffer = io.BytesIO()
+    np.savez(buffer, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> State:
+    """Return the state that `pack` turned into `content`."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        tree = json.loads(archive[_TREE].tobytes().decode())
+
+        def unfold(value: Any) -> Any:
+            if isinstance(value, dict):
+                if value.keys() == {_ARRAY}:
+                    return archive[str(value[_ARRAY])]
+                return {key: unfold(item) for key, item in value.items()}
+            if isinstance(value, list):
+                return [unfold(item) for item in value]
+            return value
+
+        state: State = unfold(tree)
+    return state
