@@ -1,0 +1,12 @@
+"""Images with labels: where they come from, how they are checked, how processes share them.
+
+A driver calls `load`, which reads the original files, checks them and writes plain arrays to a
+cache once. Its workers call `open_cached` on `Dataset.path` and map the same pages; they never
+need scikit-learn or pooch.
+"""
+
+from nets.data.cache import open_cached
+from nets.data.catalogue import DATASETS, default_folder, fetch, load
+from nets.data.dataset import Dataset
+
+__all__ = ["DATASETS", "Dataset", "default_folder", "fetch", "load", "open_cached"]

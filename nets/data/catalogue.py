@@ -1,0 +1,137 @@
+"""Which data sets there are, and the one way to load each."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nets.data import cache as caches
+from nets.data import digits, mnist
+from nets.data.dataset import Dataset, content_sha256
+from nets.data.download import MIRRORS, download
+from nets.errors import InputError
+
+DATASETS = {
+    "digits": "8x8 grey digits, 1,437 training and 360 test images; comes with scikit-learn",
+    "mnist": "28x28 grey digits, 60,000 training and 10,000 test images; "
+    f"`{mnist.FETCH_COMMAND}` downloads 11 MB",
+}
+
+
+def default_folder() -> Path:
+    """Return the folder of the user for data that can be had again, ``.../retrial``.
+
+    ``$XDG_CACHE_HOME`` where it is set, else the custom of the system: ``~/Library/Caches``,
+    ``%LOCALAPPDATA%`` or ``~/.cache``.
+    """
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base) / "retrial"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "retrial"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "retrial"
+    return Path.home() / ".cache" / "retrial"
+
+
+def load(
+    name: str,
+    folder: Path,
+    cache: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Dataset:
+    """Load a data set, checked, from its original files.
+
+    Every call reads and checks the originals (0.3 s for MNIST). The first one writes the arrays
+    to the cache, later ones find them there and compare their checksum; a damaged cache is
+    written anew.
+
+    Parameters
+    ----------
+    name
+        One of `DATASETS`.
+    folder
+        Where the original files are, in it or in ``folder/mnist``; it is never written to.
+        Digits need none.
+    cache
+        Folder for the arrays, by default ``default_folder() / "arrays"``.
+    progress
+        Called with a line of text before each step that takes time.
+
+    Returns
+    -------
+    Dataset
+        Mapped from the cache: read-only, and shared with every process that maps it.
+
+    Raises
+    ------
+    InputError
+        For a name that is not known, files that are missing or not the published ones, and a
+        cache that cannot be written.
+    """
+    say = progress or (lambda line: None)
+    cache = Path(cache) if cache is not None else default_folder() / "arrays"
+    _check_name(name)
+    if name == "digits":
+        path = caches.folder_of(name, digits.SHA256, cache)
+        if dataset := caches.open_verified(path, digits.SHA256):
+            return dataset
+        say("reading the digits of scikit-learn")
+        arrays, classes, full_scale = digits.read(), digits.CLASSES, digits.FULL_SCALE
+        sha256 = content_sha256(arrays)
+        if sha256 != digits.SHA256:
+            raise InputError(
+                "digits: scikit-learn's images are not the known ones: SHA-256 of their content: "
+                f"expected {digits.SHA256}, received {sha256}"
+            )
+    else:
+        arrays, classes, full_scale = mnist.read(Path(folder), say), mnist.CLASSES, mnist.FULL_SCALE
+        sha256 = content_sha256(arrays)
+        path = caches.folder_of(name, sha256, cache)
+        if dataset := caches.open_verified(path, sha256):
+            return dataset
+    say(f"writing {path}")
+    caches.store(path, arrays, name=name, classes=classes, full_scale=full_scale, sha256=sha256)
+    return caches.open_cached(path)
+
+
+def fetch(
+    name: str,
+    folder: Path,
+    mirrors: Sequence[str] = MIRRORS,
+    progress: bool = True,
+) -> list[Path]:
+    """Download the files of a data set; the only thing here that uses the network.
+
+    Files that are there and right are kept. Nothing is put into the folder before all of it has
+    arrived and been checked.
+
+    Parameters
+    ----------
+    name
+        One of `DATASETS`; digits need no download.
+    folder
+        The files go to ``folder/NAME/``.
+    mirrors
+        Base addresses, tried in this order for each file.
+    progress
+        Whether to draw a progress bar on standard error.
+
+    Returns
+    -------
+    list[Path]
+        The files downloaded by this call, empty when all were there.
+
+    Raises
+    ------
+    InputError
+        When no mirror gives the right content of a file; names what each gave instead.
+    """
+    _check_name(name)
+    if name == "digits":
+        return []
+    return download(Path(folder), mirrors, progress)
+
+
+def _check_name(name: str) -> None:
+    if name not in DATASETS:
+        raise InputError(f"data: got {name!r}, accepted are {', '.join(map(repr, DATASETS))}")

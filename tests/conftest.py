@@ -1,0 +1,33 @@
+"""What every test can ask for."""
+
+import os
+
+# Before anything imports NumPy or MLflow: float32 bits depend on the number of BLAS threads, and
+# no test reports to anyone.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def generator(request):
+    """A generator of the test's own; RETRIAL_TEST_SEED repeats a failure or tries other numbers."""
+    seed = int(os.environ.get("RETRIAL_TEST_SEED", zlib.crc32(request.node.nodeid.encode())))
+    print(f"RETRIAL_TEST_SEED={seed}")  # pytest shows it when the test fails
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder():
+    """The data folder that holds the real MNIST files."""
+    folder = os.environ.get("RETRIAL_DATA")
+    if folder is None:
+        pytest.skip("needs the real MNIST: set RETRIAL_DATA to the folder that has it")
+    if not any(Path(folder).glob("mnist/train-images-idx3-ubyte*")):
+        pytest.skip(f"needs the real MNIST, which RETRIAL_DATA={folder} does not have")
+    return Path(folder)
