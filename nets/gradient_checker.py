@@ -1,0 +1,356 @@
+"""Checking gradients: backward passes held against differences of their forward passes.
+
+For layers, losses and whole networks, ours and yours::
+
+    check_layer(MyLayer(width=3), (4,), generator=np.random.default_rng(0))
+
+returns the worst of all entries where the gradients are right, and where they are not raises an
+error that names the array, the index and both values. Everything is computed in float64: in
+float32 the difference itself is wrong in the third digit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nets.arrays import Array, Shape
+from nets.differentiation import EPSILON, STEP, representable
+from nets.layers.base import Layer
+from nets.losses import Loss
+from nets.network import Network, Noise
+
+Differentiable: TypeAlias = Callable[
+    [dict[str, Array]], tuple[Array | float, Callable[[Any], dict[str, Array]]]
+]
+"""Named arrays -> (output, function from output gradient to the gradient of each array)."""
+
+# A kink within the first step (ReLU near 0, two almost equal pixels under a maximum) bends the
+# difference, and a smaller step stays clear of it. A wrong gradient is wrong at every step.
+SHRINKING = (1.0, 0.1, 0.01)
+# Rounding errors that one output may have collected on its way, in units of its last place.
+ROUNDINGS = 8
+GOOD_ENOUGH = 1e-8
+"""Relative error at which no smaller step is tried."""
+
+
+class GradientError(ValueError):
+    """A backward pass disagrees with its forward pass."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One entry of a gradient, from backward and from the central difference.
+
+    ``error`` is ``|analytic - numeric| / max(|analytic|, |numeric|)``, after the part of the
+    difference that rounding in the forward pass explains has been taken off.
+    """
+
+    array: str
+    index: tuple[int, ...]
+    analytic: float
+    numeric: float
+    error: float
+
+
+def check_gradients(
+    function: Differentiable,
+    arrays: dict[str, Any],
+    *,
+    generator: np.random.Generator,
+    tolerance: float = 1e-6,
+    entries: int | None = None,
+    name: str = "function",
+) -> Comparison:
+    """Hold a backward pass against central differences of its forward pass, in float64.
+
+    The output y need not be one number: the function compared is ``sum(r * y)`` with a random r,
+    whose gradient is what backward makes of r. Differences of y are taken before the sum, so that
+    outputs which an entry does not reach add no rounding error.
+
+    Parameters
+    ----------
+    function
+        ``function(arrays)`` returns the output, an array or a number, and backward:
+        ``backward(r)`` returns the gradient of each array by its name. It must be deterministic;
+        it is called twice for every entry.
+    arrays
+        The point at which to compare; copied to float64 and not touched.
+    generator
+        Draws r, and the entries when there are too many.
+    tolerance
+        Largest relative error accepted.
+    entries
+        How many entries of each array are compared, drawn at random; all by default.
+    name
+        What to call the function in a message.
+
+    Returns
+    -------
+    Comparison
+        The worst entry, which is within the tolerance.
+
+    Raises
+    ------
+    GradientError
+        Names the worst array and index, the analytic and the numeric value; or what is missing.
+
+    Examples
+    --------
+    >>> def product(arrays):
+    ...     x, y = arrays["x"], arrays["y"]
+    ...     return x * y, lambda r: {"x": r * y, "y": r * x * 1.001}
+    >>> check_gradients(product, {"x": 3, "y": 2}, generator=np.random.default_rng(0))
+    Traceback (most recent call last):
+    nets.gradient_checker.GradientError: function: the gradient of 'y' is wrong: at () backward \
+gives 3.003, the central difference 3 (relative error 1e-03, accepted is 1e-06)
+    """
+    point: dict[str, Array] = {
+        key: np.array(array, dtype=np.float64) for key, array in arrays.items()
+    }
+    output, backward = function(point)
+    output = np.asarray(output)
+    r = generator.standard_normal(output.shape) if output.ndim else np.float64(1.0)
+    analytic = {key: np.array(array) for key, array in backward(r).items()}
+    compared = []
+    for key, array in point.items():
+        if key not in analytic or analytic[key].shape != array.shape:
+            received = f"of shape {analytic[key].shape}" if key in analytic else "missing"
+            raise GradientError(
+                f"{name}: the gradient of {key!r} is {received}, accepted is shape {array.shape}"
+            )
+        for index in _chosen(array.shape, entries, generator):
+            compared.append(_compare(function, point, key, index, analytic[key][index], r))
+    worst = max(compared, key=lambda comparison: comparison.error)
+    if worst.error > tolerance:
+        raise GradientError(
+            f"{name}: the gradient of {worst.array!r} is wrong: at {worst.index} backward gives "
+            f"{worst.analytic:.7g}, the central difference {worst.numeric:.7g} "
+            f"(relative error {worst.error:.0e}, accepted is {tolerance:.0e})"
+        )
+    return worst
+
+
+def check_layer(
+    layer: Layer,
+    input_shape: Shape,
+    *,
+    generator: np.random.Generator,
+    batch: int = 3,
+    training: bool = True,
+    x: ArrayLike | None = None,
+    tolerance: float = 1e-6,
+    entries: int | None = None,
+) -> Comparison:
+    """Check the gradients of a layer's input, under the name ``"input"``, and of its parameters.
+
+    Parameters
+    ----------
+    input_shape
+        Without the batch axis.
+    batch
+        Number of rows of a random input, standard normal, as are the parameters.
+    training
+        Which of its two behaviours is checked; what is random in training is drawn once.
+    x
+        The input to check at instead of a random one, ``(batch, *input_shape)``.
+
+    Other parameters, result and errors are those of `check_gradients`.
+
+    Examples
+    --------
+    >>> from nets.layers import Affine
+    >>> worst = check_layer(Affine(2), (4,), generator=np.random.default_rng(0))
+    >>> worst.error < 1e-6
+    True
+    """
+    if x is None:
+        x = generator.standard_normal((batch, *input_shape))
+    arrays = {"input": np.array(x, dtype=np.float64)}
+    for key, parameter in layer.parameters(input_shape).items():
+        arrays[key] = generator.standard_normal(parameter.shape)
+    noise = layer.draw(len(arrays["input"]), input_shape, generator) if training else None
+
+    def function(arrays: dict[str, Array]) -> tuple[Array, Callable[[Array], dict[str, Array]]]:
+        parameters = {key: array for key, array in arrays.items() if key != "input"}
+        # Fresh for each call: training updates them in place.
+        statistics: dict[str, Array] = {
+            key: np.full(statistic.shape, statistic.initial)
+            for key, statistic in layer.statistics(input_shape).items()
+        }
+        y, backward = layer.forward(
+            arrays["input"], parameters, training=training, noise=noise, statistics=statistics
+        )
+
+        def named(r: Array) -> dict[str, Array]:
+            input_gradient, gradients = backward(r)
+            return {"input": input_gradient, **gradients}
+
+        return y, named
+
+    return check_gradients(
+        function, arrays, generator=generator, tolerance=tolerance, entries=entries, name=layer.name
+    )
+
+
+def check_loss(
+    loss: Loss,
+    outputs: ArrayLike,
+    targets: NDArray[Any],
+    *,
+    generator: np.random.Generator,
+    count: int | None = None,
+    tolerance: float = 1e-6,
+) -> Comparison:
+    """Check the gradient of a loss with respect to the network's outputs, called ``"outputs"``.
+
+    >>> from nets.losses import CrossEntropy
+    >>> scores, labels = np.array([[0.5, -1.0, 2.0]]), np.array([1])
+    >>> check_loss(CrossEntropy(), scores, labels, generator=np.random.default_rng(0)).error < 1e-6
+    True
+    """
+
+    def function(arrays: dict[str, Array]) -> tuple[float, Callable[[Any], dict[str, Array]]]:
+        value, backward = loss(arrays["outputs"], targets, count=count)
+        return value, lambda r: {"outputs": r * backward()}
+
+    return check_gradients(
+        function,
+        {"outputs": outputs},
+        generator=generator,
+        tolerance=tolerance,
+        name=type(loss).__name__,
+    )
+
+
+def check_network(
+    network: Network,
+    x: Array,
+    targets: NDArray[Any],
+    loss: Loss,
+    *,
+    generator: np.random.Generator,
+    compute: Callable[[Array, NDArray[Any], Loss, Noise], float] | None = None,
+    tolerance: float = 1e-6,
+    entries: int | None = None,
+) -> Comparison:
+    """Check the gradients of a network's parameters, in training, by their full names.
+
+    Parameters
+    ----------
+    network
+        Of dtype float64. Its parameters and statistics are as they were when this returns.
+    x, targets, loss
+        A mini-batch and how it is judged. Random layers draw once.
+    compute
+        What fills ``network.gradients`` and returns the loss: ``network.loss_and_gradients`` by
+        default, or that of a faster form over the same vectors.
+    entries
+        How many entries of each parameter are compared; each costs two passes. All by default.
+
+    Other parameters, result and errors are those of `check_gradients`, and TypeError for a network
+    of another dtype.
+
+    Examples
+    --------
+    >>> from nets.layers import Affine, Tanh
+    >>> from nets.losses import CrossEntropy
+    >>> from nets.network import Network
+    >>> network = Network([Affine(3), Tanh(), Affine(2)], (4,), np.float64)
+    >>> x, labels = np.ones((5, 4)), np.array([0, 1, 1, 0, 1])
+    >>> generator = np.random.default_rng(0)
+    >>> check_network(network, x, labels, CrossEntropy(), generator=generator).error < 1e-6
+    True
+    """
+    if network.dtype != np.float64:
+        raise TypeError(f"a network's gradients are checked in float64, got {network.dtype}")
+    compute = compute or network.loss_and_gradients
+    parameters, statistics = network.parameters.copy(), network.statistics.copy()
+    noise = network.draw(len(x), generator)
+    gradients = {
+        f"{network.layers[index].name}.{name}": network.gradient_views[index][name]
+        for index, name, _ in network.slots
+    }
+
+    def function(arrays: dict[str, Array]) -> tuple[float, Callable[[Any], dict[str, Array]]]:
+        for key, array in arrays.items():
+            network.named[key][...] = array
+        network.statistics[...] = statistics
+        return compute(x, targets, loss, noise), lambda r: gradients
+
+    try:
+        return check_gradients(
+            function,
+            network.named,
+            generator=generator,
+            tolerance=tolerance,
+            entries=entries,
+            name="network",
+        )
+    finally:
+        network.parameters[...] = parameters
+        network.statistics[...] = statistics
+
+
+def _compare(
+    function: Differentiable,
+    point: dict[str, Array],
+    key: str,
+    index: tuple[int, ...],
+    analytic: float,
+    r: Any,
+) -> Comparison:
+    """Compare one entry, at smaller steps too where the first one disagrees."""
+    comparisons = []
+    for factor in SHRINKING:
+        numeric, rounding = _difference(function, point, key, index, r, factor)
+        error = _relative_error(float(analytic), numeric, rounding)
+        comparisons.append(Comparison(key, index, float(analytic), numeric, error))
+        if error < GOOD_ENOUGH:
+            break
+    return min(comparisons, key=lambda comparison: comparison.error)
+
+
+def _relative_error(analytic: float, numeric: float, rounding: float) -> float:
+    if not (math.isfinite(analytic) and math.isfinite(numeric)):
+        return math.inf
+    gap = abs(analytic - numeric) - rounding
+    return gap / max(abs(analytic), abs(numeric)) if gap > 0 else 0.0
+
+
+def _difference(
+    function: Differentiable,
+    point: dict[str, Array],
+    key: str,
+    index: tuple[int, ...],
+    r: Any,
+    factor: float,
+) -> tuple[float, float]:
+    """Return the central difference of ``sum(r * y)`` along one entry, and its rounding error."""
+    array, value = point[key], float(point[key][index])
+    h = representable(value, factor * STEP * max(1.0, abs(value)))
+    array[index] = value + h
+    upper = np.array(function(point)[0])
+    array[index] = value - h
+    lower = np.array(function(point)[0])
+    array[index] = value
+    moved = upper != lower
+    size = max(float(np.abs(upper).max()), float(np.abs(lower).max()))
+    rounding = ROUNDINGS * EPSILON * size * float(np.sum(np.abs(r) * moved))
+    return float(np.sum(r * (upper - lower))) / (2 * h), rounding / (2 * h)
+
+
+def _chosen(
+    shape: Shape, entries: int | None, generator: np.random.Generator
+) -> Iterator[tuple[int, ...]]:
+    size = int(np.prod(shape))
+    if entries is None or entries >= size:
+        yield from np.ndindex(shape)
+        return
+    for flat in generator.choice(size, entries, replace=False):
+        yield tuple(int(axis) for axis in np.unravel_index(flat, shape))
