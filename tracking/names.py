@@ -15,16 +15,43 @@ ENVIRONMENT_FILE = "environment.json"
 CURVES_FILE = "curves.png"
 OUTCOME_FILE = "outcome.json"
 ERROR_FILE = "error.txt"
+CERTIFICATE_FILE = "certificate.json"
+
+# Artifacts of a study's run
+STUDY_FILE = "study.json"
+FIGURES_FOLDER = "figures"
+
+# A trial's model, and the files inside it
 MODEL = "model"
+MODEL_SOURCE_FILE = "model.py"
+WEIGHTS = "weights"
+WEIGHTS_FILE = "weights.npz"
+
+# Arrays a model may carry beside its weights: a few inputs and what the model answers to them
+INPUT_EXAMPLE = "input_example"
+OUTPUT_EXAMPLE = "output_example"
 
 # Tags
+KIND_TAG = "retrial.kind"
+STUDY_KIND = "study"
+TRIAL_KIND = "trial"
 STUDY_TAG = "retrial.study"
 TRIAL_TAG = "retrial.trial"
 STATE_TAG = "retrial.state"
 REASON_TAG = "retrial.reason"
+METRIC_TAG = "retrial.metric"
+DIRECTION_TAG = "retrial.direction"
+DATA_TAG = "retrial.sha256.data"
+CODE_TAG = "retrial.sha256.code"
+WEIGHTS_TAG = "retrial.sha256.weights"
+VERDICT_TAG = "retrial.verdict"
+VERDICT_TIME_TAG = "retrial.verdict.at"
+
+# Metrics beside those of the epochs
 VALUE_METRIC = "value"
 EPOCHS_METRIC = "epochs"
 SECONDS_METRIC = "seconds"
+BEST_VALUE_METRIC = "best_value"
 
 
 def trial_run_name(number: int) -> str:
@@ -34,6 +61,15 @@ def trial_run_name(number: int) -> str:
     'trial 0017'
     """
     return f"trial {number:04d}"
+
+
+def study_run_name(study: str) -> str:
+    """Return the name of a study's parent run.
+
+    >>> study_run_name("digits")
+    'study digits'
+    """
+    return f"study {study}"
 
 
 def mlflow_uri(store: Path) -> str:

@@ -1,0 +1,156 @@
+"""The store: where MLflow keeps its runs and files.
+
+MLflow is imported inside the functions that need it: it takes seconds, and `retrial --help` must
+not wait for it.
+"""
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nets.errors import InputError
+from tracking import names
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_ACCEPTED = "accepted is a folder this user may write to"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store.
+
+    `artifact_location` is where the files of new experiments go; None leaves it to the server.
+    """
+
+    root: Path
+    uri: str
+    artifact_location: str | None
+    client: "MlflowClient"
+
+    def close(self) -> None:
+        """Bring the local database into one file, so that it can be copied as it stands."""
+        if self.uri == names.mlflow_uri(self.root):
+            # Somebody else is writing: then the last one to close does it.
+            with (
+                contextlib.suppress(sqlite3.Error),
+                contextlib.closing(sqlite3.connect(self.root / names.MLFLOW_DATABASE)) as database,
+            ):
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def tracking_uri(root: Path) -> str:
+    """Return ``MLFLOW_TRACKING_URI``, or the URI of the database in the store."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or names.mlflow_uri(root)
+
+
+def open_store(root: Path) -> Store:
+    """Open the store in the folder `root`, creating folder and database where they are missing.
+
+    Raises InputError when the folder cannot be written or the tracking server does not answer.
+    """
+    root = root.resolve()
+    uri = tracking_uri(root)
+    is_own = uri == names.mlflow_uri(root)
+    if is_own:
+        check_writable(root)
+    prepare_mlflow()
+    try:
+        from mlflow import MlflowClient
+
+        # Importing MLflow sets the levels of its loggers; what goes wrong is told by exceptions.
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+        logging.getLogger("alembic").setLevel(logging.CRITICAL)
+        if is_own:
+            _create_database(root)
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    except Exception as error:
+        raise InputError(
+            f"store: cannot open {without_password(uri)}: {one_line(error)}; accepted is a "
+            "folder (--store) or a tracking URI (MLFLOW_TRACKING_URI) that MLflow can open"
+        ) from error
+    is_served = uri.startswith(("http:", "https:"))
+    return Store(root, uri, None if is_served else str(root / names.ARTIFACTS), client)
+
+
+def check_writable(root: Path) -> None:
+    """Raise InputError unless a store can be created or written in `root`; leave nothing behind."""
+    folder = root
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        # A file without a name: it is gone even when the process is killed here.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"store: cannot write {root}: {error.strerror}; {_ACCEPTED}") from error
+    for name in (names.MLFLOW_DATABASE, names.LEDGER, names.ARTIFACTS):
+        path = root / name
+        if path.exists() and not os.access(path, os.W_OK):
+            raise InputError(f"store: cannot write {path}: Permission denied; {_ACCEPTED}")
+
+
+def prepare_mlflow() -> None:
+    """Set what MLflow reads from the environment when it is imported, where the user did not."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    for name, value in {
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # A repeated "create" could create twice. Who calls MLflow here looks first and repeats
+        # the whole step.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def without_password(text: str) -> str:
+    """Return a text with the user names and passwords of its URLs left out.
+
+    >>> without_password("http://me:secret@host:5000")
+    'http://host:5000'
+    """
+    return re.sub(r"(\w://)[^/@\s]*@", r"\1", text)
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    """Return an error's text on one line of bounded length and without passwords."""
+    text = without_password(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _create_database(root: Path) -> None:
+    """Create MLflow's database in the store, whole or not at all.
+
+    Its dozens of migrations take seconds and may be killed in their middle, so they run in a
+    folder for temporary files; the result appears in the store under its final name at once.
+    """
+    final = root / names.MLFLOW_DATABASE
+    if final.exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / names.MLFLOW_DATABASE
+        store = SqlAlchemyStore(f"sqlite:///{made}", str(root / names.ARTIFACTS))
+        store.engine.dispose()
+        with contextlib.closing(sqlite3.connect(made)) as database:
+            # With a write-ahead log the user interface reads while a search writes.
+            database.execute("PRAGMA journal_mode=WAL")
+        beside = root / f".{names.MLFLOW_DATABASE}.{os.getpid()}"
+        try:
+            shutil.copyfile(made, beside)
+            # Two studies may start in a new store at once; the first one's database stays.
+            with contextlib.suppress(FileExistsError):
+                os.link(beside, final)
+        finally:
+            beside.unlink(missing_ok=True)
