@@ -1,0 +1,100 @@
+"""Architectures: from settings to a network.
+
+Each is one function that lists its layers from input to output, so that the network can be read
+off the page. ``settings.activation`` is the activation everywhere, ``settings.dropout`` stands
+before the output layer (in an mlp after each hidden layer), and with ``batch_normalization`` one
+stands between each convolution or hidden affine layer and its activation; the layer before it then
+has no bias, which the normalization would only take away again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from nets.arrays import Shape
+from nets.errors import InputError
+from nets.initializers import INITIALIZERS, constant_std
+from nets.layers import (
+    ACTIVATIONS,
+    Affine,
+    Dropout,
+    Flatten,
+    Layer,
+)
+from nets.network import Network
+from nets.settings import Settings
+
+
+def build(
+    settings: Settings,
+    image_shape: Shape,
+    classes: int,
+    generator: np.random.Generator | None,
+    dtype: Any = np.float32,
+) -> Network:
+    """Return the network that the settings describe, its weights drawn from the generator.
+
+    Parameters
+    ----------
+    image_shape
+        ``(height, width, channels)`` of one image.
+    classes
+        Number of outputs.
+    generator
+        Where the initial weights come from; None leaves them zero, for weights about to be loaded.
+    dtype
+        float32 or float64.
+
+    Raises
+    ------
+    InputError
+        The images are too small for the architecture; the message names the layer.
+
+    >>> network = build(Settings(hidden=(32,)), (8, 8, 1), 10, np.random.default_rng(0))
+    >>> [layer.name for layer in network.layers]
+    ['flatten1', 'affine1', 'relu1', 'affine2']
+    """
+    layers = ARCHITECTURES[settings.architecture](settings, classes)
+    try:
+        network = Network(layers, image_shape, dtype)
+    except InputError as error:
+        raise InputError(
+            f"{settings.architecture} cannot take images of shape {tuple(image_shape)}: {error}"
+        ) from None
+    if generator is not None:
+        initializer = INITIALIZERS[settings.initialization]
+        if initializer is constant_std:
+            initializer = partial(constant_std, std=settings.initial_std)
+        network.initialize(initializer, generator)
+    return network
+
+
+def mlp(settings: Settings, classes: int) -> list[Layer]:
+    """Multilayer perceptron: hidden affine layers of any widths, then the output layer."""
+    layers: list[Layer] = [Flatten()]
+    for width in settings.hidden:
+        layers += [*_hidden(settings, width), *_dropout(settings)]
+    return [*layers, Affine(classes)]
+
+
+def _hidden(settings: Settings, width: int) -> list[Layer]:
+    """Affine, batch normalization where asked for, activation."""
+    return _normalized(settings, Affine(width, bias=not settings.batch_normalization))
+
+
+def _normalized(settings: Settings, layer: Layer) -> list[Layer]:
+    return [layer, ACTIVATIONS[settings.activation]()]
+
+
+def _dropout(settings: Settings) -> list[Layer]:
+    return [Dropout(settings.dropout)] if settings.dropout else []
+
+
+ARCHITECTURES: dict[str, Callable[[Settings, int], list[Layer]]] = {
+    "mlp": mlp,
+}
+"""What ``Settings.architecture`` may name."""

@@ -1,0 +1,44 @@
+"""Flatten: the bridge from images to affine layers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nets.arrays import Array, Shape
+from nets.layers.base import Backward, Layer
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """Lay each input out as one row, in (row, column, channel) order.
+
+    ``(batch, height, width, channels) -> (batch, height * width * channels)``; any other shape is
+    laid out in the same way, last axis fastest. Frameworks that keep channels first flatten in
+    (channel, row, column) order: `nets.weights.load_foreign` translates.
+
+    >>> import numpy as np
+    >>> output, backward = Flatten().forward(np.zeros((2, 8, 8, 3)), {}, training=False)
+    >>> output.shape, backward(output)[0].shape
+    ((2, 192), (2, 8, 8, 3))
+    """
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the one length that is left."""
+        return (math.prod(input_shape),)
+
+    def forward(
+        self,
+        x: Array,
+        parameters: dict[str, Array],
+        *,
+        training: bool,
+        noise: NDArray[Any] | None = None,
+        statistics: dict[str, Array] | None = None,
+    ) -> tuple[Array, Backward]:
+        """Reshape; going back, reshape back."""
+        self.check(x)
+        return x.reshape(len(x), -1), lambda gradient: (gradient.reshape(x.shape), {})

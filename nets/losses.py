@@ -1,0 +1,183 @@
+"""Loss functions: how wrong the outputs are, as one number with a derivative.
+
+Accuracy cannot take a loss's place: it moves in jumps, and a small change of a weight mostly does
+not change it at all, so its derivative is zero almost everywhere.
+
+Every loss is called as ``loss(outputs, targets, count=None) -> (value, backward)``: ``outputs`` is
+what the network's last layer returns, ``(batch, classes)``; ``value`` is a Python float;
+``backward()`` returns the derivative of that value with respect to the outputs, in their dtype.
+Value and gradient are sums over the rows given, divided by ``count``. It is the number of rows
+unless the caller says otherwise: one who cuts a mini-batch into parts passes the size of the whole,
+and the parts add up.
+
+Targets are labels, whole numbers ``(batch,)`` in 0..classes-1, or rows ``(batch, classes)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.arrays import Array, check_floats
+from nets.errors import InputError
+from nets.functions import log_softmax
+
+LossBackward: TypeAlias = Callable[[], Array]
+
+
+class Loss(Protocol):
+    """The form that every loss has; see the head of this module."""
+
+    def __call__(
+        self, outputs: Array, targets: NDArray[Any], count: int | None = None
+    ) -> tuple[float, LossBackward]:
+        """Return the loss and the function that computes its gradient."""
+        ...
+
+
+@dataclass(frozen=True)
+class MeanSquaredError:
+    """``sum over i, j of (y_ij - t_ij)^2 / (count * classes)``: the mean over rows and columns.
+
+    There is no factor one half, so the gradient is ``2 (y - t) / (count * classes)``. Labels are
+    taken as one-hot rows.
+
+    >>> loss, backward = MeanSquaredError()(np.array([[0.1, 0.9]]), np.array([[0.0, 1.0]]))
+    >>> round(loss, 6), backward()
+    (0.01, array([[ 0.1, -0.1]]))
+    """
+
+    def __call__(
+        self, outputs: Array, targets: NDArray[Any], count: int | None = None
+    ) -> tuple[float, LossBackward]:
+        """Return the loss and the function that computes its gradient."""
+        _check_outputs("mean squared error", outputs)
+        if np.ndim(targets) == 1:
+            targets = one_hot(targets, outputs.shape[1], outputs.dtype)
+        elif targets.shape != outputs.shape:
+            raise InputError(
+                f"mean squared error: targets must be labels {outputs.shape[:1]} or rows "
+                f"{outputs.shape}, got {targets.shape}"
+            )
+        difference = outputs - targets.astype(outputs.dtype, copy=False)
+        divisor = outputs.shape[1] * (len(outputs) if count is None else count)
+        value = float(np.square(difference, dtype=np.float64).sum()) / divisor
+        return value, lambda: difference * outputs.dtype.type(2 / divisor)
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """``-sum over i, k of t_ik log(softmax(y_i)_k) / count``, from scores (logits) y.
+
+    Softmax and loss in one: the gradient of the two together is ``(softmax(y) - t) / count``, and
+    the logarithm never meets a probability that was rounded to zero.
+
+    Parameters
+    ----------
+    label_smoothing
+        e in [0, 1): the target becomes ``(1 - e) t + e / classes``, so that the network is not
+        driven to certainty. Source: Szegedy et al., Rethinking the Inception Architecture
+        (CVPR 2016), section 7.
+
+    Targets are labels, or rows of probabilities (one-hot rows among them).
+
+    >>> loss, backward = CrossEntropy()(np.log([[0.7, 0.2, 0.1]]), np.array([0]))
+    >>> round(loss, 4), backward().round(4)
+    (0.3567, array([[-0.3,  0.2,  0.1]]))
+    >>> round(CrossEntropy(label_smoothing=0.3)(np.log([[0.7, 0.2, 0.1]]), np.array([0]))[0], 4)
+    0.6765
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
+
+    def __call__(
+        self, outputs: Array, targets: NDArray[Any], count: int | None = None
+    ) -> tuple[float, LossBackward]:
+        """Return the loss and the function that computes its gradient."""
+        _check_outputs("cross-entropy", outputs)
+        rows, classes = outputs.shape
+        divisor = rows if count is None else count
+        if np.ndim(targets) == 1:
+            distribution = one_hot(targets, classes, outputs.dtype)
+        else:
+            distribution = _probabilities(targets, outputs)
+        if self.label_smoothing:
+            distribution = (1 - self.label_smoothing) * distribution + (
+                self.label_smoothing / classes
+            )
+        logarithms = log_softmax(outputs)
+        value = -float(np.multiply(distribution, logarithms, dtype=np.float64).sum()) / divisor
+
+        def backward() -> Array:
+            gradient = np.exp(logarithms)
+            gradient -= distribution
+            gradient /= divisor
+            return gradient
+
+        return value, backward
+
+
+def one_hot(labels: NDArray[Any], classes: int, dtype: Any = np.float64) -> Array:
+    """Return rows that are one at the label and zero elsewhere, ``(batch, classes)``.
+
+    Raises
+    ------
+    TypeError
+        The labels are not whole numbers.
+    InputError
+        A label is not in 0..classes-1, or there are none.
+
+    >>> one_hot(np.array([2, 0]), 3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
+    """
+    check_labels(labels, classes)
+    rows = np.zeros((len(labels), classes), dtype)
+    rows[np.arange(len(labels)), labels] = 1
+    return rows
+
+
+def check_labels(labels: NDArray[Any], classes: int) -> None:
+    """Refuse labels that are not whole numbers in 0..classes-1."""
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"labels must be whole numbers, got {labels.dtype}")
+    if len(labels) == 0:
+        raise InputError("labels: got none, accepted is at least one")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise InputError(f"labels must be in 0..{classes - 1}, got {low if low < 0 else high}")
+
+
+def _check_outputs(name: str, outputs: Array) -> None:
+    """Refuse what is not a batch of rows of floats."""
+    check_floats(f"{name}: outputs", outputs)
+    if outputs.ndim != 2 or 0 in outputs.shape:
+        raise InputError(
+            f"{name}: outputs must have the shape (batch, classes) with at least one row, "
+            f"got {outputs.shape}"
+        )
+
+
+def _probabilities(targets: NDArray[Any], outputs: Array) -> Array:
+    """Return target rows in the outputs' dtype; refuse rows that are no probabilities."""
+    if targets.shape != outputs.shape:
+        raise InputError(
+            f"cross-entropy: targets must be labels {outputs.shape[:1]} or rows {outputs.shape}, "
+            f"got {targets.shape}"
+        )
+    sums = targets.sum(axis=1)
+    if not (np.all(targets >= 0) and np.all(np.abs(sums - 1) < 1e-3)):
+        worst = int(np.argmax(np.where(np.any(targets < 0, axis=1), np.inf, np.abs(sums - 1))))
+        raise InputError(
+            "cross-entropy: target rows must be probabilities that sum to 1, "
+            f"row {worst} is {targets[worst]}"
+        )
+    return targets.astype(outputs.dtype, copy=False)

@@ -1,0 +1,114 @@
+"""A trained network as a file of source and arrays, and back.
+
+`to_model` makes what is stored with a trial: the arrays hold everything that the network is made
+of, and the source is a short Python file that MLflow runs to load them. `restore` and
+`probabilities` are what that file calls, and anybody else who has the arrays; they need no MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.architectures import build
+from nets.arrays import Array, scaled
+from nets.data.dataset import Dataset
+from nets.errors import InputError
+from nets.evaluation import ROWS
+from nets.functions import softmax
+from nets.network import Network
+from nets.outcome import Model
+from nets.settings import Settings, from_json, to_json
+
+TEMPLATE = "model_template.py.txt"
+ARRAYS = ("settings", "image_shape", "classes", "full_scale", "parameters", "statistics")
+
+
+def to_model(settings: Settings, data: Dataset, parameters: Array, statistics: Array) -> Model:
+    """Return a model of copies: the file's text, and the arrays that `restore` takes.
+
+    ``settings`` is JSON as bytes (uint8); ``image_shape``, ``classes`` and ``full_scale`` are whole
+    numbers; ``parameters`` and ``statistics`` are a network's flat vectors.
+    """
+    return Model(
+        source=files("nets").joinpath(TEMPLATE).read_text(encoding="utf-8"),
+        arrays={
+            "settings": np.frombuffer(to_json(settings).encode(), np.uint8),
+            "image_shape": np.array(data.image_shape),
+            "classes": np.array(data.classes),
+            "full_scale": np.array(data.full_scale),
+            "parameters": parameters.copy(),
+            "statistics": statistics.copy(),
+        },
+    )
+
+
+def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
+    """Rebuild a network from the arrays that `to_model` made.
+
+    Returns
+    -------
+    network, full_scale, classes
+        ``full_scale`` is the pixel value that stands for 1.
+
+    Raises
+    ------
+    InputError
+        An array is missing, or does not fit the network that the settings describe.
+    """
+    if missing := [name for name in ARRAYS if name not in arrays]:
+        raise InputError(f"model: got no {', '.join(missing)}, needed are {', '.join(ARRAYS)}")
+    settings = from_json(arrays["settings"].tobytes().decode())
+    classes = int(arrays["classes"])
+    image_shape = tuple(map(int, arrays["image_shape"]))
+    network = build(settings, image_shape, classes, None, arrays["parameters"].dtype)
+    for name in ("parameters", "statistics"):
+        received, own = arrays[name], getattr(network, name)
+        if received.shape != own.shape:
+            raise InputError(
+                f"model: got {name} of shape {received.shape}, "
+                f"its settings make a network with {own.shape}"
+            )
+        own[:] = received
+    return network, int(arrays["full_scale"]), classes
+
+
+def probabilities(network: Network, full_scale: int, images: NDArray[Any]) -> Array:
+    """Return each class's probability for images in their original scale.
+
+    Parameters
+    ----------
+    images
+        ``(n, height, width, channels)``, without the last axis where there is one channel, or one
+        flattened image a row; pixels 0..full_scale.
+
+    Returns
+    -------
+    array (n, classes)
+        In the network's dtype; every row sums to one.
+
+    Raises
+    ------
+    InputError
+        Another shape, no image, NaN, or a pixel outside of 0..full_scale.
+    """
+    shape = network.input_shape
+    rows = images.shape[1:] if images.ndim > 1 else ()
+    if rows not in {shape, shape[:-1] if shape[-1] == 1 else shape, (int(np.prod(shape)),)}:
+        raise InputError(
+            f"images must have the shape (n, {', '.join(map(str, shape))}) or "
+            f"(n, {int(np.prod(shape))}), got {images.shape}"
+        )
+    low, high = (images.min(), images.max()) if images.size else (0, 0)
+    if not (low >= 0 and high <= full_scale):  # NaN fails both
+        raise InputError(f"pixels must be in 0..{full_scale}, got {low}..{high}")
+    pixels = scaled(images.reshape(-1, *shape), full_scale).astype(network.dtype, copy=False)
+    parts = [
+        softmax(network.predict(pixels[start : start + ROWS]))
+        for start in range(0, max(len(pixels), 1), ROWS)
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,233 @@
+"""A network: layers in a row, and all that they learn in one flat vector.
+
+The flat vector is what makes the rest simple: an optimizer's step is a few vector operations, a
+checkpoint is one array, a digest one hash. Each layer works on views into it, so nothing is copied.
+
+This is the plain form: it calls the layers one after the other and is the reference in tests. The
+fast form in `nets.kernels` works over the same vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.arrays import FLOATS, Array, Shape
+from nets.errors import InputError
+from nets.initializers import Initializer
+from nets.layers.base import Layer, snake_case
+from nets.losses import Loss
+
+Noise = Sequence[NDArray[Any] | None]
+"""What each layer drew for one mini-batch, in the layers' order."""
+
+
+class Network:
+    """Layers in a row, with their parameters, gradients and running statistics.
+
+    Parameters
+    ----------
+    layers
+        From input to output. Each gets a readable name of its own: the class's and its number among
+        those of the class, such as ``convolution2``; a layer with a label keeps it.
+    input_shape
+        Shape of one input, without the batch axis.
+    dtype
+        float32 or float64: of everything that the network computes.
+
+    Attributes
+    ----------
+    parameters, gradients
+        The flat vectors. All parameters of kind "weight" stand first, then biases, scales and
+        shifts, so that weight decay has one contiguous part to touch: `weights`.
+    statistics
+        The running statistics of batch normalization, flat.
+    named
+        Each parameter by name (``"affine1.weight"``), as a view into ``parameters``.
+    parameter_views, gradient_views, statistic_views
+        For each layer, a dictionary of its views into the flat vectors.
+    shapes
+        Shape of one input of each layer, and at the end the shape of one output.
+
+    Raises
+    ------
+    InputError
+        A layer cannot take what the one before it returns, or a name stands twice.
+
+    >>> from nets.layers import Affine, ReLU
+    >>> network = Network([Affine(3), ReLU(), Affine(2)], (4,))
+    >>> list(network.named), network.parameters.size, network.weights.size
+    (['affine1.weight', 'affine2.weight', 'affine1.bias', 'affine2.bias'], 23, 18)
+    >>> network.predict(np.ones((5, 4), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], input_shape: Shape, dtype: Any = np.float32
+    ) -> None:
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in FLOATS:
+            raise TypeError(f"a network computes in float32 or float64, got {self.dtype}")
+        self.layers = labelled(layers)
+        self.shapes = [tuple(input_shape)]
+        for layer in self.layers:
+            self.shapes.append(layer.output_shape(self.shapes[-1]))
+        self.input_shape, self.output_shape = self.shapes[0], self.shapes[-1]
+
+        wanted = [
+            (index, name, parameter)
+            for index, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=False))
+            for name, parameter in layer.parameters(shape).items()
+        ]
+        self.slots = sorted(wanted, key=lambda slot: slot[2].kind != "weight")
+        """(layer's index, parameter's name, parameter) in the order of the flat vector."""
+        self.parameters = np.zeros(sum(math.prod(p.shape) for _, _, p in wanted), self.dtype)
+        self.gradients = np.zeros_like(self.parameters)
+        self.parameter_views = self._views(self.parameters)
+        self.gradient_views = self._views(self.gradients)
+        self.named = {
+            f"{self.layers[index].name}.{name}": self.parameter_views[index][name]
+            for index, name, _ in self.slots
+        }
+        self.weights = self.parameters[: self._count("weight")]
+        """The part of ``parameters`` that weight decay touches."""
+        self._lay_out_statistics()
+        self._set_constants()
+
+    def _count(self, kind: str) -> int:
+        return sum(math.prod(p.shape) for _, _, p in self.slots if p.kind == kind)
+
+    def _views(self, flat: Array) -> list[dict[str, Array]]:
+        """Cut a flat vector into each layer's arrays."""
+        views: list[dict[str, Array]] = [{} for _ in self.layers]
+        start = 0
+        for index, name, parameter in self.slots:
+            end = start + math.prod(parameter.shape)
+            views[index][name] = flat[start:end].reshape(parameter.shape)
+            start = end
+        return views
+
+    def _lay_out_statistics(self) -> None:
+        wanted = [
+            layer.statistics(shape) for layer, shape in zip(self.layers, self.shapes, strict=False)
+        ]
+        sizes = [math.prod(s.shape) for layer in wanted for s in layer.values()]
+        self.statistics: Array = np.empty(sum(sizes), self.dtype)
+        self.statistic_views: list[dict[str, Array]] = []
+        start = 0
+        for layer in wanted:
+            views = {}
+            for name, statistic in layer.items():
+                end = start + math.prod(statistic.shape)
+                views[name] = self.statistics[start:end].reshape(statistic.shape)
+                views[name][...] = statistic.initial
+                start = end
+            self.statistic_views.append(views)
+
+    def _set_constants(self) -> None:
+        """Set scales to one; biases and shifts are zero already."""
+        for index, name, parameter in self.slots:
+            if parameter.kind == "scale":
+                self.parameter_views[index][name][...] = 1
+
+    def initialize(self, initializer: Initializer, generator: np.random.Generator) -> None:
+        """Draw every weight, layer by layer; biases, scales and shifts keep their constants."""
+        for index, name, parameter in self.slots:
+            if parameter.kind == "weight":
+                self.parameter_views[index][name][...] = initializer(parameter, generator)
+
+    def draw(self, batch: int, generator: np.random.Generator) -> list[NDArray[Any] | None]:
+        """Draw what the random layers need for one mini-batch, layer by layer, row by row."""
+        return [
+            layer.draw(batch, shape, generator)
+            for layer, shape in zip(self.layers, self.shapes, strict=False)
+        ]
+
+    def forward(
+        self, x: Array, *, training: bool = False, noise: Noise | None = None
+    ) -> tuple[Array, Callable[[Array], Array]]:
+        """Compute the outputs for a batch, and the function that carries their gradient back.
+
+        That function fills ``gradients`` and returns the gradient with respect to ``x``. It belongs
+        to the parameters as they were: call it before they change.
+        """
+        self.check(x)
+        backwards = []
+        for index, layer in enumerate(self.layers):
+            x, backward = layer.forward(
+                x,
+                self.parameter_views[index],
+                training=training,
+                noise=None if noise is None else noise[index],
+                statistics=self.statistic_views[index],
+            )
+            backwards.append(backward)
+
+        def carry_back(gradient: Array) -> Array:
+            for views, backward in zip(
+                reversed(self.gradient_views), reversed(backwards), strict=True
+            ):
+                gradient, gradients = backward(gradient)
+                for name, value in gradients.items():
+                    views[name][...] = value
+            return gradient
+
+        return x, carry_back
+
+    def predict(self, x: Array) -> Array:
+        """Return the outputs for a batch: scores, to which softmax gives the probabilities."""
+        return self.forward(x)[0]
+
+    def loss_and_gradients(
+        self, x: Array, targets: NDArray[Any], loss: Loss, noise: Noise | None = None
+    ) -> float:
+        """Compute a mini-batch's loss in training and fill ``gradients`` with its derivative."""
+        outputs, backward = self.forward(x, training=True, noise=noise)
+        value, loss_backward = loss(outputs, targets)
+        backward(loss_backward())
+        return value
+
+    def check(self, x: Array) -> None:
+        """Refuse inputs of another dtype or shape, without rows, or with NaN or infinity in them.
+
+        Raises
+        ------
+        TypeError
+            Not an array of the network's dtype.
+        InputError
+            Anything else; the message names what was received and what is accepted.
+        """
+        if getattr(x, "dtype", None) != self.dtype:
+            received = getattr(x, "dtype", type(x).__name__)
+            raise TypeError(f"network: the input must be an array of {self.dtype}, got {received}")
+        if x.shape[1:] != self.input_shape or len(x) == 0:
+            accepted = ", ".join(map(str, ("batch", *self.input_shape)))
+            raise InputError(
+                f"network: the input must have the shape ({accepted}) with at least one row, "
+                f"got {x.shape}"
+            )
+        if not np.isfinite(x).all():
+            row = int(np.argmin(np.isfinite(x).reshape(len(x), -1).all(axis=1)))
+            raise InputError(f"network: the input must be finite, got NaN or infinity in row {row}")
+
+
+def labelled(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Give every layer without a label its class's name and number, and check for doubles."""
+    if not layers:
+        raise InputError("a network needs at least one layer, got none")
+    counts: Counter[str] = Counter()
+    result = []
+    for layer in layers:
+        kind = snake_case(type(layer).__name__)
+        counts[kind] += 1
+        result.append(layer if layer.label else replace(layer, label=f"{kind}{counts[kind]}"))
+    names = Counter(layer.name for layer in result)
+    if doubles := [name for name, times in names.items() if times > 1]:
+        raise InputError(f"layers must have different names, got twice: {', '.join(doubles)}")
+    return tuple(result)

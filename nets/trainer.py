@@ -1,0 +1,250 @@
+"""The trainer: one training in progress, an epoch at a time.
+
+It knows the settings, the data and the network, and nothing of pruning, printing or recording. All
+that changes while it runs is in `Training.state`; whoever restores that state continues bit by bit
+as if there had been no break.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.architectures import build
+from nets.arrays import Array, scaled
+from nets.data.dataset import Dataset
+from nets.errors import InputError
+from nets.evaluation import evaluate
+from nets.losses import CrossEntropy, Loss, LossBackward
+from nets.model_source import to_model
+from nets.optimizers import clip_by_norm, make
+from nets.outcome import Epoch, Outcome, Reason, State
+from nets.randomness import generator_state, restore_generator, stream
+from nets.schedules import learning_rate
+from nets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch with the lowest validation loss so far, and its weights."""
+
+    epoch: int
+    loss: float
+    parameters: Array
+    statistics: Array
+
+
+class Training:
+    """One training: what is fixed, what changes, and how an epoch changes it.
+
+    Parameters
+    ----------
+    settings
+        What to train. The split, the initial weights, the order of the mini-batches, dropout and
+        augmentation each draw from a stream of their own, derived from the seeds in here.
+    data
+        Images and labels. Pixels become float32 in [0, 1] a mini-batch at a time.
+    """
+
+    def __init__(self, settings: Settings, data: Dataset) -> None:
+        self.settings = settings
+        self.data = data
+        self.images, self.labels = np.asarray(data.images), np.asarray(data.labels)
+        self.training_rows, self.validation_rows = data.split(
+            settings.validation, settings.split_seed
+        )
+        self.network = build(
+            settings, data.image_shape, data.classes, stream(settings.seed, "initialization")
+        )
+        self.executor = self.network  # the one line that a faster form of the network changes
+        self.optimizer = make(
+            settings, self.network.parameters.size, self.network.weights.size, np.float32
+        )
+        self.shuffling = stream(settings.seed, "shuffling")
+        self.dropout = stream(settings.seed, "dropout")
+        self.augmentation = stream(settings.seed, "augmentation")
+        self.epoch = 0
+        self.diverged = False
+        self.best: Best | None = None
+        self.steps_per_epoch = math.ceil(len(self.training_rows) / settings.batch_size)
+        self.decay = np.empty_like(self.network.weights)
+        self.pixels = np.empty((settings.batch_size, *data.image_shape), np.float32)
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the training has ended, or None while it goes on."""
+        if self.diverged:
+            return "diverged"
+        if self.epoch >= self.settings.epochs:
+            return "finished"
+        if (
+            self.settings.patience
+            and self.best is not None
+            and self.epoch - self.best.epoch >= self.settings.patience
+        ):
+            return "early stopping"
+        return None
+
+    def run_epoch(self) -> Epoch:
+        """Train on every image once, look at the validation images, and announce the epoch."""
+        started = time.perf_counter()
+        order = self.shuffling.permutation(self.training_rows)
+        # Numbers that leave the range of float32 are no warnings here: the loss shows them, and
+        # ends the training.
+        with np.errstate(all="ignore"):
+            metrics = self._train(order) | self._validate()
+        self.epoch += 1
+        losses = [value for name, value in metrics.items() if name.endswith("loss")]
+        self.diverged = not all(map(math.isfinite, losses))
+        self._remember(metrics)
+        return Epoch(
+            number=self.epoch,
+            metrics=metrics,
+            seconds=time.perf_counter() - started,
+            digests=self._digests(order),
+            state=self.state,
+            outcome=self.outcome,
+        )
+
+    def _train(self, order: NDArray[np.int64]) -> dict[str, float]:
+        """Take one step for each mini-batch; return the running means over the epoch."""
+        loss = CountingLoss(CrossEntropy(self.settings.label_smoothing))
+        total, rate = 0.0, 0.0
+        for number, start in enumerate(range(0, len(order), self.settings.batch_size)):
+            rows = order[start : start + self.settings.batch_size]
+            step = self.epoch * self.steps_per_epoch + number
+            rate = learning_rate(self.settings, step, self.steps_per_epoch)
+            total += len(rows) * self._step(rows, loss, rate)
+            if not math.isfinite(total):
+                break  # nothing that follows could mend the weights
+        return {
+            "train_loss": total / len(order),
+            "train_accuracy": sum(loss.hits) / len(order),
+            "learning_rate": rate,
+        }
+
+    def _step(self, rows: NDArray[np.int64], loss: Loss, rate: float) -> float:
+        """Learn from one mini-batch: gradient, clipping, weight decay, update."""
+        network, settings = self.network, self.settings
+        pixels = scaled(self.images[rows], self.data.full_scale, out=self.pixels[: len(rows)])
+        noise = network.draw(len(rows), self.dropout)
+        value = self.executor.loss_and_gradients(pixels, self.labels[rows], loss, noise)
+        if settings.clip_norm:
+            clip_by_norm(network.gradients, settings.clip_norm)
+        if settings.weight_decay and settings.optimizer != "adamw":  # AdamW decays by itself
+            np.multiply(network.weights, settings.weight_decay, out=self.decay)
+            network.gradients[: network.weights.size] += self.decay
+        self.optimizer.update(network.parameters, network.gradients, rate)
+        return value
+
+    def _validate(self) -> dict[str, float]:
+        """Score the network on the images held out, where there are any."""
+        if not self.validation_rows.size:
+            return {}
+        score = evaluate(
+            self.executor, self.images, self.labels, self.data.full_scale, self.validation_rows
+        )
+        return {"val_loss": score.loss, "val_accuracy": score.accuracy}
+
+    def _remember(self, metrics: dict[str, float]) -> None:
+        """Keep the weights of the best epoch for early stopping."""
+        if not self.settings.patience:
+            return
+        loss = metrics["val_loss"]
+        if math.isfinite(loss) and (self.best is None or loss < self.best.loss):
+            self.best = Best(
+                self.epoch, loss, self.network.parameters.copy(), self.network.statistics.copy()
+            )
+
+    def _digests(self, order: NDArray[np.int64]) -> dict[str, str]:
+        """Name, as SHA-256, what must be equal when this epoch is trained again."""
+        network = self.network
+        return {
+            "weights": _sha256(network.parameters.tobytes(), network.statistics.tobytes()),
+            "batches": _sha256(order.astype("<i8").tobytes()),
+            "generators": _sha256(json.dumps(self._generator_states(), sort_keys=True).encode()),
+        }
+
+    def _generators(self) -> dict[str, np.random.Generator]:
+        return {
+            "shuffling": self.shuffling,
+            "dropout": self.dropout,
+            "augmentation": self.augmentation,
+        }
+
+    def _generator_states(self) -> dict[str, Any]:
+        return {name: generator_state(g) for name, g in self._generators().items()}
+
+    def state(self) -> State:
+        """Return copies of all that changes in training: `restore` continues from them."""
+        return {
+            "epoch": self.epoch,
+            "diverged": self.diverged,
+            "parameters": self.network.parameters.copy(),
+            "statistics": self.network.statistics.copy(),
+            "optimizer": self.optimizer.state(),
+            "generators": self._generator_states(),
+            "best": None if self.best is None else asdict(self.best),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue from what `state` returned, in this process or another.
+
+        Raises InputError for the state of another network.
+        """
+        sizes = (state["parameters"].size, state["statistics"].size)
+        expected = (self.network.parameters.size, self.network.statistics.size)
+        if sizes != expected:
+            raise InputError(
+                f"the state to continue from has {sizes[0]} parameters and {sizes[1]} statistics, "
+                f"the network of these settings has {expected[0]} and {expected[1]}"
+            )
+        self.epoch = state["epoch"]
+        self.diverged = state["diverged"]
+        self.network.parameters[:] = state["parameters"]
+        self.network.statistics[:] = state["statistics"]
+        self.optimizer.restore(state["optimizer"])
+        for name, generator in self._generators().items():
+            restore_generator(generator, state["generators"][name])
+        self.best = None if state["best"] is None else Best(**state["best"])
+
+    def outcome(self) -> Outcome:
+        """Return the outcome as if the training ended here; under patience, of the best epoch."""
+        kept = self.best or Best(
+            self.epoch, math.nan, self.network.parameters, self.network.statistics
+        )
+        return Outcome(
+            kept.epoch,
+            self.reason or "finished",
+            to_model(self.settings, self.data, kept.parameters, kept.statistics),
+        )
+
+
+class CountingLoss:
+    """A loss that also counts the rows whose largest output is that of their label."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self.hits: list[int] = []
+        """One number a call: appending is safe from several threads, adding up is not."""
+
+    def __call__(
+        self, outputs: Array, targets: NDArray[Any], count: int | None = None
+    ) -> tuple[float, LossBackward]:
+        """Count, then return what the loss returns."""
+        self.hits.append(int((outputs.argmax(axis=1) == targets).sum()))
+        return self.loss(outputs, targets, count)
+
+
+def _sha256(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
