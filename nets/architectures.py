@@ -21,10 +21,14 @@ from nets.initializers import INITIALIZERS, constant_std
 from nets.layers import (
     ACTIVATIONS,
     Affine,
+    BatchNormalization,
+    Convolution,
     Dropout,
     Flatten,
     Layer,
+    MaxPooling,
 )
+from nets.layers.convolution import Pair
 from nets.network import Network
 from nets.settings import Settings
 
@@ -77,17 +81,66 @@ def mlp(settings: Settings, classes: int) -> list[Layer]:
     """Multilayer perceptron: hidden affine layers of any widths, then the output layer."""
     layers: list[Layer] = [Flatten()]
     for width in settings.hidden:
-        layers += [*_hidden(settings, width), *_dropout(settings)]
+        layers += [*_affine(settings, width), *_dropout(settings)]
     return [*layers, Affine(classes)]
 
 
-def _hidden(settings: Settings, width: int) -> list[Layer]:
-    """Affine, batch normalization where asked for, activation."""
-    return _normalized(settings, Affine(width, bias=not settings.batch_normalization))
+def lenet(settings: Settings, classes: int) -> list[Layer]:
+    """Two convolutions 5x5 with 16 and 32 filters, then 128 hidden units.
+
+    After LeNet-5 (LeCun et al. 1998), with more filters, ReLU and max pooling. Images of at least
+    4x4.
+    """
+    return [
+        *_convolution(settings, 16, (5, 5), padding=(2, 2)),
+        MaxPooling(),
+        *_convolution(settings, 32, (5, 5), padding=(2, 2)),
+        MaxPooling(),
+        Flatten(),
+        *_affine(settings, 128),
+        *_dropout(settings),
+        Affine(classes),
+    ]
 
 
-def _normalized(settings: Settings, layer: Layer) -> list[Layer]:
-    return [layer, ACTIVATIONS[settings.activation]()]
+def deep_convnet(settings: Settings, classes: int) -> list[Layer]:
+    """Six convolutions 3x3 in three stages of 16, 32 and 64 filters, then 50 hidden units.
+
+    The network of the textbook curriculum that this package follows; its fourth convolution pads by
+    2, so that 28x28 images come to 4x4 in the end. Images of at least 4x4.
+    """
+    return [
+        *_convolution(settings, 16, (3, 3), padding=(1, 1)),
+        *_convolution(settings, 16, (3, 3), padding=(1, 1)),
+        MaxPooling(),
+        *_convolution(settings, 32, (3, 3), padding=(1, 1)),
+        *_convolution(settings, 32, (3, 3), padding=(2, 2)),
+        MaxPooling(),
+        *_convolution(settings, 64, (3, 3), padding=(1, 1)),
+        *_convolution(settings, 64, (3, 3), padding=(1, 1)),
+        MaxPooling(),
+        Flatten(),
+        *_affine(settings, 50),
+        *_dropout(settings),
+        Affine(classes),
+    ]
+
+
+def _affine(settings: Settings, width: int) -> list[Layer]:
+    """Return a hidden affine layer and what belongs to it."""
+    return _activated(settings, Affine(width, bias=not settings.batch_normalization))
+
+
+def _convolution(settings: Settings, filters: int, kernel: Pair, padding: Pair) -> list[Layer]:
+    """Return a convolution and what belongs to it."""
+    bias = not settings.batch_normalization
+    return _activated(settings, Convolution(filters, kernel, padding=padding, bias=bias))
+
+
+def _activated(settings: Settings, layer: Layer) -> list[Layer]:
+    """Put batch normalization, where asked for, and the activation after a layer."""
+    normalization = [BatchNormalization()] if settings.batch_normalization else []
+    return [layer, *normalization, ACTIVATIONS[settings.activation]()]
 
 
 def _dropout(settings: Settings) -> list[Layer]:
@@ -96,5 +149,7 @@ def _dropout(settings: Settings) -> list[Layer]:
 
 ARCHITECTURES: dict[str, Callable[[Settings, int], list[Layer]]] = {
     "mlp": mlp,
+    "lenet": lenet,
+    "deep_convnet": deep_convnet,
 }
 """What ``Settings.architecture`` may name."""

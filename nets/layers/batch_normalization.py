@@ -1,0 +1,147 @@
+"""Batch normalization: keep what flows between layers centred and of unit size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.arrays import Array, Shape
+from nets.errors import InputError
+from nets.layers.base import Backward, Layer, Parameter, Statistic
+
+
+@dataclass(frozen=True)
+class BatchNormalization(Layer):
+    """``y = scale * (x - mean) / sqrt(variance + epsilon) + shift``, for each channel.
+
+    The last axis holds the channels: after an affine layer each unit is one and its numbers are the
+    batch; after a convolution each feature map is one and its numbers are the batch and all pixels.
+
+    In training, mean and variance are those of the mini-batch, so every row depends on all others,
+    and the running statistics follow them in place: ``running <- (1 - momentum) running + momentum
+    new``. In prediction the running statistics are used.
+
+    The variance that normalizes divides by the number of values n, the running one by n - 1 (as the
+    paper's algorithm 2 and PyTorch have it). A mini-batch with one value for each channel has no
+    variance: its output is the shift, and the running statistics stay as they are.
+
+    With z the normalized x and D the gradient of y, going back gives ``dscale = sum(D z)``,
+    ``dshift = sum(D)`` and ``dx = scale / sqrt(variance + epsilon) * (D - mean(D) - z mean(D z))``.
+
+    Parameters
+    ----------
+    momentum
+        Weight of the newest mini-batch in the running statistics, in (0, 1].
+    epsilon
+        Added to the variance, above 0.
+
+    Source: Ioffe and Szegedy, Batch Normalization (ICML 2015), algorithms 1 and 2.
+
+    >>> layer = BatchNormalization()
+    >>> parameters = {"scale": np.ones(1), "shift": np.zeros(1)}
+    >>> running = {"mean": np.zeros(1), "variance": np.ones(1)}
+    >>> x = np.array([[1.0], [3.0]])
+    >>> layer.forward(x, parameters, training=True, statistics=running)[0].round(4).ravel()
+    array([-1.,  1.])
+    >>> running["mean"], running["variance"]  # 0.1 of the mean 2; 0.9 + 0.1 of the variance 2
+    (array([0.2]), array([1.1]))
+    """
+
+    mixes_rows: ClassVar[bool] = True
+
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.momentum <= 1:
+            raise InputError(f"{self.name}: momentum must be in (0, 1], got {self.momentum}")
+        if not self.epsilon > 0:
+            raise InputError(f"{self.name}: epsilon must be above 0, got {self.epsilon}")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape as it is."""
+        if not input_shape or min(input_shape) < 1:
+            raise InputError(
+                f"{self.name}: one input must have channels on its last axis and no empty axis, "
+                f"got {input_shape}"
+            )
+        return input_shape
+
+    def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
+        """Return scale and shift, one number each for a channel."""
+        channels = input_shape[-1:]
+        return {
+            "scale": Parameter(channels, 1, 1, "scale"),
+            "shift": Parameter(channels, 1, 1, "shift"),
+        }
+
+    def statistics(self, input_shape: Shape) -> dict[str, Statistic]:
+        """Return the running mean and variance, one number each for a channel."""
+        channels = input_shape[-1:]
+        return {"mean": Statistic(channels, 0.0), "variance": Statistic(channels, 1.0)}
+
+    def forward(
+        self,
+        x: Array,
+        parameters: dict[str, Array],
+        *,
+        training: bool,
+        noise: NDArray[Any] | None = None,
+        statistics: dict[str, Array] | None = None,
+    ) -> tuple[Array, Backward]:
+        """Normalize each channel, then scale and shift it."""
+        scale, shift = parameters["scale"], parameters["shift"]
+        self.check(x, *(f"axis {axis}" for axis in range(1, x.ndim - 1)), len(scale))
+        if statistics is None:
+            raise InputError(f"{self.name}: forward needs the running statistics, got none")
+        values = x.reshape(-1, len(scale))
+        if training:
+            mean, variance = moments(values)
+            self._follow(statistics, len(values), mean, variance)
+        else:
+            mean, variance = statistics["mean"], statistics["variance"]
+        inverse = 1 / np.sqrt(variance + self.epsilon)
+        normalized = (values - mean) * inverse
+
+        def backward(gradient: Array) -> tuple[Array, dict[str, Array]]:
+            rows = gradient.reshape(values.shape)
+            gradients: dict[str, Array] = {
+                "scale": column_sums(rows * normalized),
+                "shift": column_sums(rows),
+            }
+            if training:
+                rows = rows - gradients["shift"] / len(rows)
+                rows -= normalized * (gradients["scale"] / len(rows))
+            return (rows * (scale * inverse)).reshape(x.shape), gradients
+
+        return (normalized * scale + shift).reshape(x.shape), backward
+
+    def _follow(self, running: dict[str, Array], count: int, mean: Array, variance: Array) -> None:
+        """Move the running statistics towards a mini-batch's, in place."""
+        if count == 1:
+            return
+        for name, new in (("mean", mean), ("variance", variance * (count / (count - 1)))):
+            running[name] *= 1 - self.momentum
+            running[name] += self.momentum * new
+
+
+def moments(values: Array) -> tuple[Array, Array]:
+    """Return mean and (biased) variance of each column, added up in float64.
+
+    In float32 the sum of the 100,000 values of a feature map loses three digits.
+
+    >>> moments(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    (array([2., 5.]), array([1., 0.]))
+    """
+    mean = values.mean(axis=0, dtype=np.float64)
+    variance = np.square(values - mean).mean(axis=0)
+    return mean.astype(values.dtype), variance.astype(values.dtype)
+
+
+def column_sums(values: Array) -> Array:
+    """Return the sum of each column, added up in float64 for the same reason."""
+    sums: NDArray[np.float64] = values.sum(axis=0, dtype=np.float64)
+    return sums.astype(values.dtype)

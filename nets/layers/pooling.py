@@ -1,0 +1,114 @@
+"""Pooling: one number for each window of an image, so that small shifts matter less.
+
+Both layers slide a window over each channel. An output length is
+``(length - window) // stride + 1``; rows and columns that the last step does not reach are left
+out. Shapes: ``(batch, height, width, channels) -> (batch, output height, output width, channels)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.arrays import Array, Shape
+from nets.layers.base import Backward, Layer
+from nets.layers.convolution import Pair, check_pairs, col2im, im2col, output_size
+
+
+@dataclass(frozen=True)
+class Pooling(Layer):
+    """What the two share: a window, its stride, and the shapes.
+
+    Parameters
+    ----------
+    window, stride
+        ``(along the height, along the width)``, in pixels. With equal numbers, windows tile the
+        image.
+    """
+
+    window: Pair = (2, 2)
+    stride: Pair = (2, 2)
+
+    def __post_init__(self) -> None:
+        check_pairs(self.name, {"window": self.window, "stride": self.stride}, least=1)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``(output height, output width, channels)``."""
+        self.check_shape(input_shape, "height", "width", "channels")
+        return (*output_size(self.name, input_shape, self.window, self.stride), input_shape[2])
+
+    def _windows(self, x: Array) -> Array:
+        """Return ``(batch * output height * output width, numbers in a window, channels)``."""
+        self.check(x, "height", "width", "channels")
+        numbers = self.window[0] * self.window[1]
+        return im2col(x, self.window, self.stride).reshape(-1, numbers, x.shape[3])
+
+
+@dataclass(frozen=True)
+class MaxPooling(Pooling):
+    """Take the largest number of each window.
+
+    Going back, the gradient goes to that number alone: to the first one, in (row, column) order,
+    where several are equal.
+
+    >>> x = np.array([[3.0, 3.0], [1.0, 2.0]]).reshape(1, 2, 2, 1)
+    >>> output, backward = MaxPooling().forward(x, {}, training=False)
+    >>> output.ravel(), backward(np.full((1, 1, 1, 1), 5.0))[0].ravel()
+    (array([3.]), array([5., 0., 0., 0.]))
+    """
+
+    def forward(
+        self,
+        x: Array,
+        parameters: dict[str, Array],
+        *,
+        training: bool,
+        noise: NDArray[Any] | None = None,
+        statistics: dict[str, Array] | None = None,
+    ) -> tuple[Array, Backward]:
+        """Find the winners; going back, give each what its window got."""
+        windows = self._windows(x)
+        winners = windows.argmax(axis=1, keepdims=True)
+        output = np.take_along_axis(windows, winners, axis=1)
+        shape = (len(x), *self.output_shape(x.shape[1:]))
+
+        def backward(gradient: Array) -> tuple[Array, dict[str, Array]]:
+            shares = np.zeros(windows.shape, gradient.dtype)
+            np.put_along_axis(shares, winners, gradient.reshape(output.shape), axis=1)
+            return col2im(shares, x.shape, self.window, self.stride), {}
+
+        return output.reshape(shape), backward
+
+
+@dataclass(frozen=True)
+class AveragePooling(Pooling):
+    """Take the mean of each window; going back, every number gets an equal share.
+
+    >>> x = np.array([[3.0, 3.0], [1.0, 2.0]]).reshape(1, 2, 2, 1)
+    >>> output, backward = AveragePooling().forward(x, {}, training=False)
+    >>> output.ravel(), backward(np.full((1, 1, 1, 1), 4.0))[0].ravel()
+    (array([2.25]), array([1., 1., 1., 1.]))
+    """
+
+    def forward(
+        self,
+        x: Array,
+        parameters: dict[str, Array],
+        *,
+        training: bool,
+        noise: NDArray[Any] | None = None,
+        statistics: dict[str, Array] | None = None,
+    ) -> tuple[Array, Backward]:
+        """Add up and divide; going back, divide and hand out."""
+        windows = self._windows(x)
+        shape = (len(x), *self.output_shape(x.shape[1:]))
+
+        def backward(gradient: Array) -> tuple[Array, dict[str, Array]]:
+            share = gradient.reshape(len(windows), 1, -1) / windows.shape[1]
+            shares = np.broadcast_to(share, windows.shape)
+            return col2im(shares, x.shape, self.window, self.stride), {}
+
+        return windows.mean(axis=1).reshape(shape), backward

@@ -1,0 +1,161 @@
+"""Weights from elsewhere: other layouts, other names, the same numbers.
+
+Most frameworks put a convolution's filters first, ``(filters, channels, height, width)``, and lay
+images out with channels first, so that the affine layer behind a flatten expects its inputs in
+(channel, row, column) order. Here filters come last and channels are last. `load_foreign`
+translates, checks every shape, and changes nothing unless all of it fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.arrays import Array, Shape
+from nets.errors import InputError
+from nets.layers import Affine, Convolution, Flatten, Layer
+from nets.network import Network
+
+
+def load_foreign(
+    network: Network,
+    arrays: Mapping[str, NDArray[Any]],
+    names: Mapping[str, str] | None = None,
+    *,
+    outputs_first: bool = False,
+) -> None:
+    """Copy a network's weights from arrays in the layout of another framework.
+
+    Parameters
+    ----------
+    network
+        Its parameters, and running statistics if it has any, are overwritten.
+    arrays
+        Convolutions ``(filters, channels, height, width)``, affine weights ``(inputs, outputs)``,
+        everything else ``(channels,)``. Affine inputs that come from a flattened image are in
+        (channel, row, column) order.
+    names
+        For each parameter and running statistic of the network (``"convolution1.weight"``,
+        ``"batch_normalization1.mean"``), the name of its array. By default the layers that have
+        weights are counted from 1 and have arrays ``W1, b1, W2, b2, ...``.
+    outputs_first
+        Affine weights are ``(outputs, inputs)``, as in PyTorch.
+
+    Raises
+    ------
+    InputError
+        An array is missing, left over, not of the shape needed, or contains NaN or infinity; the
+        message names it. The network is then as it was.
+
+    >>> network = Network([Affine(2)], (3,))
+    >>> load_foreign(network, {"W1": np.ones((3, 2)), "b1": np.zeros(2)})
+    >>> network.predict(np.ones((1, 3), np.float32))
+    array([[3., 3.]], dtype=float32)
+    >>> load_foreign(network, {"W1": np.ones((2, 3)), "b1": np.zeros(2)})
+    Traceback (most recent call last):
+    nets.errors.InputError: affine1.weight: needs an array W1 of shape (3, 2), got (2, 3)
+    """
+    names = default_names(network) if names is None else names
+    slots = list(_slots(network, outputs_first))
+    taken = [names[slot.name] for slot in slots if slot.name in names]
+    if left_over := sorted(set(arrays) - set(taken)):
+        raise InputError(
+            f"weights: got {', '.join(left_over)}, for which the network has no place; "
+            f"it takes {', '.join(taken)}"
+        )
+    values = [slot.translated(names.get(slot.name), arrays) for slot in slots]
+    for slot, value in zip(slots, values, strict=True):
+        slot.view[...] = value
+
+
+def default_names(network: Network) -> dict[str, str]:
+    """Count the layers that have weights from 1, and call their arrays ``W1, b1, W2, b2, ...``.
+
+    >>> default_names(Network([Affine(3), Affine(2, bias=False)], (4,)))
+    {'affine1.weight': 'W1', 'affine1.bias': 'b1', 'affine2.weight': 'W2'}
+    """
+    letters = {"weight": "W", "bias": "b"}
+    with_weights = [
+        (layer, views)
+        for layer, views in zip(network.layers, network.parameter_views, strict=True)
+        if "weight" in views
+    ]
+    return {
+        f"{layer.name}.{key}": f"{letters[key]}{number}"
+        for number, (layer, views) in enumerate(with_weights, start=1)
+        for key in views
+    }
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One array of the network: where it is, and how the same array looks elsewhere."""
+
+    name: str
+    view: Array
+    foreign_shape: Shape
+    to_own: Callable[[NDArray[Any]], NDArray[Any]]
+
+    def translated(
+        self, foreign_name: str | None, arrays: Mapping[str, NDArray[Any]]
+    ) -> NDArray[Any]:
+        """Return the array of this name in the network's layout, or say what is wrong with it."""
+        needs = f"{self.name}: needs an array {foreign_name or '(named in names)'}"
+        if foreign_name is None or foreign_name not in arrays:
+            raise InputError(f"{needs} of shape {self.foreign_shape}, got none")
+        array = np.asarray(arrays[foreign_name])
+        if array.shape != self.foreign_shape:
+            raise InputError(f"{needs} of shape {self.foreign_shape}, got {array.shape}")
+        if array.dtype.kind not in "fiu":
+            raise InputError(f"{needs} of numbers, got {array.dtype}")
+        if not np.isfinite(array).all():
+            raise InputError(f"{needs} of finite numbers, got NaN or infinity in it")
+        return self.to_own(array)
+
+
+def _slots(network: Network, outputs_first: bool) -> Iterator[_Slot]:
+    """Yield the network's parameters and running statistics, layer by layer."""
+    image: Shape | None = None  # what was flattened, until an affine layer has mixed it
+    for layer, shape, parameters, statistics in zip(
+        network.layers,
+        network.shapes,
+        network.parameter_views,
+        network.statistic_views,
+        strict=False,
+    ):
+        if isinstance(layer, Flatten):
+            image = shape
+        for key, view in (parameters | statistics).items():
+            foreign_shape, to_own = _layout(layer, key, view.shape, image, outputs_first)
+            yield _Slot(f"{layer.name}.{key}", view, foreign_shape, to_own)
+        if isinstance(layer, Affine):
+            image = None
+
+
+def _layout(
+    layer: Layer, key: str, shape: Shape, image: Shape | None, outputs_first: bool
+) -> tuple[Shape, Callable[[NDArray[Any]], NDArray[Any]]]:
+    """Return an array's shape elsewhere, and the function from that layout to ours."""
+    if key == "weight" and isinstance(layer, Convolution):
+        height, width, channels, filters = shape
+        return (filters, channels, height, width), lambda array: array.transpose(2, 3, 1, 0)
+    if key == "weight" and isinstance(layer, Affine):
+        if outputs_first:
+            return shape[::-1], lambda array: _channels_last(array.T, image)
+        return shape, lambda array: _channels_last(array, image)
+    if isinstance(layer, Affine):
+        return shape, lambda array: array
+    return shape, lambda array: _channels_last(array, image)
+
+
+def _channels_last(array: NDArray[Any], image: Shape | None) -> NDArray[Any]:
+    """Reorder the first axis from (channel, row, column) to (row, column, channel)."""
+    if image is None or len(image) != 3:
+        return array
+    height, width, channels = image
+    split = array.reshape(channels, height, width, -1)
+    return split.transpose(1, 2, 0, 3).reshape(array.shape)
