@@ -20,7 +20,7 @@ def check_floats(subject: str, x: Any) -> None:
     Traceback (most recent call last):
     TypeError: affine1: the input must be an array of float32 or float64, got int64
     """
-    if getattr(x, "dtype", None) not in FLOATS:
+    if not isinstance(x, np.ndarray | np.generic) or x.dtype not in FLOATS:
         received = getattr(x, "dtype", type(x).__name__)
         raise TypeError(f"{subject} must be an array of float32 or float64, got {received}")
 

@@ -203,7 +203,7 @@ class Network:
         InputError
             Anything else; the message names what was received and what is accepted.
         """
-        if getattr(x, "dtype", None) != self.dtype:
+        if not isinstance(x, np.ndarray) or x.dtype != self.dtype:
             received = getattr(x, "dtype", type(x).__name__)
             raise TypeError(f"network: the input must be an array of {self.dtype}, got {received}")
         if x.shape[1:] != self.input_shape or len(x) == 0:

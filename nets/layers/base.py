@@ -76,7 +76,7 @@ class Layer:
 
     mixes_rows: ClassVar[bool] = False
 
-    label: str = field(default="", kw_only=True)
+    label: str = field(default="", kw_only=True, repr=False)
 
     @property
     def name(self) -> str:

@@ -94,6 +94,7 @@ class BatchNormalization(Layer):
     ) -> tuple[Array, Backward]:
         """Normalize each channel, then scale and shift it."""
         scale, shift = parameters["scale"], parameters["shift"]
+        self.check(x)
         self.check(x, *(f"axis {axis}" for axis in range(1, x.ndim - 1)), len(scale))
         if statistics is None:
             raise InputError(f"{self.name}: forward needs the running statistics, got none")

@@ -40,11 +40,12 @@ class Pooling(Layer):
         self.check_shape(input_shape, "height", "width", "channels")
         return (*output_size(self.name, input_shape, self.window, self.stride), input_shape[2])
 
-    def _windows(self, x: Array) -> Array:
-        """Return ``(batch * output height * output width, numbers in a window, channels)``."""
+    def _windows(self, x: Array) -> tuple[Array, Shape]:
+        """Return ``(output pixels, numbers in a window, channels)`` and the output's shape."""
         self.check(x, "height", "width", "channels")
+        shape = (len(x), *self.output_shape(x.shape[1:]))
         numbers = self.window[0] * self.window[1]
-        return im2col(x, self.window, self.stride).reshape(-1, numbers, x.shape[3])
+        return im2col(x, self.window, self.stride).reshape(-1, numbers, x.shape[3]), shape
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,9 @@ class MaxPooling(Pooling):
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
         """Find the winners; going back, give each what its window got."""
-        windows = self._windows(x)
+        windows, shape = self._windows(x)
         winners = windows.argmax(axis=1, keepdims=True)
         output = np.take_along_axis(windows, winners, axis=1)
-        shape = (len(x), *self.output_shape(x.shape[1:]))
 
         def backward(gradient: Array) -> tuple[Array, dict[str, Array]]:
             shares = np.zeros(windows.shape, gradient.dtype)
@@ -103,8 +103,7 @@ class AveragePooling(Pooling):
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
         """Add up and divide; going back, divide and hand out."""
-        windows = self._windows(x)
-        shape = (len(x), *self.output_shape(x.shape[1:]))
+        windows, shape = self._windows(x)
 
         def backward(gradient: Array) -> tuple[Array, dict[str, Array]]:
             share = gradient.reshape(len(windows), 1, -1) / windows.shape[1]
