@@ -59,9 +59,7 @@ def capture(*, data: Mapping[str, Any] | None = None, modules: Iterable[str] = (
         "cpu": _read(_cpu),
         "cores": _read(lambda: os.cpu_count() or UNKNOWN),
         "python": platform.python_version(),
-        "versions": {
-            name: version for name in PACKAGES if (version := _version(name)) is not None
-        },
+        "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
         "blas": _read(_blas),
         "simd": _read(_simd),
         "code": {name: _read(functools.partial(code_digest, name)) for name in ("nets", *modules)},

@@ -1,5 +1,6 @@
 """Every name that ends up in a store, each written once."""
 
+import re
 from pathlib import Path
 
 # Files of a store
@@ -80,3 +81,21 @@ def mlflow_uri(store: Path) -> str:
 def optuna_uri(store: Path) -> str:
     """Return the URL of Optuna's storage in a store."""
     return f"sqlite:///{(store / OPTUNA_DATABASE).resolve()}"
+
+
+def metric_key(name: str) -> str:
+    """Return a metric's name with what MLflow does not accept in it replaced.
+
+    >>> metric_key("val_accuracy"), metric_key("recall@5")
+    ('val_accuracy', 'recall_5')
+    """
+    return re.sub(r"[^\w\-. :]", "_", name)
+
+
+def quoted(text: str) -> str:
+    """Return a text as a literal of MLflow's filter language.
+
+    >>> quoted("digits")
+    "'digits'"
+    """
+    return "'" + text.replace("'", "''") + "'"

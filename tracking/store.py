@@ -141,7 +141,9 @@ def _create_database(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / names.MLFLOW_DATABASE
-        store = SqlAlchemyStore(f"sqlite:///{made}", str(root / names.ARTIFACTS))
+        store = SqlAlchemyStore(  # type: ignore[no-untyped-call]
+            f"sqlite:///{made}", str(root / names.ARTIFACTS)
+        )
         store.engine.dispose()
         with contextlib.closing(sqlite3.connect(made)) as database:
             # With a write-ahead log the user interface reads while a search writes.

@@ -1,0 +1,117 @@
+"""Delivery: MLflow is brought up to date with the ledger.
+
+One delivery belongs to one study and one thread. It may be interrupted anywhere, also by SIGKILL,
+and a new one goes on where it ended: what MLflow has is remembered in the ledger, and where the
+ledger may lag behind, MLflow is asked.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracking import trial_run
+from tracking.environment import Environment
+from tracking.ledger import Ledger, StudyRecord, TrialRecord
+from tracking.store import Store
+from tracking.study_run import StudyRun
+
+
+class Delivery:
+    """Writes one study of the ledger to MLflow.
+
+    `environment` is that of the driver; a trial's own (``outcome["environment"]``, from the worker
+    that trained it) takes precedence. Raises what MLflow raises.
+    """
+
+    def __init__(
+        self, store: Store, ledger: Ledger, study: StudyRecord, environment: Environment
+    ) -> None:
+        self._client = store.client
+        self._ledger = ledger
+        self._study = study
+        self._environment = environment
+        self._parent = StudyRun(store, study, environment)
+        self._certain: set[str] = set()
+        """Runs that hold exactly what the ledger says they hold."""
+        # The curve of the best value goes on from the trials that have finished already.
+        trials = ledger.trials(study.name)
+        self._parent.count([trial for trial in trials if trial.state == trial.recorded_state])
+
+    def deliver(self) -> Exception | None:
+        """Deliver everything MLflow lacks; return the first thing that failed.
+
+        One trial that cannot be delivered does not hold up the others; two in a row are taken for
+        an outage, and the rest waits.
+        """
+        failure: Exception | None = None
+        in_a_row = 0
+        for trial in self._ledger.trials(self._study.name, unrecorded=True):
+            try:
+                self._deliver_trial(trial)
+                in_a_row = 0
+            except Exception as error:
+                self._certain.discard(trial.recorded_run or "")
+                failure = failure or error
+                in_a_row += 1
+                if in_a_row == 2:
+                    break
+        return failure
+
+    def end(self, status: str) -> None:
+        """End the runs of trials that are still open as KILLED, then the study's run."""
+        for trial in self._ledger.trials(self._study.name):
+            if trial.state == "running" and trial.recorded_run is not None:
+                trial_run.kill(self._client, trial.recorded_run)
+                self._mark(trial, state=trial_run.KILLED)
+        self._parent.end(status)
+
+    def _deliver_trial(self, trial: TrialRecord) -> None:
+        environment = self._environment_of(trial)
+        run_id = trial.recorded_run
+        if run_id is None:
+            run_id = trial_run.begin(self._client, self._parent, trial, environment)
+            self._mark(trial, run=run_id, state="running")
+        self._deliver_epochs(trial, run_id)
+        if trial.state != "running":
+            epochs = self._ledger.epochs(trial.study, trial.number)
+            model = self._ledger.model(trial.study, trial.number)
+            trial_run.end(
+                self._client, self._parent, trial, run_id, epochs, model, environment
+            )  # fmt: skip
+            self._mark(trial, state=trial.state)
+            self._certain.discard(run_id)
+            self._parent.count([trial])
+
+    def _deliver_epochs(self, trial: TrialRecord, run_id: str) -> None:
+        epochs = self._ledger.epochs(trial.study, trial.number, after=trial.recorded_epoch)
+        metrics = trial_run.epoch_metrics(epochs)
+        if run_id not in self._certain:
+            run = self._client.get_run(run_id)
+            metrics = trial_run.missing_metrics(self._client, run, metrics)
+            if trial.state == "running" and run.info.status != "RUNNING":
+                trial_run.reopen(self._client, run_id)
+        trial_run.send_metrics(self._client, run_id, metrics)
+        self._mark(trial, epoch=epochs[-1].number if epochs else None, state="running")
+        self._certain.add(run_id)
+
+    def _mark(self, trial: TrialRecord, **what: Any) -> None:
+        self._ledger.mark_recorded(trial.study, trial.number, **what)
+
+    def _environment_of(self, trial: TrialRecord) -> Environment:
+        """Return a trial's environment, with what makes its run complete in itself."""
+        section = self._study.definition.get("study", {})
+        study = {
+            key: section[key]
+            for key in ("metric", "direction", "objective", "settings", "seed")
+            if isinstance(section, Mapping) and key in section
+        }
+        data = self._study.environment.get("data")
+        environment = dict(self._environment)
+        if isinstance(git := environment.get("git"), Mapping):
+            # The study's run keeps the uncommitted diff, once and not with every trial.
+            environment["git"] = {key: git[key] for key in git if not key.startswith("diff")}
+        return {
+            **environment,
+            **({"data": data} if data is not None else {}),
+            **trial.outcome.get("environment", {}),
+            "study": {"name": self._study.name, "trial": trial.number, **study},
+        }

@@ -1,0 +1,108 @@
+"""Figures of the record, drawn without pyplot: no global state, so any thread may draw."""
+
+import io
+import logging
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracking import names
+from tracking.ledger import EpochRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from tracking.store import Store
+
+# One colour and dash a curve: told apart in grey print and by colour-blind eyes.
+_TRAIN = {"color": "#4477aa", "linestyle": "--"}
+_VALIDATION = {"color": "#cc5533", "linestyle": "-"}
+
+
+def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -> "Figure":
+    """Draw each metric over the epochs, training and validation in one panel.
+
+    `kept` is the epoch whose weights are kept, marked where it is not the last.
+    """
+    # Matplotlib says on stderr that it builds a font cache, once a machine.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    panels = _panels(epochs)
+    columns = max(len(panels), 1)
+    width, height = 4.6 * columns, 3.4
+    figure = Figure(figsize=(width, height))
+    # Margins by hand, in inches: an automatic layout draws everything twice, 0.1 s a trial.
+    figure.subplots_adjust(
+        left=0.6 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.65 / height,
+        wspace=0.7 * columns / width,
+    )  # fmt: skip
+    figure.suptitle(title, fontsize=11)
+    subplots = figure.subplots(1, columns, squeeze=False)[0]
+    for axes, (name, series) in zip(subplots, panels.items(), strict=False):
+        for key in series:
+            _draw(axes, key, epochs)
+        if kept is not None and epochs and kept != epochs[-1].number:
+            axes.axvline(kept, color="0.6", linewidth=0.8, label=f"kept: epoch {kept}")
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(color="0.92")
+        axes.set_axisbelow(True)
+        axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def to_png(figure: "Figure") -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, pil_kwargs={"compress_level": 3})
+    return buffer.getvalue()
+
+
+def log_study_figures(store: "Store", study: str, figures: Mapping[str, "Figure | bytes"]) -> None:
+    """Attach figures to a study's run, as PNG files in its folder ``figures``.
+
+    Raises InputError when MLflow has no run of that study.
+    """
+    from tracking.reading import study_run
+
+    run = study_run(store, study)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, figure in figures.items():
+            content = figure if isinstance(figure, bytes) else to_png(figure)
+            (Path(folder) / f"{name}.png").write_bytes(content)
+        store.client.log_artifacts(run.info.run_id, folder, names.FIGURES_FOLDER)
+
+
+def _panels(epochs: Sequence[EpochRecord]) -> dict[str, list[str]]:
+    """Return the metrics by what they measure: train and validation share a panel.
+
+    Only metrics of training and validation, unless there are none.
+
+    >>> epoch = EpochRecord(1, {"train_loss": 1.0, "val_loss": 2.0, "rate": 0.1}, {}, 1.0, 0.0)
+    >>> _panels([epoch])
+    {'loss': ['train_loss', 'val_loss']}
+    """
+    keys = list(dict.fromkeys(key for epoch in epochs for key in epoch.metrics))
+    paired = [key for key in keys if key.startswith(("train_", "val_"))]
+    panels: dict[str, list[str]] = {}
+    for key in paired or keys:
+        panels.setdefault(key.removeprefix("train_").removeprefix("val_"), []).append(key)
+    return panels
+
+
+def _draw(axes: "Axes", key: str, epochs: Sequence[EpochRecord]) -> None:
+    """Draw one metric; what is not finite leaves a gap."""
+    points = [(epoch.number, epoch.metrics.get(key, math.nan)) for epoch in epochs]
+    numbers = [number for number, _ in points]
+    values = [value if math.isfinite(value) else math.nan for _, value in points]
+    style = _TRAIN if key.startswith("train_") else _VALIDATION
+    label = {"train_": "training", "val_": "validation"}.get(key.partition("_")[0] + "_", key)
+    # A single epoch is a point, which a line does not show.
+    axes.plot(numbers, values, marker="o", markersize=3 if len(points) < 40 else 0, label=label,
+              linewidth=1.4, **style)  # type: ignore[arg-type]  # fmt: skip

@@ -1,0 +1,110 @@
+"""A trained model as the folder that MLflow loads: source, weights and what they need.
+
+Written here file by file: MLflow's own `save_model` runs the model's source in the writing process,
+where a search has no use for it, and guesses the requirements for seconds.
+"""
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nets.outcome import Model
+from tracking import names
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+REQUIREMENTS = ("mlflow", "numpy", "threadpoolctl", "retrial")
+"""What a model needs to be loaded; their installed versions are pinned."""
+
+
+def write_model_folder(
+    folder: Path, model: Model, *, model_id: str, run_id: str, location: str
+) -> None:
+    """Write a model in MLflow's models-from-code format into `folder`; nothing is pickled.
+
+    The model's source finds its weights as the artifact ``weights``, one ``.npz`` file. A model
+    with the arrays ``image_shape`` and ``classes`` gets a signature: uint8 images in, one number
+    a class out. The array ``input_example`` (a few images) is kept as MLflow's input example and
+    not among the weights.
+
+    `location` is the URI where MLflow keeps the folder.
+    """
+    from mlflow.models import Model as Metadata
+    from mlflow.pyfunc import add_to_model
+
+    arrays = dict(model.arrays)
+    example = arrays.pop(names.INPUT_EXAMPLE, None)
+    weights = folder / "artifacts" / names.WEIGHTS_FILE
+    weights.parent.mkdir(parents=True)
+    np.savez(weights, **arrays)  # type: ignore[arg-type]
+    (folder / names.MODEL_SOURCE_FILE).write_text(model.source, encoding="utf-8")
+    _write_environment(folder)
+    metadata = Metadata(
+        artifact_path=location,
+        model_uuid=model_id,
+        model_id=model_id,
+        run_id=run_id,
+        signature=_signature(arrays),
+        saved_input_example_info=None if example is None else _write_example(folder, example),
+        model_size_bytes=weights.stat().st_size,
+    )
+    add_to_model(  # type: ignore[no-untyped-call]
+        metadata,
+        loader_module="mlflow.pyfunc.loaders.code_model",
+        model_code_path=names.MODEL_SOURCE_FILE,
+        conda_env="conda.yaml",
+        python_env="python_env.yaml",
+        artifacts={
+            names.WEIGHTS: {"path": f"artifacts/{names.WEIGHTS_FILE}", "uri": names.WEIGHTS_FILE}
+        },
+        streamable=False,
+    )
+    metadata.save(folder / "MLmodel")
+
+
+def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":
+    """Return images in, one number a class out, for a model whose arrays tell its shapes."""
+    if not {"image_shape", "classes"} <= arrays.keys():
+        return None
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    shape = (-1, *map(int, arrays["image_shape"]))
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, int(arrays["classes"])))]),
+    )
+
+
+def _write_example(folder: Path, example: Any) -> dict[str, str]:
+    """Write an input example, also as the body of a request to a model server."""
+    body = json.dumps({"inputs": example.tolist()})
+    for name in ("input_example.json", "serving_input_example.json"):
+        (folder / name).write_text(body, encoding="utf-8")
+    return {
+        "artifact_path": "input_example.json",
+        "serving_input_path": "serving_input_example.json",
+        "type": "ndarray",
+        "format": "tf-serving",
+    }
+
+
+def _write_environment(folder: Path) -> None:
+    """Write what has to be installed, in the three forms MLflow's environment managers read."""
+    pinned = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
+    python = platform.python_version()
+    (folder / "requirements.txt").write_text("\n".join(pinned) + "\n", encoding="utf-8")
+    (folder / "python_env.yaml").write_text(
+        f"python: {python}\nbuild_dependencies: []\ndependencies:\n- -r requirements.txt\n",
+        encoding="utf-8",
+    )
+    conda = [f"- python={python}", "- pip", "- pip:", *(f"  - {line}" for line in pinned)]
+    (folder / "conda.yaml").write_text(
+        "name: mlflow-env\nchannels:\n- conda-forge\ndependencies:\n" + "\n".join(conda) + "\n",
+        encoding="utf-8",
+    )

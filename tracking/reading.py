@@ -1,0 +1,207 @@
+"""Reading recorded trials back, from MLflow alone."""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nets.errors import InputError
+from tracking import names
+from tracking.store import Store
+from tracking.study_run import is_better
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A trial as its run tells it; nothing but MLflow was read for it.
+
+    `settings` is the text of ``settings.json``; `epochs` are the entries of ``epochs.json``:
+    ``epoch``, ``metrics``, ``digests``, ``seconds``, exact to the last bit.
+    """
+
+    run_id: str
+    study: str
+    number: int
+    state: str
+    settings: str
+    epochs: list[dict[str, Any]]
+    environment: dict[str, Any]
+    outcome: dict[str, Any]
+    metric: str
+    direction: str
+
+    @property
+    def value(self) -> float | None:
+        """The study's metric at the epoch whose weights are kept; None for a failed trial."""
+        return self.outcome.get("value")
+
+
+def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun:
+    """Return a recorded trial: by number, by MLflow run id, or ``best``.
+
+    The best is the complete trial with the best recorded value in the study's direction; of equal
+    ones the first. `study` may be None for a run id.
+
+    Raises InputError for a trial that MLflow does not have, has not finished, or was made by hand
+    and lacks the files that trying it again needs.
+    """
+    text = str(which)
+    if text == "best":
+        run = _best(store, _named(study))
+    elif text.isdigit():
+        run = _numbered(store, _named(study), int(text))
+    else:
+        run = _by_id(store, text)
+    if run.data.tags.get(names.STATE_TAG) not in ("complete", "pruned", "failed"):
+        _refuse_foreign(run)
+        raise InputError(
+            f"trial: {run.info.run_name} of {run.data.tags[names.STUDY_TAG]} has not finished; "
+            "accepted is a finished trial (the search continues with the same command)"
+        )
+    return _read(store, run)
+
+
+def study_run(store: Store, study: str) -> "Run":
+    """Return the parent run of a study, or raise InputError."""
+    runs = store.client.search_runs(
+        [_experiment(store, study).experiment_id],
+        f"tags.`{names.KIND_TAG}` = {names.quoted(names.STUDY_KIND)}"
+        f" and tags.`{names.STUDY_TAG}` = {names.quoted(study)}",
+        max_results=1,
+    )
+    if not runs:
+        raise InputError(f"study: MLflow has an experiment {study!r} but no search recorded in it")
+    return runs[0]
+
+
+def _named(study: str | None) -> str:
+    if study is None:
+        raise InputError("study: missing; accepted is --study NAME, or an MLflow run id as trial")
+    return study
+
+
+def _experiment(store: Store, study: str) -> "Experiment":
+    experiment = store.client.get_experiment_by_name(study)
+    if experiment is None or experiment.lifecycle_stage != "active":
+        known = [
+            found.name
+            for found in store.client.search_experiments()
+            if found.tags.get(names.KIND_TAG) == names.STUDY_KIND
+        ]
+        accepted = ", ".join(sorted(known)) or "a study that has been searched, and none has"
+        raise InputError(f"study: got {study!r}, accepted is {accepted}")
+    return experiment
+
+
+def _best(store: Store, study: str) -> "Run":
+    experiment = _experiment(store, study)
+    direction = experiment.tags.get(names.DIRECTION_TAG, "maximize")
+    best: Run | None = None
+    best_value = math.nan
+    for run in sorted(_complete(store, experiment.experiment_id, study), key=_number):
+        value = run.data.metrics.get(names.VALUE_METRIC, math.nan)
+        if is_better(value, best_value, direction):
+            best, best_value = run, value
+    if best is None:
+        raise InputError(f"trial: got best, but {study} has no complete trial with a value yet")
+    return best
+
+
+def _complete(store: Store, experiment_id: str, study: str) -> list["Run"]:
+    """Return the runs of all complete trials of a study."""
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = store.client.search_runs(
+            [experiment_id],
+            f"tags.`{names.STUDY_TAG}` = {names.quoted(study)}"
+            f" and tags.`{names.KIND_TAG}` = {names.quoted(names.TRIAL_KIND)}"
+            f" and tags.`{names.STATE_TAG}` = 'complete'",
+            page_token=token,
+        )
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _numbered(store: Store, study: str, number: int) -> "Run":
+    runs = store.client.search_runs(
+        [_experiment(store, study).experiment_id],
+        f"tags.`{names.STUDY_TAG}` = {names.quoted(study)}"
+        f" and tags.`{names.TRIAL_TAG}` = '{number}'",
+        max_results=1,
+    )
+    if not runs:
+        raise InputError(f"trial: got {number}, accepted is best or a recorded trial of {study}")
+    return runs[0]
+
+
+def _by_id(store: Store, run_id: str) -> "Run":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_run(run_id)
+    except MlflowException as error:
+        raise InputError(
+            f"trial: got {run_id!r}, accepted is best, a trial number or an MLflow run id"
+        ) from error
+
+
+def _refuse_foreign(run: "Run") -> None:
+    """Raise InputError for a run that retrial has not recorded."""
+    if names.TRIAL_TAG not in run.data.tags:
+        raise InputError(
+            f"trial: run {run.info.run_id} ({run.info.run_name}) was not recorded by retrial and "
+            "cannot be tried again: it tells neither all settings nor the exact values of each "
+            "epoch; accepted is the run of a trial"
+        )
+
+
+def _read(store: Store, run: "Run") -> RecordedRun:
+    _refuse_foreign(run)
+    with tempfile.TemporaryDirectory() as folder:
+        texts = {
+            name: _download(store, run, name, folder)
+            for name in (
+                names.SETTINGS_FILE,
+                names.EPOCHS_FILE,
+                names.ENVIRONMENT_FILE,
+                names.OUTCOME_FILE,
+            )
+        }
+    environment = json.loads(texts[names.ENVIRONMENT_FILE])
+    tags: Mapping[str, str] = run.data.tags
+    return RecordedRun(
+        run_id=run.info.run_id,
+        study=tags[names.STUDY_TAG],
+        number=_number(run),
+        state=tags[names.STATE_TAG],
+        settings=texts[names.SETTINGS_FILE],
+        epochs=json.loads(texts[names.EPOCHS_FILE]),
+        environment=environment,
+        outcome=json.loads(texts[names.OUTCOME_FILE]),
+        metric=tags.get(names.METRIC_TAG, "val_accuracy"),
+        direction=tags.get(names.DIRECTION_TAG, "maximize"),
+    )
+
+
+def _download(store: Store, run: "Run", name: str, folder: str) -> str:
+    try:
+        path = store.client.download_artifacts(run.info.run_id, name, folder)
+        return Path(path).read_text(encoding="utf-8")
+    except Exception as error:
+        raise InputError(
+            f"trial: run {run.info.run_id} ({run.info.run_name}) lacks {name} and cannot be tried "
+            "again; accepted is a trial with all files that retrial recorded"
+        ) from error
+
+
+def _number(run: "Run") -> int:
+    return int(run.data.tags[names.TRIAL_TAG])
