@@ -46,6 +46,7 @@ CREATE TABLE IF NOT EXISTS trial (
     started REAL,
     finished REAL,
     attempts INTEGER NOT NULL DEFAULT 0,
+    deaths INTEGER NOT NULL DEFAULT 0,     -- of its workers; a killed driver is no death
     worker TEXT,
     outcome TEXT NOT NULL DEFAULT '{}',    -- JSON: value, epoch, reason, pruner's attributes, error
     recorded_run TEXT,             -- MLflow run id
@@ -115,6 +116,7 @@ class TrialRecord:
     started: float | None = None
     finished: float | None = None
     attempts: int = 0
+    deaths: int = 0
     worker: str | None = None
     outcome: dict[str, Any] = field(default_factory=dict)
     recorded_run: str | None = None
@@ -249,26 +251,44 @@ class Ledger:
             ).fetchone()
         return int(attempt)
 
-    def add_epoch(self, study: str, number: int, epoch: EpochRecord) -> None:
-        """Add an epoch of an open trial; one that a restart repeats changes nothing."""
+    def add_death(self, study: str, number: int) -> int:
+        """Count one more death of a trial's worker and return how many there were."""
         with self._connection:
-            self._connection.execute(
+            (deaths,) = self._connection.execute(
+                "UPDATE trial SET deaths = deaths + 1 WHERE study = ? AND number = ?"
+                " RETURNING deaths",
+                (study, number),
+            ).fetchone()
+        return int(deaths)
+
+    def add_epoch(
+        self, study: str, number: int, epoch: EpochRecord, checkpoint: bytes | None = None
+    ) -> bool:
+        """Add an epoch of an open trial, with the packed state after it if there is one.
+
+        An epoch that a restart repeats changes nothing; returns False when it is not equal to
+        the one before, which two equal machines never do.
+        """
+        metrics, digests = json.dumps(epoch.metrics), json.dumps(epoch.digests)
+        with self._connection:
+            inserted = self._connection.execute(
                 "INSERT OR IGNORE INTO epoch (study, trial, number, metrics, digests, seconds, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    study, number, epoch.number, json.dumps(epoch.metrics),
-                    json.dumps(epoch.digests), epoch.seconds, epoch.at,
-                ),
-            )  # fmt: skip
-
-    def set_checkpoint(self, study: str, number: int, epoch: int, state: bytes) -> None:
-        """Keep the packed state of an open trial, in place of an earlier one."""
-        with self._connection:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO checkpoint (study, trial, epoch, state)"
-                " VALUES (?, ?, ?, ?)",
-                (study, number, epoch, state),
-            )
+                (study, number, epoch.number, metrics, digests, epoch.seconds, epoch.at),
+            ).rowcount
+            if checkpoint is not None:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO checkpoint (study, trial, epoch, state)"
+                    " VALUES (?, ?, ?, ?)",
+                    (study, number, epoch.number, checkpoint),
+                )
+        if inserted:
+            return True
+        before = self._connection.execute(
+            "SELECT metrics, digests FROM epoch WHERE study = ? AND trial = ? AND number = ?",
+            (study, number, epoch.number),
+        ).fetchone()
+        return bool(before == (metrics, digests))
 
     def finish_trial(
         self,
@@ -297,8 +317,10 @@ class Ledger:
 
     # Reading
 
-    def trials(self, study: str, *, unrecorded: bool = False) -> list[TrialRecord]:
-        """Return the trials of a study in the order of their numbers.
+    def trials(
+        self, study: str, *, from_number: int = 0, unrecorded: bool = False
+    ) -> list[TrialRecord]:
+        """Return the trials of a study from a number on, in order.
 
         With `unrecorded` only those of which MLflow lacks an epoch or the end.
         """
@@ -310,9 +332,9 @@ class Ledger:
                 " epoch.trial = trial.number), 0))"
             )
         rows = self._connection.execute(
-            f"SELECT {', '.join(_TRIAL_COLUMNS)} FROM trial WHERE study = ?{condition}"
-            " ORDER BY number",
-            (study,),
+            f"SELECT {', '.join(_TRIAL_COLUMNS)} FROM trial WHERE study = ?"
+            f" AND number >= ?{condition} ORDER BY number",
+            (study, from_number),
         )
         return [_trial(row) for row in rows]
 

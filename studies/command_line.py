@@ -1,0 +1,108 @@
+"""The command ``retrial``.
+
+Nothing heavy is imported before a command is known: ``retrial --help`` answers at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed or diverged, 2 wrong request."""
+    # Before NumPy loads: the bits of a float32 product depend on the number of BLAS threads.
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = "1"
+    # Before MLflow loads: it reads this when it is imported.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    options = _parser().parse_args(arguments)
+    from nets.errors import InputError
+
+    try:
+        command = import_module(f"studies.commands.{options.command}")
+        return int(command.run(options))
+    except InputError as error:
+        print(f"retrial: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone, as `retrial show | head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="retrial",
+        description="Hyperparameter search and experiment tracking: any trial can be tried again.",
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--store",
+        type=Path,
+        default=Path(os.environ.get("RETRIAL_STORE", "mlruns")),
+        help="folder of the store (default: mlruns, or RETRIAL_STORE)",
+    )
+    data = os.environ.get("RETRIAL_DATA")
+    shared.add_argument(
+        "--data",
+        type=Path,
+        default=Path(data) if data else None,
+        help="folder of the datasets (default: RETRIAL_DATA, or a cache folder of the user)",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    search = commands.add_parser("search", parents=[shared], help="run or continue a study")
+    search.add_argument("study", help="name of a study that ships, or path of a study file")
+    search.add_argument("--trials", type=_positive, help="total number of trials")
+    search.add_argument("--jobs", type=_positive, help="worker processes")
+    search.add_argument("--threads", type=_positive, default=1, help="threads inside one trial")
+    search.add_argument("--seed", type=_natural, help="another seed makes the study NAME-seedS")
+    search.add_argument("--timeout", type=float, metavar="SECONDS", help="ask nothing after this")
+    search.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
+
+    show = commands.add_parser("show", parents=[shared], help="best trials of a study")
+    show.add_argument("study", help="name of a study in the store")
+    show.add_argument("--json", action="store_true", help="print everything as JSON")
+
+    reproduce = commands.add_parser(
+        "reproduce", parents=[shared], help="train a recorded trial again and compare"
+    )
+    reproduce.add_argument("trial", help="best, a trial number, or an MLflow run id")
+    reproduce.add_argument("--study", help="name of the study; not needed with a run id")
+    reproduce.add_argument("--at", type=_positive, metavar="EPOCH", help="stop after this epoch")
+    reproduce.add_argument("--threads", type=_positive, default=1, help="threads inside the trial")
+    reproduce.add_argument("--json", action="store_true", help="print the verdict as JSON")
+
+    ui = commands.add_parser("ui", parents=[shared], help="start the MLflow UI on the store")
+    ui.add_argument("--port", type=_positive, default=5000)
+
+    datasets = commands.add_parser("data", help="list or fetch datasets")
+    actions = datasets.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", parents=[shared], help="say which datasets are here")
+    fetch = actions.add_parser("fetch", parents=[shared], help="download a dataset")
+    fetch.add_argument("name", help="mnist")
+    return parser
+
+
+def _positive(text: str) -> int:
+    return _whole(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _whole(text, 0)
+
+
+def _whole(text: str, low: int) -> int:
+    number = int(text) if text.lstrip("-").isdigit() else None
+    if number is None or number < low:
+        raise argparse.ArgumentTypeError(f"got {text!r}, accepted is a whole number from {low}")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One module a command of ``retrial``; each has ``run(options) -> exit code``."""

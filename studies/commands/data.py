@@ -1,0 +1,27 @@
+"""``retrial data``: which datasets are here, and fetching one."""
+
+from argparse import Namespace
+
+from nets.errors import InputError
+
+
+def run(options: Namespace) -> int:
+    """List the datasets, or fetch one."""
+    from nets import data
+
+    folder = options.data or data.default_folder()
+    if options.action == "fetch":
+        data.fetch(options.name, folder)
+        print(f"{options.name} is in {folder}")
+        return 0
+    for name, description in data.DATASETS.items():
+        try:
+            dataset = data.load(name, folder)
+        except InputError as error:
+            print(f"{name}: {description}\n  not here: {error}")
+        else:
+            print(
+                f"{name}: {description}\n  {len(dataset.images)} training and "
+                f"{len(dataset.test_images)} test images, SHA-256 {dataset.sha256[:16]}"
+            )
+    return 0

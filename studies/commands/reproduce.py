@@ -1,0 +1,52 @@
+"""``retrial reproduce``: train a recorded trial again and print the verdict."""
+
+import json
+import time
+from argparse import Namespace
+
+from studies.live import shown, shown_seconds
+from studies.reproduction import reproduce
+from tracking.reading import find_trial
+from tracking.store import open_store
+from tracking.verdict import write_certificate
+
+
+def run(options: Namespace) -> int:
+    """Try the trial again; exit 0 for exact and close, 1 for diverged."""
+    store = open_store(options.store)
+    recorded = find_trial(store, options.study, options.trial)
+    if not options.json:
+        print(
+            f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
+            f"{shown(recorded.value)}, {len(recorded.epochs)} epochs, run {recorded.run_id}",
+            flush=True,
+        )
+    began = time.monotonic()
+    verdict, environment = reproduce(
+        store, recorded, options.data, until=options.at, threads=options.threads
+    )
+    write_certificate(store, recorded.run_id, verdict, environment=environment)
+    if options.json:
+        print(
+            json.dumps(
+                {
+                    "verdict": verdict.verdict,
+                    "run_id": recorded.run_id,
+                    "epoch": verdict.epoch,
+                    "metric": verdict.metric,
+                    "differences": verdict.differences,
+                },
+                indent=2,
+            )
+        )
+    else:
+        count = min(len(recorded.epochs), options.at or len(recorded.epochs))
+        said = {
+            "exact": f"all metrics and digests of {count} epochs are equal to the last bit",
+            "close": f"differs from epoch {verdict.epoch} on ({verdict.metric}), within the error",
+            "diverged": f"differs from epoch {verdict.epoch} on ({verdict.metric})",
+        }[verdict.verdict]
+        print(f"{verdict.verdict}: {said}, in {shown_seconds(time.monotonic() - began)}")
+        for difference in verdict.differences:
+            print(f"  {difference}")
+    return 1 if verdict.verdict == "diverged" else 0

@@ -1,0 +1,181 @@
+"""Workers on this machine: one loky executor of one process each.
+
+One process per executor, so that a death names its trial and costs no other. Each worker has a
+pipe of its own to the driver, never a shared queue, which a worker killed in the middle of a
+message would leave locked.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import get_context
+
+from studies.job import Event, Job, TrialDone, TrialStopped, WorkerDied
+
+ONE_THREAD = {
+    # The bits of a float32 product depend on the number of BLAS threads, so it is always one.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+class LocalEngine:
+    """`count` worker processes of this machine.
+
+    `environment` is set in each worker before it loads NumPy.
+    """
+
+    def __init__(self, count: int, environment: dict[str, str] | None = None) -> None:
+        self._environment = {**ONE_THREAD, **(environment or {})}
+        self._workers = [_Worker(f"worker {i}", self._environment) for i in range(count)]
+        self._ready: deque[Event] = deque()
+
+    @property
+    def free(self) -> int:
+        """How many jobs can be started now."""
+        return sum(worker.job is None for worker in self._workers)
+
+    def start(self, job: Job) -> str:
+        """Start a job on a free worker and return the worker's name."""
+        worker = next(worker for worker in self._workers if worker.job is None)
+        try:
+            worker.start(job)
+        except OSError:  # it died while it was idle
+            self._renew(worker)
+            worker.start(job)
+        return worker.name
+
+    def events(self, timeout: float) -> Iterable[Event]:
+        """Return what happened; wait up to `timeout` seconds for the first event."""
+        busy = {w.connection: w for w in self._workers if w.job is not None}
+        for connection in wait(list(busy), timeout) if busy else ():
+            assert isinstance(connection, Connection)
+            worker = busy[connection]
+            assert worker.job is not None
+            trial, attempt = worker.job.trial, worker.job.attempt
+            try:
+                event: Event = connection.recv()
+            except (EOFError, OSError):
+                reason = worker.cause_of_death()
+                self._renew(worker)
+                yield WorkerDied(trial, attempt, reason)
+                continue
+            if (event.trial, event.attempt) != (trial, attempt):
+                continue  # of an attempt that is over
+            if isinstance(event, TrialDone | TrialStopped):
+                worker.job = None
+            yield event
+
+    def stop_trials(self) -> None:
+        """Tell all running trials to stop at the end of their epoch."""
+        for worker in self._workers:
+            if worker.job is not None:
+                worker.tell_stop()
+
+    def close(self) -> None:
+        """End all workers, at once."""
+        for worker in self._workers:
+            worker.end()
+
+    def _renew(self, worker: "_Worker") -> None:
+        """Replace a dead worker's process under the same name."""
+        worker.end()
+        self._workers[self._workers.index(worker)] = _Worker(worker.name, self._environment)
+
+
+class _Worker:
+    """The driver's side of one worker process."""
+
+    def __init__(self, name: str, environment: dict[str, str]) -> None:
+        self.name = name
+        self.job: Job | None = None
+        context = get_context("loky")
+        self.connection, far = context.Pipe(duplex=True)
+        self._executor = ProcessPoolExecutor(
+            max_workers=1,
+            context=context,
+            initializer=_initialize,
+            initargs=(far, list(sys.path)),
+            env=environment,
+        )
+        # The process starts with the first submission; only then is its end of the pipe copied.
+        self._future = self._executor.submit(_serve)
+        far.close()
+
+    def start(self, job: Job) -> None:
+        """Send a job; raises OSError when the process is gone."""
+        self.connection.send(job)
+        self.job = job
+
+    def tell_stop(self) -> None:
+        """Tell the running trial to stop at the end of its epoch."""
+        with contextlib.suppress(OSError):  # it is dead, which `events` finds out
+            self.connection.send("stop")
+
+    def cause_of_death(self) -> str:
+        """Say in one line what is known about the end of the process."""
+        try:
+            error = self._future.exception(timeout=10)
+        except TimeoutError:
+            error = None
+        text = " ".join(str(error).split()) if error is not None else "it closed its connection"
+        return text[:300]
+
+    def end(self) -> None:
+        """Kill the process and release what the driver holds of it."""
+        self.connection.close()
+        self._executor.shutdown(wait=True, kill_workers=True)
+
+
+# The worker's side. Its state is the process's own: one connection, one flag.
+
+_connection: Connection
+_stopping = threading.Event()
+_jobs: deque[Job] = deque()
+_arrived = threading.Semaphore(0)
+
+
+def _initialize(connection: Connection, path: list[str]) -> None:
+    """Prepare a fresh worker process."""
+    global _connection
+    _connection = connection
+    sys.path[:] = path
+    # Ctrl-C reaches the whole foreground group; what it means is the driver's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_listen, daemon=True).start()
+
+
+def _listen() -> None:
+    """Take messages of the driver; when it is gone, end at once rather than train on unheard."""
+    while True:
+        try:
+            message: Any = _connection.recv()
+        except (EOFError, OSError):
+            os._exit(1)
+        if isinstance(message, Job):
+            _stopping.clear()
+            _jobs.append(message)
+            _arrived.release()
+        else:
+            _stopping.set()
+
+
+def _serve() -> None:
+    """Run one job after another."""
+    from studies.worker import run
+
+    while True:
+        _arrived.acquire()
+        try:
+            run(_jobs.popleft(), _connection.send, _stopping.is_set)
+        except OSError:
+            os._exit(1)  # the driver is gone

@@ -1,0 +1,26 @@
+"""What stands in the ledger, as the view, a pruner and Optuna's storage want it."""
+
+import math
+from collections.abc import Sequence
+
+from studies.job import Seen
+from studies.view import Result
+from tracking.ledger import EpochRecord, TrialRecord
+
+
+def result_of(record: TrialRecord, epochs: Sequence[EpochRecord], metric: str) -> Result:
+    """Return the result of a finished trial; a value that is not finite is none."""
+    value = record.value
+    if record.state == "failed" or value is None or not math.isfinite(value):
+        value = None
+    return Result(
+        state="pruned" if record.state == "complete" and value is None else record.state,
+        value=value,
+        intermediate={e.number: e.metrics.get(metric, math.nan) for e in epochs},
+        attributes=record.outcome.get("attributes", {}),
+    )
+
+
+def seen_of(result: Result) -> Seen:
+    """Return a finished trial as a pruner sees it."""
+    return Seen(result.state, result.value, result.intermediate, result.attributes)

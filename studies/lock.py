@@ -1,0 +1,98 @@
+"""One driver a study: a lock in the ledger that a dead driver cannot keep."""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from nets.errors import InputError
+from tracking.ledger import Ledger
+
+_BEAT_SECONDS = 5.0
+_DEAD_SECONDS = 60.0
+"""A lock held from another machine, whose processes cannot be seen, is dead without a sign of
+life for this long."""
+
+
+@contextmanager
+def hold(path: Path, study: str) -> Iterator[None]:
+    """Hold a study's lock; raises InputError saying who has it.
+
+    A holder on this machine is dead when no process with its number and start time exists, and
+    its lock is taken over at once.
+    """
+    ledger = Ledger(path)
+    holder = _myself()
+    with ledger.transaction() as connection:
+        row = connection.execute("SELECT holder FROM lock WHERE study = ?", (study,)).fetchone()
+        if row is not None and _alive(other := json.loads(row[0])):
+            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(other["since"]))
+            raise InputError(
+                f"study: {study} is being searched by process {other['pid']} on {other['host']} "
+                f"since {since}; accepted is one driver at a time"
+            )
+        connection.execute(
+            "INSERT OR REPLACE INTO lock (study, holder) VALUES (?, ?)",
+            (study, json.dumps(holder)),
+        )
+    done = threading.Event()
+    beat = threading.Thread(target=_beat, args=(path, study, holder, done), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        done.set()
+        beat.join()
+        with ledger.transaction() as connection:
+            connection.execute("DELETE FROM lock WHERE study = ?", (study,))
+        ledger.close()
+
+
+def _myself() -> dict[str, Any]:
+    process = psutil.Process()
+    return {
+        "pid": os.getpid(),
+        "started": process.create_time(),
+        "host": socket.gethostname(),
+        "since": time.time(),
+        "beat": time.time(),
+    }
+
+
+def _alive(holder: dict[str, Any]) -> bool:
+    """Tell whether the holder of a lock still lives."""
+    if holder["host"] != socket.gethostname():
+        return bool(time.time() - holder["beat"] < _DEAD_SECONDS)
+    try:
+        process = psutil.Process(holder["pid"])
+        started = process.create_time()
+        if process.status() == psutil.STATUS_ZOMBIE:  # killed, and not yet missed by its parent
+            return False
+    except psutil.NoSuchProcess:
+        return False
+    # The start time is computed from the boot time, which follows corrections of the clock.
+    return bool(abs(started - holder["started"]) < 5.0)
+
+
+def _beat(path: Path, study: str, holder: dict[str, Any], done: threading.Event) -> None:
+    """Give signs of life until done; a beat that cannot be written is tried at the next one."""
+    ledger: Ledger | None = None
+    while not done.wait(_BEAT_SECONDS):
+        try:
+            ledger = ledger or Ledger(path)
+            with ledger.transaction() as connection:
+                connection.execute(
+                    "UPDATE lock SET holder = ? WHERE study = ?",
+                    (json.dumps({**holder, "beat": time.time()}), study),
+                )
+        except Exception:
+            ledger = None
+    if ledger is not None:
+        ledger.close()

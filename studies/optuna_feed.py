@@ -1,0 +1,106 @@
+"""Finished trials, appended to Optuna's storage, so that Optuna's own tools read the study.
+
+The storage is fed from the ledger in trial order by a thread that the search never waits for; its
+number of trials says how far it is, so a restart goes on where it stopped. Open trials are in no
+Optuna storage.
+"""
+
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from nets.errors import InputError
+from studies.history import result_of
+from studies.study_file import Study
+from studies.view import finished_trial
+from tracking.ledger import Ledger, TrialRecord
+
+
+class OptunaFeed:
+    """Follows the ledger and appends what is finished; a `Listener` of the search."""
+
+    def __init__(self, ledger: Path, study: Study, url: str) -> None:
+        self._ledger_path = ledger
+        self._study = study
+        self._url = url
+        self._news = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="optuna feed", daemon=True)
+        self.problem: str | None = None
+        """What keeps the storage from being up to date, in one line."""
+
+    def start(self) -> None:
+        """Start following."""
+        self._thread.start()
+
+    def notify(self) -> None:
+        """Say that there is something new in the ledger."""
+        self._news.set()
+
+    def finish(self) -> None:
+        """Append what is left and stop; what cannot be appended now is appended another time."""
+        self._closing = True
+        self._news.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        ledger = Ledger(self._ledger_path)
+        storage: Any = None
+        while True:
+            # Read before feeding: what is committed before `finish` is then always fed.
+            closing = self._closing
+            try:
+                storage = storage or open_storage(self._url)
+                append_finished(storage, self._study, ledger)
+                self.problem = None
+            except Exception as error:  # the search goes on whatever befalls the storage
+                self.problem = f"Optuna's storage: {type(error).__name__}: {error}".split("\n")[0]
+                storage = None
+            if closing:
+                ledger.close()
+                return
+            self._news.wait(timeout=5.0 if self.problem else None)
+            self._news.clear()
+
+
+def open_storage(url: str) -> optuna.storages.BaseStorage:
+    """Open Optuna's storage; raises InputError where a driver for the database is missing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return optuna.storages.RDBStorage(url)
+        except ImportError as error:
+            raise InputError(
+                f"study.storage: got {url.split('@')[-1]!r}: {error}; for PostgreSQL install it "
+                "with: pip install 'retrial[postgresql]'"
+            ) from error
+
+
+def append_finished(storage: optuna.storages.BaseStorage, study: Study, ledger: Ledger) -> int:
+    """Append finished trials in trial order, as far as there is no gap; returns how many."""
+    target = optuna.create_study(
+        storage=storage,
+        study_name=study.name,
+        direction=study.section.direction,
+        load_if_exists=True,
+        sampler=optuna.samplers.RandomSampler(seed=0),
+    )
+    present = len(storage.get_all_trials(target._study_id, deepcopy=False))
+    added = 0
+    for record in ledger.trials(study.name, from_number=present):
+        if record.state == "running":
+            break
+        target.add_trial(_frozen(study, record, ledger))
+        added += 1
+    return added
+
+
+def _frozen(study: Study, record: TrialRecord, ledger: Ledger) -> optuna.trial.FrozenTrial:
+    epochs = ledger.epochs(study.name, record.number)
+    result = result_of(record, epochs, study.section.metric)
+    reason = record.outcome.get("reason", "failed")
+    attributes: dict[str, Any] = {"reason": reason, "seed": record.settings.get("seed")}
+    return finished_trial(study, record, result, attributes)

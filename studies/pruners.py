@@ -1,0 +1,133 @@
+"""The pruners a study file can name, each with the options it takes.
+
+A pruner decides in the worker, after each epoch, from the trial's own values and from the finished
+trials the rule of the search lets it see; it may keep marks in the trial's attributes.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import optuna
+from pydantic import Field
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Factor = Annotated[int, Field(ge=2)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Never prunes."""
+
+    name: Literal["none"] = "none"
+
+    def build(self, epochs: int) -> optuna.pruners.BasePruner:
+        """Return Optuna's pruner for trials of `epochs` epochs."""
+        return optuna.pruners.NopPruner()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Median:
+    """Prunes a trial whose best value so far is worse than the median of the others' there."""
+
+    name: Literal["median"] = "median"
+    startup_trials: Count = 5
+    warmup_epochs: Count = 0
+    interval: Positive = 1
+
+    def build(self, epochs: int) -> optuna.pruners.BasePruner:
+        """Return Optuna's pruner for trials of `epochs` epochs."""
+        return optuna.pruners.MedianPruner(self.startup_trials, self.warmup_epochs, self.interval)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Percentile:
+    """Keeps a trial only while it is in the best `percentile` of the others at that epoch."""
+
+    name: Literal["percentile"] = "percentile"
+    percentile: Annotated[float, Field(gt=0, le=100)] = 25.0
+    startup_trials: Count = 5
+    warmup_epochs: Count = 0
+    interval: Positive = 1
+
+    def build(self, epochs: int) -> optuna.pruners.BasePruner:
+        """Return Optuna's pruner for trials of `epochs` epochs."""
+        return optuna.pruners.PercentilePruner(
+            self.percentile, self.startup_trials, self.warmup_epochs, self.interval
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuccessiveHalving:
+    """Asynchronous successive halving (Li et al. 2018).
+
+    `min_resource` is a number of epochs: Optuna's "auto" would depend on what finished first.
+    """
+
+    name: Literal["successive_halving"] = "successive_halving"
+    min_resource: Positive = 1
+    reduction_factor: Factor = 4
+    min_early_stopping_rate: Count = 0
+
+    def build(self, epochs: int) -> optuna.pruners.BasePruner:
+        """Return Optuna's pruner for trials of `epochs` epochs."""
+        return optuna.pruners.SuccessiveHalvingPruner(
+            self.min_resource, self.reduction_factor, self.min_early_stopping_rate
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hyperband:
+    """Hyperband (Li et al. 2018): successive halving at several rates.
+
+    The trial's number and the study's name choose the bracket; the largest resource is the epochs
+    of a trial.
+    """
+
+    name: Literal["hyperband"] = "hyperband"
+    min_resource: Positive = 1
+    reduction_factor: Factor = 3
+
+    def build(self, epochs: int) -> optuna.pruners.BasePruner:
+        """Return Optuna's pruner for trials of `epochs` epochs."""
+        return optuna.pruners.HyperbandPruner(
+            self.min_resource, max(epochs, self.min_resource), self.reduction_factor
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """Prunes a trial whose value leaves fixed bounds."""
+
+    name: Literal["threshold"] = "threshold"
+    lower: float | None = None
+    upper: float | None = None
+    warmup_epochs: Count = 0
+    interval: Positive = 1
+
+    def build(self, epochs: int) -> optuna.pruners.BasePruner:
+        """Return Optuna's pruner for trials of `epochs` epochs."""
+        return optuna.pruners.ThresholdPruner(
+            self.lower, self.upper, self.warmup_epochs, self.interval
+        )
+
+
+Wrapped = Keep | Median | Percentile | SuccessiveHalving | Hyperband | Threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """Lets another pruner decide only after `patience` epochs without an improvement."""
+
+    name: Literal["patient"] = "patient"
+    patience: Count = 1
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    wrapped: Annotated[Wrapped, Field(discriminator="name")] | None = None
+
+    def build(self, epochs: int) -> optuna.pruners.BasePruner:
+        """Return Optuna's pruner for trials of `epochs` epochs."""
+        wrapped = None if self.wrapped is None else self.wrapped.build(epochs)
+        return optuna.pruners.PatientPruner(wrapped, self.patience, self.min_delta)
+
+
+Pruner = Wrapped | Patient

@@ -1,0 +1,117 @@
+"""Trying a recorded trial again: the same objective, in a fresh process, from MLflow alone."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nets.errors import InputError
+from studies import study_file
+from studies.engines.local import LocalEngine
+from studies.job import EpochDone, Job, TrialDone, WorkerDied
+from studies.study_file import Study
+from tracking import environment, names
+from tracking.reading import RecordedRun, study_run
+from tracking.store import Store
+from tracking.verdict import Verdict, compare
+
+
+@dataclass(frozen=True)
+class Again:
+    """What trying a trial again gave: its epochs, and how it ended if it did."""
+
+    epochs: list[dict[str, Any]]
+    error: dict[str, str] | None
+
+
+def definition_of(store: Store, study: str) -> Study:
+    """Return the study that a trial belongs to, as MLflow has it."""
+    run = study_run(store, study)
+    with tempfile.TemporaryDirectory() as folder:
+        path = store.client.download_artifacts(run.info.run_id, names.STUDY_FILE, folder)
+        return study_file.stored(json.loads(Path(path).read_text(encoding="utf-8")))
+
+
+def reproduce(
+    store: Store, recorded: RecordedRun, data: Path | None, *, until: int | None, threads: int
+) -> tuple[Verdict, dict[str, Any]]:
+    """Train a recorded trial for its recorded epochs and compare; also returns the environment.
+
+    Raises InputError for a trial without a recorded epoch, or with data that is not here.
+    """
+    study = definition_of(store, recorded.study)
+    settings = json.loads(recorded.settings)
+    last = max((entry["epoch"] for entry in recorded.epochs), default=0)
+    if last == 0:
+        raise InputError(
+            f"trial: run {recorded.run_id} ended before its first epoch, there is nothing to "
+            "compare; accepted is a trial with at least one recorded epoch"
+        )
+    folder, digests = _data(settings, data)
+    now = environment.capture(data=digests, modules=[study.section.objective.partition(":")[0]])
+    job = Job(
+        trial=recorded.number,
+        attempt=1,
+        objective=study.section.objective,
+        settings_class=study.section.settings,
+        settings=settings,
+        data=folder,
+        judge=None,
+        metric=recorded.metric,
+        threads=threads,
+        checkpoint_seconds=float("inf"),
+    )
+    again = train(job, min(last, until or last))
+    verdict = compare(
+        recorded.epochs,
+        again.epochs,
+        recorded_environment=recorded.environment,
+        environment=now,
+        metric=recorded.metric,
+        validation_count=settings.get("validation", 0),
+        kept=recorded.outcome.get("epoch"),
+        until=until,
+    )
+    if again.error is not None and verdict.verdict != "exact":
+        verdict.differences.insert(0, f"it failed: {again.error['type']}: {again.error['message']}")
+    return verdict, now
+
+
+def train(job: Job, last: int) -> Again:
+    """Run a job in a fresh process up to the epoch `last`."""
+    epochs: list[dict[str, Any]] = []
+    engine = LocalEngine(1)
+    try:
+        engine.start(job)
+        while True:
+            for event in engine.events(timeout=1.0):
+                match event:
+                    case EpochDone():
+                        epochs.append(
+                            {
+                                "epoch": event.number,
+                                "metrics": event.metrics,
+                                "digests": event.digests,
+                                "seconds": event.seconds,
+                            }
+                        )
+                        if event.number >= last:
+                            return Again(epochs, None)
+                    case TrialDone():
+                        return Again(epochs, event.outcome.get("error"))
+                    case WorkerDied():
+                        reason = {"type": "WorkerDied", "message": event.reason}
+                        return Again(epochs, reason)
+    finally:
+        engine.close()
+
+
+def _data(settings: dict[str, Any], folder: Path | None) -> tuple[str | None, dict[str, str]]:
+    """Load the trial's dataset; returns the folder workers map, and its SHA-256 by name."""
+    if "data" not in settings:
+        return None, {}
+    from nets import data
+
+    dataset = data.load(settings["data"], folder or data.default_folder())
+    return str(dataset.path), {settings["data"]: dataset.sha256}

@@ -1,0 +1,127 @@
+"""The section ``[study]``: how to search.
+
+pydantic validates it against the dataclasses below; its findings are retold in the project's own
+form: key, value received, what is accepted.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from nets.errors import InputError
+from studies import pruners, samplers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Stop the study when its best value has not improved by `min_delta` for `patience` trials."""
+
+    patience: Annotated[int, Field(ge=1)]
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySection:
+    """The section ``[study]``."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    trials: Annotated[int, Field(ge=1)] = 20
+    window: Annotated[int, Field(ge=1)] = 8
+    """How many trials may be open at once; the result depends on it, and not on the workers."""
+    metric: str = "val_accuracy"
+    direction: Literal["maximize", "minimize"] = "maximize"
+    sampler: Annotated[samplers.Sampler, Field(discriminator="name")] = field(
+        default_factory=samplers.TPE
+    )
+    pruner: Annotated[pruners.Pruner, Field(discriminator="name")] = field(
+        default_factory=pruners.Keep
+    )
+    stop: Stop | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    first: tuple[dict[str, Any], ...] = ()
+    """Values of trials 0, 1, ...; what a table leaves out is sampled."""
+    warm_start: str | None = None
+    """Name of a study in the same store whose finished trials the sampler knows from the start."""
+    objective: str = "nets.objective:objective"
+    settings: str = "nets.settings:Settings"
+    storage: str | None = None
+    """URL of Optuna's storage; default is optuna.db in the store."""
+    portable: bool = False
+    """Pin the kernel of the BLAS, so that results are equal on machines that differ."""
+
+
+def read_section(raw: dict[str, Any]) -> StudySection:
+    """Return the section that parsed values describe; raises InputError."""
+    try:
+        # JSON, because only there does strictness mean "no text for a number" and still allow a
+        # table for a dataclass. TOML knows dates, JSON does not: they become texts.
+        return _STUDY.validate_json(json.dumps(raw, default=str), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(_sentence(first, raw)) from None
+
+
+def _strict(kind: type[Any]) -> None:
+    """Have pydantic refuse unknown keys and convert nothing for one of our dataclasses."""
+    kind.__pydantic_config__ = ConfigDict(extra="forbid")
+
+
+for _kind in [
+    StudySection, Stop, *samplers.Sampler.__args__, *pruners.Pruner.__args__,
+]:  # fmt: skip
+    _strict(_kind)
+_STUDY = TypeAdapter(StudySection)
+
+
+def _sentence(problem: Any, raw: Mapping[str, Any]) -> str:
+    """Turn one of pydantic's problems into key, value received and what is accepted."""
+    # The location of a tagged union carries the tag, which is no key of the file.
+    path: list[str] = []
+    value: Any = raw
+    for part in problem["loc"]:
+        listed = isinstance(value, list | tuple) and isinstance(part, int)
+        if listed or (isinstance(value, Mapping) and part in value):
+            value = value[part]
+        elif part != problem["loc"][-1]:
+            continue
+        path.append(str(part))
+    key = ".".join(["study", *path])
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "missing":
+        return f"{key}: missing; accepted is a value for it"
+    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
+        owner = _owner(problem["loc"])
+        accepted = ", ".join(item.name for item in fields(owner))
+        return f"{key}: unknown; accepted are {accepted}"
+    if kind == "union_tag_invalid":
+        names = context["expected_tags"].replace("'", "")
+        return f"{key}.name: got {context['tag']!r}, accepted are {names}"
+    if kind == "union_tag_not_found":
+        return f"{key}: got {problem['input']!r}, accepted is a table with a name"
+    if kind == "string_pattern_mismatch":
+        return f"{key}: got {problem['input']!r}, accepted are letters, digits, '.', '_' and '-'"
+    if kind in ("dataclass_type", "model_attributes_type"):
+        return f"{key}: got {problem['input']!r}, accepted is a table"
+    rule = (
+        problem["msg"]
+        .replace("Input should be ", "")
+        .replace("an object", "a table")
+        .replace("Value error, ", "")
+    )
+    return f"{key}: got {problem['input']!r}, accepted is {rule}"
+
+
+def _owner(location: tuple[Any, ...]) -> type[Any]:
+    """Return the dataclass in which a location's last key would have to be."""
+    if location[0] == "stop":
+        return Stop
+    kinds = {
+        (key, kind.__dataclass_fields__["name"].default): kind
+        for key, union in (("sampler", samplers.Sampler), ("pruner", pruners.Pruner))
+        for kind in union.__args__
+    }
+    tags = [part for part in location[1:-1] if isinstance(part, str)]
+    return kinds.get((location[0], tags[-1]), StudySection) if tags else StudySection

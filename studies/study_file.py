@@ -1,0 +1,295 @@
+"""A study file: TOML in, a checked `Study` out.
+
+Whatever is a field of the settings class is fixed by naming it under its section or searched by
+naming it under ``[space]``; ``[study]`` says how to search. Everything is checked here, once, and
+refused with the key's full name, the value received and what is accepted.
+"""
+
+import importlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nets.errors import InputError
+from nets.randomness import derived_seed
+from studies import samplers
+from studies.section import StudySection, read_section
+from studies.space import Space, check_first, encoded, read_space
+
+SHIPPED = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that can be searched: its section, the settings all trials share, and the space."""
+
+    section: StudySection
+    fixed: dict[str, Any]
+    space: Space
+    definition: dict[str, Any]
+    """What is stored and compared: the parsed values with the defaults filled in, as JSON."""
+
+    @property
+    def name(self) -> str:
+        """The study's name, its key in a store."""
+        return self.section.name
+
+    @cached_property
+    def settings_class(self) -> type[Any]:
+        """The class of a trial's settings."""
+        return _load(self.section.settings, "study.settings")  # type: ignore[no-any-return]
+
+    def settings(self, number: int, chosen: Mapping[str, Any]) -> Any:
+        """Return the settings of a trial: what is fixed, what was chosen, and its own seed."""
+        seed = derived_seed(self.section.seed, number)
+        return self.settings_class(**{**self.fixed, **self.space.settings(chosen), "seed": seed})
+
+    @property
+    def epochs(self) -> int:
+        """The most epochs a trial can have."""
+        searched = {p.name: p for p in self.space.parameters}
+        if "epochs" in searched:
+            return int(max(searched["epochs"].points or [1]))
+        return int(self.fixed["epochs"])
+
+    @property
+    def data_names(self) -> list[str]:
+        """Names of the datasets that trials use; empty for an objective with data of its own."""
+        searched = {p.name: p for p in self.space.parameters}
+        if "data" in searched:
+            return [str(name) for name in searched["data"].points or []]
+        return [self.fixed["data"]] if "data" in self.fixed else []
+
+    @property
+    def most_trials(self) -> int | None:
+        """After how many trials the sampler has nothing new, or None."""
+        return samplers.most_trials(self.section.sampler, self.space, len(self.section.first))
+
+    def better(self, one: float, other: float) -> bool:
+        """Tell whether value `one` is better than `other` in the study's direction."""
+        return one > other if self.section.direction == "maximize" else one < other
+
+
+def find(name: str) -> Path:
+    """Return the path of a study file: a path as given, or one that ships by its name."""
+    path = Path(name)
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        if not path.is_file():
+            raise InputError(f"study: got {name!r}, no such file; accepted is the path of one")
+        return path
+    shipped = {p.stem: p for p in sorted(SHIPPED.glob("*.toml"))}
+    if name not in shipped:
+        raise InputError(
+            f"study: got {name!r}, accepted are {', '.join(shipped)} or the path of a .toml file"
+        )
+    return shipped[name]
+
+
+def read(path: Path, *, trials: int | None = None, seed: int | None = None) -> Study:
+    """Return the study of a file, with the number of trials and the seed of the command line.
+
+    A seed other than the file's makes another study, named ``NAME-seedS``.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not TOML: {error}") from error
+    study = tables.setdefault("study", {})
+    if not isinstance(study, dict):
+        raise InputError(f"study: got {study!r}, accepted is a section [study]")
+    study.setdefault("name", path.stem)
+    if seed is not None and seed != study.get("seed", 0):
+        study["name"] = f"{study['name']}-seed{seed}"
+        study["seed"] = seed
+    if trials is not None:
+        study["trials"] = trials
+    return build(tables)
+
+
+def build(tables: Mapping[str, Any]) -> Study:
+    """Return the study that parsed tables describe; the inverse of `Study.definition`."""
+    raw = dict(tables.get("study", {}))
+    section = read_section(raw)
+    settings = _settings_class(section)
+    by_section = _keys_by_section(settings)
+    for name, table in tables.items():
+        if name not in {"study", "space"} | set(by_section):
+            accepted = ["study", *by_section, "space"]
+            raise InputError(f"{name}: unknown section; accepted are {', '.join(accepted)}")
+        if not isinstance(table, dict):
+            raise InputError(f"{name}: got {table!r}, accepted is a section [{name}]")
+    space = read_space(tables.get("space", {}), settings)
+    fixed = _fixed(tables, by_section, settings, space, section)
+    section = replace(
+        section,
+        first=tuple(
+            check_first(values, space, f"study.first[{i}]")
+            for i, values in enumerate(section.first)
+        ),
+    )
+    study = Study(section, fixed, space, _definition(section, fixed, tables.get("space", {})))
+    _check_together(study)
+    return study
+
+
+def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """Say key by key how two definitions differ, leaving out what may differ (trials)."""
+    one, other = _flat(stored), _flat(given)
+    return [
+        f"{key}: stored {one.get(key, 'nothing')!r}, given {other.get(key, 'nothing')!r}"
+        for key in sorted(one.keys() | other.keys())
+        if key != "study.trials" and one.get(key) != other.get(key)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        parts = [_flat(item, f"{prefix}.{key}" if prefix else key) for key, item in value.items()]
+        return {key: item for part in parts for key, item in part.items()}
+    return {prefix: value}
+
+
+def _load(path: str, key: str) -> Any:
+    """Return what ``package.module:name`` names."""
+    module, _, name = path.partition(":")
+    if not (module and name):
+        raise InputError(f"{key}: got {path!r}, accepted is package.module:name")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise InputError(f"{key}: got {path!r}, which cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise InputError(f"{key}: got {path!r}, but {module} has no {name}") from error
+
+
+def _settings_class(section: StudySection) -> type[Any]:
+    """Return the settings class, checked for what the search needs of it."""
+    kind = _load(section.settings, "study.settings")
+    names = {item.name for item in fields(kind)} if is_dataclass(kind) else set()
+    if not {"seed", "epochs"} <= names or not isinstance(kind, type):
+        raise InputError(
+            f"study.settings: got {section.settings}, accepted is a dataclass with at least the "
+            "fields seed and epochs"
+        )
+    if not callable(_load(section.objective, "study.objective")):
+        raise InputError(f"study.objective: got {section.objective}, accepted is a function")
+    return kind
+
+
+def _keys_by_section(settings: type[Any]) -> dict[str, dict[str, str]]:
+    """Return, for each section of settings, the field of each key."""
+    sections: dict[str, dict[str, str]] = {}
+    for item in fields(settings):
+        if item.name != "seed":
+            keys = sections.setdefault(item.metadata.get("section", "settings"), {})
+            keys[item.metadata.get("key", item.name)] = item.name
+    return sections
+
+
+def _fixed(
+    tables: Mapping[str, Any],
+    by_section: Mapping[str, Mapping[str, str]],
+    settings: type[Any],
+    space: Space,
+    section: StudySection,
+) -> dict[str, Any]:
+    """Return the fields all trials share, and check the ends of the space with them."""
+    known = {item.name: item for item in fields(settings)}
+    fixed = {
+        name: item.default
+        for name, item in known.items()
+        if item.default is not MISSING and name != "seed"
+    }
+    if "split_seed" in known:
+        fixed["split_seed"] = section.seed
+    searched = {parameter.name for parameter in space.parameters}
+    for name, keys in by_section.items():
+        for key, value in tables.get(name, {}).items():
+            if key not in keys:
+                raise InputError(f"{name}.{key}: unknown; accepted are {', '.join(keys)}")
+            if keys[key] in searched:
+                raise InputError(
+                    f"{name}.{key}: got {value!r}, but space.{keys[key]} searches it; "
+                    "accepted is one of the two"
+                )
+            fixed[keys[key]] = value
+    where = {
+        field: f"{name}.{key}" for name, keys in by_section.items() for key, field in keys.items()
+    }
+    missing = [name for name in known if name not in fixed and name not in searched | {"seed"}]
+    if missing:
+        raise InputError(f"{where[missing[0]]}: missing; accepted is a value or a range in [space]")
+    _check_ends(fixed, space, settings, where)
+    return {name: value for name, value in fixed.items() if name not in searched}
+
+
+def _check_ends(
+    fixed: Mapping[str, Any], space: Space, settings: type[Any], where: Mapping[str, str]
+) -> None:
+    """Build settings with what is fixed, and with each end of the space: their own checks speak."""
+    middle = {p.name: _ends(p)[0] for p in space.parameters}
+    try:
+        settings(**{**fixed, **space.settings(middle), "seed": 0})
+    except InputError as error:
+        name, _, rest = str(error).partition(":")
+        place = f"space.{name}" if name in middle else where.get(name, name)
+        raise InputError(f"{place}:{rest}") from None
+    for parameter in space.parameters:
+        for value in _ends(parameter):
+            try:
+                settings(
+                    **{**fixed, **space.settings({**middle, parameter.name: value}), "seed": 0}
+                )
+            except InputError as error:
+                raise InputError(f"space.{error}") from None
+
+
+def _ends(parameter: Any) -> list[Any]:
+    """Return the values of a parameter that are checked: all choices, or both ends."""
+    distribution = parameter.distribution
+    choices = getattr(distribution, "choices", None)
+    return list(choices) if choices is not None else [distribution.low, distribution.high]
+
+
+def _definition(
+    section: StudySection, fixed: Mapping[str, Any], space: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the definition: a study file whose defaults are filled in, as plain JSON values."""
+    study = {k: v for k, v in asdict(section).items() if v is not None}
+    study["first"] = [dict(values) for values in section.first]
+    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in fixed.items()}
+    return {"study": study, "fixed": settings, "space": {k: dict(v) for k, v in space.items()}}
+
+
+def stored(definition: Mapping[str, Any]) -> Study:
+    """Return the study that a stored definition describes."""
+    section = read_section({**definition["study"]})
+    settings = _load(section.settings, "study.settings")
+    space = read_space(definition["space"], settings)
+    first = tuple({k: encoded(v) for k, v in values.items()} for values in section.first)
+    return Study(replace(section, first=first), dict(definition["fixed"]), space, dict(definition))
+
+
+def _check_together(study: Study) -> None:
+    """Check what no single key shows."""
+    section = study.section
+    samplers.check(section.sampler, study.space)
+    if section.sampler.name == "grid":
+        for i, values in enumerate(section.first):
+            if missing := sorted({p.name for p in study.space.parameters} - values.keys()):
+                raise InputError(
+                    f"study.first[{i}].{missing[0]}: missing; with the grid sampler accepted are "
+                    "first trials that name every parameter"
+                )
+    try:
+        section.pruner.build(study.epochs)
+    except ValueError as error:
+        raise InputError(f"study.pruner: {error}") from error
+    if section.metric.startswith("val_") and study.fixed.get("validation") == 0:
+        raise InputError(
+            f"study.metric: got {section.metric!r} with data.validation = 0, accepted is a "
+            "validation of at least 1"
+        )
