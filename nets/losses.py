@@ -55,15 +55,7 @@ class MeanSquaredError:
         self, outputs: Array, targets: NDArray[Any], count: int | None = None
     ) -> tuple[float, LossBackward]:
         """Return the loss and the function that computes its gradient."""
-        _check_outputs("mean squared error", outputs)
-        if np.ndim(targets) == 1:
-            targets = one_hot(targets, outputs.shape[1], outputs.dtype)
-        elif targets.shape != outputs.shape:
-            raise InputError(
-                f"mean squared error: targets must be labels {outputs.shape[:1]} or rows "
-                f"{outputs.shape}, got {targets.shape}"
-            )
-        difference = outputs - targets.astype(outputs.dtype, copy=False)
+        difference = outputs - target_rows("mean squared error", targets, outputs)
         divisor = outputs.shape[1] * (len(outputs) if count is None else count)
         value = float(np.square(difference, dtype=np.float64).sum()) / divisor
         return value, lambda: difference * outputs.dtype.type(2 / divisor)
@@ -102,13 +94,11 @@ class CrossEntropy:
         self, outputs: Array, targets: NDArray[Any], count: int | None = None
     ) -> tuple[float, LossBackward]:
         """Return the loss and the function that computes its gradient."""
-        _check_outputs("cross-entropy", outputs)
+        distribution = target_rows("cross-entropy", targets, outputs)
+        if targets.ndim == 2:
+            check_probabilities(distribution)
         rows, classes = outputs.shape
         divisor = rows if count is None else count
-        if np.ndim(targets) == 1:
-            distribution = one_hot(targets, classes, outputs.dtype)
-        else:
-            distribution = _probabilities(targets, outputs)
         if self.label_smoothing:
             distribution = (1 - self.label_smoothing) * distribution + (
                 self.label_smoothing / classes
@@ -156,28 +146,30 @@ def check_labels(labels: NDArray[Any], classes: int) -> None:
         raise InputError(f"labels must be in 0..{classes - 1}, got {low if low < 0 else high}")
 
 
-def _check_outputs(name: str, outputs: Array) -> None:
-    """Refuse what is not a batch of rows of floats."""
+def target_rows(name: str, targets: NDArray[Any], outputs: Array) -> Array:
+    """Return the targets as rows like the outputs, or say what is wrong with either."""
     check_floats(f"{name}: outputs", outputs)
     if outputs.ndim != 2 or 0 in outputs.shape:
         raise InputError(
             f"{name}: outputs must have the shape (batch, classes) with at least one row, "
             f"got {outputs.shape}"
         )
+    if targets.shape == outputs.shape[:1]:
+        return one_hot(targets, outputs.shape[1], outputs.dtype)
+    if targets.shape == outputs.shape:
+        return targets.astype(outputs.dtype, copy=False)
+    raise InputError(
+        f"{name}: targets must be labels {outputs.shape[:1]} or rows {outputs.shape}, "
+        f"got {targets.shape}"
+    )
 
 
-def _probabilities(targets: NDArray[Any], outputs: Array) -> Array:
-    """Return target rows in the outputs' dtype; refuse rows that are no probabilities."""
-    if targets.shape != outputs.shape:
-        raise InputError(
-            f"cross-entropy: targets must be labels {outputs.shape[:1]} or rows {outputs.shape}, "
-            f"got {targets.shape}"
-        )
-    sums = targets.sum(axis=1)
-    if not (np.all(targets >= 0) and np.all(np.abs(sums - 1) < 1e-3)):
-        worst = int(np.argmax(np.where(np.any(targets < 0, axis=1), np.inf, np.abs(sums - 1))))
+def check_probabilities(rows: Array) -> None:
+    """Refuse rows that are not at least 0 everywhere or do not sum to 1 (within 0.001)."""
+    wrong = ~((rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) < 1e-3))
+    if wrong.any():
+        worst = int(wrong.argmax())
         raise InputError(
             "cross-entropy: target rows must be probabilities that sum to 1, "
-            f"row {worst} is {targets[worst]}"
+            f"row {worst} is {rows[worst]}"
         )
-    return targets.astype(outputs.dtype, copy=False)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nets.architectures import build
 from nets.arrays import Array, scaled
+from nets.augmentation import Augmenter, wanted
 from nets.data.dataset import Dataset
 from nets.errors import InputError
 from nets.evaluation import evaluate
@@ -70,6 +71,7 @@ class Training:
         self.shuffling = stream(settings.seed, "shuffling")
         self.dropout = stream(settings.seed, "dropout")
         self.augmentation = stream(settings.seed, "augmentation")
+        self.augmenter = Augmenter(settings, data.image_shape) if wanted(settings) else None
         self.epoch = 0
         self.diverged = False
         self.best: Best | None = None
@@ -134,6 +136,8 @@ class Training:
         """Learn from one mini-batch: gradient, clipping, weight decay, update."""
         network, settings = self.network, self.settings
         pixels = scaled(self.images[rows], self.data.full_scale, out=self.pixels[: len(rows)])
+        if self.augmenter is not None:
+            pixels = self.augmenter(pixels, self.augmentation)
         noise = network.draw(len(rows), self.dropout)
         value = self.executor.loss_and_gradients(pixels, self.labels[rows], loss, noise)
         if settings.clip_norm:
