@@ -30,13 +30,22 @@ Differentiable: TypeAlias = Callable[
 ]
 """Named arrays -> (output, function from output gradient to the gradient of each array)."""
 
-# A kink within the first step (ReLU near 0, two almost equal pixels under a maximum) bends the
-# difference, and a smaller step stays clear of it. A wrong gradient is wrong at every step.
-SHRINKING = (1.0, 0.1, 0.01)
-# Rounding errors that one output may have collected on its way, in units of its last place.
+Quotient: TypeAlias = dict[int, float]
+"""Number of steps from the point -> factor of the function's value there."""
+
+CENTRAL: Quotient = {1: 0.5, -1: -0.5}
+FORWARD: Quotient = {0: -1.5, 1: 2.0, 2: -0.5}
+BACKWARD: Quotient = {0: 1.5, -1: -2.0, -2: 0.5}
+QUOTIENTS = ((CENTRAL, 1.0), (CENTRAL, 0.1), (CENTRAL, 0.01), (FORWARD, 0.1), (BACKWARD, 0.1))
+"""What is tried, in shares of the best step, until one agrees. A kink within the first step (ReLU
+near 0, two almost equal pixels under a maximum) bends that difference: a smaller one stays clear of
+it. At the kink itself there are two slopes, and a gradient may be either or their mean. A wrong
+gradient agrees with none of them."""
+
 ROUNDINGS = 8
+"""Rounding errors that one output may have collected on its way, in units of its last place."""
 GOOD_ENOUGH = 1e-8
-"""Relative error at which no smaller step is tried."""
+"""Relative error at which nothing else is tried."""
 
 
 class GradientError(ValueError):
@@ -45,7 +54,7 @@ class GradientError(ValueError):
 
 @dataclass(frozen=True)
 class Comparison:
-    """One entry of a gradient, from backward and from the central difference.
+    """One entry of a gradient, from backward and from differences.
 
     ``error`` is ``|analytic - numeric| / max(|analytic|, |numeric|)``, after the part of the
     difference that rounding in the forward pass explains has been taken off.
@@ -67,7 +76,7 @@ def check_gradients(
     entries: int | None = None,
     name: str = "function",
 ) -> Comparison:
-    """Hold a backward pass against central differences of its forward pass, in float64.
+    """Hold a backward pass against differences of its forward pass, in float64.
 
     The output y need not be one number: the function compared is ``sum(r * y)`` with a random r,
     whose gradient is what backward makes of r. Differences of y are taken before the sum, so that
@@ -78,7 +87,7 @@ def check_gradients(
     function
         ``function(arrays)`` returns the output, an array or a number, and backward:
         ``backward(r)`` returns the gradient of each array by its name. It must be deterministic;
-        it is called twice for every entry.
+        it is called twice for every entry, more often near a kink.
     arrays
         The point at which to compare; copied to float64 and not touched.
     generator
@@ -108,7 +117,7 @@ def check_gradients(
     >>> check_gradients(product, {"x": 3, "y": 2}, generator=np.random.default_rng(0))
     Traceback (most recent call last):
     nets.gradient_checker.GradientError: function: the gradient of 'y' is wrong: at () backward \
-gives 3.003, the central difference 3 (relative error 1e-03, accepted is 1e-06)
+gives 3.003, differences give 3 (relative error 1e-03, accepted is 1e-06)
     """
     point: dict[str, Array] = {
         key: np.array(array, dtype=np.float64) for key, array in arrays.items()
@@ -130,7 +139,7 @@ gives 3.003, the central difference 3 (relative error 1e-03, accepted is 1e-06)
     if worst.error > tolerance:
         raise GradientError(
             f"{name}: the gradient of {worst.array!r} is wrong: at {worst.index} backward gives "
-            f"{worst.analytic:.7g}, the central difference {worst.numeric:.7g} "
+            f"{worst.analytic:.7g}, differences give {worst.numeric:.7g} "
             f"(relative error {worst.error:.0e}, accepted is {tolerance:.0e})"
         )
     return worst
@@ -305,10 +314,10 @@ def _compare(
     analytic: float,
     r: Any,
 ) -> Comparison:
-    """Compare one entry, at smaller steps too where the first one disagrees."""
+    """Compare one entry with the difference quotient that comes nearest."""
     comparisons = []
-    for factor in SHRINKING:
-        numeric, rounding = _difference(function, point, key, index, r, factor)
+    for quotient, share in QUOTIENTS:
+        numeric, rounding = _slope(function, point, key, index, r, quotient, share)
         error = _relative_error(float(analytic), numeric, rounding)
         comparisons.append(Comparison(key, index, float(analytic), numeric, error))
         if error < GOOD_ENOUGH:
@@ -323,26 +332,31 @@ def _relative_error(analytic: float, numeric: float, rounding: float) -> float:
     return gap / max(abs(analytic), abs(numeric)) if gap > 0 else 0.0
 
 
-def _difference(
+def _slope(
     function: Differentiable,
     point: dict[str, Array],
     key: str,
     index: tuple[int, ...],
     r: Any,
-    factor: float,
+    quotient: Quotient,
+    share: float,
 ) -> tuple[float, float]:
-    """Return the central difference of ``sum(r * y)`` along one entry, and its rounding error."""
+    """Return the slope of ``sum(r * y)`` along one entry, and how far rounding may be off."""
     array, value = point[key], float(point[key][index])
-    h = representable(value, factor * STEP * max(1.0, abs(value)))
-    array[index] = value + h
-    upper = np.array(function(point)[0])
-    array[index] = value - h
-    lower = np.array(function(point)[0])
+    h = representable(value, share * STEP * max(1.0, abs(value)))
+    outputs = []
+    for steps in quotient:
+        array[index] = value + steps * h
+        outputs.append(np.array(function(point)[0]))
     array[index] = value
-    moved = upper != lower
-    size = max(float(np.abs(upper).max()), float(np.abs(lower).max()))
-    rounding = ROUNDINGS * EPSILON * size * float(np.sum(np.abs(r) * moved))
-    return float(np.sum(r * (upper - lower))) / (2 * h), rounding / (2 * h)
+    # The factors sum to zero, so any output may be taken off all of them: off the sum before r.
+    differences = [output - outputs[0] for output in outputs]
+    rise = sum(factor * d for factor, d in zip(quotient.values(), differences, strict=True))
+    moved = np.any([d != 0 for d in differences], axis=0)
+    size = max(float(np.abs(output).max()) for output in outputs)
+    factors = sum(map(abs, quotient.values()))
+    rounding = ROUNDINGS * EPSILON * size * factors * float(np.sum(np.abs(r) * moved))
+    return float(np.sum(r * rise)) / h, rounding / h
 
 
 def _chosen(

@@ -10,7 +10,8 @@ from nets.gradient_checker import (
     check_loss,
     check_network,
 )
-from nets.layers import Affine, Dropout, ReLU, Tanh
+from nets.initializers import he_normal
+from nets.layers import Affine, Dropout, LeakyReLU, MaxPooling, ReLU, Tanh
 from nets.losses import CrossEntropy, MeanSquaredError
 from nets.network import Network
 
@@ -64,7 +65,7 @@ def test_checker_names_index_and_both_values():
     with pytest.raises(
         GradientError,
         match=r"function: the gradient of 'x' is wrong: at \(1, 2\) backward gives 2\.001, "
-        r"the central difference 2 \(relative error 5e-04, accepted is 1e-06\)",
+        r"differences give 2 \(relative error 5e-04, accepted is 1e-06\)",
     ):
         check_gradients(function, {"x": np.ones((2, 3))}, generator=np.random.default_rng(0))
 
@@ -155,6 +156,28 @@ def test_checker_is_not_misled_by_a_kink_within_its_step(generator):
     # The difference from -5e-6 to 7e-6 straddles ReLU's kink and is not a derivative there.
     x = np.array([[1e-6, -1e-6, 1.0]])
     check_layer(ReLU(), (3,), generator=generator, x=x)
+
+
+@pytest.mark.parametrize("layer", [ReLU(), LeakyReLU(), MaxPooling((1, 2), (1, 2))])
+def test_checker_accepts_the_slope_of_either_side_at_a_kink(generator, layer):
+    x = np.zeros((1, 1, 2, 1))
+    check_layer(layer, (1, 2, 1), generator=generator, x=x)
+
+
+def test_checker_accepts_a_network_whose_units_all_rest_at_their_kink(generator):
+    # Biases start at zero, and one image is black.
+    network = Network([Affine(6), ReLU(), Affine(5), ReLU(), Affine(3)], (4,), np.float64)
+    network.initialize(he_normal, generator)
+    x, labels = np.array([[0, 0, 0, 0], [0, 1, 0, 1.0]]), np.array([0, 2])
+    check_network(network, x, labels, CrossEntropy(), generator=generator)
+
+
+def test_checker_does_not_accept_just_anything_at_a_kink(generator):
+    def function(arrays):
+        return np.maximum(arrays["x"], 0), lambda r: {"x": 0.501 * r}
+
+    with pytest.raises(GradientError):
+        check_gradients(function, {"x": np.zeros(1)}, generator=generator)
 
 
 def test_checker_still_finds_a_wrong_gradient_beside_a_kink(generator):
