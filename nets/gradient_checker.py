@@ -355,7 +355,9 @@ def _slope(
     moved = np.any([d != 0 for d in differences], axis=0)
     size = max(float(np.abs(output).max()) for output in outputs)
     factors = sum(map(abs, quotient.values()))
-    rounding = ROUNDINGS * EPSILON * size * factors * float(np.sum(np.abs(r) * moved))
+    # Where nothing moved, a slope may be there and too small to be seen.
+    reach = max(float(np.sum(np.abs(r) * moved)), float(np.max(np.abs(r))))
+    rounding = ROUNDINGS * EPSILON * size * factors * reach
     return float(np.sum(r * rise)) / h, rounding / h
 
 

@@ -196,6 +196,14 @@ def test_checker_counts_rounding_of_a_large_output_as_no_error(generator):
     check_gradients(function, {"x": np.ones(4)}, generator=generator)
 
 
+def test_checker_takes_the_last_bits_of_a_vanishing_gradient_for_zero(generator):
+    # A bias before batch normalization does nothing, and its gradient is what rounding left.
+    def function(arrays):
+        return 3.0 * np.ones(4), lambda r: {"x": np.full(2, 1e-17)}
+
+    check_gradients(function, {"x": np.ones(2)}, generator=generator)
+
+
 def test_checker_computes_in_float64_whatever_it_is_given(generator):
     seen = []
 
