@@ -49,7 +49,7 @@ def reproduce(
             "compare; accepted is a trial with at least one recorded epoch"
         )
     folder, digests = _data(settings, data)
-    now = environment.capture(data=digests, modules=[study.section.objective.partition(":")[0]])
+    now = environment.capture(data=digests, modules=study.own_modules)
     job = Job(
         trial=recorded.number,
         attempt=1,

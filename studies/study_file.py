@@ -64,6 +64,13 @@ class Study:
         return [self.fixed["data"]] if "data" in self.fixed else []
 
     @property
+    def own_modules(self) -> list[str]:
+        """Modules of the user's that decide a result, beside the package nets."""
+        named = (self.section.objective, self.section.settings)
+        modules = {path.partition(":")[0] for path in named}
+        return sorted(m for m in modules if m.split(".")[0] != "nets")
+
+    @property
     def most_trials(self) -> int | None:
         """After how many trials the sampler has nothing new, or None."""
         return samplers.most_trials(self.section.sampler, self.space, len(self.section.first))

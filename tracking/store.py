@@ -52,6 +52,11 @@ def tracking_uri(root: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or names.mlflow_uri(root)
 
 
+def is_remote() -> bool:
+    """Tell whether ``MLFLOW_TRACKING_URI`` takes the place of the store's own database."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI"))
+
+
 def open_store(root: Path) -> Store:
     """Open the store in the folder `root`, creating folder and database where they are missing.
 

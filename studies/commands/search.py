@@ -20,7 +20,7 @@ from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
 from tracking import environment, names
 from tracking.ledger import Ledger, TrialRecord
-from tracking.store import check_writable
+from tracking.store import check_writable, is_remote
 
 
 def run(options: Namespace) -> int:
@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
     path = options.store / names.LEDGER
     with lock.hold(path, study.name), contextlib.closing(Ledger(path)) as ledger:
         trials = ledger.trials(study.name)
-        _admit(study, ledger, digests)
+        now = _admit(study, ledger, digests)
         total = min(study.section.trials, study.most_trials or study.section.trials)
         finished = sum(trial.state != "running" for trial in trials)
         if finished >= total and not ledger.trials(study.name, unrecorded=True):
@@ -48,7 +48,7 @@ def run(options: Namespace) -> int:
             checkpoint_seconds=float(os.environ.get("RETRIAL_CHECKPOINT_SECONDS", 30)),
             deadline=None if options.timeout is None else time.monotonic() + options.timeout,
         )
-        return _search(plan, ledger, options, jobs)
+        return _search(plan, ledger, options, jobs, now)
 
 
 def _jobs(asked: int | None, window: int) -> int:
@@ -78,16 +78,18 @@ def _load_data(study: Study, folder: Path | None) -> tuple[dict[str, str], dict[
     )
 
 
-def _admit(study: Study, ledger: Ledger, digests: dict[str, str]) -> None:
-    """Store a new study, or check that a stored one is the same; its trials may grow."""
-    modules = [study.section.objective.partition(":")[0]]
-    now = environment.capture(data=digests, modules=modules)
+def _admit(study: Study, ledger: Ledger, digests: dict[str, str]) -> dict[str, Any]:
+    """Store a new study, or check that a stored one is the same; its trials may grow.
+
+    Returns the environment of this search.
+    """
+    now = environment.capture(data=digests, modules=study.own_modules)
     stored = ledger.study(study.name)
     if stored is None:
         earlier = snapshot(study, ledger)
         ledger.add_study(study.name, study.definition, now)
         ledger.note(study.name, "warm_start", earlier)
-        return
+        return now
     changed = study_file.differences(stored.definition, study.definition)
     if changed:
         more = f"; and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -98,9 +100,10 @@ def _admit(study: Study, ledger: Ledger, digests: dict[str, str]) -> None:
     for difference in environment.differences(stored.environment, now):
         print(f"retrial: since the study began: {difference}", file=sys.stderr)
     ledger.set_definition(study.name, study.definition)
+    return now
 
 
-def _search(plan: Plan, ledger: Ledger, options: Namespace, jobs: int) -> int:
+def _search(plan: Plan, ledger: Ledger, options: Namespace, jobs: int, now: dict[str, Any]) -> int:
     """Run the search with everything that listens to it."""
     study = plan.study
     began = time.monotonic()
@@ -111,14 +114,16 @@ def _search(plan: Plan, ledger: Ledger, options: Namespace, jobs: int) -> int:
         end: End = "stopped"
         record = None
         if not options.no_record:
-            record = _Record(ledger.path, options.store, study)
+            record = _Record(ledger.path, options.store, study, now)
             # Recording is finished on every way out, after the workers have ended.
             stack.callback(lambda: record.finish(end))
         screen = stack.enter_context(display(progress))
         listeners: list[Listener] = [screen] if record is None else [screen, record]
         search = Search(plan, ledger, engine, listeners, earlier_trials(study, ledger))
         with _interrupts(search, screen):
-            if record is not None:
+            if record is not None and is_remote():
+                # A server may refuse; a folder was found writable already, and MLflow opens it
+                # while the first trials train.
                 record.opened()
             end = search.run()
         engine.close()
@@ -134,11 +139,11 @@ def _engine(jobs: int, study: Study) -> Engine:
 class _Record:
     """MLflow's recorder and Optuna's storage, told of news; a `Listener` of the search."""
 
-    def __init__(self, ledger: Path, store: Path, study: Study) -> None:
+    def __init__(self, ledger: Path, store: Path, study: Study, now: dict[str, Any]) -> None:
         from tracking.recorder import Recorder
 
         self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
-        self._recorder = Recorder(ledger, store, study.name)
+        self._recorder = Recorder(ledger, store, study.name, now)
         self._feed.start()
         self._recorder.start()
 
