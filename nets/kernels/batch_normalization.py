@@ -1,0 +1,174 @@
+"""Batch normalization, in a network that is otherwise computed in micro-batches.
+
+Its mean and variance are those of the whole mini-batch. So every part is computed up to here, and
+waits until all parts have got here; then every part goes on. In between, a stage holds on to its
+input, which is all that both directions need::
+
+    forward    y = a x + b             a = scale / sqrt(variance + epsilon),  b = shift - a mean
+    backward   dx = a dy + c x + d     c = -a s / (variance + epsilon) / n
+                                       d = -a sum(dy) / n - c mean
+               where s = sum(dy (x - mean)),  dscale = s / sqrt(variance + epsilon),
+               dshift = sum(dy), each over the n values of a channel
+
+A part reports its count, mean and sum of squares around its own mean; these are put together in the
+order of the parts, in float64 (Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm
+for Computing Sample Variances, 1982). Nothing is lost to cancellation, and no thread's order shows.
+
+In prediction the running statistics take the place of mean and variance, and nobody waits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.arrays import Array
+from nets.kernels.base import Ends, Kernel, Part, Stage, Step
+from nets.kernels.rectifier import Rectifier
+from nets.kernels.views import LONG_ROW, allocate
+from nets.kernels.workspace import Workspace
+from nets.layers import BatchNormalization
+from nets.network import Network
+
+
+class BatchNormalizationKernel(Kernel):
+    """Batch normalization, and the ReLU after it if there is one."""
+
+    keeps_input = True
+    keeps_gradient = True
+    mixes_rows = True
+
+    def __init__(
+        self, network: Network, index: int, layer: BatchNormalization, *, relu: bool
+    ) -> None:
+        super().__init__(network, index)
+        self.layer, self.relu = layer, relu
+        self.running = network.statistic_views[index]
+        self.channels = self.input_shape[-1]
+        self.repeat = repeats(self.input_shape)
+        row = (self.repeat, self.channels)
+        self.a, self.b, self.c, self.d, self.mean = (allocate(row, self.dtype) for _ in range(5))
+        self.values_per_row = int(np.prod(self.input_shape)) // self.channels
+        self.counts: NDArray[np.float64] = np.zeros(0)
+        self.means = self.squares = self.sums_dy = self.sums_dy_x = np.zeros((0, self.channels))
+
+    def prepare(self, step: Step) -> None:
+        """Make room for what the parts report, or take the running statistics."""
+        if not step.training:
+            self._normalize(self.running["mean"], self.running["variance"])
+            return
+        self.counts = np.zeros(step.parts)
+        self.means, self.squares, self.sums_dy, self.sums_dy_x = (
+            np.zeros((step.parts, self.channels)) for _ in range(4)
+        )
+
+    def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
+        """Build the stage."""
+        return BatchNormalizationStage(self, ends, workspace)
+
+    def gather(self) -> None:
+        """Once all parts are measured: mean and variance of the mini-batch."""
+        n = self.counts.sum()
+        share = (self.counts / n)[:, None]
+        mean = (share * self.means).sum(axis=0)
+        squares = self.squares.sum(axis=0) + n * (share * (self.means - mean) ** 2).sum(axis=0)
+        self.total, self.true_mean, self.variance = n, mean, squares / n
+        self._normalize(mean, self.variance)
+        if n > 1:
+            for name, new in (("mean", mean), ("variance", squares / (n - 1))):
+                self.running[name] *= 1 - self.layer.momentum
+                self.running[name] += self.layer.momentum * new
+
+    def gather_gradients(self) -> None:
+        """Once all parts have their dy: the parameters' gradients, and c and d."""
+        sum_dy, s = self.sums_dy.sum(axis=0), self.sums_dy_x.sum(axis=0)
+        inverse = 1 / np.sqrt(self.variance + self.layer.epsilon)
+        self.gradients["scale"][...] = s * inverse
+        self.gradients["shift"][...] = sum_dy
+        a = self.parameters["scale"] * inverse
+        c = -a * s * inverse**2 / self.total
+        self.c[...] = c
+        self.d[...] = -a * sum_dy / self.total - c * self.true_mean
+
+    def _normalize(self, mean: Array, variance: Array) -> None:
+        """Set a and b."""
+        a = self.parameters["scale"] / np.sqrt(variance + self.layer.epsilon)
+        self.a[...] = a
+        self.b[...] = self.parameters["shift"] - a * mean
+        self.mean[...] = mean
+
+
+class BatchNormalizationStage(Stage):
+    """One part of a batch normalization, in four steps with two waits between them."""
+
+    def __init__(self, kernel: BatchNormalizationKernel, ends: Ends, workspace: Workspace) -> None:
+        self.kernel = kernel
+        unit = kernel.repeat * kernel.channels
+        self.x, self.y = ends.x.reshape(-1, unit), ends.y.reshape(-1, unit)
+        self.a, self.b, self.c, self.d, self.mean = (
+            row.reshape(unit) for row in (kernel.a, kernel.b, kernel.c, kernel.d, kernel.mean)
+        )
+        self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
+        if ends.dy is None:
+            return
+        self.count = ends.x.size // kernel.channels
+        self.scratch = workspace.scratch("products", self.x.shape)
+        self.ones = np.ones(len(self.x), self.x.dtype)
+        self.own_mean = allocate((kernel.repeat, kernel.channels), self.x.dtype)
+        self.dy = ends.dy.reshape(self.x.shape)
+        self.dx = None if ends.dx is None else ends.dx.reshape(self.x.shape)
+
+    def measure(self, part: Part) -> None:
+        """Report the part's mean and squares."""
+        kernel = self.kernel
+        mean = self._sum(self.x) / self.count
+        self.own_mean[...] = mean
+        np.subtract(self.x, self.own_mean.reshape(-1), out=self.scratch)
+        np.multiply(self.scratch, self.scratch, out=self.scratch)
+        kernel.counts[part.index] = self.count
+        # Around the mean as it was rounded, so that the two belong together.
+        kernel.means[part.index] = self.own_mean[0]
+        kernel.squares[part.index] = self._sum(self.scratch)
+
+    def forward(self, part: Part) -> None:
+        """Normalize, then rectify."""
+        np.multiply(self.x, self.a, out=self.y)
+        np.add(self.y, self.b, out=self.y)
+        if self.rectifier:
+            self.rectifier.forward()
+
+    def measure_gradient(self, part: Part) -> None:
+        """Report the part's sums of dy and of dy (x - mean)."""
+        kernel = self.kernel
+        if self.rectifier:
+            self.rectifier.backward(self.dy)
+        kernel.sums_dy[part.index] = self._sum(self.dy)
+        np.subtract(self.x, self.mean, out=self.scratch)
+        np.multiply(self.scratch, self.dy, out=self.scratch)
+        kernel.sums_dy_x[part.index] = self._sum(self.scratch)
+
+    def backward(self, part: Part) -> None:
+        """Put dx together."""
+        if self.dx is None:
+            return
+        np.multiply(self.x, self.c, out=self.dx)
+        np.add(self.dx, self.d, out=self.dx)
+        np.multiply(self.dy, self.a, out=self.dy)
+        np.add(self.dx, self.dy, out=self.dx)
+
+    def _sum(self, rows: Array) -> Array:
+        """Add up each channel: long columns in the array's dtype, the rest in float64."""
+        columns = (self.ones @ rows).reshape(-1, self.kernel.channels)
+        total: Array = columns.sum(axis=0, dtype=np.float64)
+        return total
+
+
+def repeats(shape: tuple[int, ...]) -> int:
+    """Return how many times the channels of one input fill a long row.
+
+    >>> repeats((28, 28, 16)), repeats((100,))
+    (196, 1)
+    """
+    values = int(np.prod(shape[:-1]))
+    most = max(1, LONG_ROW // shape[-1])
+    return max(n for n in range(1, most + 1) if values % n == 0)

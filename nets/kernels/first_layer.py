@@ -1,0 +1,107 @@
+"""The first convolution of a network for images with one channel.
+
+With one channel a window of k * k numbers is too short a row for Winograd's algorithm to save
+anything. Here the windows are laid out, transposed: ``(k * k [+ 1], pixels)``, each row of them the
+whole image shifted. A row is copied in runs of a line, and one more row of ones makes the bias a
+part of the product, forward and backward::
+
+    y = columns^T [w; b]        [dw; db] = columns dy
+
+Nobody asks for the gradient of the images.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nets.arrays import Array
+from nets.kernels.base import Ends, Kernel, Part, Stage, Step
+from nets.kernels.rectifier import Rectifier
+from nets.kernels.views import allocate, pieces, strided
+from nets.kernels.workspace import Workspace
+from nets.layers import Convolution
+from nets.network import Network
+
+
+class FirstConvolutionKernel(Kernel):
+    """A convolution with stride 1 of the input images, and the ReLU after it if there is one."""
+
+    def __init__(self, network: Network, index: int, layer: Convolution, *, relu: bool) -> None:
+        super().__init__(network, index)
+        self.relu = relu
+        self.window, self.padding = layer.kernel, layer.padding
+        self.weight = self.parameters["weight"]
+        self.bias = self.parameters.get("bias")
+        self.taps = self.window[0] * self.window[1]
+        self.rows = self.taps + (self.bias is not None)
+        self.filters = self.weight.shape[3]
+        self.matrix = allocate((self.rows, self.filters), self.dtype)
+        self.sums = self.matrix.size
+
+    def prepare(self, step: Step) -> None:
+        """Put the bias under the weights."""
+        self.matrix[: self.taps] = self.weight.reshape(self.taps, -1)
+        if self.bias is not None:
+            self.matrix[self.taps] = self.bias
+
+    def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
+        """Build the stage."""
+        return FirstConvolutionStage(self, ends, sums)
+
+    def finish(self, total: Array) -> None:
+        """Take the gradients apart again."""
+        rows = total.reshape(self.matrix.shape)
+        self.gradients["weight"].reshape(self.taps, -1)[...] = rows[: self.taps]
+        if self.bias is not None:
+            self.gradients["bias"][...] = rows[self.taps]
+
+
+class FirstConvolutionStage(Stage):
+    """One micro-batch of the first convolution."""
+
+    def __init__(self, kernel: FirstConvolutionKernel, ends: Ends, sums: Array) -> None:
+        self.kernel = kernel
+        rows, height, width, _ = ends.x.shape
+        _, out_height, out_width, filters = ends.y.shape
+        top, left = kernel.padding
+        padded = allocate((rows, height + 2 * top, width + 2 * left), ends.x.dtype)
+        self.images = ends.x[..., 0]
+        self.inside = padded[:, top : top + height, left : left + width]
+        image, line, _ = (stride // padded.itemsize for stride in padded.strides)
+        self.shifted = strided(
+            padded,
+            (*kernel.window, rows, out_height, out_width),
+            (line, 1, image, line, 1),
+        )
+        pixels = rows * out_height * out_width
+        columns = allocate((kernel.rows, pixels), ends.x.dtype)
+        columns[kernel.taps :] = 1
+        self.windows = columns[: kernel.taps].reshape(self.shifted.shape)
+
+        count = pieces(pixels, pixels * kernel.rows * filters, at_least=256)
+        self.columns = columns.reshape(kernel.rows, count, -1).swapaxes(0, 1)
+        self.outputs = ends.y.reshape(count, -1, filters)
+        self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
+        if ends.dy is None:
+            return
+        self.dy = ends.dy
+        self.gradients = ends.dy.reshape(count, -1, filters)
+        self.shares = allocate((count, kernel.rows, filters), ends.x.dtype)
+        self.sums = sums.reshape(-1, kernel.rows, filters)
+
+    def forward(self, part: Part) -> None:
+        """Lay the windows out and multiply."""
+        np.copyto(self.inside, self.images)
+        np.copyto(self.windows, self.shifted)
+        np.matmul(self.columns.swapaxes(1, 2), self.kernel.matrix, out=self.outputs)
+        if self.rectifier:
+            self.rectifier.forward()
+
+    def backward(self, part: Part) -> None:
+        """Multiply with the gradient."""
+        if self.rectifier:
+            self.rectifier.backward(self.dy)
+        np.matmul(self.columns, self.gradients, out=self.shares)
+        total = self.sums[part.lane]
+        for share in self.shares:
+            total += share

@@ -1,0 +1,131 @@
+"""A pass: all stages of a plan, bound to arrays for micro-batches of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.arrays import Array, Shape
+from nets.kernels.base import Ends, Kernel, Part, Stage
+from nets.kernels.batch_normalization import BatchNormalizationStage
+from nets.kernels.cross_entropy import SoftmaxCrossEntropy
+from nets.kernels.views import allocate
+from nets.kernels.workspace import Workspace
+from nets.losses import CrossEntropy, Loss
+from nets.network import Network
+
+Call = Callable[[Part], None]
+
+
+class Pass:
+    """What computes one part: the arrays between the kernels, and the calls in their order.
+
+    Attributes
+    ----------
+    x, y
+        ``(rows, *input_shape)`` and ``(rows, *output_shape)``: fill the one, read the other.
+    dy
+        Where the loss puts its gradient; the memory of ``y``.
+    forwards, backwards
+        The calls of each segment. A segment ends where all parts must have got there before any
+        goes on: at each batch normalization in training. ``backwards[s]`` is the way back through
+        segment s.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        kernels: Sequence[Kernel],
+        rows: int,
+        workspace: Workspace,
+        sums: Sequence[Array],
+        *,
+        training: bool,
+    ) -> None:
+        self.rows = rows
+        self.kernels, self.workspace, self.sums = kernels, workspace, sums
+        self.training = training
+        self.x = allocate((rows, *network.input_shape), network.dtype)
+        while True:
+            workspace.grown = False
+            last, gradient, stages = self._bind()
+            if not workspace.grown:
+                break
+        self.y = last.reshape(rows, *network.output_shape)
+        self.dy = (last if gradient is None else gradient).reshape(self.y.shape)
+        self.forwards, self.backwards = self._segments(stages)
+        self._softmax: SoftmaxCrossEntropy | None = None
+
+    def forward(self, segment: int, part: Part) -> None:
+        """Go through a segment."""
+        for call in self.forwards[segment]:
+            call(part)
+
+    def backward(self, segment: int, part: Part) -> None:
+        """Go back through a segment."""
+        for call in self.backwards[segment]:
+            call(part)
+
+    def loss(self, loss: Loss, targets: NDArray[Any], count: int) -> float:
+        """Return the part's share of the loss and put its gradient where backward begins."""
+        if type(loss) is CrossEntropy and np.ndim(targets) == 1 and self.y.ndim == 2:
+            if self._softmax is None:
+                self._softmax = SoftmaxCrossEntropy(self.y, self.dy)
+            return self._softmax(targets, count, loss.label_smoothing)
+        value, backward = loss(self.y, targets, count)
+        np.copyto(self.dy, backward())
+        return value
+
+    def _bind(self) -> tuple[Array, Array | None, list[tuple[Stage, bool]]]:
+        """Lay out the arrays between the kernels and bind each kernel to its own.
+
+        Returns the last array, its gradient, and (stage, whether it has a way back) for each
+        kernel.
+        """
+        learns = [bool(kernel.parameters) for kernel in self.kernels]
+        value = self.x
+        gradient: Array | None = None
+        stages: list[tuple[Stage, bool]] = []
+        for number, kernel in enumerate(self.kernels):
+            x = value.reshape(self.rows, *kernel.input_shape)
+            dx = None if gradient is None else gradient.reshape(x.shape)
+            needed = self.training and any(learns[: number + 1])
+            if kernel.in_place:
+                y, dy = x, dx
+            else:
+                y = self._array(number, kernel.output_shape)
+                dy = y if needed else None
+                if needed and kernel.keeps_gradient:
+                    dy = allocate(y.shape, y.dtype)
+            ends = Ends(x, y, dx, dy, self.training)
+            stages.append((kernel.bind(ends, self.workspace, self.sums[number]), needed))
+            value, gradient = y, dy
+        return value, gradient, stages
+
+    def _array(self, number: int, shape: Shape) -> Array:
+        """Return the array that a kernel fills: one of the two that take turns, or one to keep."""
+        users = [kernel for kernel in self.kernels[number + 1 :] if not kernel.in_place]
+        if not users or (self.training and users[0].keeps_input):
+            return allocate((self.rows, *shape), self.x.dtype)
+        return self.workspace.scratch(f"activations {number % 2}", (self.rows, *shape))
+
+    def _segments(
+        self, stages: list[tuple[Stage, bool]]
+    ) -> tuple[list[list[Call]], list[list[Call]]]:
+        """Put the calls in order."""
+        forwards: list[list[Call]] = [[]]
+        backwards: list[list[Call]] = [[]]
+        for stage, needed in stages:
+            if self.training and isinstance(stage, BatchNormalizationStage):
+                forwards[-1].append(stage.measure)
+                forwards.append([stage.forward])
+                backwards[-1].append(stage.backward)
+                backwards.append([stage.measure_gradient])
+                continue
+            forwards[-1].append(stage.forward)
+            if needed:
+                backwards[-1].append(stage.backward)
+        return forwards, [calls[::-1] for calls in backwards]

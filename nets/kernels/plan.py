@@ -1,0 +1,150 @@
+"""The plan: which kernels compute a network. The one place that chooses.
+
+A plan is a flat list. Each entry stands for one layer, or for several:
+
+=============================================  ==================================================
+layers                                         kernel
+=============================================  ==================================================
+Convolution, stride 1, of the input images     `FirstConvolutionKernel`, if they have one channel
+Convolution, stride 1, kernel at most 8 high   `ConvolutionKernel`: Winograd along the height
+MaxPooling 2 x 2                               `PoolingKernel`
+ReLU, MaxPooling 2 x 2, in either order        `PoolingKernel`, which rectifies what is left
+Affine                                         `AffineKernel`
+BatchNormalization                             `BatchNormalizationKernel`
+one of these, then ReLU                        the same kernel, which rectifies its output
+Dropout                                        `DropoutKernel`
+Flatten                                        none: the next kernel reads the array in its shape
+anything else                                  `PlainKernel`, the layer as it is
+=============================================  ==================================================
+"""
+
+from __future__ import annotations
+
+import math
+
+from nets.kernels.affine import AffineKernel
+from nets.kernels.base import Kernel
+from nets.kernels.batch_normalization import BatchNormalizationKernel
+from nets.kernels.convolution import ConvolutionKernel
+from nets.kernels.dropout import DropoutKernel
+from nets.kernels.executor import Executor
+from nets.kernels.first_layer import FirstConvolutionKernel
+from nets.kernels.plain import PlainKernel
+from nets.kernels.pooling import PoolingKernel
+from nets.kernels.rectifier import RectifierKernel
+from nets.kernels.winograd import tile_height
+from nets.layers import (
+    Affine,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPooling,
+    ReLU,
+)
+from nets.network import Network
+
+NUMBERS = 2**17
+"""Numbers that the largest array between two layers may have in one part: half a megabyte of
+float32, so that it and the scratch of its neighbours fit the second-level cache of a usual core."""
+
+
+def executor(network: Network, *, threads: int = 1) -> Executor | Network:
+    """Return the fast form of a network: the same methods over the same flat vectors.
+
+    A network with a layer that mixes rows in a way no kernel knows is its own fastest form.
+
+    Parameters
+    ----------
+    threads
+        How many share the parts of a mini-batch. Their number never changes a result.
+
+    >>> import numpy as np
+    >>> from nets.losses import CrossEntropy
+    >>> network = Network([Affine(3), ReLU(), Affine(2)], (4,))
+    >>> fast = executor(network)
+    >>> x, labels = np.ones((5, 4), np.float32), np.zeros(5, np.int64)
+    >>> round(fast.loss_and_gradients(x, labels, CrossEntropy()), 4)
+    0.6931
+    >>> network.gradients[-2:]
+    array([-0.5,  0.5], dtype=float32)
+    """
+    chosen = kernels(network)
+    for kernel in chosen:
+        if isinstance(kernel, PlainKernel) and kernel.layer.mixes_rows:
+            return network
+    return Executor(network, chosen, rows_of_a_part(network), threads)
+
+
+def rows_of_a_part(network: Network) -> int:
+    """Return how many rows of a mini-batch go through the layers together.
+
+    It follows from the architecture alone, never from the machine: the order in which gradients are
+    added up depends on it, and so do their last bits.
+
+    >>> rows_of_a_part(Network([Convolution(16, (3, 3), padding=(1, 1))], (28, 28, 1)))
+    8
+    >>> rows_of_a_part(Network([Affine(100), Affine(10)], (784,)))
+    128
+    """
+    largest = max(math.prod(shape) for shape in network.shapes)
+    return max(1, int(2 ** math.floor(math.log2(max(1, NUMBERS // largest)))))
+
+
+def kernels(network: Network) -> list[Kernel]:
+    """Return the kernels for a network's layers, in their order."""
+    chosen: list[Kernel] = []
+    layers = network.layers
+    learns = [bool(views) for views in network.parameter_views]
+    index = 0
+    while index < len(layers):
+        layer = layers[index]
+        following = layers[index + 1 : index + 3]
+        relu = _is(following, ReLU)
+        if relu and len(following) == 2 and _is_fast_pooling(following[1]):
+            relu = False  # the pooling takes it over
+        if isinstance(layer, Flatten) or (isinstance(layer, Dropout) and layer.rate == 0):
+            pass
+        elif isinstance(layer, Convolution) and _is_fast_convolution(layer):
+            if network.shapes[index][2] == 1 and not any(learns[:index]):
+                chosen.append(FirstConvolutionKernel(network, index, layer, relu=relu))
+            else:
+                chosen.append(ConvolutionKernel(network, index, layer, relu=relu))
+            index += relu
+        elif isinstance(layer, Affine):
+            chosen.append(AffineKernel(network, index, relu=relu))
+            index += relu
+        elif isinstance(layer, BatchNormalization):
+            chosen.append(BatchNormalizationKernel(network, index, layer, relu=relu))
+            index += relu
+        elif isinstance(layer, ReLU) and following and _is_fast_pooling(following[0]):
+            index += 1
+            chosen.append(PoolingKernel(network, index, relu=True))
+        elif _is_fast_pooling(layer):
+            chosen.append(PoolingKernel(network, index, relu=relu))
+            index += relu
+        elif isinstance(layer, ReLU):
+            chosen.append(RectifierKernel(network, index))
+        elif isinstance(layer, Dropout):
+            chosen.append(DropoutKernel(network, index, layer.rate))
+        else:
+            chosen.append(PlainKernel(network, index, layer))
+        index += 1
+    return chosen
+
+
+def _is(layers: tuple[Layer, ...], kind: type[Layer]) -> bool:
+    return bool(layers) and isinstance(layers[0], kind)
+
+
+def _is_fast_pooling(layer: Layer) -> bool:
+    return isinstance(layer, MaxPooling) and layer.window == layer.stride == (2, 2)
+
+
+def _is_fast_convolution(layer: Convolution) -> bool:
+    return (
+        layer.stride == (1, 1)
+        and tile_height(layer.kernel[0]) > 0
+        and all(pad < taps for pad, taps in zip(layer.padding, layer.kernel, strict=True))
+    )

@@ -1,0 +1,93 @@
+"""Max pooling over 2 x 2 windows, with the rectifier behind it.
+
+First the larger of two rows, then of two neighbouring columns: both steps run over long rows of
+memory, the first over all numbers, the second over half of them. Each remembers in a mask, one byte
+a number, whether the first of the two was chosen. Where both are equal it is the first, so the
+gradient always has exactly one winner::
+
+    e0 = d * mask      e1 = d - e0
+
+A rectifier and a max pooling may change places: the larger of max(a, 0) and max(b, 0) is max(a, b)
+or 0. So a ReLU before the pooling is applied after it, to a quarter of the numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nets.arrays import Array
+from nets.kernels.base import Ends, Kernel, Part, Stage
+from nets.kernels.rectifier import Rectifier
+from nets.kernels.views import strided
+from nets.kernels.workspace import Workspace
+from nets.network import Network
+
+
+class PoolingKernel(Kernel):
+    """A max pooling with window and stride (2, 2), and the ReLU beside it if there is one."""
+
+    def __init__(self, network: Network, index: int, *, relu: bool) -> None:
+        super().__init__(network, index)
+        self.relu = relu
+
+    def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
+        """Build the stage."""
+        return PoolingStage(self, ends, workspace)
+
+
+class PoolingStage(Stage):
+    """One micro-batch of a pooling."""
+
+    def __init__(self, kernel: PoolingKernel, ends: Ends, workspace: Workspace) -> None:
+        rows, _, width, channels = ends.x.shape
+        _, out_height, out_width, _ = ends.y.shape
+        higher = workspace.scratch("products", (rows, out_height, width, channels))
+        self.upper, self.lower = row_pairs(ends.x, out_height)
+        self.higher = higher.reshape(self.upper.shape)
+        self.left, self.right = column_pairs(higher, out_width)
+        self.y = ends.y
+        self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
+        self.learns = ends.dy is not None
+        if ends.dy is None or ends.dx is None:
+            return
+        self.from_upper = np.empty(self.higher.shape, bool)
+        self.from_left = np.empty(ends.y.shape, bool)
+        self.dy = ends.dy
+        self.to_pixels = row_pairs(ends.dx, out_height)
+        outside = [ends.dx[:, 2 * out_height :], higher[:, :, 2 * out_width :]]
+        self.outside = [rest for rest in outside if rest.size]
+
+    def forward(self, part: Part) -> None:
+        """Compare rows, then columns, then with zero."""
+        np.maximum(self.upper, self.lower, out=self.higher)
+        np.maximum(self.left, self.right, out=self.y)
+        if self.learns:
+            np.equal(self.upper, self.higher, out=self.from_upper)
+            np.equal(self.left, self.y, out=self.from_left)
+        if self.rectifier:
+            self.rectifier.forward()
+
+    def backward(self, part: Part) -> None:
+        """Hand each gradient to its winner, columns first."""
+        if self.rectifier:
+            self.rectifier.backward(self.dy)
+        for rest in self.outside:
+            rest[...] = 0
+        np.multiply(self.dy, self.from_left, out=self.left)
+        np.subtract(self.dy, self.left, out=self.right)
+        upper, lower = self.to_pixels
+        np.multiply(self.higher, self.from_upper, out=upper)
+        np.subtract(self.higher, upper, out=lower)
+
+
+def row_pairs(images: Array, pairs: int) -> tuple[Array, Array]:
+    """Return views of the even and the odd rows, ``(batch, pairs, width * channels)`` each."""
+    batch, height, width, channels = images.shape
+    line = width * channels
+    both = strided(images, (batch, pairs, 2, line), (height * line, 2 * line, line, 1))
+    return both[:, :, 0], both[:, :, 1]
+
+
+def column_pairs(images: Array, pairs: int) -> tuple[Array, Array]:
+    """Return views of the even and the odd columns, ``(batch, height, pairs, channels)`` each."""
+    return images[:, :, 0 : 2 * pairs : 2], images[:, :, 1 : 2 * pairs : 2]

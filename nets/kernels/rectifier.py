@@ -1,0 +1,74 @@
+"""The rectifier (ReLU): in place, right on another kernel's output, with a mask for the way back.
+
+``y = max(x, 0)`` in place, and ``dx = dy * (x > 0)``.
+
+The maximum is taken with a row of zeros, not with the number 0: NumPy's maximum of two arrays uses
+vector instructions and is more than three times as fast. Where the gradient goes is one byte a
+number, from a comparison.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nets.arrays import Array
+from nets.kernels.base import Ends, Kernel, Part, Stage
+from nets.kernels.views import allocate, long_rows
+from nets.kernels.workspace import Workspace
+
+
+class Rectifier:
+    """Rectifies one array in place, and the gradients that come back to it.
+
+    >>> y = np.array([[-1.0, 2.0]])
+    >>> rectifier = Rectifier(y, training=True)
+    >>> rectifier.forward()
+    >>> gradient = np.array([[5.0, 5.0]])
+    >>> rectifier.backward(gradient)
+    >>> y, gradient
+    (array([[0., 2.]]), array([[0., 5.]]))
+    """
+
+    def __init__(self, y: Array, training: bool) -> None:
+        self.y = long_rows(y, 1)
+        self.zeros = allocate((self.y.shape[1],), y.dtype)
+        self.mask = np.empty(self.y.shape, bool) if training else None
+
+    def forward(self) -> None:
+        """Rectify; in training remember where."""
+        if self.mask is not None:
+            np.greater(self.y, 0, out=self.mask)
+        np.maximum(self.y, self.zeros, out=self.y)
+
+    def backward(self, gradient: Array) -> None:
+        """Set the gradient to zero where the rectifier did the same to y."""
+        if self.mask is not None:
+            rows = gradient.reshape(self.mask.shape)
+            np.multiply(rows, self.mask, out=rows)
+
+
+class RectifierKernel(Kernel):
+    """A ReLU that stands alone."""
+
+    in_place = True
+
+    def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
+        """Build the stage."""
+        return RectifierStage(ends)
+
+
+class RectifierStage(Stage):
+    """One micro-batch of a ReLU."""
+
+    def __init__(self, ends: Ends) -> None:
+        self.rectifier = Rectifier(ends.y, ends.dy is not None)
+        self.dy = ends.dy
+
+    def forward(self, part: Part) -> None:
+        """Rectify."""
+        self.rectifier.forward()
+
+    def backward(self, part: Part) -> None:
+        """Rectify the gradient."""
+        if self.dy is not None:
+            self.rectifier.backward(self.dy)

@@ -1,0 +1,101 @@
+"""Views and memory: the two things that fast kernels ask of NumPy beyond arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from nets.arrays import Array, Shape
+
+CACHE_LINE = 64
+"""Bytes. Vector instructions of this width are slow on data that straddles two lines."""
+
+SMALL_PRODUCT = 1_000_000
+"""Multiplications up to which OpenBLAS computes a product from the arrays as they lie.
+
+Larger products are first copied into a packed form, which pays for square matrices of many hundred
+rows and costs a third of the time for the slender ones of a network.
+"""
+
+LONG_ROW = 4096
+"""Numbers in the rows that elementwise operations run over: long loops, and still in the cache."""
+
+
+def allocate(shape: Shape, dtype: Any) -> Array:
+    """Return zeros that begin on a cache line (NumPy itself promises 16 bytes).
+
+    >>> allocate((3, 5), np.float32).ctypes.data % CACHE_LINE
+    0
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    aligned: Array = memory[start : start + size].view(dtype).reshape(shape)
+    return aligned
+
+
+def strided(array: Array, shape: Shape, strides: Sequence[int], offset: int = 0) -> Array:
+    """Return a view of a contiguous array by strides, counted in numbers instead of bytes.
+
+    Element (i, j, ...) of the view is number ``offset + i * strides[0] + j * strides[1] + ...`` of
+    the array. Building one takes some microseconds, so kernels build theirs once.
+
+    Raises
+    ------
+    ValueError
+        The array is not contiguous, or the view would reach beyond it.
+
+    >>> strided(np.arange(6.0), (3, 2), (1, 2), offset=1)
+    array([[1., 3.],
+           [2., 4.],
+           [3., 5.]])
+    """
+    if not array.flags.c_contiguous:
+        raise ValueError(f"a strided view needs a contiguous array, got strides {array.strides}")
+    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    if min(shape) > 0 and not 0 <= last < array.size:
+        raise ValueError(f"the view reaches number {last}, the array has {array.size}")
+    flat = array.reshape(-1)[offset:]
+    return as_strided(flat, shape, [stride * array.itemsize for stride in strides])
+
+
+def pieces(length: int, cost: int, at_least: int = 1) -> int:
+    """Return into how many equal pieces to cut a product's inner axis.
+
+    Parameters
+    ----------
+    length
+        Of the axis that is summed over.
+    cost
+        Multiplications of the whole product.
+    at_least
+        Shortest piece that is still worth a product of its own. Where the length has no divisor
+        that fits, the product stays whole.
+
+    >>> pieces(1568, 8 * 1568 * 128), pieces(1024, 8 * 1024 * 50), pieces(1021, 4_000_000, 32)
+    (2, 1, 1)
+    """
+    for count in range(1, length // at_least + 1):
+        if length % count == 0 and cost // count <= SMALL_PRODUCT:
+            return count
+    return 1
+
+
+def long_rows(array: Array, unit: int) -> Array:
+    """Return a contiguous array as a matrix with rows of several ``unit`` numbers, about 4,096.
+
+    An operation of such a matrix with one row (a tiled bias, a row of zeros) runs in loops long
+    enough that their start costs nothing, over a row that stays in the nearest cache.
+
+    >>> long_rows(np.zeros((8, 28, 28, 16)), 16).shape
+    (28, 3584)
+    """
+    units = array.size // unit
+    most = max(1, LONG_ROW // unit)
+    repeat = max(n for n in range(1, most + 1) if units % n == 0)
+    return array.reshape(-1, repeat * unit)

@@ -1,0 +1,106 @@
+"""Threads: how many compute, and that nobody else's get in between. The one module about them.
+
+Two kinds of threads can share the work of a training. BLAS has its own for a single matrix product;
+for products as small as ours they gain nothing, and the last bits of a float32 product depend on
+their number. So BLAS is pinned to one thread wherever this project computes, and the project's own
+threads share the parts of a mini-batch instead (`nets.kernels.executor`), without any effect on the
+result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+from nets.errors import InputError
+
+Result = TypeVar("Result")
+
+_count: ContextVar[int] = ContextVar("threads", default=1)
+_pinned: ContextVar[bool] = ContextVar("pinned", default=False)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Return the handle on NumPy's BLAS; finding it takes a millisecond."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Hold BLAS to one thread inside the block; inside another such block, do nothing."""
+    if _pinned.get():
+        yield
+        return
+    token = _pinned.set(True)
+    try:
+        with _blas().limit(limits=1):
+            yield
+    finally:
+        _pinned.reset(token)
+
+
+@contextmanager
+def use(threads: int) -> Iterator[None]:
+    """Train with this many threads inside the block, and with BLAS at one.
+
+    Raises InputError unless the number is at least 1.
+
+    >>> with use(2):
+    ...     count()
+    2
+    >>> count()
+    1
+    """
+    if threads < 1:
+        raise InputError(f"threads must be at least 1, got {threads}")
+    token = _count.set(threads)
+    try:
+        with pinned():
+            yield
+    finally:
+        _count.reset(token)
+
+
+def count() -> int:
+    """Return how many threads to train with: what `use` says, outside of it one."""
+    return _count.get()
+
+
+class Team:
+    """A fixed number of threads that work side by side; the calling thread is the first of them.
+
+    >>> parts = [[1, 2], [3]]
+    >>> Team(2).run(lambda thread: sum(parts[thread]))
+    [3, 3]
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._others = ThreadPoolExecutor(size - 1, "retrial") if size > 1 else None
+
+    def run(self, work: Callable[[int], Result]) -> list[Result]:
+        """Call ``work(0)`` to ``work(size - 1)`` at the same time; return what they return.
+
+        Each call sees the context variables of the caller, NumPy's error state among them. If one
+        raises, the others still finish before its exception goes on.
+        """
+        if self._others is None:
+            return [work(0)]
+        others = [
+            self._others.submit(copy_context().run, work, thread) for thread in range(1, self.size)
+        ]
+        try:
+            first = work(0)
+        finally:
+            errors = [other.exception() for other in others]
+        for error in errors:
+            if error is not None:
+                raise error
+        return [first, *(other.result() for other in others)]
