@@ -1,0 +1,118 @@
+"""A trained network as a file and arrays, and what comes back from them."""
+
+import ast
+
+import numpy as np
+import pytest
+
+from nets.architectures import build
+from nets.data import Dataset
+from nets.errors import InputError
+from nets.functions import softmax
+from nets.model_source import probabilities, restore, to_model
+from nets.settings import Settings
+
+SETTINGS = Settings(architecture="lenet", batch_normalization=True, dropout=0.2)
+
+
+@pytest.fixture
+def data():
+    images = np.arange(3 * 6 * 5, dtype=np.uint8).reshape(3, 6, 5, 1)
+    labels = np.array([0, 1, 2], np.uint8)
+    return Dataset(
+        name="ramps", images=images, labels=labels, test_images=images, test_labels=labels,
+        classes=3, full_scale=200,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def network(data, generator):
+    network = build(SETTINGS, data.image_shape, data.classes, generator)
+    network.statistics[:] = generator.uniform(0.5, 1.5, network.statistics.size)
+    return network
+
+
+@pytest.fixture
+def model(network, data):
+    return to_model(SETTINGS, data, network.parameters, network.statistics)
+
+
+def test_a_restored_network_predicts_the_same(model, network, data):
+    restored, full_scale, classes = restore(model.arrays)
+    assert (full_scale, classes) == (200, 3)
+    x = (data.images / 200).astype(np.float32)
+    np.testing.assert_array_equal(restored.predict(x), network.predict(x))
+
+
+def test_arrays_survive_an_npz_file_without_pickle(model, tmp_path):
+    np.savez(tmp_path / "weights.npz", **model.arrays)
+    with np.load(tmp_path / "weights.npz", allow_pickle=False) as arrays:
+        restored, _, _ = restore(dict(arrays))
+    np.testing.assert_array_equal(restored.parameters, model.arrays["parameters"])
+
+
+def test_arrays_are_copies(model, network):
+    before = model.arrays["parameters"].copy()
+    network.parameters += 1
+    np.testing.assert_array_equal(model.arrays["parameters"], before)
+
+
+@pytest.mark.parametrize("name", ["settings", "parameters", "full_scale"])
+def test_a_missing_array_is_named(model, name):
+    arrays = {key: array for key, array in model.arrays.items() if key != name}
+    with pytest.raises(InputError, match=f"^model: got no {name}, needed are settings, image_shap"):
+        restore(arrays)
+
+
+def test_arrays_of_another_network_are_refused(model):
+    arrays = dict(model.arrays) | {"parameters": np.zeros(7, np.float32)}
+    with pytest.raises(InputError, match=r"^model: got parameters of shape \(7,\), its settings"):
+        restore(arrays)
+
+
+@pytest.mark.parametrize("shape", [(3, 6, 5, 1), (3, 6, 5), (3, 30)])
+def test_probabilities_take_images_in_their_original_scale(network, data, shape):
+    expected = softmax(network.predict((data.images / 200).astype(np.float32)))
+    received = probabilities(network, 200, data.images.reshape(shape))
+    np.testing.assert_array_equal(received, expected)
+    np.testing.assert_allclose(received.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_probabilities_of_many_images_are_those_of_each(network, generator):
+    images = generator.integers(200, size=(450, 6, 5, 1), dtype=np.uint8)
+    whole = probabilities(network, 200, images)
+    np.testing.assert_allclose(whole[440:], probabilities(network, 200, images[440:]), rtol=1e-5)
+    assert whole.shape == (450, 3)
+
+
+WRONG = [
+    (np.zeros((3, 5, 6, 1)), r"images must have the shape \(n, 6, 5, 1\) or \(n, 30\), got \(3, 5"),
+    (np.zeros(30), r"images must have the shape \(n, 6, 5, 1\) or \(n, 30\), got \(30,\)"),
+    (np.zeros((0, 30)), r"network: the input must have .* at least one row, got \(0, 6, 5, 1\)"),
+    (np.full((1, 30), 201), r"pixels must be in 0\.\.200, got 201\.\.201"),
+    (np.full((1, 30), -1.0), r"pixels must be in 0\.\.200, got -1\.0\.\.-1\.0"),
+    (np.full((1, 30), np.nan), r"pixels must be in 0\.\.200, got nan\.\.nan"),
+]
+
+
+@pytest.mark.parametrize(("images", "message"), WRONG)
+def test_images_that_do_not_fit_are_refused(network, images, message):
+    with pytest.raises(InputError, match=f"^{message}"):
+        probabilities(network, 200, images)
+
+
+def test_the_source_is_a_file_that_mlflow_can_run(model):
+    tree = ast.parse(model.source)
+    assert ast.get_docstring(tree)
+    (classifier,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    arguments = {
+        node.name: [argument.arg for argument in node.args.args]
+        for node in classifier.body
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert arguments == {
+        "load_context": ["self", "context"],
+        "predict": ["self", "context", "model_input", "params"],
+    }
+    assert "allow_pickle=False" in model.source
+    assert ast.unparse(tree.body[-1]) == "mlflow.models.set_model(Classifier())"

@@ -1,0 +1,343 @@
+"""The objective: what it announces, how it ends, and that any training can be continued."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from nets.data import Dataset, load
+from nets.errors import InputError
+from nets.losses import CrossEntropy
+from nets.objective import objective
+from nets.settings import Settings, to_json
+from nets.state import pack, unpack
+from nets.trainer import Training
+
+SEED = 5
+
+
+def stripes(count=230, size=6, classes=3):
+    """Images of bright rows on a noisy ground; the label is which row."""
+    generator = np.random.default_rng(SEED)
+    labels = generator.integers(classes, size=count, dtype=np.uint8)
+    images = generator.integers(60, size=(count, size, size, 1))
+    images[np.arange(count), labels] += 120
+    images = images.astype(np.uint8)
+    return Dataset(
+        name="stripes",
+        images=images[:200],
+        labels=labels[:200],
+        test_images=images[200:],
+        test_labels=labels[200:],
+        classes=classes,
+        full_scale=255,
+    )
+
+
+DATA = stripes()
+BASE = Settings(validation=50, epochs=5, batch_size=32, hidden=(12,), learning_rate=3e-3, seed=SEED)
+
+# Together: every optimizer, schedule, architecture and cure against overfitting.
+VARIANTS = {
+    "adam": {},
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-3},
+    "momentum": {"optimizer": "momentum", "schedule": "step", "step_epochs": 2},
+    "nesterov": {"optimizer": "nesterov", "schedule": "cosine", "warmup": 0.2},
+    "adagrad": {"optimizer": "adagrad", "clip_norm": 0.5},
+    "rmsprop": {"optimizer": "rmsprop", "label_smoothing": 0.1},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "one_cycle"},
+    "dropout": {"dropout": 0.3},
+    "batch normalization": {"batch_normalization": True},
+    "early stopping": {"patience": 2},
+    "augmentation": {"shift": 1.0, "rotation": 10.0, "elastic": 0.5},
+    "no validation": {"validation": 0},
+    "lenet": {"architecture": "lenet", "dropout": 0.3, "epochs": 3},
+    "deep_convnet": {"architecture": "deep_convnet", "batch_normalization": True, "epochs": 3},
+}
+every_variant = pytest.mark.parametrize("name", VARIANTS)
+
+
+def run(settings, resume=None, data=DATA):
+    """Train; return the outcome and all that was announced, states packed."""
+    announced = []
+
+    def report(epoch):
+        announced.append(
+            {
+                "number": epoch.number,
+                "metrics": dict(epoch.metrics),
+                "digests": dict(epoch.digests),
+                "state": pack(epoch.state()),
+                "outcome": epoch.outcome(),
+            }
+        )
+
+    return objective(settings, data, report, resume), announced
+
+
+def facts(announced):
+    return [(epoch["number"], epoch["metrics"], epoch["digests"]) for epoch in announced]
+
+
+def digest(model):
+    return {name: (a.dtype.str, a.tobytes()) for name, a in model.arrays.items()}
+
+
+@every_variant
+def test_training_continues_bit_by_bit_from_any_epoch(name):
+    settings = BASE.with_changes(VARIANTS[name])
+    outcome, whole = run(settings)
+    for stop in range(1, len(whole) + 1):
+        resumed, rest = run(settings, unpack(whole[stop - 1]["state"]))
+        assert facts(rest) == facts(whole[stop:])
+        assert (resumed.epoch, resumed.reason) == (outcome.epoch, outcome.reason)
+        assert digest(resumed.model) == digest(outcome.model)
+
+
+@every_variant
+def test_training_learns(name):
+    _, announced = run(BASE.with_changes(VARIANTS[name]))
+    losses = [epoch["metrics"]["train_loss"] for epoch in announced]
+    assert losses[-1] < losses[0]
+
+
+def test_training_is_bit_identical_in_two_fresh_processes(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path[:0] = {[os.path.dirname(__file__), os.getcwd()]}\n"
+        "from test_objective import DATA, objective\n"
+        "from nets.settings import from_json\n"
+        "def report(epoch):\n"
+        "    print(epoch.number, dict(epoch.metrics), dict(epoch.digests))\n"
+        "objective(from_json(sys.argv[1]), DATA, report)\n"
+    )
+    settings = BASE.with_changes(
+        {"architecture": "lenet", "dropout": 0.3, "batch_normalization": True, "rotation": 10.0}
+    )
+    outputs = {
+        subprocess.run(
+            [sys.executable, script, to_json(settings.with_changes({"epochs": 2}))],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1")
+    }
+    assert len(outputs) == 1
+    assert len(outputs.pop().splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["adam", "dropout", "augmentation"])
+def test_no_global_random_state_is_read_or_written(name):
+    settings = BASE.with_changes(VARIANTS[name] | {"epochs": 2})
+    np.random.seed(1)  # noqa: NPY002 the global state is the subject here
+    before = np.random.get_state()  # noqa: NPY002
+    _, first = run(settings)
+    after = np.random.get_state()  # noqa: NPY002
+    np.testing.assert_equal(after, before)
+    np.random.seed(2)  # noqa: NPY002
+    assert facts(run(settings)[1]) == facts(first)
+
+
+def test_every_image_is_used_once_an_epoch_and_validation_never():
+    training = Training(BASE, DATA)
+    seen = []
+    original = training._step
+    training._step = lambda rows, *others: (seen.append(rows), original(rows, *others))[1]
+    training.run_epoch()
+    assert [len(rows) for rows in seen] == [32, 32, 32, 32, 22]
+    assert sorted(np.concatenate(seen)) == sorted(training.training_rows)
+    assert not set(np.concatenate(seen)) & set(training.validation_rows)
+
+
+def test_the_order_of_the_mini_batches_changes_from_epoch_to_epoch():
+    _, announced = run(BASE)
+    assert len({epoch["digests"]["batches"] for epoch in announced}) == BASE.epochs
+
+
+def test_switching_dropout_on_changes_neither_initial_weights_nor_order():
+    plain, dropped = (Training(BASE.with_changes({"dropout": d}), DATA) for d in (0.0, 0.5))
+    np.testing.assert_array_equal(plain.network.parameters, dropped.network.parameters)
+    assert plain.run_epoch().digests["batches"] == dropped.run_epoch().digests["batches"]
+
+
+def test_metrics_are_what_they_say():
+    training = Training(BASE, DATA)
+    metrics = training.run_epoch().metrics
+    assert set(metrics) == {
+        "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate",
+    }  # fmt: skip
+    rows = training.validation_rows
+    x = (DATA.images[rows] / 255).astype(np.float32)
+    outputs = training.network.predict(x)
+    assert metrics["val_loss"] == pytest.approx(CrossEntropy()(outputs, DATA.labels[rows])[0])
+    assert metrics["val_accuracy"] == (outputs.argmax(axis=1) == DATA.labels[rows]).mean()
+    assert metrics["learning_rate"] == BASE.learning_rate
+
+
+def test_train_metrics_are_means_over_the_mini_batches_in_training_mode():
+    settings = BASE.with_changes({"batch_size": 150, "epochs": 1})  # one mini-batch: all images
+    training = Training(settings, DATA)
+    x = (DATA.images[training.training_rows] / 255).astype(np.float32)
+    outputs = training.network.predict(x)
+    labels = DATA.labels[training.training_rows]
+    metrics = training.run_epoch().metrics
+    assert metrics["train_loss"] == pytest.approx(CrossEntropy()(outputs, labels)[0], rel=1e-6)
+    assert metrics["train_accuracy"] == (outputs.argmax(axis=1) == labels).mean()
+
+
+def test_validation_loss_has_no_label_smoothing():
+    smoothed = BASE.with_changes({"label_smoothing": 0.5})
+    training = Training(smoothed, DATA)
+    loss = training.run_epoch().metrics["val_loss"]
+    rows = training.validation_rows
+    x = (DATA.images[rows] / 255).astype(np.float32)
+    expected = CrossEntropy()(training.network.predict(x), DATA.labels[rows])[0]
+    assert loss == pytest.approx(expected)
+
+
+def test_without_validation_there_are_no_validation_metrics():
+    _, announced = run(BASE.with_changes({"validation": 0, "epochs": 1}))
+    assert set(announced[0]["metrics"]) == {"train_loss", "train_accuracy", "learning_rate"}
+
+
+def test_digests_are_those_of_the_documentation():
+    training = Training(BASE.with_changes({"batch_normalization": True}), DATA)
+    digests = training.run_epoch().digests
+    network = training.network
+    content = network.parameters.tobytes() + network.statistics.tobytes()
+    assert digests["weights"] == hashlib.sha256(content).hexdigest()
+    states = training.state()["generators"]
+    text = json.dumps(states, sort_keys=True).encode()
+    assert digests["generators"] == hashlib.sha256(text).hexdigest()
+
+
+def test_state_holds_copies():
+    training = Training(BASE, DATA)
+    state = training.run_epoch().state()
+    before = pack(state)
+    training.run_epoch()
+    assert pack(state) == before
+
+
+def test_what_report_raises_ends_the_training_and_comes_out():
+    class Pruned(Exception):
+        pass
+
+    numbers = []
+
+    def report(epoch):
+        numbers.append(epoch.number)
+        if epoch.number == 2:
+            raise Pruned
+
+    with pytest.raises(Pruned):
+        objective(BASE, DATA, report)
+    assert numbers == [1, 2]
+
+
+def test_an_epoch_s_outcome_is_the_model_at_that_epoch():
+    outcome, announced = run(BASE)
+    second = announced[1]["outcome"]
+    assert (second.epoch, second.reason) == (2, "finished")
+    shorter, _ = run(BASE.with_changes({"epochs": 2}))
+    np.testing.assert_array_equal(
+        second.model.arrays["parameters"], shorter.model.arrays["parameters"]
+    )
+    assert (outcome.epoch, outcome.reason) == (5, "finished")
+    assert digest(announced[-1]["outcome"].model) == digest(outcome.model)
+
+
+class TestDivergence:
+    settings = BASE.with_changes({"optimizer": "sgd", "learning_rate": 1e30, "epochs": 4})
+
+    def test_a_loss_that_is_no_number_ends_the_training_after_its_report(self):
+        outcome, announced = run(self.settings)
+        assert (outcome.epoch, outcome.reason) == (1, "diverged")
+        assert len(announced) == 1
+        assert not np.isfinite(announced[0]["metrics"]["train_loss"])
+
+    def test_a_diverged_training_stays_diverged_when_continued(self):
+        _, announced = run(self.settings)
+        outcome, rest = run(self.settings, unpack(announced[0]["state"]))
+        assert (outcome.reason, rest) == ("diverged", [])
+
+
+class TestEarlyStopping:
+    # A learning rate so small that nothing is learnt after the first epochs would be no test:
+    # one so large that the validation loss soon rises is.
+    settings = BASE.with_changes({"patience": 2, "epochs": 40, "learning_rate": 0.05})
+
+    def test_training_stops_and_the_best_weights_are_restored(self):
+        outcome, announced = run(self.settings)
+        losses = [epoch["metrics"]["val_loss"] for epoch in announced]
+        best = int(np.argmin(losses)) + 1
+        assert outcome.reason == "early stopping"
+        assert outcome.epoch == best == len(announced) - 2
+        weights = unpack(announced[best - 1]["state"])["parameters"]
+        np.testing.assert_array_equal(outcome.model.arrays["parameters"], weights)
+
+    def test_the_best_weights_are_kept_when_the_epochs_run_out_too(self):
+        _, announced = run(self.settings)
+        settings = self.settings.with_changes({"epochs": len(announced) - 1})
+        outcome, _ = run(settings)
+        assert (outcome.epoch, outcome.reason) == (len(announced) - 2, "finished")
+
+
+def test_the_state_of_another_network_is_refused():
+    _, announced = run(BASE.with_changes({"epochs": 1}))
+    with pytest.raises(
+        InputError,
+        match=r"^the state to continue from has 483 parameters and 0 statistics, the network of "
+        r"these settings has 803 and 0$",
+    ):
+        run(BASE.with_changes({"hidden": (20,)}), unpack(announced[0]["state"]))
+
+
+def test_weight_decay_touches_weights_alone():
+    # Zero gradients: all images are black and every label's share is the same.
+    black = Dataset(
+        name="black",
+        images=np.zeros((30, 4, 4, 1), np.uint8),
+        labels=np.tile(np.arange(3, dtype=np.uint8), 10),
+        test_images=np.zeros((1, 4, 4, 1), np.uint8),
+        test_labels=np.zeros(1, np.uint8),
+        classes=3,
+        full_scale=255,
+    )
+    settings = Settings(
+        validation=0, epochs=1, batch_size=30, hidden=(5,), optimizer="sgd",
+        learning_rate=0.5, weight_decay=0.2,
+    )  # fmt: skip
+    training = Training(settings, black)
+    before = training.network.parameters.copy()
+    training.run_epoch()
+    weights = training.network.weights.size
+    after = training.network.parameters
+    np.testing.assert_allclose(after[:weights], before[:weights] * 0.9, rtol=1e-6)
+    np.testing.assert_allclose(after[weights:], before[weights:], atol=1e-7)
+
+
+def test_clipping_bounds_every_step():
+    settings = BASE.with_changes(
+        {"optimizer": "sgd", "clip_norm": 0.01, "learning_rate": 1.0, "epochs": 1, "validation": 0,
+         "batch_size": 200}
+    )  # fmt: skip
+    training = Training(settings, DATA)
+    before = training.network.parameters.copy()
+    training.run_epoch()
+    moved = np.linalg.norm(training.network.parameters - before)
+    assert moved == pytest.approx(0.01, rel=1e-3)
+
+
+def test_real_digits_are_learnt(tmp_path):
+    data = load("digits", tmp_path)
+    settings = Settings(epochs=30, hidden=(100,), learning_rate=3e-3, schedule="cosine")
+    _, announced = run(settings, data=data)
+    assert announced[-1]["metrics"]["val_accuracy"] > 0.95
