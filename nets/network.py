@@ -52,6 +52,8 @@ class Network:
         Each parameter by name (``"affine1.weight"``), as a view into ``parameters``.
     parameter_views, gradient_views, statistic_views
         For each layer, a dictionary of its views into the flat vectors.
+    outputs
+        The scores of the last mini-batch that `loss_and_gradients` saw, ``(batch, classes)``.
     shapes
         Shape of one input of each layer, and at the end the shape of one output.
 
@@ -97,6 +99,7 @@ class Network:
         }
         self.weights = self.parameters[: self._count("weight")]
         """The part of ``parameters`` that weight decay touches."""
+        self.outputs: Array = np.empty((0, *self.output_shape), self.dtype)
         self._lay_out_statistics()
         self._set_constants()
 
@@ -188,8 +191,8 @@ class Network:
         self, x: Array, targets: NDArray[Any], loss: Loss, noise: Noise | None = None
     ) -> float:
         """Compute a mini-batch's loss in training and fill ``gradients`` with its derivative."""
-        outputs, backward = self.forward(x, training=True, noise=noise)
-        value, loss_backward = loss(outputs, targets)
+        self.outputs, backward = self.forward(x, training=True, noise=noise)
+        value, loss_backward = loss(self.outputs, targets)
         backward(loss_backward())
         return value
 

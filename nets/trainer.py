@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nets import threads
 from nets.architectures import build
 from nets.arrays import Array, scaled
 from nets.augmentation import Augmenter, wanted
 from nets.data.dataset import Dataset
 from nets.errors import InputError
 from nets.evaluation import evaluate
-from nets.losses import CrossEntropy, Loss, LossBackward
+from nets.kernels.plan import executor
+from nets.losses import CrossEntropy
 from nets.model_source import to_model
 from nets.optimizers import clip_by_norm, make
 from nets.outcome import Epoch, Outcome, Reason, State
@@ -64,10 +66,11 @@ class Training:
         self.network = build(
             settings, data.image_shape, data.classes, stream(settings.seed, "initialization")
         )
-        self.executor = self.network  # the one line that a faster form of the network changes
+        self.executor = executor(self.network, threads=threads.count())
         self.optimizer = make(
             settings, self.network.parameters.size, self.network.weights.size, np.float32
         )
+        self.loss = CrossEntropy(settings.label_smoothing)
         self.shuffling = stream(settings.seed, "shuffling")
         self.dropout = stream(settings.seed, "dropout")
         self.augmentation = stream(settings.seed, "augmentation")
@@ -100,7 +103,7 @@ class Training:
         order = self.shuffling.permutation(self.training_rows)
         # Numbers that leave the range of float32 are no warnings here: the loss shows them, and
         # ends the training.
-        with np.errstate(all="ignore"):
+        with threads.pinned(), np.errstate(all="ignore"):
             metrics = self._train(order) | self._validate()
         self.epoch += 1
         losses = [value for name, value in metrics.items() if name.endswith("loss")]
@@ -117,29 +120,29 @@ class Training:
 
     def _train(self, order: NDArray[np.int64]) -> dict[str, float]:
         """Take one step for each mini-batch; return the running means over the epoch."""
-        loss = CountingLoss(CrossEntropy(self.settings.label_smoothing))
-        total, rate = 0.0, 0.0
+        total, hits, rate = 0.0, 0, 0.0
         for number, start in enumerate(range(0, len(order), self.settings.batch_size)):
             rows = order[start : start + self.settings.batch_size]
             step = self.epoch * self.steps_per_epoch + number
             rate = learning_rate(self.settings, step, self.steps_per_epoch)
-            total += len(rows) * self._step(rows, loss, rate)
+            total += len(rows) * self._step(rows, rate)
+            hits += int((self.executor.outputs.argmax(axis=1) == self.labels[rows]).sum())
             if not math.isfinite(total):
                 break  # nothing that follows could mend the weights
         return {
             "train_loss": total / len(order),
-            "train_accuracy": sum(loss.hits) / len(order),
+            "train_accuracy": hits / len(order),
             "learning_rate": rate,
         }
 
-    def _step(self, rows: NDArray[np.int64], loss: Loss, rate: float) -> float:
+    def _step(self, rows: NDArray[np.int64], rate: float) -> float:
         """Learn from one mini-batch: gradient, clipping, weight decay, update."""
         network, settings = self.network, self.settings
         pixels = scaled(self.images[rows], self.data.full_scale, out=self.pixels[: len(rows)])
         if self.augmenter is not None:
             pixels = self.augmenter(pixels, self.augmentation)
         noise = network.draw(len(rows), self.dropout)
-        value = self.executor.loss_and_gradients(pixels, self.labels[rows], loss, noise)
+        value = self.executor.loss_and_gradients(pixels, self.labels[rows], self.loss, noise)
         if settings.clip_norm:
             clip_by_norm(network.gradients, settings.clip_norm)
         if settings.weight_decay and settings.optimizer != "adamw":  # AdamW decays by itself
@@ -229,22 +232,6 @@ class Training:
             self.reason or "finished",
             to_model(self.settings, self.data, kept.parameters, kept.statistics),
         )
-
-
-class CountingLoss:
-    """A loss that also counts the rows whose largest output is that of their label."""
-
-    def __init__(self, loss: Loss) -> None:
-        self.loss = loss
-        self.hits: list[int] = []
-        """One number a call: appending is safe from several threads, adding up is not."""
-
-    def __call__(
-        self, outputs: Array, targets: NDArray[Any], count: int | None = None
-    ) -> tuple[float, LossBackward]:
-        """Count, then return what the loss returns."""
-        self.hits.append(int((outputs.argmax(axis=1) == targets).sum()))
-        return self.loss(outputs, targets, count)
 
 
 def _sha256(*parts: bytes) -> str:

@@ -10,6 +10,7 @@ from nets.architectures import build
 from nets.data import load
 from nets.errors import InputError
 from nets.evaluation import evaluate
+from nets.kernels.plan import executor
 from nets.layers import Affine, BatchNormalization, Convolution, Flatten
 from nets.network import Network
 from nets.settings import Settings
@@ -30,13 +31,14 @@ def published_weights():
 
 
 @pytest.mark.slow
-def test_published_weights_classify_9871_test_images_right(mnist_folder):
+@pytest.mark.parametrize("form", [lambda network: network, executor], ids=["plain", "fast"])
+def test_published_weights_classify_9871_test_images_right(form, mnist_folder):
     arrays = published_weights()
     data = load("mnist", mnist_folder)
     settings = Settings(architecture="deep_convnet", dropout=0.5)
     network = build(settings, data.image_shape, data.classes, None)
     load_foreign(network, arrays)
-    score = evaluate(network, data.test_images, data.test_labels, data.full_scale)
+    score = evaluate(form(network), data.test_images, data.test_labels, data.full_scale)
     assert round(score.accuracy * 10_000) == 9_871
 
 
