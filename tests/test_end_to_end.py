@@ -1,0 +1,115 @@
+"""The README's first screen, as a user would type it."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RETRIAL = str(Path(sys.prefix) / "bin" / "retrial")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """An empty store of the test's own."""
+    return {**os.environ, "RETRIAL_STORE": str(tmp_path_factory.mktemp("first") / "mlruns")}
+
+
+def run(command, environment, **options):
+    return subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, **options
+    )
+
+
+def made_by(target):
+    """The command that a make target ends in, in this environment."""
+    done = subprocess.run(
+        ["make", "--dry-run", f"VENV={sys.prefix}", target],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return shlex.split(done.stdout.strip().splitlines()[-1])
+
+
+def shown_in_readme():
+    """The commands of the README's first screen."""
+    block = re.search(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    return re.findall(r"^\$ make ([a-z-]+)", block.group(1), re.M)
+
+
+def test_readme_shows_the_commands_in_the_order_they_are_tested_here():
+    assert shown_in_readme() == ["search", "reproduce", "ui", "test"]
+
+
+def test_search_prints_a_line_a_trial_and_the_best(environment):
+    done = run(made_by("search"), environment)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith("trial ") for line in lines) == 20
+    assert any(line.startswith("digits: 20 of 20 trials, best val_accuracy 0.9") for line in lines)
+    assert lines[-1] == "again: retrial reproduce best --study digits"
+    assert done.stderr == ""
+
+
+def test_search_again_has_nothing_to_do(environment):
+    done = run(made_by("search"), environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "digits: nothing to do, 20 of 20 trials are finished\n"
+
+
+def test_show_gives_every_trial_to_a_program(environment):
+    done = run([RETRIAL, "show", "digits", "--json"], environment)
+    shown = json.loads(done.stdout)
+    assert [trial["number"] for trial in shown["trials"]] == list(range(20))
+    assert {trial["state"] for trial in shown["trials"]} <= {"complete", "pruned"}
+    assert all(trial["run_id"] for trial in shown["trials"])
+    best = shown["trials"][shown["best"]]
+    assert best["value"] == max(t["value"] for t in shown["trials"] if t["state"] == "complete")
+    assert best["epochs"][-1]["val_accuracy"] == best["value"]
+
+
+def test_reproduce_finds_the_best_trial_exact(environment):
+    done = run(made_by("reproduce"), environment)
+    assert done.returncode == 0, done.stderr
+    assert "exact: all metrics and digests of 20 epochs are equal to the last bit" in done.stdout
+
+
+def test_reproduce_of_a_pruned_trial_is_exact_for_a_program(environment):
+    shown = json.loads(run([RETRIAL, "show", "digits", "--json"], environment).stdout)
+    pruned = next(t for t in shown["trials"] if t["state"] == "pruned")
+    done = run(
+        [RETRIAL, "reproduce", str(pruned["number"]), "--study", "digits", "--json"], environment
+    )
+    assert json.loads(done.stdout) == {
+        "verdict": "exact",
+        "run_id": pruned["run_id"],
+        "epoch": None,
+        "metric": None,
+        "differences": [],
+    }
+
+
+def test_ui_answers_on_its_port_and_ends_cleanly_on_ctrl_c(environment):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ui = subprocess.Popen(
+        [RETRIAL, "ui", "--port", str(port)],
+        env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    line = ui.stdout.readline()
+    assert f"http://127.0.0.1:{port}" in line, ui.stderr.read() if ui.poll() is not None else line
+    page = urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=60).read()
+    assert b"MLflow" in page
+    ui.send_signal(signal.SIGINT)
+    _, errors = ui.communicate(timeout=60)
+    assert (ui.returncode, errors) == (0, "")
