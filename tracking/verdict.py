@@ -1,4 +1,4 @@
-"""The verdict: is a trial that was tried again the trial that was recorded?
+"""The verdict: whether a trial that was tried again is the trial that was recorded.
 
 **exact**: every metric and digest of every epoch is equal to the last bit. **close**: settings,
 data and code are equal, the environment differs, and the accuracy lies within two standard errors.
