@@ -18,8 +18,8 @@ from nets.architectures import build
 from nets.arrays import Array, scaled
 from nets.data.dataset import Dataset
 from nets.errors import InputError
-from nets.evaluation import ROWS
 from nets.functions import softmax
+from nets.kernels.plan import executor
 from nets.network import Network
 from nets.outcome import Model
 from nets.settings import Settings, from_json, to_json
@@ -107,8 +107,4 @@ def probabilities(network: Network, full_scale: int, images: NDArray[Any]) -> Ar
     if not (low >= 0 and high <= full_scale):  # NaN fails both
         raise InputError(f"pixels must be in 0..{full_scale}, got {low}..{high}")
     pixels = scaled(images.reshape(-1, *shape), full_scale).astype(network.dtype, copy=False)
-    parts = [
-        softmax(network.predict(pixels[start : start + ROWS]))
-        for start in range(0, max(len(pixels), 1), ROWS)
-    ]
-    return np.concatenate(parts)
+    return softmax(executor(network).predict(pixels))

@@ -74,7 +74,7 @@ def test_arrays_of_another_network_are_refused(model):
 def test_probabilities_take_images_in_their_original_scale(network, data, shape):
     expected = softmax(network.predict((data.images / 200).astype(np.float32)))
     received = probabilities(network, 200, data.images.reshape(shape))
-    np.testing.assert_array_equal(received, expected)
+    np.testing.assert_allclose(received, expected, rtol=1e-5)
     np.testing.assert_allclose(received.sum(axis=1), 1, rtol=1e-6)
 
 
@@ -116,3 +116,21 @@ def test_the_source_is_a_file_that_mlflow_can_run(model):
     }
     assert "allow_pickle=False" in model.source
     assert ast.unparse(tree.body[-1]) == "mlflow.models.set_model(Classifier())"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # MLflow's of its own modules
+def test_mlflow_loads_the_model_and_predicts_with_it(model, network, data, tmp_path):
+    mlflow = pytest.importorskip("mlflow")
+    (tmp_path / "model.py").write_text(model.source)
+    np.savez(tmp_path / "weights.npz", **model.arrays)
+    mlflow.pyfunc.save_model(
+        tmp_path / "saved",
+        python_model=str(tmp_path / "model.py"),
+        artifacts={"weights": str(tmp_path / "weights.npz")},
+        pip_requirements=["numpy"],
+    )
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
+    np.testing.assert_array_equal(
+        loaded.predict(data.images), probabilities(network, data.full_scale, data.images)
+    )
