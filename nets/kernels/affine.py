@@ -2,13 +2,14 @@
 
 ``y = x W + b``, ``dx = dy W^T``, ``dW = x^T dy``, ``db = ones dy``.
 
-Products are cut along their inner axis (forward) or along the axis that they share (backward) into
-pieces of at most a million multiplications. The way back uses a copy of W^T made once a mini-batch:
-with few rows, a product with a transposed view runs at a quarter of the speed.
+Products are cut into pieces of at most a million multiplications: forward along the inputs, which
+are added up (worth it for few rows), backward along the inputs as well, which are the columns there.
 
-dW needs no micro-batches: every part leaves its rows of x and of dy in two arrays of the whole
-mini-batch, and one long product at the end of the step does the rest. Where the mini-batch is a
-single part, that product is taken on the spot, without copies.
+Where a mini-batch has several parts, the way back uses a copy of W^T made once for all of them: with
+few rows, a product with a transposed view runs at a quarter of the speed. And dW is not added up
+part by part. Every part leaves its rows of x and of dy in two arrays of the whole mini-batch, and
+one long product at the end of the step does the rest. A mini-batch that is a single part needs
+neither copy.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ from nets.kernels.views import allocate, pieces
 from nets.kernels.workspace import Workspace
 from nets.network import Network
 
-SHORTEST_PIECE = 64
+SHORTEST_PIECE = 32
+"""Inputs in a piece."""
+
+FEW_ROWS = 64
+"""Below, a product with many inputs is faster as a sum of pieces."""
 
 
 class AffineKernel(Kernel):
@@ -35,20 +40,22 @@ class AffineKernel(Kernel):
         self.relu = relu
         self.weight = self.parameters["weight"]
         self.bias = self.parameters.get("bias")
-        self.transposed = allocate(self.weight.shape[::-1], self.dtype)
-        self.inputs = self.output_gradients = np.empty((0, 0), self.dtype)
+        inputs, outputs = self.weight.shape
+        self.transposed = allocate((outputs, inputs), self.dtype)
+        self.inputs, self.output_gradients = (
+            allocate((0, length), self.dtype) for length in (inputs, outputs)
+        )
         self.step = Step(0, 1, False)
 
     def prepare(self, step: Step) -> None:
         """Transpose the weights, and see to it that the mini-batch's rows have a place."""
         self.step = step
-        if not step.training:
-            return
-        np.copyto(self.transposed, self.weight.T)
-        if step.parts > 1 and len(self.inputs) != step.batch:
-            inputs, outputs = self.weight.shape
-            self.inputs = allocate((step.batch, inputs), self.dtype)
-            self.output_gradients = allocate((step.batch, outputs), self.dtype)
+        if step.training and step.parts > 1:
+            np.copyto(self.transposed, self.weight.T)
+            if len(self.inputs) != step.batch:
+                inputs, outputs = self.weight.shape
+                self.inputs = allocate((step.batch, inputs), self.dtype)
+                self.output_gradients = allocate((step.batch, outputs), self.dtype)
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
@@ -66,7 +73,7 @@ class AffineKernel(Kernel):
         columns = x.reshape(len(x), count, -1).transpose(1, 2, 0)
         np.matmul(columns, dy, out=self.gradients["weight"].reshape(count, -1, outputs))
         if self.bias is not None:
-            np.add.reduce(dy, axis=0, out=self.gradients["bias"])
+            np.matmul(np.ones(len(dy), self.dtype), dy, out=self.gradients["bias"])
 
 
 class AffineStage(Stage):
@@ -77,17 +84,20 @@ class AffineStage(Stage):
         inputs, outputs = kernel.weight.shape
         rows = len(ends.x)
         self.x, self.y = ends.x.reshape(rows, inputs), ends.y
-        count = pieces(inputs, rows * inputs * outputs, SHORTEST_PIECE)
+        cost = rows * inputs * outputs
+        count = pieces(inputs, cost, SHORTEST_PIECE) if rows < FEW_ROWS else 1
         self.slices = self.x.reshape(rows, count, -1).swapaxes(0, 1)
         self.weights = kernel.weight.reshape(count, -1, outputs)
-        self.shares = workspace.scratch("products", (count, rows, outputs))
+        self.shares = workspace.scratch("lines", (count, rows, outputs))
         self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
         if ends.dy is None:
             return
         self.dy = ends.dy
         self.dx = None
         if ends.dx is not None:
+            count = pieces(inputs, cost, SHORTEST_PIECE)
             self.dx = ends.dx.reshape(rows, count, -1).swapaxes(0, 1)
+            self.weights_back = kernel.weight.reshape(count, -1, outputs).swapaxes(1, 2)
             self.transposed = kernel.transposed.reshape(outputs, count, -1).swapaxes(0, 1)
 
     def forward(self, part: Part) -> None:
@@ -108,10 +118,11 @@ class AffineStage(Stage):
         kernel = self.kernel
         if self.rectifier:
             self.rectifier.backward(self.dy)
-        if kernel.step.parts == 1:
+        single = kernel.step.parts == 1
+        if single:
             kernel.differentiate(self.x, self.dy)
         else:
             kernel.inputs[part.start : part.stop] = self.x
             kernel.output_gradients[part.start : part.stop] = self.dy
         if self.dx is not None:
-            np.matmul(self.dy, self.transposed, out=self.dx)
+            np.matmul(self.dy, self.weights_back if single else self.transposed, out=self.dx)

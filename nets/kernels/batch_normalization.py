@@ -112,7 +112,7 @@ class BatchNormalizationStage(Stage):
         if ends.dy is None:
             return
         self.count = ends.x.size // kernel.channels
-        self.scratch = workspace.scratch("products", self.x.shape)
+        self.scratch = workspace.scratch("lines", self.x.shape)
         self.ones = np.ones(len(self.x), self.x.dtype)
         self.own_mean = allocate((kernel.repeat, kernel.channels), self.x.dtype)
         self.dy = ends.dy.reshape(self.x.shape)

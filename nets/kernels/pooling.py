@@ -41,7 +41,7 @@ class PoolingStage(Stage):
     def __init__(self, kernel: PoolingKernel, ends: Ends, workspace: Workspace) -> None:
         rows, _, width, channels = ends.x.shape
         _, out_height, out_width, _ = ends.y.shape
-        higher = workspace.scratch("products", (rows, out_height, width, channels))
+        higher = workspace.scratch("lines", (rows, out_height, width, channels))
         self.upper, self.lower = row_pairs(ends.x, out_height)
         self.higher = higher.reshape(self.upper.shape)
         self.left, self.right = column_pairs(higher, out_width)

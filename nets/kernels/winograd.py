@@ -1,4 +1,4 @@
-"""Correlation of images with few multiplications: Winograd's algorithm along the height.
+"""Winograd's algorithm: correlation with few multiplications, along the height of an image.
 
 F(m, k) computes m outputs of a correlation with k taps from n = m + k - 1 inputs with n instead of
 m * k multiplications. Inputs and kernel are taken as polynomials and evaluated at n points, the
@@ -6,42 +6,23 @@ values are multiplied, and the outputs are interpolated::
 
     y = A^T ((G w) * (B^T x))
 
-For 3 taps this file uses F(4, 3): 6 instead of 12 multiplications.
-
-Only the height is transformed. Along the width the k columns that a kernel touches lie side by side
-in memory, so a window of k * channels numbers is a row of a matrix, and a strided view lists all
-windows without copying one. The correlation is then, for x ``(rows, height, width, channels)``::
-
-    V = B^T x      n planes of columns; the rows of x of one tile are combined
-    M = V U        per plane and column, (tiles, k * channels) times (k * channels, filters)
-    y = A^T M + b  each tile's m rows of outputs; b rides along as one more plane
-
-with ``U = G w`` computed once a mini-batch. Padding costs nothing in the height: where a tile
-reaches beyond the image, the columns of B^T for the missing rows are left out. In the width, a row
-of a plane begins with its padding, and the padding of the next row ends it.
-
-All products are batches of small ones through ``np.matmul(..., out=)``.
+For 3 taps this project uses F(4, 3): 6 instead of 12 multiplications.
 
 Sources: Winograd, Arithmetic Complexity of Computations (1980); Blahut, Fast Algorithms for Signal
 Processing (2010), section 5.2 (Cook-Toom); Lavin and Gray, Fast Algorithms for Convolutional Neural
-Networks (CVPR 2016), who transform both directions.
+Networks (CVPR 2016), who transform height and width. `nets.kernels.correlation` transforms the
+height alone: along the width, strided views do without any transform.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.polynomial import polynomial
 
 from nets.arrays import Array
-from nets.kernels.views import strided
-
-Product: TypeAlias = tuple[Array, Array, Array]
-"""A small matrix, the array that it multiplies, and where the result goes."""
 
 POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
 """Where polynomials are evaluated, the harmless points first; infinity is always the last."""
@@ -96,10 +77,14 @@ def tile_height(taps: int) -> int:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes of one correlation with stride 1.
+    """Sizes of one correlation with stride 1, and of the planes that it is computed in.
 
-    ``kernel_height * kernel_width`` taps, ``padding`` rows and columns of zeros on every side (less
-    than the taps in that direction).
+    The kernel has ``kernel_height * kernel_width`` taps; ``padding_height`` rows and
+    ``padding_width`` columns of zeros are on either side of an image, fewer than the taps.
+
+    An image is cut into tiles of m rows of outputs. A *line* is what a transform makes of one tile:
+    as wide as the image, one row for each of the n points. The lines of all tiles and images at one
+    point, one below the other, are a *plane*.
     """
 
     rows: int
@@ -113,16 +98,6 @@ class Geometry:
     padding_width: int
 
     @property
-    def tile(self) -> int:
-        """M of F(m, k): rows of outputs in a tile."""
-        return tile_height(self.kernel_height)
-
-    @property
-    def points(self) -> int:
-        """N of F(m, k): planes."""
-        return self.tile + self.kernel_height - 1
-
-    @property
     def out_height(self) -> int:
         """Rows of an output."""
         return self.height + 2 * self.padding_height - self.kernel_height + 1
@@ -133,197 +108,40 @@ class Geometry:
         return self.width + 2 * self.padding_width - self.kernel_width + 1
 
     @property
+    def tile(self) -> int:
+        """The m of F(m, k): rows of outputs in a tile."""
+        return tile_height(self.kernel_height)
+
+    @property
+    def points(self) -> int:
+        """The n of F(m, k): rows of inputs in a tile, and planes."""
+        return self.tile + self.kernel_height - 1
+
+    @property
     def tiles(self) -> int:
         """Tiles of an image, the last perhaps with outputs to spare."""
         return -(-self.out_height // self.tile)
 
     @property
+    def lines(self) -> int:
+        """Lines of a plane."""
+        return self.rows * self.tiles
+
+    @property
     def pitch(self) -> int:
-        """Columns from one row of a plane to the next: its padding on the left, then the image."""
+        """Columns from one line of a plane to the next.
+
+        A line of inputs begins with its padding, and the padding of the next line ends it. A line
+        of output gradients begins with ``back_padding`` zeros; its pitch is the same.
+        """
         return self.padding_width + self.width
 
     @property
+    def back_padding(self) -> int:
+        """Columns of zeros on either side of an output gradient, on its way to the inputs."""
+        return self.kernel_width - 1 - self.padding_width
+
+    @property
     def columns(self) -> int:
-        """Columns of all rows of a plane."""
-        return self.rows * self.tiles * self.pitch
-
-    @property
-    def plane(self) -> int:
-        """Columns of a plane: a window may begin in the last one of the rows."""
-        return self.columns + self.kernel_width - 1
-
-    @property
-    def window(self) -> int:
-        """Numbers under one row of the kernel."""
-        return self.kernel_width * self.channels
-
-    def mirrored(self) -> Geometry:
-        """Return the geometry of the gradient's way back: from y's shape to x's."""
-        return Geometry(
-            self.rows,
-            self.out_height,
-            self.out_width,
-            self.filters,
-            self.channels,
-            self.kernel_height,
-            self.kernel_width,
-            self.kernel_height - 1 - self.padding_height,
-            self.kernel_width - 1 - self.padding_width,
-        )
-
-
-class Correlation:
-    """``y = x * w + b`` from one array into another, ready to be called.
-
-    Parameters
-    ----------
-    x, y
-        ``(rows, height, width, channels)`` and ``(rows, out_height, out_width, filters)``.
-    planes
-        Where V goes: ``(points, plane, channels)``.
-    products
-        Where M goes: ``(points [+ 1], rows * tiles, out_width, filters)``, with one more plane if
-        there is a bias.
-    bias
-        Whether there is one.
-    """
-
-    def __init__(
-        self, sizes: Geometry, x: Array, y: Array, planes: Array, products: Array, *, bias: bool
-    ) -> None:
-        self.sizes = sizes
-        matrices = cook_toom(sizes.tile, sizes.kernel_height)
-        self.into_planes = self._input_steps(matrices.inputs.astype(x.dtype), x, planes)
-        self.windows = strided(
-            planes,
-            (sizes.points, sizes.out_width, sizes.rows * sizes.tiles, sizes.window),
-            (sizes.plane * sizes.channels, sizes.channels, sizes.pitch * sizes.channels, 1),
-        )
-        self.products = products[: sizes.points].swapaxes(1, 2)
-        self.bias_plane = products[-1].reshape(-1, sizes.out_width * sizes.filters)
-        outputs = matrices.outputs
-        if bias:
-            outputs = np.hstack([outputs, np.ones((sizes.tile, 1))])
-        self.into_outputs = self._output_steps(outputs.astype(x.dtype), products, y)
-        rows = planes[:, : sizes.columns].reshape(
-            sizes.points, sizes.rows * sizes.tiles, sizes.pitch, sizes.channels
-        )
-        self.padding = [rows[:, :, : sizes.padding_width], planes[:, sizes.columns :]]
-
-    def __call__(self, kernel: Array, bias: Array | None = None) -> None:
-        """Fill y.
-
-        Parameters
-        ----------
-        kernel
-            U, ``(points, 1, kernel_width * channels, filters)``.
-        bias
-            b, repeated for every column: ``(out_width * filters,)``.
-        """
-        multiply(self.into_planes)
-        np.matmul(self.windows, kernel, out=self.products)
-        if bias is not None:
-            self.bias_plane[...] = bias
-        multiply(self.into_outputs)
-
-    def clear_padding(self) -> None:
-        """Set V's padding to zero: once for planes that nobody else uses, otherwise each time."""
-        for columns in self.padding:
-            columns[...] = 0
-
-    def _input_steps(self, matrix: Array, x: Array, planes: Array) -> list[Product]:
-        """Return (part of B^T, rows of x, their place in V) for runs of tiles that are alike.
-
-        Tiles differ in which of their n input rows exist: the first and the last ones of an image
-        reach into the padding, all between them are complete.
-        """
-        s = self.sizes
-        line = s.width * s.channels
-        steps: list[Product] = []
-        for first, count, low, high in runs_of_tiles(s):
-            source = strided(
-                x,
-                (s.rows, count, high - low, line),
-                (s.height * line, s.tile * line, line, 1),
-                (first * s.tile - s.padding_height + low) * line,
-            )
-            target = strided(
-                planes,
-                (s.rows, count, s.points, line),
-                (
-                    s.tiles * s.pitch * s.channels,
-                    s.pitch * s.channels,
-                    s.plane * s.channels,
-                    1,
-                ),
-                (first * s.pitch + s.padding_width) * s.channels,
-            )
-            steps.append((np.ascontiguousarray(matrix[:, low:high]), source, target))
-        return steps
-
-    def _output_steps(self, matrix: Array, products: Array, y: Array) -> list[Product]:
-        """Return (part of A^T, tiles of M, their rows of y), complete tiles before the last one."""
-        s = self.sizes
-        line = s.out_width * s.filters
-        steps: list[Product] = []
-        for first, count, height in tiles_by_height(s):
-            source = strided(
-                products,
-                (s.rows, count, matrix.shape[1], line),
-                (s.tiles * line, line, s.rows * s.tiles * line, 1),
-                first * line,
-            )
-            target = strided(
-                y,
-                (s.rows, count, height, line),
-                (s.out_height * line, s.tile * line, line, 1),
-                first * s.tile * line,
-            )
-            steps.append((np.ascontiguousarray(matrix[:height]), source, target))
-        return steps
-
-
-def multiply(products: Sequence[Product]) -> None:
-    """Compute each product."""
-    for matrix, source, target in products:
-        np.matmul(matrix, source, out=target)
-
-
-def runs_of_tiles(sizes: Geometry) -> list[tuple[int, int, int, int]]:
-    """Return (first tile, tiles, low, high): tiles whose input rows low..high-1 of n exist.
-
-    >>> runs_of_tiles(Geometry(1, 28, 28, 1, 1, 3, 3, 1, 1))
-    [(0, 1, 1, 6), (1, 5, 0, 6), (6, 1, 0, 5)]
-    """
-    runs: list[tuple[int, int, int, int]] = []
-    for tile in range(sizes.tiles):
-        top = tile * sizes.tile - sizes.padding_height
-        low, high = max(0, -top), min(sizes.points, sizes.height - top)
-        if runs and runs[-1][2:] == (low, high):
-            first, count, *_ = runs[-1]
-            runs[-1] = (first, count + 1, low, high)
-        else:
-            runs.append((tile, 1, low, high))
-    return runs
-
-
-def tiles_by_height(sizes: Geometry) -> list[tuple[int, int, int]]:
-    """Return (first tile, tiles, rows of outputs in each): the complete ones, then the rest.
-
-    >>> tiles_by_height(Geometry(1, 14, 14, 1, 1, 3, 3, 1, 1))
-    [(0, 3, 4), (3, 1, 2)]
-    """
-    complete, rest = divmod(sizes.out_height, sizes.tile)
-    steps = [(0, complete, sizes.tile)] if complete else []
-    return [*steps, (complete, 1, rest)] if rest else steps
-
-
-def transformed(kernel: Array, dtype: Any) -> Array:
-    """Return U = G w for a kernel ``(kernel_height, kernel_width, channels, filters)``.
-
-    Its shape is ``(points, 1, kernel_width * channels, filters)``.
-    """
-    height, width, channels, filters = kernel.shape
-    matrix = cook_toom(tile_height(height), height).kernel.astype(dtype)
-    planes: Array = matrix @ kernel.reshape(height, -1)
-    return planes.reshape(-1, 1, width * channels, filters)
+        """Columns of all lines of a plane."""
+        return self.lines * self.pitch

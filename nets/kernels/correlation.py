@@ -1,0 +1,237 @@
+"""The correlation behind a convolution, and its gradients: each a few batches of small products.
+
+Forward, for x ``(rows, height, width, channels)``, in three steps::
+
+    V = B^T x       each tile's rows of x become one line in each of n planes
+    M = V U         per plane and column, windows (lines, taps * channels) times
+                    U (taps * channels, filters)
+    y = A^T M + b   each tile's lines become its m rows of outputs; b rides along as one more line
+
+U = G w is the transformed kernel. Only the height is transformed. Along the width, the columns that
+the kernel touches lie side by side in memory: a window of taps * channels numbers is a row of a
+matrix, and a strided view lists the windows of all lines without copying one.
+
+Padding costs nothing. In the height, the columns of B^T for rows outside of the image are left out;
+in the width, the lines of a plane share their zeros.
+
+Backward is the same three steps transposed, in reverse order::
+
+    D = A dy        each tile's rows of dy become one line in each plane
+    dU = V^T D      tap by tap: V shifted by a column is the same memory read from elsewhere
+    dV = D U^T      per plane and column, windows (lines, taps * filters) of D
+    dx = B dV       each tile's lines become n rows, the last of which overlap with the next tile's
+
+The columns of D that belong to no output are zero, so dU may run over all columns of a plane at
+once. db is the sum of dy, which D has already begun: the plane of point 1 holds the sum of each
+tile's rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nets.arrays import Array
+from nets.kernels.tiles import Product, from_lines, into_planes, multiply
+from nets.kernels.views import allocate, pieces, strided
+from nets.kernels.winograd import Geometry, cook_toom
+from nets.kernels.workspace import Workspace
+
+
+@dataclass
+class Kernels:
+    """A convolution's weights as the products need them: once for all parts and threads.
+
+    Attributes
+    ----------
+    forward
+        U, ``(points, 1, taps * channels, filters)``.
+    backward
+        U^T with its taps in reverse, ``(points, 1, taps * filters, channels)``.
+    bias
+        b once for every column, ``(out_width * filters,)``; None where there is none.
+    """
+
+    forward: Array
+    backward: Array
+    bias: Array | None
+
+    @classmethod
+    def make(cls, sizes: Geometry, dtype: np.dtype[np.floating], *, bias: bool) -> Kernels:
+        """Return memory for a correlation of these sizes."""
+        s = sizes
+        taps = s.kernel_width
+        return cls(
+            allocate((s.points, 1, taps * s.channels, s.filters), dtype),
+            allocate((s.points, 1, taps * s.filters, s.channels), dtype),
+            allocate((s.out_width * s.filters,), dtype) if bias else None,
+        )
+
+    def set(self, sizes: Geometry, weight: Array, bias: Array | None) -> None:
+        """Take over a kernel ``(height, width, channels, filters)``, and a bias ``(filters,)``."""
+        s = sizes
+        matrix = cook_toom(s.tile, s.kernel_height).kernel.astype(weight.dtype)
+        np.matmul(matrix, weight.reshape(len(weight), -1), out=self.forward.reshape(s.points, -1))
+        if bias is not None and self.bias is not None:
+            self.bias.reshape(-1, s.filters)[...] = bias
+        taps = (s.points, s.kernel_width, s.channels, s.filters)
+        turned = self.forward.reshape(taps)[:, ::-1].swapaxes(2, 3)
+        self.backward.reshape(turned.shape)[...] = turned
+
+
+class Correlation:
+    """``y = x * w + b`` from one array into another, ready to be called.
+
+    Parameters
+    ----------
+    x, y
+        ``(rows, height, width, channels)`` and ``(rows, out_height, out_width, filters)``.
+    planes
+        Where V goes, in the shape of `planes_shape`, zero where nothing is written.
+    workspace
+        Gives the scratch for M.
+    bias
+        Whether there is one.
+    """
+
+    def __init__(
+        self,
+        sizes: Geometry,
+        x: Array,
+        y: Array,
+        planes: Array,
+        workspace: Workspace,
+        *,
+        bias: bool,
+    ) -> None:
+        s = sizes
+        matrices = cook_toom(s.tile, s.kernel_height)
+        self.into_planes = into_planes(
+            s,
+            matrices.inputs.astype(x.dtype),
+            x,
+            planes,
+            offset=-s.padding_height,
+            margin=s.padding_width,
+        )
+        self.windows = windows(s, planes, s.out_width, s.channels)
+        lines = workspace.scratch("lines", (s.lines, s.points + bias, s.out_width, s.filters))
+        self.products = lines[:, : s.points].transpose(1, 2, 0, 3)
+        self.bias_lines = lines[:, -1].reshape(s.lines, -1)  # used only if there is a bias
+        outputs = matrices.outputs
+        if bias:
+            outputs = np.hstack([outputs, np.ones((s.tile, 1))])
+        self.into_outputs = from_lines(s, outputs.astype(x.dtype), lines, y, offset=0)
+
+    def __call__(self, kernels: Kernels) -> None:
+        """Fill y."""
+        multiply(self.into_planes)
+        np.matmul(self.windows, kernels.forward, out=self.products)
+        if kernels.bias is not None:
+            self.bias_lines[...] = kernels.bias
+        multiply(self.into_outputs)
+
+
+class CorrelationGradients:
+    """Adds dU and db of one micro-batch to a lane's sums, and fills dx.
+
+    Parameters
+    ----------
+    planes
+        V, as the forward call left it.
+    dy, dx
+        In the shapes of y and x; no dx where nobody asks for it.
+    sums
+        ``(lanes, sums_size(sizes))``.
+    """
+
+    def __init__(
+        self,
+        sizes: Geometry,
+        planes: Array,
+        dy: Array,
+        dx: Array | None,
+        workspace: Workspace,
+        sums: Array,
+    ) -> None:
+        s = sizes
+        matrices = cook_toom(s.tile, s.kernel_height)
+        # The name contains the sizes: whoever shares this memory agrees on where its zeros are.
+        spread = workspace.scratch(f"spread {s}", (s.points, s.columns + s.back_padding, s.filters))
+        self.into_spread = into_planes(
+            s,
+            matrices.outputs.T.astype(dy.dtype),
+            dy,
+            spread,
+            offset=0,
+            margin=s.back_padding,
+        )
+
+        count = pieces(s.columns, s.channels * s.filters * s.columns, at_least=64)
+        length = s.columns // count
+        self.shifted = strided(
+            planes,
+            (s.points, count, s.kernel_width, s.channels, length),
+            (planes[0].size, length * s.channels, s.channels, 1, s.channels),
+        )
+        self.outputs = strided(
+            spread,
+            (s.points, count, 1, length, s.filters),
+            (spread[0].size, length * s.filters, 0, s.filters, 1),
+            s.back_padding * s.filters,
+        )
+        shape = (s.points, s.kernel_width, s.channels, s.filters)
+        self.shares = workspace.scratch("shares", (s.points, count, *shape[1:]))
+        size = self.shares[:, 0].size
+        self.kernel_sums = sums[:, :size].reshape(-1, *shape)
+
+        (summing, *_) = np.flatnonzero((matrices.outputs == 1).all(axis=0))
+        self.tile_sums = spread[summing, : s.columns].reshape(s.lines, -1)
+        self.ones = allocate((s.lines,), dy.dtype)
+        self.ones[...] = 1
+        self.bias_share = allocate((s.pitch * s.filters,), dy.dtype)
+        self.bias_sums = sums[:, size:]
+
+        self.into_inputs: list[Product] = []
+        if dx is not None:
+            self.windows = windows(s, spread, s.width, s.filters)
+            lines = workspace.scratch("lines", (s.lines, s.points, s.width, s.channels))
+            self.products = lines.transpose(1, 2, 0, 3)
+            self.into_inputs = from_lines(
+                s, matrices.inputs.T.astype(dy.dtype), lines, dx, offset=-s.padding_height
+            )
+
+    def __call__(self, kernels: Kernels, lane: int) -> None:
+        """Add, and fill."""
+        multiply(self.into_spread)
+        np.matmul(self.shifted, self.outputs, out=self.shares)
+        total = self.kernel_sums[lane]
+        for share in range(self.shares.shape[1]):
+            np.add(total, self.shares[:, share], out=total)
+        if kernels.bias is not None:
+            np.matmul(self.ones, self.tile_sums, out=self.bias_share)
+            np.add(self.bias_sums[lane], self.bias_share, out=self.bias_sums[lane])
+        if self.into_inputs:
+            np.matmul(self.windows, kernels.backward, out=self.products)
+            multiply(self.into_inputs)
+
+
+def planes_shape(sizes: Geometry) -> tuple[int, int, int]:
+    """Return the shape of V. A window may begin in the last column of a line, hence the tail."""
+    return (sizes.points, sizes.columns + sizes.kernel_width - 1, sizes.channels)
+
+
+def sums_size(sizes: Geometry) -> int:
+    """Return how many numbers the gradients add up: dU, and the columns of db."""
+    taps = sizes.points * sizes.kernel_width
+    return taps * sizes.channels * sizes.filters + sizes.pitch * sizes.filters
+
+
+def windows(sizes: Geometry, planes: Array, width: int, channels: int) -> Array:
+    """Return the windows of all lines that begin in each column: (points, width, lines, window)."""
+    return strided(
+        planes,
+        (sizes.points, width, sizes.lines, sizes.kernel_width * channels),
+        (planes[0].size, channels, sizes.pitch * channels, 1),
+    )

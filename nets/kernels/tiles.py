@@ -1,0 +1,171 @@
+"""Tiles: the way from the rows of images to the lines of planes, and back.
+
+Every transform of `nets.kernels.correlation` is a small matrix times the rows (or lines) of a tile.
+Tile t of an image has to do with the rows from ``t * tile + offset`` on; the first and the last
+tiles may reach beyond the image. Most tiles are alike, so that a few products with strided views
+treat all tiles of all images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from nets.arrays import Array
+from nets.kernels.views import strided
+from nets.kernels.winograd import Geometry
+
+Product: TypeAlias = tuple[Array, Array, Array]
+"""A small matrix, the array that it multiplies, and where the result goes."""
+
+
+def multiply(products: Sequence[Product]) -> None:
+    """Compute each product."""
+    for matrix, source, target in products:
+        np.matmul(matrix, source, out=target)
+
+
+def into_planes(
+    sizes: Geometry, matrix: Array, images: Array, planes: Array, *, offset: int, margin: int
+) -> list[Product]:
+    """Return the products that fill planes from images: V from x, or D from dy.
+
+    Rows that do not exist count as zeros: the columns of the matrix for them are left out.
+
+    Parameters
+    ----------
+    matrix
+        ``(points, rows of a tile)``.
+    images
+        ``(rows, height, width, channels)``.
+    planes
+        ``(points, columns and a tail, channels)``.
+    offset
+        Of the first tile's first row in the image.
+    margin
+        Columns of a line before the image begins.
+    """
+    rows, height, width, channels = images.shape
+    line = width * channels
+    pitch = sizes.pitch * channels
+    products = []
+    for first, count, low, high in runs(sizes, matrix.shape[1], height, offset):
+        source = strided(
+            images,
+            (rows, count, high - low, line),
+            (height * line, sizes.tile * line, line, 1),
+            (first * sizes.tile + offset + low) * line,
+        )
+        target = strided(
+            planes,
+            (rows, count, sizes.points, line),
+            (sizes.tiles * pitch, pitch, planes[0].size, 1),
+            first * pitch + margin * channels,
+        )
+        products.append((np.ascontiguousarray(matrix[:, low:high]), source, target))
+    return products
+
+
+def runs(
+    sizes: Geometry, tile_rows: int, height: int, offset: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (first tile, tiles, low, high): tiles of which rows low to high - 1 exist.
+
+    >>> sizes = Geometry(1, 28, 28, 1, 1, 3, 3, 1, 1)
+    >>> list(runs(sizes, tile_rows=6, height=28, offset=-1))
+    [(0, 1, 1, 6), (1, 5, 0, 6), (6, 1, 0, 5)]
+    """
+    first = 0
+    for tile in range(1, sizes.tiles + 1):
+        here, before = (
+            (max(0, -top), min(tile_rows, height - top))
+            for top in (tile * sizes.tile + offset, first * sizes.tile + offset)
+        )
+        if tile == sizes.tiles or here != before:
+            yield (first, tile - first, *before)
+            first = tile
+
+
+def from_lines(
+    sizes: Geometry, matrix: Array, lines: Array, images: Array, *, offset: int
+) -> list[Product]:
+    """Return the products that fill images from the lines of tiles: y from M, or dx from dV.
+
+    The rows that a tile contributes to may overlap with those of the tiles before it. A block of
+    ``tile`` rows is then a sum over several tiles, which is one product as well: their lines are
+    neighbours in memory, and the matrices of a tile's first, second, ... block stand side by side.
+
+    Parameters
+    ----------
+    matrix
+        ``(rows of a tile, lines of a tile)``.
+    lines
+        ``(tiles of all images, lines of a tile, width, channels)``.
+    images
+        ``(rows, height, width, channels)``.
+    offset
+        Of the first tile's first row in the image.
+    """
+    rows, height, width, channels = images.shape
+    line, of_a_tile = width * channels, matrix.shape[1]
+    products = []
+    for first, count, low, high, oldest, youngest in blocks(sizes, len(matrix), height, offset):
+        parts = [
+            shifted(matrix, age * sizes.tile, low, high) for age in range(youngest, oldest + 1)
+        ]
+        source = strided(
+            lines,
+            (rows, count, len(parts) * of_a_tile, line),
+            (sizes.tiles * of_a_tile * line, of_a_tile * line, line, 1),
+            (first - oldest) * of_a_tile * line,
+        )
+        target = strided(
+            images,
+            (rows, count, high - low, line),
+            (height * line, sizes.tile * line, line, 1),
+            (first * sizes.tile + offset + low) * line,
+        )
+        products.append((np.ascontiguousarray(np.hstack(parts[::-1])), source, target))
+    return products
+
+
+def blocks(
+    sizes: Geometry, tile_rows: int, height: int, offset: int
+) -> Iterator[tuple[int, int, int, int, int, int]]:
+    """Yield (first block, blocks, low, high, oldest, youngest).
+
+    Of these blocks, rows low to high - 1 exist, and the tiles that contribute are those from
+    ``oldest`` before the block to ``youngest`` before it.
+
+    >>> sizes = Geometry(1, 28, 28, 1, 1, 3, 3, 1, 1)
+    >>> list(blocks(sizes, tile_rows=6, height=28, offset=-1))
+    [(0, 1, 1, 4, 0, 0), (1, 6, 0, 4, 1, 0), (7, 1, 0, 1, 1, 1)]
+    """
+    overlap = -(-tile_rows // sizes.tile)
+    run: tuple[int, ...] = ()
+    first = 0
+    for block in range(sizes.tiles + overlap):
+        top = block * sizes.tile + offset
+        here = (
+            max(0, -top),
+            min(sizes.tile, height - top),
+            min(block, overlap - 1),
+            max(0, block - sizes.tiles + 1),
+        )
+        exists = here[0] < here[1] and block < sizes.tiles + overlap - 1
+        if run and (not exists or here != run):
+            low, high, oldest, youngest = run
+            yield first, block - first, low, high, oldest, youngest
+            run = ()
+        if exists and not run:
+            run, first = here, block
+
+
+def shifted(matrix: Array, start: int, low: int, high: int) -> Array:
+    """Return rows start + low to start + high - 1, with zeros below the last row."""
+    part = np.zeros((high - low, matrix.shape[1]), matrix.dtype)
+    rows = matrix[start + low : start + high]
+    part[: len(rows)] = rows
+    return part
