@@ -190,13 +190,18 @@ def _accepted(hint: Any, accepts: str | None) -> str:
     return " ".join(filter(None, [kind, accepts])) or str(hint)
 
 
+def to_plain(settings: Any) -> dict[str, Any]:
+    """Return settings as the dict that JSON gives back: names to plain values and lists."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+
+
 def to_json(settings: Any) -> str:
     """Return settings as JSON text; floats keep every bit.
 
     >>> from_json(to_json(Settings(learning_rate=0.1))) == Settings(learning_rate=0.1)
     True
     """
-    return json.dumps(asdict(settings), indent=2)
+    return json.dumps(to_plain(settings), indent=2)
 
 
 def from_json(text: str, kind: type[Any] = Settings) -> Any:
