@@ -9,14 +9,14 @@ from tracking.ledger import EpochRecord, TrialRecord
 
 
 def result_of(record: TrialRecord, epochs: Sequence[EpochRecord], metric: str) -> Result:
-    """Return the result of a finished trial; a value that is not finite is none."""
+    """Return the result of a finished trial; the value of a diverged one is none."""
     value = record.value
-    if record.state == "failed" or value is None or not math.isfinite(value):
+    if value is not None and not math.isfinite(value):
         value = None
     return Result(
-        state="pruned" if record.state == "complete" and value is None else record.state,
+        state=record.state,
         value=value,
-        intermediate={e.number: e.metrics.get(metric, math.nan) for e in epochs},
+        intermediate={epoch.number: epoch.metrics[metric] for epoch in epochs},
         attributes=record.outcome.get("attributes", {}),
     )
 

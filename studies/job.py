@@ -45,7 +45,7 @@ class Job:
     settings_class: str
     settings: dict[str, Any]
     data: str | None
-    """Folder of the dataset's memory-mapped files."""
+    """Folder of the dataset's memory-mapped files on the driver's machine."""
     judge: Judge | None
     metric: str
     state: bytes | None = None
@@ -54,6 +54,8 @@ class Job:
     """The metric at the epochs before it."""
     threads: int = 1
     checkpoint_seconds: float = 30.0
+    data_sha256: str | None = None
+    """What the dataset must be where the folder is not there and the worker has its own."""
 
 
 @dataclass(frozen=True)
@@ -97,4 +99,12 @@ class WorkerDied:
     reason: str
 
 
-Event = EpochDone | TrialDone | TrialStopped | WorkerDied
+@dataclass(frozen=True)
+class Notice:
+    """Something of the engine's workers that a person should know."""
+
+    message: str
+
+
+TrialEvent = EpochDone | TrialDone | TrialStopped | WorkerDied
+Event = TrialEvent | Notice

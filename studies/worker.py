@@ -6,103 +6,166 @@ of the epoch.
 """
 
 import importlib
+import math
+import os
+import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from nets.outcome import Epoch, Outcome
+import numpy as np
+
+from nets.errors import InputError
+from nets.outcome import Epoch, Model, Outcome
 from nets.state import pack, unpack
-from studies.job import EpochDone, Event, Job, TrialDone, TrialStopped
+from studies.job import EpochDone, Job, TrialDone, TrialEvent, TrialStopped
 from studies.judging import PrunerStudy
 
-
-class _Pruned(Exception):
-    """Ends a training because the pruner said so."""
+Send = Callable[[TrialEvent], None]
 
 
-class _Stopped(Exception):
+class _Pruned(BaseException):
+    """Ends a training because the pruner said so, whatever Exception the objective catches."""
+
+
+class _Stopped(BaseException):
     """Ends a training because the driver said so."""
 
 
-def run(job: Job, send: Callable[[Event], None], stopping: Callable[[], bool]) -> None:
-    """Train one trial: send an event an epoch, and one at the end."""
-    judge = PrunerStudy(job.judge) if job.judge is not None else None
-    last: Epoch | None = None
-    outcome: Outcome | None = None
-    values: dict[int, float] = {}
-    saved = time.monotonic()
+def run(job: Job, send: Send, stopping: Callable[[], bool]) -> None:
+    """Train one trial: send an event an epoch, and one at the end.
 
-    def report(epoch: Epoch) -> None:
-        nonlocal last, saved, outcome
-        last = epoch
-        values[epoch.number] = epoch.metrics.get(job.metric, float("nan"))
-        pruned = judge is not None and judge.prunes(epoch.number, values[epoch.number])
-        stop = not pruned and stopping()
-        now = time.monotonic()
-        checkpoint = None
-        if epoch.state is not None and (stop or now - saved >= job.checkpoint_seconds):
-            checkpoint, saved = pack(epoch.state()), now
-        send(
+    Whatever the objective does wrong fails its trial, and nothing else.
+    """
+    end: TrialEvent
+    try:
+        end = _Attempt(job, send, stopping).train()
+    except (Exception, SystemExit) as error:
+        end = TrialDone(job.trial, job.attempt, "failed", {"error": described(error)})
+    send(end)
+
+
+class _Attempt:
+    """One attempt at one trial: the values of its epochs so far, and what its pruner makes of them.
+
+    An objective may be anybody's, so what it reports is checked here, before it reaches the driver.
+    """
+
+    def __init__(self, job: Job, send: Send, stopping: Callable[[], bool]) -> None:
+        self._job = job
+        self._send = send
+        self._stopping = stopping
+        self._judge = PrunerStudy(job.judge) if job.judge is not None else None
+        self._objective = load(job.objective)
+        self._resumable = "resume" in signature(self._objective).parameters
+        self._values = dict(job.past)
+        self._saved = time.monotonic()
+        self._pruned: Outcome | None = None
+
+    def train(self) -> TrialDone | TrialStopped:
+        """Train to the end, or until the pruner or the driver says otherwise."""
+        job = self._job
+        settings = load(job.settings_class)(**job.settings)
+        data = None
+        if job.data is not None:
+            data = dataset(job.data, job.settings["data"], job.data_sha256)
+        resume = {} if job.state is None else {"resume": unpack(job.state)}
+        try:
+            with _threads(job.threads):
+                outcome = self._objective(settings, data, self._report, **resume)
+        except _Pruned:
+            assert self._pruned is not None
+            return self._done(self._pruned, pruned=True)
+        except _Stopped:
+            return TrialStopped(job.trial, job.attempt)
+        return self._done(outcome)
+
+    def _report(self, epoch: Epoch) -> None:
+        metrics = self._checked(epoch)
+        value = self._values[epoch.number] = metrics[self._job.metric]
+        pruned = self._judge is not None and self._judge.prunes(epoch.number, value)
+        stop = not pruned and self._stopping()
+        self._send(
             EpochDone(
-                job.trial, job.attempt, epoch.number, dict(epoch.metrics), dict(epoch.digests),
-                epoch.seconds, checkpoint,
+                self._job.trial, self._job.attempt, epoch.number, metrics, dict(epoch.digests),
+                float(epoch.seconds), self._checkpoint(epoch, pruned=pruned, stop=stop),
             )
         )  # fmt: skip
         if pruned:
             # Valid only until `report` returns, so the model is built here.
-            outcome = epoch.outcome() if epoch.outcome is not None else Outcome(epoch.number)
+            self._pruned = Outcome(epoch.number) if epoch.outcome is None else epoch.outcome()
             raise _Pruned
         if stop:
             raise _Stopped
 
-    try:
-        objective = load(job.objective)
-        settings = load(job.settings_class)(**job.settings)
-        data = None if job.data is None else _dataset(job.data)
-        arguments: dict[str, Any] = {}
-        if job.state is not None:
-            arguments["resume"] = unpack(job.state)
-            values.update(job.past)
-        with _threads(job.threads):
-            outcome = objective(settings, data, report, **arguments)
-        if last is None and not values:
+    def _checked(self, epoch: Epoch) -> dict[str, float]:
+        """Return the metrics of an epoch as plain floats; refuse what the search cannot use."""
+        due = max(self._values, default=0) + 1
+        if epoch.number != due:
+            raise ValueError(f"report: got epoch {epoch.number}, accepted is the next one: {due}")
+        metrics = {str(name): float(value) for name, value in epoch.metrics.items()}
+        if self._job.metric not in metrics:
+            raise ValueError(
+                f"report: got the metrics {', '.join(metrics) or 'none'}, accepted are metrics "
+                f"with the study's own: {self._job.metric}"
+            )
+        return metrics
+
+    def _checkpoint(self, epoch: Epoch, *, pruned: bool, stop: bool) -> bytes | None:
+        """Return the packed state if it is time.
+
+        Never of an epoch that ends in pruning: a trial continues only from where it went on.
+        """
+        due = stop or time.monotonic() - self._saved >= self._job.checkpoint_seconds
+        if pruned or not due or epoch.state is None or not self._resumable:
+            return None
+        packed = pack(epoch.state())
+        self._saved = time.monotonic()
+        return packed
+
+    def _done(self, outcome: Outcome, *, pruned: bool = False) -> TrialDone:
+        """Return the end of a trial; its value is that of the epoch whose weights are kept."""
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"the objective returned {outcome!r}, accepted is an Outcome")
+        if not self._values:
             raise RuntimeError("the objective reported no epoch")
-        send(_done(job, "complete", outcome, values, judge))
-    except _Pruned:
-        assert outcome is not None
-        send(_done(job, "pruned", outcome, values, judge))
-    except _Stopped:
-        send(TrialStopped(job.trial, job.attempt))
-    except Exception as error:
-        send(TrialDone(job.trial, job.attempt, "failed", {"error": described(error)}))
+        if outcome.epoch not in self._values:
+            raise ValueError(
+                f"Outcome.epoch: got {outcome.epoch!r}, accepted is the number of an epoch that "
+                f"was reported: 1 to {max(self._values)}"
+            )
+        value = self._values[outcome.epoch]
+        reason: str = "pruned" if pruned else outcome.reason
+        if outcome.reason == "diverged" or not math.isfinite(value):
+            reason = "diverged"
+        details: dict[str, Any] = {
+            "value": value,
+            "epoch": int(outcome.epoch),
+            "reason": reason,
+            "attributes": self._judge.attributes if self._judge else {},
+        }
+        if reason == "pruned" and self._judge is not None:
+            details["pruned"] = self._judge.explain()
+        return TrialDone(
+            self._job.trial,
+            self._job.attempt,
+            "pruned" if reason in ("pruned", "diverged") else "complete",
+            details,
+            None if outcome.model is None else _checked_model(outcome.model),
+        )
 
 
-def _done(
-    job: Job,
-    state: Any,
-    outcome: Outcome,
-    values: dict[int, float],
-    judge: PrunerStudy | None,
-) -> TrialDone:
-    """Return the end of a trial: its value is the metric at the epoch whose weights are kept."""
-    reason: str = outcome.reason
-    if state == "pruned":
-        reason = "pruned"
-    elif reason == "diverged":
-        state = "pruned"
-    value = values.get(outcome.epoch, float("nan"))
-    details: dict[str, Any] = {
-        "value": value,
-        "epoch": outcome.epoch,
-        "reason": reason,
-        "attributes": judge.attributes if judge else {},
-    }
-    if reason == "pruned" and judge is not None:
-        details["pruned"] = judge.explain()
-    return TrialDone(job.trial, job.attempt, state, details, outcome.model)
+def _checked_model(model: Model) -> Model:
+    """Return a model whose arrays can be stored without pickle; raises TypeError."""
+    arrays: Mapping[str, Any] = {name: np.asarray(array) for name, array in model.arrays.items()}
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"Model.arrays: {name} has the type object, accepted are numbers")
+    return Model(str(model.source), arrays)
 
 
 def described(error: BaseException) -> dict[str, str]:
@@ -124,11 +187,25 @@ def load(path: str) -> Any:
 
 
 @lru_cache(maxsize=4)
-def _dataset(folder: str) -> Any:
-    """Return the memory-mapped dataset of a cache folder; a worker opens each once."""
-    from nets.data import open_cached
+def dataset(folder: str, name: str, sha256: str | None) -> Any:
+    """Return a memory-mapped dataset; a worker opens each once.
 
-    return open_cached(Path(folder))
+    On another machine than the driver's its cache folder may not be there: then the dataset comes
+    from this machine's own RETRIAL_DATA, or the user's folder, and must have the same checksum.
+    """
+    from nets import data
+
+    try:
+        found = data.open_cached(Path(folder))
+    except InputError:
+        own = os.environ.get("RETRIAL_DATA")
+        found = data.load(name, Path(own) if own else data.default_folder())
+    if sha256 is not None and found.sha256 != sha256:
+        raise InputError(
+            f"data: {name} has SHA-256 {found.sha256[:12]} on {platform.node()}, accepted is the "
+            f"study's: {sha256[:12]}"
+        )
+    return found
 
 
 def _threads(count: int) -> Any:

@@ -6,12 +6,17 @@ from typing import Protocol
 from studies.job import Event, Job
 
 
+class EngineLost(RuntimeError):
+    """Nothing can be started or heard any more; what is committed is safe."""
+
+
 class Engine(Protocol):
     """Starts trials on workers and tells what becomes of them.
 
     Contract: every started job ends in exactly one `TrialDone`, `TrialStopped` or `WorkerDied`;
     its epochs come before, in order. Events of different trials come in any order: nothing behind
-    this interface may depend on it. An engine never starts a job again by itself.
+    this interface may depend on it. An engine never starts a job again by itself. A `Notice` is
+    of no job. Everything but `free` raises EngineLost once the engine is beyond reach.
     """
 
     @property

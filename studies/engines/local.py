@@ -7,6 +7,7 @@ message would leave locked.
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
-from studies.job import Event, Job, TrialDone, TrialStopped, WorkerDied
+from studies.job import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
 
 ONE_THREAD = {
     # The bits of a float32 product depend on the number of BLAS threads, so it is always one.
@@ -36,8 +37,13 @@ class LocalEngine:
 
     def __init__(self, count: int, environment: dict[str, str] | None = None) -> None:
         self._environment = {**ONE_THREAD, **(environment or {})}
-        self._workers = [_Worker(f"worker {i}", self._environment) for i in range(count)]
-        self._ready: deque[Event] = deque()
+        self._workers: list[_Worker] = []
+        try:
+            for i in range(count):
+                self._workers.append(_Worker(f"worker {i}", self._environment))
+        except BaseException:  # Ctrl-C among them; Python would wait for these workers at its end
+            self.close()
+            raise
 
     @property
     def free(self) -> int:
@@ -47,11 +53,8 @@ class LocalEngine:
     def start(self, job: Job) -> str:
         """Start a job on a free worker and return the worker's name."""
         worker = next(worker for worker in self._workers if worker.job is None)
-        try:
-            worker.start(job)
-        except OSError:  # it died while it was idle
-            self._renew(worker)
-            worker.start(job)
+        if not worker.start(job):  # it died while it was idle, which is no death of this trial
+            self._renew(worker).start(job)  # of another death `events` tells
         return worker.name
 
     def events(self, timeout: float) -> Iterable[Event]:
@@ -63,7 +66,7 @@ class LocalEngine:
             assert worker.job is not None
             trial, attempt = worker.job.trial, worker.job.attempt
             try:
-                event: Event = connection.recv()
+                event: TrialEvent = connection.recv()
             except (EOFError, OSError):
                 reason = worker.cause_of_death()
                 self._renew(worker)
@@ -86,10 +89,12 @@ class LocalEngine:
         for worker in self._workers:
             worker.end()
 
-    def _renew(self, worker: "_Worker") -> None:
+    def _renew(self, worker: "_Worker") -> "_Worker":
         """Replace a dead worker's process under the same name."""
         worker.end()
-        self._workers[self._workers.index(worker)] = _Worker(worker.name, self._environment)
+        fresh = _Worker(worker.name, self._environment)
+        self._workers[self._workers.index(worker)] = fresh
+        return fresh
 
 
 class _Worker:
@@ -111,10 +116,14 @@ class _Worker:
         self._future = self._executor.submit(_serve)
         far.close()
 
-    def start(self, job: Job) -> None:
-        """Send a job; raises OSError when the process is gone."""
-        self.connection.send(job)
+    def start(self, job: Job) -> bool:
+        """Send a job; returns False when the process is gone."""
         self.job = job
+        try:
+            self.connection.send(job)
+        except OSError:
+            return False
+        return True
 
     def tell_stop(self) -> None:
         """Tell the running trial to stop at the end of its epoch."""
@@ -122,13 +131,13 @@ class _Worker:
             self.connection.send("stop")
 
     def cause_of_death(self) -> str:
-        """Say in one line what is known about the end of the process."""
+        """Say in a few words what is known about the end of the process."""
         try:
             error = self._future.exception(timeout=10)
         except TimeoutError:
-            error = None
-        text = " ".join(str(error).split()) if error is not None else "it closed its connection"
-        return text[:300]
+            return "it closed its connection"
+        code = re.search(r"\{(.+)\}", str(error))  # loky: ... exit codes ... are {SIGKILL(-9)}
+        return code[1] if code else " ".join(str(error).split())[:300]
 
     def end(self) -> None:
         """Kill the process and release what the driver holds of it."""
@@ -149,8 +158,10 @@ def _initialize(connection: Connection, path: list[str]) -> None:
     global _connection
     _connection = connection
     sys.path[:] = path
-    # Ctrl-C reaches the whole foreground group; what it means is the driver's to say.
+    # Ctrl-C reaches the whole foreground group, and a service manager's SIGTERM every process of
+    # a service; what they mean is the driver's to say, and a worker ends with its driver.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_listen, daemon=True).start()
 
 
@@ -159,7 +170,7 @@ def _listen() -> None:
     while True:
         try:
             message: Any = _connection.recv()
-        except (EOFError, OSError):
+        except BaseException:  # mostly EOFError; a worker that cannot hear must not train on
             os._exit(1)
         if isinstance(message, Job):
             _stopping.clear()
@@ -177,5 +188,5 @@ def _serve() -> None:
         _arrived.acquire()
         try:
             run(_jobs.popleft(), _connection.send, _stopping.is_set)
-        except OSError:
-            os._exit(1)  # the driver is gone
+        except BaseException:  # the driver is gone, or it will hear of a death: never of nothing
+            os._exit(1)
