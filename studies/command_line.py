@@ -4,7 +4,10 @@ Nothing heavy is imported before a command is known: ``retrial --help`` answers 
 """
 
 import argparse
+import errno
+import math
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -33,6 +36,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone, as `retrial show | head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (sqlite3.OperationalError, OSError) as error:
+        if (trouble := _store_trouble(error)) is None:
+            raise
+        print(
+            f"retrial: store: cannot write {options.store}: {trouble}\n"
+            "with that mended, the same command continues: what was finished is kept",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _store_trouble(error: BaseException) -> str | None:
+    """Return in words that the disk is full, or the store can no longer be written, or None."""
+    if isinstance(error, sqlite3.OperationalError):
+        return str(error)
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+    return error.strerror if isinstance(error, OSError) and error.errno in full else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,7 +82,16 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--jobs", type=_positive, help="worker processes")
     search.add_argument("--threads", type=_positive, default=1, help="threads inside one trial")
     search.add_argument("--seed", type=_natural, help="another seed makes the study NAME-seedS")
-    search.add_argument("--timeout", type=float, metavar="SECONDS", help="ask nothing after this")
+    search.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="ask nothing after this"
+    )
+    search.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
+    search.add_argument(
+        "--portable", action="store_true", help="pin the kernel: equal bits on unequal machines"
+    )
+    search.add_argument(
+        "--mixed", action="store_true", help="let workers that differ train too, and record it"
+    )
     search.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
 
     show = commands.add_parser("show", parents=[shared], help="best trials of a study")
@@ -95,6 +124,16 @@ def _positive(text: str) -> int:
 
 def _natural(text: str) -> int:
     return _whole(text, 0)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text!r}, accepted is a number of seconds above 0")
+    return seconds
 
 
 def _whole(text: str, low: int) -> int:

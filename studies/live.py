@@ -54,7 +54,7 @@ class Progress:
 
     def __init__(self, study: Study, total: int, trials: list[TrialRecord]) -> None:
         self.study = study
-        self.total = total
+        self.total = max(total, sum(trial.state != "running" for trial in trials))
         self.best: TrialRecord | None = None
         self.finished = 0
         self.finished_now = 0

@@ -2,11 +2,13 @@
 
 import json
 import os
+import secrets
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ _DEAD_SECONDS = 60.0
 """A lock held from another machine, whose processes cannot be seen, is dead without a sign of
 life for this long."""
 
+_MINE = "study = ? AND json_extract(holder, '$.token') = ?"
+"""A driver that slept for so long that another one took over must not touch the other's lock."""
+
 
 @contextmanager
 def hold(path: Path, study: str) -> Iterator[None]:
@@ -28,8 +33,23 @@ def hold(path: Path, study: str) -> Iterator[None]:
     A holder on this machine is dead when no process with its number and start time exists, and
     its lock is taken over at once.
     """
-    ledger = Ledger(path)
-    holder = _myself()
+    with closing(Ledger(path)) as ledger:
+        holder = _myself()
+        _take(ledger, study, holder)
+        done = threading.Event()
+        beat = threading.Thread(target=_beat, args=(path, study, holder, done), daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            done.set()
+            beat.join()
+            # Where the disk is full it stays, as the lock of a dead driver.
+            with suppress(sqlite3.Error), ledger.transaction() as connection:
+                connection.execute(f"DELETE FROM lock WHERE {_MINE}", (study, holder["token"]))
+
+
+def _take(ledger: Ledger, study: str, holder: dict[str, Any]) -> None:
     with ledger.transaction() as connection:
         row = connection.execute("SELECT holder FROM lock WHERE study = ?", (study,)).fetchone()
         if row is not None and _alive(other := json.loads(row[0])):
@@ -42,17 +62,6 @@ def hold(path: Path, study: str) -> Iterator[None]:
             "INSERT OR REPLACE INTO lock (study, holder) VALUES (?, ?)",
             (study, json.dumps(holder)),
         )
-    done = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, study, holder, done), daemon=True)
-    beat.start()
-    try:
-        yield
-    finally:
-        done.set()
-        beat.join()
-        with ledger.transaction() as connection:
-            connection.execute("DELETE FROM lock WHERE study = ?", (study,))
-        ledger.close()
 
 
 def _myself() -> dict[str, Any]:
@@ -61,6 +70,7 @@ def _myself() -> dict[str, Any]:
         "pid": os.getpid(),
         "started": process.create_time(),
         "host": socket.gethostname(),
+        "token": secrets.token_hex(8),
         "since": time.time(),
         "beat": time.time(),
     }
@@ -89,8 +99,8 @@ def _beat(path: Path, study: str, holder: dict[str, Any], done: threading.Event)
             ledger = ledger or Ledger(path)
             with ledger.transaction() as connection:
                 connection.execute(
-                    "UPDATE lock SET holder = ? WHERE study = ?",
-                    (json.dumps({**holder, "beat": time.time()}), study),
+                    f"UPDATE lock SET holder = ? WHERE {_MINE}",
+                    (json.dumps({**holder, "beat": time.time()}), study, holder["token"]),
                 )
         except Exception:
             ledger = None

@@ -47,12 +47,13 @@ class OptunaFeed:
         self._thread.join()
 
     def _run(self) -> None:
-        ledger = Ledger(self._ledger_path)
+        ledger: Ledger | None = None
         storage: Any = None
         while True:
             # Read before feeding: what is committed before `finish` is then always fed.
             closing = self._closing
             try:
+                ledger = ledger or Ledger(self._ledger_path)
                 storage = storage or open_storage(self._url)
                 append_finished(storage, self._study, ledger)
                 self.problem = None
@@ -60,10 +61,11 @@ class OptunaFeed:
                 self.problem = f"Optuna's storage: {type(error).__name__}: {error}".split("\n")[0]
                 storage = None
             if closing:
-                ledger.close()
-                return
+                break
             self._news.wait(timeout=5.0 if self.problem else None)
             self._news.clear()
+        if ledger is not None:
+            ledger.close()
 
 
 def open_storage(url: str) -> optuna.storages.BaseStorage:

@@ -8,7 +8,7 @@ Which worker is faster changes when something happens, and never what.
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from optuna.trial import FrozenTrial
@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from nets.settings import to_plain
 from studies.engines import Engine
 from studies.history import result_of, seen_of
-from studies.job import EpochDone, Event, Job, Judge, TrialDone, TrialStopped, WorkerDied
+from studies.job import EpochDone, Event, Job, Judge, Notice, TrialDone, TrialStopped, WorkerDied
 from studies.stopping import met, same_failure
 from studies.study_file import Study
 from studies.view import Result, View
@@ -53,6 +53,8 @@ class Plan:
     """Number of trials the study shall have at the end."""
     folders: Mapping[str, str]
     """Folder of each dataset by its name."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each dataset by its name, for workers that have their own."""
     threads: int = 1
     checkpoint_seconds: float = 30.0
     deadline: float | None = None
@@ -88,10 +90,11 @@ class Search:
         self._view.rebuild(
             [self._records[n] for n in numbers], [self._results[n] for n in range(self._prefix)]
         )
-        self._waiting = deque(n for n in numbers if n not in self._results)
+        self._waiting = deque(n for n in numbers if n not in self._results and n < plan.total)
         self._running: dict[int, int] = {}
         self._pruner = self._study.section.pruner.build(self._study.epochs)
         self._stopping: End | None = None
+        self._told_to_stop = False
 
     @property
     def _metric(self) -> str:
@@ -100,14 +103,20 @@ class Search:
     @property
     def failure(self) -> dict[str, str] | None:
         """The error that all of the first trials ended with, or None."""
-        first = min(self._study.section.window, self._plan.total)
-        return same_failure([self._records.get(n) for n in range(first)])
+        return same_failure([self._records.get(number) for number in self._first])
+
+    @property
+    def _first(self) -> range:
+        """The trials that stop the study when they all fail alike."""
+        return range(min(self._study.section.window, self._plan.total))
 
     def stop(self, reason: End = "stopped") -> None:
-        """Ask nothing more; running trials stop at the end of their epoch and stay open."""
+        """Ask nothing more; running trials stop at the end of their epoch and stay open.
+
+        A signal's handler may call this: it only leaves word for `run`.
+        """
         if self._stopping is None:
             self._stopping = reason
-            self._engine.stop_trials()
 
     def run(self) -> End:
         """Search until the study is complete, stopped, timed out or failing."""
@@ -115,10 +124,18 @@ class Search:
             self._check_end()
             if self._stopping is None:
                 self._fill_workers()
-            if not self._running:
+            elif not self._told_to_stop:
+                self._tell_to_stop()
+            if not self._running and (self._stopping is not None or not self._waiting):
                 return self._stopping or "finished"
             for event in self._engine.events(timeout=0.2):
                 self._handle(event)
+
+    def _tell_to_stop(self) -> None:
+        self._told_to_stop = True
+        self._engine.stop_trials()
+        if self._stopping == "stopped" and self._running:
+            self._warn("stopping at the end of the running epochs; once more stops at once")
 
     def _check_end(self) -> None:
         if self._stopping is None and self.failure is not None:
@@ -141,7 +158,7 @@ class Search:
         number = self._view.asked
         if number >= self._plan.total or self._prefix < self._view.needs:
             return False
-        if self._stop_rule_met(self._view.needs):
+        if self._in_doubt(number) or self._stop_rule_met(self._view.needs):
             return False
         while self._view.told < self._view.needs:
             self._view.tell(self._results[self._view.told])
@@ -160,6 +177,17 @@ class Search:
         self._waiting.append(number)
         return True
 
+    def _in_doubt(self, number: int) -> bool:
+        """Tell whether the study may yet stop because its first trials all fail alike.
+
+        Until that is known nothing beyond them is asked, or it would depend on the number of
+        workers which trials a study with a mistake in it has.
+        """
+        if number not in self._first:
+            known = [self._records[n] for n in self._first if n in self._results]
+            return len(known) < len(self._first) and same_failure(known) is not None
+        return False
+
     def _stop_rule_met(self, known: int) -> bool:
         stop = self._study.section.stop
         if stop is None:
@@ -174,7 +202,8 @@ class Search:
     def _start(self, number: int) -> None:
         """Start an attempt at a trial, from its last checkpoint if it has one."""
         record = self._records[number]
-        attempt = record.attempts + 1
+        # Counted before it is sent: a driver killed in between has used up a number, no more.
+        attempt = self._ledger.start_attempt(self._study.name, number)
         checkpoint = self._ledger.checkpoint(self._study.name, number)
         past: dict[int, float] = {}
         if checkpoint is not None:
@@ -188,6 +217,7 @@ class Search:
             settings_class=section.settings,
             settings=record.settings,
             data=self._plan.folders.get(record.settings.get("data", "")),
+            data_sha256=self._plan.digests.get(record.settings.get("data", "")),
             judge=self._judge(number, past),
             metric=section.metric,
             state=None if checkpoint is None else checkpoint[1],
@@ -195,9 +225,8 @@ class Search:
             threads=self._plan.threads,
             checkpoint_seconds=self._plan.checkpoint_seconds,
         )
-        # Counted before it is sent: a driver killed in between has used up a number, no more.
         worker = self._engine.start(job)
-        self._ledger.start_attempt(self._study.name, number, worker)
+        self._ledger.name_worker(self._study.name, number, worker)
         self._records[number] = replace(
             record, attempts=attempt, worker=worker, started=record.started or time.time()
         )
@@ -223,6 +252,9 @@ class Search:
     # Listening and committing
 
     def _handle(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self._warn(event.message)
+            return
         if self._running.get(event.trial) != event.attempt:
             return
         match event:
@@ -241,11 +273,11 @@ class Search:
         equal = self._ledger.add_epoch(self._study.name, event.trial, epoch, event.state)
         for listener in self._listeners:
             listener.epoch(self._records[event.trial], epoch)
-            if not equal:
-                listener.warned(
-                    f"trial {event.trial}: epoch {event.number} came out differently when it was "
-                    "repeated; the objective is not repeatable, or the machine has changed"
-                )
+        if not equal:
+            self._warn(
+                f"trial {event.trial}: epoch {event.number} came out differently when it was "
+                "repeated; the objective is not repeatable, or the machine has changed"
+            )
 
     def _finish(self, event: TrialDone) -> None:
         name, number = self._study.name, event.trial
@@ -264,9 +296,7 @@ class Search:
         deaths = self._ledger.add_death(self._study.name, event.trial)
         if deaths < MOST_DEATHS:
             self._waiting.appendleft(event.trial)
-            message = f"trial {event.trial}: its worker died ({event.reason}); trying again"
-            for listener in self._listeners:
-                listener.warned(message)
+            self._warn(f"trial {event.trial}: its worker died ({event.reason}); trying again")
             return
         error = {
             "type": "WorkerDied",
@@ -275,6 +305,10 @@ class Search:
             "traceback": "",
         }
         self._finish(TrialDone(event.trial, event.attempt, "failed", {"error": error}))
+
+    def _warn(self, message: str) -> None:
+        for listener in self._listeners:
+            listener.warned(message)
 
     def _advance_prefix(self) -> None:
         """Count the trials from 0 on that have finished without a gap."""

@@ -70,8 +70,13 @@ CREATE TABLE IF NOT EXISTS model (
     PRIMARY KEY (study, trial),
     FOREIGN KEY (study, trial) REFERENCES trial(study, number) ON DELETE CASCADE ON UPDATE CASCADE
 );
+CREATE TABLE IF NOT EXISTS attachment (     -- since version 2
+    study TEXT NOT NULL REFERENCES study(name) ON DELETE CASCADE ON UPDATE CASCADE,
+    name TEXT NOT NULL, content BLOB NOT NULL,
+    PRIMARY KEY (study, name)
+);
 """
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,7 @@ class Ledger:
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            if version < _VERSION:  # every table that a later version added is new as a whole
                 self._connection.executescript(
                     f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;"
                 )
@@ -214,14 +219,38 @@ class Ledger:
 
     def note(self, name: str, key: str, value: Any) -> None:
         """Remember a JSON value under a key of the study's notes."""
-        with self._connection:
-            self._connection.execute(
-                "UPDATE study SET notes = json_set(notes, ?, json(?)) WHERE name = ?",
-                (f'$."{key}"', json.dumps(value), name),
+        with self.transaction() as connection:
+            (notes,) = connection.execute(
+                "SELECT notes FROM study WHERE name = ?", (name,)
+            ).fetchone()
+            # Not by SQLite's own JSON, which does not know the NaN of an epoch's values.
+            connection.execute(
+                "UPDATE study SET notes = ? WHERE name = ?",
+                (json.dumps({**json.loads(notes), key: value}), name),
             )
 
+    def attach(self, study: str, name: str, content: bytes | None) -> None:
+        """Keep bytes under a name with a study, in place of what was there; None removes them."""
+        with self._connection:
+            if content is None:
+                self._connection.execute(
+                    "DELETE FROM attachment WHERE study = ? AND name = ?", (study, name)
+                )
+            else:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO attachment (study, name, content) VALUES (?, ?, ?)",
+                    (study, name, content),
+                )
+
+    def attachment(self, study: str, name: str) -> bytes | None:
+        """Return the bytes that `attach` keeps under a name, or None."""
+        row = self._connection.execute(
+            "SELECT content FROM attachment WHERE study = ? AND name = ?", (study, name)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
     def remove_study(self, name: str) -> None:
-        """Remove a study with its trials, epochs, checkpoints and models."""
+        """Remove a study with its trials, epochs, checkpoints, models and attachments."""
         with self._connection:
             self._connection.execute("DELETE FROM study WHERE name = ?", (name,))
             self._connection.execute("DELETE FROM lock WHERE study = ?", (name,))
@@ -241,15 +270,23 @@ class Ledger:
                 row,
             )
 
-    def start_attempt(self, study: str, number: int, worker: str) -> int:
+    def start_attempt(self, study: str, number: int) -> int:
         """Count one more attempt at a trial and return its number, from 1."""
         with self._connection:
             (attempt,) = self._connection.execute(
-                "UPDATE trial SET attempts = attempts + 1, worker = ?,"
+                "UPDATE trial SET attempts = attempts + 1, worker = NULL,"
                 " started = coalesce(started, ?) WHERE study = ? AND number = ? RETURNING attempts",
-                (worker, time.time(), study, number),
+                (time.time(), study, number),
             ).fetchone()
         return int(attempt)
+
+    def name_worker(self, study: str, number: int, worker: str) -> None:
+        """Remember which worker trains a trial."""
+        with self._connection:
+            self._connection.execute(
+                "UPDATE trial SET worker = ? WHERE study = ? AND number = ?",
+                (worker, study, number),
+            )
 
     def add_death(self, study: str, number: int) -> int:
         """Count one more death of a trial's worker and return how many there were."""

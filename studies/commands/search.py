@@ -11,50 +11,95 @@ from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError
-from studies import lock, study_file
+from studies import kernel, lock, study_file
+from studies.admission import FIRST_WORKER, Admission, decisive
 from studies.engines import Engine
+from studies.engines.base import EngineLost
 from studies.live import Progress, display, shown, shown_parameters, shown_seconds
 from studies.optuna_feed import OptunaFeed
 from studies.search import End, Listener, Plan, Search
 from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
 from tracking import environment, names
+from tracking.environment import Environment
 from tracking.ledger import Ledger, TrialRecord
 from tracking.store import check_writable, is_remote
+
+_RECORDED = "recorded"
+"""Key of the study's note that its record is complete."""
 
 
 def run(options: Namespace) -> int:
     """Search, record, and say what came out."""
     study = study_file.read(
-        study_file.find(options.study), trials=options.trials, seed=options.seed
+        study_file.find(options.study),
+        trials=options.trials,
+        seed=options.seed,
+        portable=options.portable,
     )
-    jobs = _jobs(options.jobs, study.section.window)
+    if options.mixed and options.cluster is None:
+        raise InputError("--mixed: got no --cluster, accepted is a search on a cluster")
     check_writable(options.store)
     folders, digests = _load_data(study, options.data)
     path = options.store / names.LEDGER
-    with lock.hold(path, study.name), contextlib.closing(Ledger(path)) as ledger:
-        trials = ledger.trials(study.name)
-        now = _admit(study, ledger, digests)
+    with (
+        _cluster(options.cluster) as cluster,
+        lock.hold(path, study.name),
+        contextlib.closing(Ledger(path)) as ledger,
+    ):
+        jobs = _jobs(options.jobs, study.section.window, cluster)
+        now = _admit(study, ledger, digests, on_cluster=cluster is not None)
         total = min(study.section.trials, study.most_trials or study.section.trials)
-        finished = sum(trial.state != "running" for trial in trials)
-        if finished >= total and not ledger.trials(study.name, unrecorded=True):
-            print(f"{study.name}: nothing to do, {finished} of {total} trials are finished")
+        finished = [trial.number for trial in ledger.trials(study.name) if trial.state != "running"]
+        if len([number for number in finished if number < total]) == total and (
+            options.no_record or _is_recorded(ledger, study.name)
+        ):
+            print(f"{study.name}: nothing to do, {len(finished)} of {total} trials are finished")
             return 0
         plan = Plan(
             study=study,
             total=total,
             folders=folders,
+            digests=digests,
             threads=options.threads,
             checkpoint_seconds=float(os.environ.get("RETRIAL_CHECKPOINT_SECONDS", 30)),
             deadline=None if options.timeout is None else time.monotonic() + options.timeout,
         )
-        return _search(plan, ledger, options, jobs, now)
+        try:
+            return _search(plan, ledger, options, jobs, now, cluster)
+        except EngineLost as error:
+            print(f"retrial: {error}", file=sys.stderr)
+            return 1
 
 
-def _jobs(asked: int | None, window: int) -> int:
-    """Return the number of workers, and warn of those the window can never keep busy."""
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[Any]:
+    """Connect to the cluster at an address; None without one."""
+    if address is None:
+        yield None
+        return
+    from studies.engines.dask import connect
+
+    with connect(address) as client:
+        yield client
+
+
+def _is_recorded(ledger: Ledger, study: str) -> bool:
+    """Tell whether MLflow and Optuna's storage have everything, and all runs are ended."""
+    stored = ledger.study(study)
+    return stored is not None and stored.notes.get(_RECORDED) is True
+
+
+def _jobs(asked: int | None, window: int, cluster: Any) -> int | None:
+    """Return the number of workers, and warn of those the window can never keep busy.
+
+    None stands for as many as the cluster has and will have.
+    """
     if asked is None:
-        return max(1, min(len(os.sched_getaffinity(0)), window // 2))
+        if cluster is None:
+            return max(1, min(len(os.sched_getaffinity(0)), window // 2))
+        _jobs(len(cluster.scheduler_info(n_workers=-1)["workers"]), window, cluster)
+        return None
     if asked > max(1, window // 2):
         print(
             f"retrial: {asked} workers with study.window = {window}: some will wait; a window of "
@@ -78,17 +123,23 @@ def _load_data(study: Study, folder: Path | None) -> tuple[dict[str, str], dict[
     )
 
 
-def _admit(study: Study, ledger: Ledger, digests: dict[str, str]) -> dict[str, Any]:
+def _admit(
+    study: Study, ledger: Ledger, digests: dict[str, str], *, on_cluster: bool
+) -> Environment:
     """Store a new study, or check that a stored one is the same; its trials may grow.
 
-    Returns the environment of this search.
+    Returns the environment of this search: where its trials train, or on a cluster the driver's.
     """
-    now = environment.capture(data=digests, modules=study.own_modules)
     stored = ledger.study(study.name)
+    pinned = {} if stored is None else stored.notes.get(kernel.PINNED, {})
+    if stored is None and study.section.portable:
+        pinned = kernel.choose()
+    now = kernel.capture({} if on_cluster else pinned, data=digests, modules=study.own_modules)
     if stored is None:
         earlier = snapshot(study, ledger)
         ledger.add_study(study.name, study.definition, now)
         ledger.note(study.name, "warm_start", earlier)
+        ledger.note(study.name, kernel.PINNED, pinned)
         return now
     changed = study_file.differences(stored.definition, study.definition)
     if changed:
@@ -97,43 +148,72 @@ def _admit(study: Study, ledger: Ledger, digests: dict[str, str]) -> dict[str, A
             f"study: {study.name} is in the store with other values: {changed[0]}{more}\n"
             "accepted is the same file with another number of trials, or another study.name"
         )
-    for difference in environment.differences(stored.environment, now):
-        print(f"retrial: since the study began: {difference}", file=sys.stderr)
-    ledger.set_definition(study.name, study.definition)
+    if not on_cluster:  # whose workers are compared one by one
+        began = {**stored.environment, **stored.notes.get(FIRST_WORKER, {})}
+        for difference in environment.differences(began, now):
+            print(f"retrial: since the study began: {difference}", file=sys.stderr)
+    # Fewer trials than it has would be no description of the study.
+    trials = max(study.section.trials, len(ledger.trials(study.name)))
+    section = {**study.definition["study"], "trials": trials}
+    ledger.set_definition(study.name, {**study.definition, "study": section})
     return now
 
 
-def _search(plan: Plan, ledger: Ledger, options: Namespace, jobs: int, now: dict[str, Any]) -> int:
+def _search(
+    plan: Plan,
+    ledger: Ledger,
+    options: Namespace,
+    jobs: int | None,
+    now: Environment,
+    cluster: Any,
+) -> int:
     """Run the search with everything that listens to it."""
     study = plan.study
     began = time.monotonic()
     progress = Progress(study, plan.total, ledger.trials(study.name))
+    ledger.note(study.name, _RECORDED, False)
+    end: End | None = None
+    record: _Record | None = None
     with contextlib.ExitStack() as stack:
-        engine = _engine(min(jobs, plan.total), study)
+        interrupts = stack.enter_context(_Interrupts())
+        # Recording is finished on every way out, after the workers have ended.
+        stack.callback(lambda: None if record is None else record.finish(end))
+        engine = _engine(plan, ledger, jobs, now, cluster, mixed=options.mixed)
         stack.callback(engine.close)
-        end: End = "stopped"
-        record = None
         if not options.no_record:
             record = _Record(ledger.path, options.store, study, now)
-            # Recording is finished on every way out, after the workers have ended.
-            stack.callback(lambda: record.finish(end))
         screen = stack.enter_context(display(progress))
         listeners: list[Listener] = [screen] if record is None else [screen, record]
         search = Search(plan, ledger, engine, listeners, earlier_trials(study, ledger))
-        with _interrupts(search, screen):
-            if record is not None and is_remote():
-                # A server may refuse; a folder was found writable already, and MLflow opens it
-                # while the first trials train.
-                record.opened()
-            end = search.run()
-        engine.close()
-    return _report(plan, end, search, progress, ledger, jobs, time.monotonic() - began)
+        if record is not None and is_remote():
+            # A server may refuse; a folder was found writable already, and MLflow opens it
+            # while the first trials train.
+            record.opened()
+        interrupts.search = search
+        end = search.run()
+    if record is not None and not record.problems:
+        ledger.note(study.name, _RECORDED, True)
+    return _report(plan, end, search, progress, time.monotonic() - began)
 
 
-def _engine(jobs: int, study: Study) -> Engine:
-    from studies.engines.local import LocalEngine
+def _engine(
+    plan: Plan, ledger: Ledger, jobs: int | None, now: Environment, cluster: Any, *, mixed: bool
+) -> Engine:
+    """Return the workers: of the cluster, or processes of this machine."""
+    stored = ledger.study(plan.study.name)
+    assert stored is not None
+    pinned = stored.notes.get(kernel.PINNED, {})
+    if cluster is None:
+        from studies.engines.local import LocalEngine
 
-    return LocalEngine(jobs)
+        if FIRST_WORKER not in stored.notes:
+            ledger.note(plan.study.name, FIRST_WORKER, decisive(now))
+        return LocalEngine(min(jobs or 1, plan.total), pinned)
+    from studies.engines.dask import DaskEngine
+
+    data = [(name, plan.digests[name], plan.folders[name]) for name in plan.folders]
+    admission = Admission(ledger, plan.study, pinned, mixed=mixed)
+    return DaskEngine(cluster, admission, data, plan.study.own_modules, jobs)
 
 
 class _Record:
@@ -151,13 +231,20 @@ class _Record:
         """Wait until the store is open; raises InputError where it cannot be."""
         self._recorder.opened()
 
-    def finish(self, end: End) -> None:
-        """Deliver everything and end the study's run."""
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the record from being complete, each in one line."""
+        return [p for p in (self._feed.problem, self._recorder.problem) if p is not None]
+
+    def finish(self, end: End | None) -> None:
+        """Deliver everything and end the study's run; without an end the search has broken off."""
         self._feed.finish()
-        self._recorder.finish(end if end in ("finished", "failed") else "stopped")
-        for problem in (self._feed.problem, self._recorder.problem):
-            if problem:
-                print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
+        self._recorder.finish(
+            end if end in ("finished", "failed") else "stopped",
+            patience=5.0 if end is None else 60.0,
+        )
+        for problem in self.problems:
+            print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
 
     def started(self, trial: TrialRecord) -> None:
         """Hear that an attempt at a trial began."""
@@ -178,36 +265,35 @@ class _Record:
         self._recorder.notify()
 
 
-@contextlib.contextmanager
-def _interrupts(search: Search, screen: Listener) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) stop trials at their next epoch, the second at once."""
-    asked = False
+class _Interrupts:
+    """Lets the first Ctrl-C (or SIGTERM) stop trials at their next epoch, the second at once.
 
-    def interrupted(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        screen.warned("stopping at the end of the running epochs; once more stops at once")
-        search.stop()
+    Until there is a `search` the first one ends the command.
+    """
 
-    before = {s: signal.signal(s, interrupted) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self) -> None:
+        self.search: Search | None = None
+        self._asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "_Interrupts":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._interrupted)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def _interrupted(self, number: int, frame: object) -> None:
+        # A handler runs between any two steps of the search: it says and sends nothing itself.
+        if self._asked or self.search is None:
+            raise KeyboardInterrupt
+        self._asked = True
+        self.search.stop()
 
-def _report(
-    plan: Plan,
-    end: End,
-    search: Search,
-    progress: Progress,
-    ledger: Ledger,
-    jobs: int,
-    seconds: float,
-) -> int:
+
+def _report(plan: Plan, end: End, search: Search, progress: Progress, seconds: float) -> int:
     """Print the outcome of the search and return the exit code."""
     study = plan.study
     if end == "failed" and search.failure is not None:
@@ -215,7 +301,7 @@ def _report(
         print(error["traceback"], file=sys.stderr, end="")
         print(
             f"retrial: the first trials all failed with {error['type']} at {error['place']}; "
-            "the study has stopped",
+            "the study has stopped: with that mended, search it under another study.name",
             file=sys.stderr,
         )
         return 1
