@@ -18,6 +18,9 @@ from pydantic import Field
 from nets.errors import InputError
 from studies.space import Space
 
+_LARGEST_GRID = 100_000
+"""Points; Optuna lists and shuffles all of them at each ask."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
@@ -201,6 +204,11 @@ def check(sampler: Sampler, space: Space) -> None:
                 f"space.{parameter.name}: the grid sampler needs points; accepted is a `step`, "
                 "`choices`, or another sampler"
             )
+    points = most_trials(sampler, space, first=0)
+    if points is not None and points > _LARGEST_GRID:
+        raise InputError(
+            f"study.sampler: the grid has {points} points, accepted are at most {_LARGEST_GRID}"
+        )
 
 
 def most_trials(sampler: Sampler, space: Space, first: int) -> int | None:

@@ -6,8 +6,11 @@ file order, and turns them into settings.
 """
 
 import json
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -52,6 +55,19 @@ class Parameter:
             return False
         return self.distribution._contains(internal)
 
+    def place(self, value: Any) -> float:
+        """Return where a value lies in the range, from 0 to 1, on the scale it is searched on.
+
+        Choices stand at equal distances, each in the middle of its share.
+        """
+        match self.distribution:
+            case CategoricalDistribution(choices=choices):
+                return (choices.index(value) + 0.5) / len(choices)
+            case FloatDistribution(low=low, high=high) | IntDistribution(low=low, high=high):
+                scale = math.log if self.distribution.log else float
+                return (scale(value) - scale(low)) / (scale(high) - scale(low) or 1.0)
+        raise TypeError(f"unknown distribution {self.distribution}")
+
     @property
     def points(self) -> list[Any] | None:
         """All values the parameter can take, or None for a continuous one."""
@@ -61,7 +77,10 @@ class Parameter:
             case IntDistribution(low=low, high=high, step=step):
                 return list(range(low, high + 1, step))
             case FloatDistribution(low=low, high=high, step=step) if step is not None:
-                return [low + step * i for i in range(round((high - low) / step) + 1)]
+                # In decimals, as written: 0.1 * 3 is not 0.3.
+                start, stride = Decimal(str(low)), Decimal(str(step))
+                steps = int((Decimal(str(high)) - start) / stride)
+                return [float(start + i * stride) for i in range(steps + 1)]
         return None
 
 
@@ -143,8 +162,10 @@ def _distribution(name: str, table: Mapping[str, Any], hint: Any) -> BaseDistrib
             raise InputError(
                 f"space.{name}: got {received}, accepted is a list of at least one choice"
             )
+        for choice in choices:
+            _check_choice(name, choice)
         kept = [encoded(choice) for choice in choices]
-        if len({json.dumps(choice) for choice in kept}) != len(kept):
+        if any(one == other for i, one in enumerate(kept) for other in kept[:i]):
             raise InputError(f"space.{name}.choices: got {choices!r}, accepted are distinct values")
         return CategoricalDistribution(kept)
     if not ({int, float} & set(kinds)) or bool in kinds:
@@ -163,8 +184,10 @@ def _distribution(name: str, table: Mapping[str, Any], hint: Any) -> BaseDistrib
         if key == "step" and value is None:
             continue
         good = type(value) is int or (type(value) is float and not whole)
+        # NaN, infinities, and whole numbers too large for the floats that samplers compute with.
+        good = good and abs(value) <= (2**53 if type(value) is int else sys.float_info.max)
         if not good:
-            kind = "whole number" if whole else "number"
+            kind = "whole number of at most 2**53" if whole else "finite number"
             raise InputError(f"space.{name}.{key}: got {value!r}, accepted is a {kind}")
     low, high, step = table["low"], table["high"], table.get("step")
     log = table.get("log", False)
@@ -176,17 +199,30 @@ def _distribution(name: str, table: Mapping[str, Any], hint: Any) -> BaseDistrib
         )
     if log and low <= 0:
         raise InputError(f"space.{name}.low: got {low!r}, accepted with log = true is above 0")
-    if step is not None and (step <= 0 or log):
-        rule = "no step with log = true" if log else "a step above 0"
+    if step is not None and (log or not 0 < step <= high - low):
+        rule = "no step with log = true" if log else f"above 0, at most {high - low!r}"
         raise InputError(f"space.{name}.step: got {step!r}, accepted is {rule}")
     if whole:
         step = 1 if step is None else step
         # Optuna would round `high` down with a warning; here both say the same.
         return IntDistribution(low, high - (high - low) % step, log=log, step=step)
     if step is not None:
-        whole_steps = int((high - low) / step + 1e-9)
-        return FloatDistribution(float(low), float(low + whole_steps * step), step=float(step))
+        # In decimals, as written: Optuna would call 0.1 no divisor of 0.3, and warn.
+        start, stride = Decimal(str(low)), Decimal(str(step))
+        steps = (Decimal(str(high)) - start) // stride
+        return FloatDistribution(float(low), float(start + steps * stride), step=float(step))
     return FloatDistribution(float(low), float(high), log=log)
+
+
+def _check_choice(name: str, choice: Any) -> None:
+    """Refuse what neither Optuna nor JSON would give back as it was."""
+    items = choice if isinstance(choice, list) else [choice]
+    plain = all(isinstance(item, bool | int | float | str) for item in items)
+    if not plain or (isinstance(choice, str) and choice.startswith("[")):
+        raise InputError(
+            f"space.{name}.choices: got {choice!r}, accepted are numbers, true, false, texts that "
+            "do not begin with '[', and lists of these"
+        )
 
 
 def _condition(name: str, table: Mapping[str, Any], before: list[Parameter]) -> Condition | None:

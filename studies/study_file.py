@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nets.data import DATASETS
 from nets.errors import InputError
 from nets.randomness import derived_seed
 from studies import samplers
@@ -20,6 +21,8 @@ from studies.section import StudySection, read_section
 from studies.space import Space, check_first, encoded, read_space
 
 SHIPPED = Path(__file__).parent
+_METRICS = ("train_loss", "train_accuracy", "learning_rate", "val_loss", "val_accuracy")
+"""What our own objective reports; another one may report anything."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,10 @@ def find(name: str) -> Path:
     return shipped[name]
 
 
-def read(path: Path, *, trials: int | None = None, seed: int | None = None) -> Study:
-    """Return the study of a file, with the number of trials and the seed of the command line.
+def read(
+    path: Path, *, trials: int | None = None, seed: int | None = None, portable: bool = False
+) -> Study:
+    """Return the study of a file, with what the command line says in its place.
 
     A seed other than the file's makes another study, named ``NAME-seedS``.
     """
@@ -113,6 +118,8 @@ def read(path: Path, *, trials: int | None = None, seed: int | None = None) -> S
         study["seed"] = seed
     if trials is not None:
         study["trials"] = trials
+    if portable:
+        study["portable"] = True
     return build(tables)
 
 
@@ -230,7 +237,11 @@ def _fixed(
     if missing:
         raise InputError(f"{where[missing[0]]}: missing; accepted is a value or a range in [space]")
     _check_ends(fixed, space, settings, where)
-    return {name: value for name, value in fixed.items() if name not in searched}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in fixed.items()
+        if name not in searched
+    }
 
 
 def _check_ends(
@@ -267,8 +278,7 @@ def _definition(
     """Return the definition: a study file whose defaults are filled in, as plain JSON values."""
     study = {k: v for k, v in asdict(section).items() if v is not None}
     study["first"] = [dict(values) for values in section.first]
-    settings = {k: list(v) if isinstance(v, tuple) else v for k, v in fixed.items()}
-    return {"study": study, "fixed": settings, "space": {k: dict(v) for k, v in space.items()}}
+    return {"study": study, "fixed": dict(fixed), "space": {k: dict(v) for k, v in space.items()}}
 
 
 def stored(definition: Mapping[str, Any]) -> Study:
@@ -295,6 +305,13 @@ def _check_together(study: Study) -> None:
         section.pruner.build(study.epochs)
     except ValueError as error:
         raise InputError(f"study.pruner: {error}") from error
+    for name in study.data_names:
+        if name not in DATASETS:
+            raise InputError(f"data.name: got {name!r}, accepted are {', '.join(DATASETS)}")
+    if section.objective == "nets.objective:objective" and section.metric not in _METRICS:
+        raise InputError(
+            f"study.metric: got {section.metric!r}, accepted are {', '.join(_METRICS)}"
+        )
     if section.metric.startswith("val_") and study.fixed.get("validation") == 0:
         raise InputError(
             f"study.metric: got {section.metric!r} with data.validation = 0, accepted is a "
