@@ -1,0 +1,133 @@
+"""What a run holds, piece by piece: parameters, files, inputs and a model.
+
+Every function here may be interrupted and called again, and writes nothing twice.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nets.outcome import Model
+from tracking import names
+from tracking.environment import Environment
+from tracking.model_folder import write_model_folder
+from tracking.study_run import write_json
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any]) -> None:
+    """Write settings as parameters, nested ones under dotted names."""
+    from mlflow.entities import Param
+
+    params = [Param(key[:250], as_text(value)[:6000]) for key, value in _flat(settings).items()]
+    for start in range(0, len(params), 100):
+        client.log_batch(run_id, params=params[start : start + 100])
+
+
+def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -> None:
+    """Write artifacts of a run: bytes and texts as they stand, everything else as JSON.
+
+    A name may have folders in it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            elif isinstance(content, str):
+                path.write_text(content, encoding="utf-8")
+            else:
+                write_json(path, content)
+        client.log_artifacts(run_id, folder)
+
+
+def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) -> None:
+    """Name the data that an environment tells of as the run's inputs."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    if inputs := [
+        DatasetInput(Dataset(name, sha256[:36], "retrial", as_text({"sha256": sha256})))
+        for name, sha256 in datasets_of(environment)
+    ]:
+        client.log_inputs(run_id, datasets=inputs)
+
+
+def log_model(
+    client: "MlflowClient",
+    experiment_id: str,
+    run_id: str,
+    model: Model,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    params: Mapping[str, Any],
+    step: int,
+) -> str:
+    """Log a model under a name, once, as an output of its run; return its id."""
+    from mlflow.entities import LoggedModelOutput
+
+    found = client.search_logged_models(
+        [experiment_id], filter_string=f"source_run_id = {names.quoted(run_id)}", max_results=1
+    )
+    logged = (
+        found[0]
+        if found
+        else client.create_logged_model(
+            experiment_id,
+            name=name,
+            source_run_id=run_id,
+            tags=dict(tags),
+            params={key[:250]: as_text(value)[:6000] for key, value in params.items()},
+        )
+    )
+    if str(logged.status) != "READY":
+        with tempfile.TemporaryDirectory() as folder:
+            write_model_folder(
+                Path(folder),
+                model,
+                model_id=logged.model_id,
+                run_id=run_id,
+                location=logged.artifact_location,
+            )
+            client.log_model_artifacts(logged.model_id, folder)
+        client.finalize_logged_model(logged.model_id, "READY")
+    outputs = client.get_run(run_id).outputs
+    if not (outputs and outputs.model_outputs):
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=step)])
+    return str(logged.model_id)
+
+
+def datasets_of(environment: Environment) -> list[tuple[str, str]]:
+    """Return name and SHA-256 of the data as the environment tells them."""
+    data = environment.get("data")
+    if not isinstance(data, Mapping):
+        return []
+    return [(str(name), str(sha256)) for name, sha256 in data.items()]
+
+
+def as_text(value: Any) -> str:
+    """Return a value as the pages show it: texts without quotes, everything else as JSON.
+
+    >>> as_text("adam"), as_text([100, 50])
+    ('adam', '[100, 50]')
+    """
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings under dotted names.
+
+    >>> _flat({"epochs": 3, "network": {"hidden": [100]}})
+    {'epochs': 3, 'network.hidden': [100]}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {
+            f"{prefix}{key}": value
+        }  # fmt: skip
+    return flat
