@@ -6,6 +6,7 @@ imports a heavy package; versions come from the installed packages' metadata.
 
 import contextlib
 import functools
+import getpass
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -53,6 +54,7 @@ def capture(*, data: Mapping[str, Any] | None = None, modules: Iterable[str] = (
     environment: Environment = {
         "captured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": _read(_command),
+        "user": _read(getpass.getuser),
         "host": _read(socket.gethostname),
         "os": _read(platform.platform),
         "machine": _read(platform.machine),

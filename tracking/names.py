@@ -22,8 +22,7 @@ CERTIFICATE_FILE = "certificate.json"
 STUDY_FILE = "study.json"
 FIGURES_FOLDER = "figures"
 
-# A trial's model, and the files inside it
-MODEL = "model"
+# Files inside a trial's model
 MODEL_SOURCE_FILE = "model.py"
 WEIGHTS = "weights"
 WEIGHTS_FILE = "weights.npz"
@@ -42,11 +41,15 @@ STATE_TAG = "retrial.state"
 REASON_TAG = "retrial.reason"
 METRIC_TAG = "retrial.metric"
 DIRECTION_TAG = "retrial.direction"
-DATA_TAG = "retrial.sha256.data"
-CODE_TAG = "retrial.sha256.code"
-WEIGHTS_TAG = "retrial.sha256.weights"
+DATA_TAG = "retrial.data"  # these three hold SHA-256 digests
+CODE_TAG = "retrial.code"
+WEIGHTS_TAG = "retrial.weights"
 VERDICT_TAG = "retrial.verdict"
 VERDICT_TIME_TAG = "retrial.verdict.at"
+
+# The table of a study's trials in MLflow's pages
+TRIALS_VIEW = "trials"
+TRIALS_VIEW_TAG = f"mlflow.sharedViewState.{TRIALS_VIEW}"
 
 # Metrics beside those of the epochs
 VALUE_METRIC = "value"
@@ -71,6 +74,16 @@ def study_run_name(study: str) -> str:
     'study digits'
     """
     return f"study {study}"
+
+
+def trials_page(experiment_id: str) -> str:
+    """Return the address, below that of the server, of the table of a study's trials.
+
+    >>> trials_page("1")
+    '#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=trials'
+    """
+    query = f"workflowType=machine_learning&viewStateShareKey={TRIALS_VIEW}"
+    return f"#/experiments/{experiment_id}/runs?{query}"
 
 
 def mlflow_uri(store: Path) -> str:

@@ -1,6 +1,7 @@
 """MLflow's pages on a store, for as long as somebody looks at them."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -63,6 +64,22 @@ def serve(
             ready(url)
             process.wait()
         raise RuntimeError(f"ui: MLflow's server ended by itself: {_last_line(log)}")
+
+
+def study_pages(url: str) -> dict[str, str]:
+    """Return, for each study of a running server, the address of the table of its trials."""
+    request = urllib.request.Request(
+        f"{url}/api/2.0/mlflow/experiments/search",
+        data=json.dumps({"max_results": 1000}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        experiments = json.load(response).get("experiments", [])
+    return {
+        experiment["name"]: f"{url}/{names.trials_page(experiment['experiment_id'])}"
+        for experiment in experiments
+        if any(tag["key"] == names.TRIALS_VIEW_TAG for tag in experiment.get("tags", []))
+    }
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from nets.errors import InputError
 from tracking import names
 from tracking.environment import Environment
 from tracking.ledger import StudyRecord, TrialRecord
-from tracking.store import Store, without_password
+from tracking.store import Store
 
 
 class BestSoFar:
@@ -102,20 +102,19 @@ class StudyRun:
         name = self._study.name
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
-            return str(
-                self._client.create_experiment(
-                    name, artifact_location=store.artifact_location, tags=self._experiment_tags()
-                )
-            )
-        if experiment.lifecycle_stage != "active":
+            identity = self._client.create_experiment(name, store.artifact_location)
+            there: dict[str, str] = {}
+        elif experiment.lifecycle_stage == "active":
+            identity, there = experiment.experiment_id, experiment.tags
+        else:
             raise InputError(
                 f"study: the MLflow experiment {name!r} has been deleted; accepted is to restore "
                 f"it (mlflow experiments restore -x {experiment.experiment_id}) or another name"
             )
-        for key, value in self._experiment_tags().items():
-            if experiment.tags.get(key) != value:
-                self._client.set_experiment_tag(experiment.experiment_id, key, value)
-        return str(experiment.experiment_id)
+        for key, value in self._experiment_tags(identity).items():
+            if there.get(key) != value:
+                self._client.set_experiment_tag(identity, key, value)
+        return str(identity)
 
     def _open_run(self, environment: Environment) -> str:
         from mlflow.entities import RunTag
@@ -157,38 +156,50 @@ class StudyRun:
             self._client.log_artifacts(run_id, folder)
         return run_id
 
-    def _experiment_tags(self) -> dict[str, str]:
+    def _experiment_tags(self, experiment_id: str) -> dict[str, str]:
+        link = f"[Open the trials as a table]({names.trials_page(experiment_id)})"
         return {
             names.KIND_TAG: names.STUDY_KIND,
             names.METRIC_TAG: self.metric,
             names.DIRECTION_TAG: self.direction,
-            "mlflow.note.content": describe_study(self._study),
+            names.TRIALS_VIEW_TAG: json.dumps(self._trials_view()),
+            "mlflow.note.content": describe_study(self._study, link),
             # MLflow's pages for training runs, not those for language models.
             "mlflow.experimentKind": "custom_model_development",
         }
 
+    def _trials_view(self) -> dict[str, Any]:
+        """Return the state of MLflow's runs table that shows what matters, the best trial first.
 
-def describe_study(study: StudyRecord) -> str:
+        The keys are those of the page's own "share view"; it falls back to its defaults for any
+        it does not know.
+        """
+        metrics = (names.VALUE_METRIC, names.EPOCHS_METRIC, names.SECONDS_METRIC)
+        return {
+            "orderByKey": f"metrics.`{names.VALUE_METRIC}`",
+            "orderByAsc": self.direction == "minimize",
+            "selectedColumns": [
+                f"tags.`{names.STATE_TAG}`",
+                *(f"metrics.`{name}`" for name in metrics),
+                *(f"params.`{name}`" for name in self._study.definition.get("space", {})),
+            ],
+        }
+
+
+def describe_study(study: StudyRecord, link: str = "") -> str:
     """Return a study's description in Markdown: what it is and how to reproduce it."""
     section = _section(study.definition)
-    space = study.definition.get("space", {})
     lines = [
-        f"Hyperparameter search **{study.name}**: {section.get('direction', 'maximize')} "
-        f"`{section.get('metric', 'value')}` over {section.get('trials', 'some')} trials, "
+        f"Hyperparameter search: {section.get('direction', 'maximize')} "
+        f"{section.get('metric', 'value')} over {section.get('trials', 'some')} trials, "
         f"sampler {_name(section.get('sampler'))}, pruner {_name(section.get('pruner'))}, "
-        f"seed {section.get('seed', 0)}.",
+        f"seed {section.get('seed', 0)}. {link}".rstrip(),
         "",
+        f"Try the best trial again: `retrial reproduce best --study {study.name}`",
     ]
-    if space:
-        lines += ["| searched | range |", "|---|---|"]
+    if space := study.definition.get("space", {}):
+        lines += ["", "| searched | range |", "|---|---|"]
         lines += [f"| `{name}` | {_range(values)} |" for name, values in space.items()]
-        lines.append("")
-    lines += [
-        "Each child run is a trial. The best one is tried again, and compared bit by bit, with",
-        "",
-        f"    retrial reproduce best --study {study.name}",
-        "",
-    ]
     return "\n".join(lines)
 
 
@@ -197,7 +208,8 @@ def source_tags(environment: Mapping[str, Any]) -> dict[str, str]:
     git = environment.get("git")
     tags = {
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": without_password(str(environment.get("command", "retrial"))),
+        "mlflow.source.name": str(environment.get("command", "retrial")).partition(" ")[0],
+        "mlflow.user": str(environment.get("user", "unknown")),
     }
     if isinstance(git, Mapping) and git.get("commit") not in (None, "unknown"):
         tags["mlflow.source.git.commit"] = str(git["commit"])

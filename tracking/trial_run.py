@@ -4,17 +4,22 @@ Every function here may be interrupted at any line and called again: it looks be
 and writes nothing twice. What has been written is remembered in the ledger by its caller.
 """
 
-import json
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nets.outcome import Model
 from tracking import names
 from tracking.environment import Environment
 from tracking.ledger import EpochRecord, TrialRecord
-from tracking.study_run import StudyRun, source_tags, write_json
+from tracking.run_content import (
+    as_text,
+    datasets_of,
+    log_model,
+    write_files,
+    write_inputs,
+    write_params,
+)
+from tracking.study_run import StudyRun, source_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,22 +38,14 @@ def begin(
     client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
 ) -> str:
     """Find or create a trial's run and write what is known when it starts; return its id."""
-    from mlflow.entities import Dataset, DatasetInput, Param
-
     run_id = _find(client, parent, trial) or _create(client, parent, trial, environment)
-    params = [Param(key[:250], _text(value)[:6000]) for key, value in _flat(trial.settings).items()]
-    for start in range(0, len(params), 100):
-        client.log_batch(run_id, params=params[start : start + 100])
-    _write_files(
+    write_params(client, run_id, trial.settings)
+    write_files(
         client,
         run_id,
         {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment},
     )
-    if inputs := [
-        DatasetInput(Dataset(name, sha256[:36], "retrial", _text({"sha256": sha256})))
-        for name, sha256 in _datasets(environment)
-    ]:
-        client.log_inputs(run_id, datasets=inputs)
+    write_inputs(client, run_id, environment)
     return run_id
 
 
@@ -118,19 +115,27 @@ def end(
         files[names.CURVES_FILE] = to_png(curves(title, epochs, kept))
     if trial.outcome.get("error"):
         files[names.ERROR_FILE] = _error_text(trial.outcome["error"])
-    _write_files(client, run_id, files)
+    write_files(client, run_id, files)
     model_id = None
     if model is not None:
-        model_id = _log_model(client, parent.experiment_id, trial, run_id, model)
+        model_id = log_model(
+            client,
+            parent.experiment_id,
+            run_id,
+            model,
+            name=names.trial_run_name(trial.number),
+            tags={names.STUDY_TAG: trial.study, names.TRIAL_TAG: str(trial.number)},
+            params=trial.parameters,
+            step=int(kept or 0),
+        )
     at = int((trial.finished or 0) * 1000)
-    step = int(kept or (epochs[-1].number if epochs else 0))
     values = {
         names.VALUE_METRIC: trial.value,
         names.EPOCHS_METRIC: len(epochs),
-        names.SECONDS_METRIC: sum(epoch.seconds for epoch in epochs),
+        names.SECONDS_METRIC: round(sum(epoch.seconds for epoch in epochs), 3),
     }
     metrics = [
-        Metric(key, float(value), at, step, model_id=model_id)
+        Metric(key, float(value), at, 0, model_id=model_id)
         for key, value in values.items()
         if value is not None
     ]
@@ -166,22 +171,19 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
     """Return a trial's description in Markdown: what it is and how to reproduce it."""
     state = trial.state if trial.state != "running" else "running now"
     outcome = trial.outcome
-    lines = [f"Trial {trial.number} of the search **{trial.study}**: {state}."]
+    summary = f"Trial {trial.number} of the search **{trial.study}**: {state}"
     if trial.value is not None:
-        lines.append(f"`{parent.metric}` {trial.value:.6g} at epoch {outcome.get('epoch')}.")
+        summary += f", `{parent.metric}` {trial.value:.6g} at epoch {outcome.get('epoch')}"
+    lines = [f"{summary}."]
     if pruned := outcome.get("pruned"):
-        lines.append(f"Pruned: {_text(pruned)}.")
+        lines.append(f"Pruned: {as_text(pruned)}.")
     if error := outcome.get("error"):
-        lines.append(f"Failed: {_first_line(_error_text(error))} (see `{names.ERROR_FILE}`).")
+        lines.append(f"Failed: {_last_line(_error_text(error))} (see `{names.ERROR_FILE}`).")
+    command = f"retrial reproduce {trial.number} --study {trial.study}"
+    lines += ["", f"Try it again: `{command}`"]
     if trial.parameters:
         lines += ["", "| searched | value |", "|---|---|"]
-        lines += [f"| `{name}` | {_text(value)} |" for name, value in trial.parameters.items()]
-    lines += [
-        "",
-        "Try it again, and compare bit by bit:",
-        "",
-        f"    retrial reproduce {trial.number} --study {trial.study}",
-    ]
+        lines += [f"| `{name}` | {as_text(value)} |" for name, value in trial.parameters.items()]
     return "\n".join(lines)
 
 
@@ -205,7 +207,7 @@ def _create(
     client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
 ) -> str:
     code = environment.get("code")
-    data = ", ".join(sha256 for _, sha256 in _datasets(environment))
+    data = ", ".join(sha256 for _, sha256 in datasets_of(environment))
     run = client.create_run(
         parent.experiment_id,
         start_time=int((trial.started or trial.asked) * 1000),
@@ -227,90 +229,9 @@ def _create(
     return str(run.info.run_id)
 
 
-def _log_model(
-    client: "MlflowClient", experiment_id: str, trial: TrialRecord, run_id: str, model: Model
-) -> str:
-    """Log the model of a trial, once, as an output of its run; return its id."""
-    from mlflow.entities import LoggedModelOutput
-
-    from tracking.model_folder import write_model_folder
-
-    found = client.search_logged_models(
-        [experiment_id], filter_string=f"source_run_id = {names.quoted(run_id)}", max_results=1
-    )
-    logged = (
-        found[0]
-        if found
-        else client.create_logged_model(
-            experiment_id,
-            name=names.MODEL,
-            source_run_id=run_id,
-            tags={names.STUDY_TAG: trial.study, names.TRIAL_TAG: str(trial.number)},
-            params={key[:250]: _text(value)[:6000] for key, value in trial.parameters.items()},
-        )
-    )
-    if str(logged.status) != "READY":
-        with tempfile.TemporaryDirectory() as folder:
-            write_model_folder(
-                Path(folder),
-                model,
-                model_id=logged.model_id,
-                run_id=run_id,
-                location=logged.artifact_location,
-            )
-            client.log_model_artifacts(logged.model_id, folder)
-        client.finalize_logged_model(logged.model_id, "READY")
-    outputs = client.get_run(run_id).outputs
-    if not (outputs and outputs.model_outputs):
-        step = int(trial.outcome.get("epoch") or 0)
-        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=step)])
-    return str(logged.model_id)
-
-
-def _write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -> None:
-    """Write artifacts of a run: bytes and texts as they stand, everything else as JSON."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            path = Path(folder) / name
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            elif isinstance(content, str):
-                path.write_text(content, encoding="utf-8")
-            else:
-                write_json(path, content)
-        client.log_artifacts(run_id, folder)
-
-
 def _kept_digest(epochs: Sequence[EpochRecord], kept: int | None) -> str | None:
     """Return the SHA-256 of the weights that were kept."""
     return next((e.digests.get("weights") for e in epochs if e.number == kept), None)
-
-
-def _datasets(environment: Environment) -> list[tuple[str, str]]:
-    """Return name and SHA-256 of the data as the environment tells them."""
-    data = environment.get("data")
-    if not isinstance(data, Mapping):
-        return []
-    return [(str(name), str(sha256)) for name, sha256 in data.items()]
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted names.
-
-    >>> _flat({"epochs": 3, "network": {"hidden": [100]}})
-    {'epochs': 3, 'network.hidden': [100]}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {
-            f"{prefix}{key}": value
-        }  # fmt: skip
-    return flat
-
-
-def _text(value: Any) -> str:
-    """Return a value as the pages show it: texts without quotes, everything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _error_text(error: Any) -> str:
@@ -321,6 +242,6 @@ def _error_text(error: Any) -> str:
     return str(error)
 
 
-def _first_line(text: str) -> str:
-    """Return the line of a traceback that says what happened, its last."""
+def _last_line(text: str) -> str:
+    """Return the line of a traceback that says what happened."""
     return text.strip().splitlines()[-1] if text.strip() else ""
