@@ -51,7 +51,7 @@ def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) 
     from mlflow.entities import Dataset, DatasetInput
 
     if inputs := [
-        DatasetInput(Dataset(name, sha256[:36], "retrial", as_text({"sha256": sha256})))
+        DatasetInput(Dataset(name, sha256[:12], "retrial", as_text({"sha256": sha256})))
         for name, sha256 in datasets_of(environment)
     ]:
         client.log_inputs(run_id, datasets=inputs)
