@@ -2,13 +2,13 @@
 
 ``y = x W + b``, ``dx = dy W^T``, ``dW = x^T dy``, ``db = ones dy``.
 
-Products are cut into pieces of at most a million multiplications: forward along the inputs, which
-are added up (worth it for few rows), backward along the inputs as well, which are the columns there.
+Products are cut into pieces of at most a million multiplications along the inputs. Forward, the
+pieces are added up, which is worth it for few rows.
 
-Where a mini-batch has several parts, the way back uses a copy of W^T made once for all of them: with
-few rows, a product with a transposed view runs at a quarter of the speed. And dW is not added up
-part by part. Every part leaves its rows of x and of dy in two arrays of the whole mini-batch, and
-one long product at the end of the step does the rest. A mini-batch that is a single part needs
+Where a mini-batch has several parts, the way back uses a copy of W^T made once for all of them:
+with few rows, a product with a transposed view runs at a quarter of the speed. And dW is not added
+up part by part. Every part leaves its rows of x and of dy in two arrays of the whole mini-batch,
+and one long product at the end of the step does the rest. A mini-batch that is a single part needs
 neither copy.
 """
 

@@ -15,6 +15,7 @@ lane therefore changes no bit of the sum.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -110,6 +111,8 @@ class Kernel:
         self.output_shape: Shape = network.shapes[index + 1]
         self.parameters = network.parameter_views[index]
         self.gradients = network.gradient_views[index]
+        self.footprint = math.prod(self.input_shape) + math.prod(self.output_shape)
+        """Numbers that the kernel works on for each row: its ends, and what it keeps between."""
 
     def prepare(self, step: Step) -> None:
         """Get ready for a mini-batch: whatever depends on parameters alone is computed here."""

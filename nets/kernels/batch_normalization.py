@@ -19,13 +19,15 @@ In prediction the running statistics take the place of mean and variance, and no
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from nets.arrays import Array
 from nets.kernels.base import Ends, Kernel, Part, Stage, Step
 from nets.kernels.rectifier import Rectifier
-from nets.kernels.views import LONG_ROW, allocate
+from nets.kernels.views import allocate, repeats
 from nets.kernels.workspace import Workspace
 from nets.layers import BatchNormalization
 from nets.network import Network
@@ -45,22 +47,26 @@ class BatchNormalizationKernel(Kernel):
         self.layer, self.relu = layer, relu
         self.running = network.statistic_views[index]
         self.channels = self.input_shape[-1]
-        self.repeat = repeats(self.input_shape)
+        self.repeat = repeats(math.prod(self.input_shape[:-1]), self.channels)
         row = (self.repeat, self.channels)
-        self.a, self.b, self.c, self.d, self.mean = (allocate(row, self.dtype) for _ in range(5))
-        self.values_per_row = int(np.prod(self.input_shape)) // self.channels
+        self.a, self.b, self.c, self.d = (allocate(row, self.dtype) for _ in range(4))
         self.counts: NDArray[np.float64] = np.zeros(0)
-        self.means = self.squares = self.sums_dy = self.sums_dy_x = np.zeros((0, self.channels))
+        self.means, self.squares, self.dy, self.dy_x = (
+            allocate((0, *row), self.dtype) for _ in range(4)
+        )
+        """What parts report: their mean, and columns of sums of (x - mean)^2, dy and dy x."""
 
     def prepare(self, step: Step) -> None:
         """Make room for what the parts report, or take the running statistics."""
         if not step.training:
             self._normalize(self.running["mean"], self.running["variance"])
             return
-        self.counts = np.zeros(step.parts)
-        self.means, self.squares, self.sums_dy, self.sums_dy_x = (
-            np.zeros((step.parts, self.channels)) for _ in range(4)
-        )
+        if len(self.counts) != step.parts:
+            row = (step.parts, self.repeat, self.channels)
+            self.counts = np.zeros(step.parts)
+            self.means, self.squares, self.dy, self.dy_x = (
+                allocate(row, self.dtype) for _ in range(4)
+            )
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
@@ -70,8 +76,9 @@ class BatchNormalizationKernel(Kernel):
         """Once all parts are measured: mean and variance of the mini-batch."""
         n = self.counts.sum()
         share = (self.counts / n)[:, None]
-        mean = (share * self.means).sum(axis=0)
-        squares = self.squares.sum(axis=0) + n * (share * (self.means - mean) ** 2).sum(axis=0)
+        means = self.means[:, 0].astype(np.float64)
+        mean = (share * means).sum(axis=0)
+        squares = self._add_up(self.squares) + n * (share * (means - mean) ** 2).sum(axis=0)
         self.total, self.true_mean, self.variance = n, mean, squares / n
         self._normalize(mean, self.variance)
         if n > 1:
@@ -81,7 +88,8 @@ class BatchNormalizationKernel(Kernel):
 
     def gather_gradients(self) -> None:
         """Once all parts have their dy: the parameters' gradients, and c and d."""
-        sum_dy, s = self.sums_dy.sum(axis=0), self.sums_dy_x.sum(axis=0)
+        sum_dy = self._add_up(self.dy)
+        s = self._add_up(self.dy_x) - self.true_mean * sum_dy
         inverse = 1 / np.sqrt(self.variance + self.layer.epsilon)
         self.gradients["scale"][...] = s * inverse
         self.gradients["shift"][...] = sum_dy
@@ -90,12 +98,16 @@ class BatchNormalizationKernel(Kernel):
         self.c[...] = c
         self.d[...] = -a * sum_dy / self.total - c * self.true_mean
 
+    def _add_up(self, columns: Array) -> NDArray[np.float64]:
+        """Add up what all parts reported, each channel for itself."""
+        total: NDArray[np.float64] = columns.sum(axis=(0, 1), dtype=np.float64)
+        return total
+
     def _normalize(self, mean: Array, variance: Array) -> None:
         """Set a and b."""
         a = self.parameters["scale"] / np.sqrt(variance + self.layer.epsilon)
         self.a[...] = a
         self.b[...] = self.parameters["shift"] - a * mean
-        self.mean[...] = mean
 
 
 class BatchNormalizationStage(Stage):
@@ -105,8 +117,8 @@ class BatchNormalizationStage(Stage):
         self.kernel = kernel
         unit = kernel.repeat * kernel.channels
         self.x, self.y = ends.x.reshape(-1, unit), ends.y.reshape(-1, unit)
-        self.a, self.b, self.c, self.d, self.mean = (
-            row.reshape(unit) for row in (kernel.a, kernel.b, kernel.c, kernel.d, kernel.mean)
+        self.a, self.b, self.c, self.d = (
+            row.reshape(unit) for row in (kernel.a, kernel.b, kernel.c, kernel.d)
         )
         self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
         if ends.dy is None:
@@ -114,21 +126,18 @@ class BatchNormalizationStage(Stage):
         self.count = ends.x.size // kernel.channels
         self.scratch = workspace.scratch("lines", self.x.shape)
         self.ones = np.ones(len(self.x), self.x.dtype)
-        self.own_mean = allocate((kernel.repeat, kernel.channels), self.x.dtype)
         self.dy = ends.dy.reshape(self.x.shape)
         self.dx = None if ends.dx is None else ends.dx.reshape(self.x.shape)
 
     def measure(self, part: Part) -> None:
         """Report the part's mean and squares."""
         kernel = self.kernel
-        mean = self._sum(self.x) / self.count
-        self.own_mean[...] = mean
-        np.subtract(self.x, self.own_mean.reshape(-1), out=self.scratch)
-        np.multiply(self.scratch, self.scratch, out=self.scratch)
+        channels = (self.ones @ self.x).reshape(-1, kernel.channels)
+        mean = kernel.means[part.index]
+        mean[...] = channels.sum(axis=0, dtype=np.float64) / self.count
         kernel.counts[part.index] = self.count
-        # Around the mean as it was rounded, so that the two belong together.
-        kernel.means[part.index] = self.own_mean[0]
-        kernel.squares[part.index] = self._sum(self.scratch)
+        np.subtract(self.x, mean.reshape(-1), out=self.scratch)
+        self._sum_products(self.scratch, self.scratch, kernel.squares[part.index])
 
     def forward(self, part: Part) -> None:
         """Normalize, then rectify."""
@@ -142,10 +151,8 @@ class BatchNormalizationStage(Stage):
         kernel = self.kernel
         if self.rectifier:
             self.rectifier.backward(self.dy)
-        kernel.sums_dy[part.index] = self._sum(self.dy)
-        np.subtract(self.x, self.mean, out=self.scratch)
-        np.multiply(self.scratch, self.dy, out=self.scratch)
-        kernel.sums_dy_x[part.index] = self._sum(self.scratch)
+        np.matmul(self.ones, self.dy, out=kernel.dy[part.index].reshape(-1))
+        self._sum_products(self.dy, self.x, kernel.dy_x[part.index])
 
     def backward(self, part: Part) -> None:
         """Put dx together."""
@@ -156,19 +163,7 @@ class BatchNormalizationStage(Stage):
         np.multiply(self.dy, self.a, out=self.dy)
         np.add(self.dx, self.dy, out=self.dx)
 
-    def _sum(self, rows: Array) -> Array:
-        """Add up each channel: long columns in the array's dtype, the rest in float64."""
-        columns = (self.ones @ rows).reshape(-1, self.kernel.channels)
-        total: Array = columns.sum(axis=0, dtype=np.float64)
-        return total
-
-
-def repeats(shape: tuple[int, ...]) -> int:
-    """Return how many times the channels of one input fill a long row.
-
-    >>> repeats((28, 28, 16)), repeats((100,))
-    (196, 1)
-    """
-    values = int(np.prod(shape[:-1]))
-    most = max(1, LONG_ROW // shape[-1])
-    return max(n for n in range(1, most + 1) if values % n == 0)
+    @staticmethod
+    def _sum_products(rows: Array, others: Array, sums: Array) -> None:
+        """Add up the products of two arrays in each column, in one pass over both."""
+        np.einsum("ij,ij->j", rows, others, out=sums.reshape(-1))

@@ -43,6 +43,9 @@ class ConvolutionKernel(Kernel):
         )
         self.kernels = Kernels.make(self.sizes, self.dtype, bias=layer.bias)
         self.sums = sums_size(self.sizes)
+        lines = self.sizes.points * self.sizes.tiles
+        planes = lines * (self.sizes.pitch * channels + self.sizes.out_width * layer.filters)
+        self.footprint += planes
 
     def prepare(self, step: Step) -> None:
         """Transform the weights."""

@@ -12,6 +12,8 @@ Nobody asks for the gradient of the images.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from nets.arrays import Array
@@ -37,6 +39,7 @@ class FirstConvolutionKernel(Kernel):
         self.filters = self.weight.shape[3]
         self.matrix = allocate((self.rows, self.filters), self.dtype)
         self.sums = self.matrix.size
+        self.footprint += self.rows * math.prod(self.output_shape[:2])
 
     def prepare(self, step: Step) -> None:
         """Put the bias under the weights."""

@@ -20,7 +20,7 @@ anything else                                  `PlainKernel`, the layer as it is
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 from nets.kernels.affine import AffineKernel
 from nets.kernels.base import Kernel
@@ -45,11 +45,18 @@ from nets.layers import (
 )
 from nets.network import Network
 
-NUMBERS = 2**18
-"""Numbers that the largest array between two layers may have in one part: a megabyte of float32.
+NUMBERS = 600_000
+"""Numbers that one kernel works on in one part, at most: 2.4 MB of float32.
 
-Fewer rows would stay in a core's nearer caches, more would spread the cost of calling NumPy over
-more of them; from half of this to twice this, a step takes the same time."""
+With fewer rows, calling NumPy shows; with more, a part no longer stays in a core's own caches. From
+half of this to twice this, a step takes the same time on the machines that were tried.
+"""
+
+ROOM_TO_WAIT = 4
+"""How many times as many rows a part has in a network with batch normalization.
+
+Its parts leave the caches anyway while they wait for each other.
+"""
 
 
 def executor(network: Network, *, threads: int = 1) -> Executor | Network:
@@ -76,22 +83,24 @@ def executor(network: Network, *, threads: int = 1) -> Executor | Network:
     for kernel in chosen:
         if isinstance(kernel, PlainKernel) and kernel.layer.mixes_rows:
             return network
-    return Executor(network, chosen, rows_of_a_part(network), threads)
+    return Executor(network, chosen, rows_of_a_part(chosen), threads)
 
 
-def rows_of_a_part(network: Network) -> int:
-    """Return how many rows of a mini-batch go through the layers together.
+def rows_of_a_part(chosen: Sequence[Kernel]) -> int:
+    """Return how many rows of a mini-batch go through the kernels together: a power of two.
 
     It follows from the architecture alone, never from the machine: the order in which gradients are
     added up depends on it, and so do their last bits.
 
-    >>> rows_of_a_part(Network([Convolution(16, (3, 3), padding=(1, 1))], (28, 28, 1)))
-    16
-    >>> rows_of_a_part(Network([Affine(100), Affine(10)], (784,)))
-    256
+    >>> small = Network([Affine(100), Affine(10)], (784,))
+    >>> large = Network([Convolution(16, (3, 3), padding=(1, 1))] * 2, (28, 28, 1))
+    >>> rows_of_a_part(kernels(small)), rows_of_a_part(kernels(large))
+    (512, 8)
     """
-    largest = max(math.prod(shape) for shape in network.shapes)
-    return max(1, int(2 ** math.floor(math.log2(max(1, NUMBERS // largest)))))
+    waits = any(kernel.mixes_rows for kernel in chosen)
+    rows = NUMBERS // max((kernel.footprint for kernel in chosen), default=1)
+    power: int = 1 << max(0, rows.bit_length() - 1)
+    return power * (ROOM_TO_WAIT if waits else 1)
 
 
 def kernels(network: Network) -> list[Kernel]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from nets.arrays import Array
 from nets.kernels.base import Ends, Kernel, Part, Stage
-from nets.kernels.views import allocate, long_rows
+from nets.kernels.views import allocate, repeats
 from nets.kernels.workspace import Workspace
 
 
@@ -30,8 +30,8 @@ class Rectifier:
     """
 
     def __init__(self, y: Array, training: bool) -> None:
-        self.y = long_rows(y, 1)
-        self.zeros = allocate((self.y.shape[1],), y.dtype)
+        self.y = y.reshape(-1, repeats(y.size, 1))
+        self.zeros = allocate(self.y.shape[1:], y.dtype)
         self.mask = np.empty(self.y.shape, bool) if training else None
 
     def forward(self) -> None:
