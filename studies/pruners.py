@@ -4,10 +4,12 @@ A pruner decides in the worker, after each epoch, from the trial's own values an
 trials the rule of the search lets it see; it may keep marks in the trial's attributes.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from pydantic import Field
 
 Count = Annotated[int, Field(ge=0)]
@@ -105,6 +107,12 @@ class Threshold:
     warmup_epochs: Count = 0
     interval: Positive = 1
 
+    def __post_init__(self) -> None:
+        """Check what no single key shows."""
+        bounds = [bound for bound in (self.lower, self.upper) if bound is not None]
+        if not bounds or (len(bounds) == 2 and not bounds[0] < bounds[1]):
+            raise ValueError("a lower or an upper bound, or both with lower below upper")
+
     def build(self, epochs: int) -> optuna.pruners.BasePruner:
         """Return Optuna's pruner for trials of `epochs` epochs."""
         return optuna.pruners.ThresholdPruner(
@@ -131,3 +139,11 @@ class Patient:
 
 
 Pruner = Wrapped | Patient
+
+
+def build(pruner: Pruner, epochs: int) -> optuna.pruners.BasePruner:
+    """Return the Optuna pruner of trials that have at most `epochs` epochs."""
+    with warnings.catch_warnings():
+        # Patient calls itself experimental; constraints.txt pins what we tested.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return pruner.build(epochs)

@@ -24,7 +24,7 @@ _LARGEST_GRID = 100_000
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
-    """The two seeds a sampler can draw from."""
+    """The two seeds a sampler can draw from, of 32 bits, which is all Optuna's samplers take."""
 
     study: int
     trial: int
@@ -61,7 +61,7 @@ class TPE:
             multivariate=True,
             group=conditional,  # a conditional space is sampled in groups that occur together
             constant_liar=True,
-            seed=seeds.trial % 2**32,
+            seed=seeds.trial,
         )
 
 
@@ -79,7 +79,7 @@ class GP:
         torch.set_num_threads(1)  # its sums depend on the number of threads
         return optuna.samplers.GPSampler(
             n_startup_trials=self.startup_trials,
-            seed=seeds.trial % 2**32,
+            seed=seeds.trial,
             independent_sampler=optuna.samplers.RandomSampler(seed=seeds.trial),
             warn_independent_sampling=False,
         )
@@ -98,7 +98,7 @@ class CMAES:
         return optuna.samplers.CmaEsSampler(
             n_startup_trials=self.startup_trials,
             popsize=self.population,
-            seed=seeds.trial % 2**32,
+            seed=seeds.trial,
             independent_sampler=optuna.samplers.RandomSampler(seed=seeds.trial),
             warn_independent_sampling=False,
         )
@@ -117,7 +117,7 @@ class QMC:
             space.distributions,
             qmc_type=self.sequence,
             scramble=True,
-            seed=seeds.study % 2**32,
+            seed=seeds.study,
             independent_sampler=optuna.samplers.RandomSampler(seed=seeds.trial),
         )
 
@@ -151,7 +151,7 @@ class Grid:
     def build(self, seeds: Seeds, space: Space) -> optuna.samplers.BaseSampler:
         """Return the sampler of one trial."""
         points = {p.name: p.points or [] for p in space.parameters}
-        return optuna.samplers.GridSampler(points, seed=seeds.study % 2**32)
+        return optuna.samplers.GridSampler(points, seed=seeds.study)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +164,7 @@ class NSGA2:
     def build(self, seeds: Seeds, space: Space) -> optuna.samplers.BaseSampler:
         """Return the sampler of one trial."""
         return optuna.samplers.NSGAIISampler(
-            population_size=self.population, seed=seeds.trial % 2**32
+            population_size=self.population, seed=seeds.trial
         )
 
 

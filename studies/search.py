@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from optuna.trial import FrozenTrial
 
 from nets.settings import to_plain
+from studies import pruners
 from studies.engines import Engine
 from studies.history import result_of, seen_of
 from studies.job import EpochDone, Event, Job, Judge, Notice, TrialDone, TrialStopped, WorkerDied
@@ -92,7 +93,7 @@ class Search:
         )
         self._waiting = deque(n for n in numbers if n not in self._results and n < plan.total)
         self._running: dict[int, int] = {}
-        self._pruner = self._study.section.pruner.build(self._study.epochs)
+        self._pruner = pruners.build(self._study.section.pruner, self._study.epochs)
         self._stopping: End | None = None
         self._told_to_stop = False
 

@@ -78,17 +78,7 @@ _STUDY = TypeAdapter(StudySection)
 
 def _sentence(problem: Any, raw: Mapping[str, Any]) -> str:
     """Turn one of pydantic's problems into key, value received and what is accepted."""
-    # The location of a tagged union carries the tag, which is no key of the file.
-    path: list[str] = []
-    value: Any = raw
-    for part in problem["loc"]:
-        listed = isinstance(value, list | tuple) and isinstance(part, int)
-        if listed or (isinstance(value, Mapping) and part in value):
-            value = value[part]
-        elif part != problem["loc"][-1]:
-            continue
-        path.append(str(part))
-    key = ".".join(["study", *path])
+    key = ".".join(["study", *_keys(problem["loc"])])
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "missing":
         return f"{key}: missing; accepted is a value for it"
@@ -105,13 +95,44 @@ def _sentence(problem: Any, raw: Mapping[str, Any]) -> str:
         return f"{key}: got {problem['input']!r}, accepted are letters, digits, '.', '_' and '-'"
     if kind in ("dataclass_type", "model_attributes_type"):
         return f"{key}: got {problem['input']!r}, accepted is a table"
-    rule = (
-        problem["msg"]
-        .replace("Input should be ", "")
-        .replace("an object", "a table")
-        .replace("Value error, ", "")
-    )
+    rule = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    for theirs, ours in _WORDS.items():
+        rule = rule.replace(theirs, ours)
     return f"{key}: got {problem['input']!r}, accepted is {rule}"
+
+
+_WORDS = {
+    "a valid string": "a text",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+    "a valid array": "a list",
+    "an object": "a table",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+}
+"""pydantic's words for what is accepted, and ours."""
+
+
+def _keys(location: tuple[Any, ...]) -> list[str]:
+    """Return the keys of the file that lead to a problem.
+
+    The place of a table that is told from others by its name carries that name, which is no key.
+
+    >>> _keys(("pruner", "percentile", "percentile"))
+    ['pruner', 'percentile']
+    """
+    keys: list[str] = []
+    named = False
+    for part in location:
+        if named:
+            named = False
+            continue
+        keys.append(str(part))
+        named = part in ("sampler", "pruner", "wrapped")
+    return keys
 
 
 def _owner(location: tuple[Any, ...]) -> type[Any]:

@@ -281,4 +281,11 @@ def check_first(first: Mapping[str, Any], space: Space, where: str) -> dict[str,
                 f"{where}.{name}: got {value!r}, accepted is {described(distribution)}"
             )
         chosen[name] = kept
+    for name in chosen:
+        when = named[name].when
+        if when is not None and when.parameter in chosen and not named[name].active(chosen):
+            raise InputError(
+                f"{where}.{name}: got {decoded(chosen[name])!r} beside {when.parameter} = "
+                f"{decoded(chosen[when.parameter])!r}, accepted beside it is no {name}"
+            )
     return chosen

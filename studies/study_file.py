@@ -16,7 +16,7 @@ from typing import Any
 from nets.data import DATASETS
 from nets.errors import InputError
 from nets.randomness import derived_seed
-from studies import samplers
+from studies import pruners, samplers
 from studies.section import StudySection, read_section
 from studies.space import Space, check_first, encoded, read_space
 
@@ -302,7 +302,7 @@ def _check_together(study: Study) -> None:
                     "first trials that name every parameter"
                 )
     try:
-        section.pruner.build(study.epochs)
+        pruners.build(section.pruner, study.epochs)
     except ValueError as error:
         raise InputError(f"study.pruner: {error}") from error
     for name in study.data_names:

@@ -92,7 +92,9 @@ class View:
             )
         number, section = self._asked, self._definition.section
         storage, study_id = self._study._storage, self._study._study_id
-        seeds = samplers.Seeds(study=section.seed, trial=derived_seed(section.seed, number, 1))
+        seeds = samplers.Seeds(
+            study=section.seed % 2**32, trial=derived_seed(section.seed, number, 1) % 2**32
+        )
         self._study.sampler = samplers.build(section.sampler, seeds, self._definition.space)
         before = dict(storage.get_study_system_attrs(study_id))
         if number < len(section.first):

@@ -1,0 +1,106 @@
+"""Objectives that draw a curve instead of training: cheap, exact, and slow by chance if asked to.
+
+Each epoch's value depends on all before it, through a state, so that a trial that continues from a
+wrong place cannot come out right. The time an epoch takes is drawn from the operating system: no
+two runs have their events in the same order.
+"""
+
+import hashlib
+import math
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nets.outcome import Epoch, Model, Outcome
+from nets.settings import check_fields
+
+_CLOCK = random.SystemRandom()
+
+Fault = Literal["none", "nan", "raise", "always", "exit", "die"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A curve that rises towards a height, with a rate, a ripple and noise."""
+
+    rate: float = 0.1
+    height: float = 0.5
+    waves: int = 3
+    kind: str = "plain"
+    ripple: float = 0.0
+    epochs: int = 6
+    delay: float = 0.0
+    """Seconds an epoch takes at most."""
+    fault: Fault = "none"
+    """What goes wrong in some trials: in those whose seed is divisible by 3, or always."""
+    seed: int = 0
+
+    def __post_init__(self):
+        """Check the types."""
+        check_fields(self)
+
+    @property
+    def has_fault(self):
+        """Whether this trial is one in which it goes wrong."""
+        return self.fault == "always" or self.seed % 3 == 0
+
+
+def climb(settings, data, report, resume=None):
+    """Report one value an epoch, as `value` and turned around as `loss`."""
+    state = resume or {"epoch": 0, "level": 0.0, "trace": np.zeros(4)}
+    for number in range(state["epoch"] + 1, settings.epochs + 1):
+        time.sleep(_CLOCK.uniform(0, settings.delay))
+        state = _next(state, settings, number)
+        value = state["level"]
+        if settings.has_fault:
+            if settings.fault == "nan" and number > settings.epochs // 2:
+                value = math.nan
+            _go_wrong(settings.fault, number)
+        report(
+            Epoch(
+                number=number,
+                metrics={"value": value, "loss": 1.0 - value},
+                seconds=0.001,
+                digests={"weights": hashlib.sha256(state["trace"].tobytes()).hexdigest()},
+                state=lambda state=state: state,
+                outcome=lambda state=state: _outcome(state),
+            )
+        )
+    return _outcome(state)
+
+
+def climb_from_the_start(settings, data, report):
+    """The same by an objective that cannot continue, and leaves no model."""
+
+    def without_state(epoch):
+        report(Epoch(epoch.number, epoch.metrics, epoch.seconds))
+
+    return Outcome(climb(settings, data, without_state).epoch)
+
+
+def _next(state, settings, number):
+    noise = np.random.default_rng([settings.seed, number]).standard_normal(4)
+    bonus = {"plain": 0.0, "wavy": 0.05, "steep": -0.05}[settings.kind]
+    target = settings.height * (1 - (settings.rate - 0.2) ** 2) + bonus
+    target += settings.ripple * math.sin(settings.waves * settings.rate)
+    trace = state["trace"] * 0.9 + noise
+    level = state["level"] + 0.5 * (target - state["level"]) + 0.01 * float(trace.sum())
+    return {"epoch": number, "level": level, "trace": trace}
+
+
+def _outcome(state):
+    return Outcome(state["epoch"], model=Model("# no network", {"trace": state["trace"]}))
+
+
+def _go_wrong(fault, number):
+    if fault == "always" or (fault == "raise" and number == 2):
+        raise ZeroDivisionError("a mistake in the objective")
+    if fault == "exit" and number == 2:
+        raise SystemExit(3)
+    if fault == "die" and number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,164 @@
+"""Ways to run a study in a test, and what two runs of it are compared by."""
+
+from studies import study_file
+from studies.engines.local import LocalEngine
+from studies.job import EpochDone, TrialDone, TrialStopped, WorkerDied
+from studies.search import Plan, Search
+from studies.warm_start import earlier_trials, snapshot
+from studies.worker import run
+from tracking.ledger import Ledger
+
+SPACE = {
+    "rate": {"low": 1e-3, "high": 1.0, "log": True},
+    "height": {"low": 0.1, "high": 1.0},
+}
+POINTS = {
+    "rate": {"low": 0.1, "high": 0.5, "step": 0.1},
+    "waves": {"low": 1, "high": 7, "step": 2},
+    "kind": {"choices": ["plain", "wavy"]},
+}
+MIXED = {
+    "kind": {"choices": ["plain", "wavy", "steep"]},
+    "rate": {"low": 1e-3, "high": 1.0, "log": True},
+    "waves": {"low": 1, "high": 9, "step": 2},
+    "height": {"low": 0.1, "high": 1.0, "step": 0.1},
+    "ripple": {"low": 0.0, "high": 0.2, "when": {"kind": ["wavy", "steep"]}},
+}
+
+
+def a_study(space=SPACE, settings=None, **section):
+    """A study over `curves.climb`, as a study file with these values would give it."""
+    study = {
+        "name": "curves", "trials": 12, "window": 4, "metric": "value", "seed": 7,
+        "objective": "curves:climb", "settings": "curves:Curve", **section,
+    }  # fmt: skip
+    return study_file.build({"study": study, "settings": settings or {}, "space": space})
+
+
+def admit(study, ledger):
+    """Store a study as `retrial search` does."""
+    if ledger.study(study.name) is None:
+        earlier = snapshot(study, ledger)
+        ledger.add_study(study.name, study.definition, {})
+        ledger.note(study.name, "warm_start", earlier)
+
+
+def search(study, ledger, engine, **plan):
+    """Search a study to the end on an engine, which is closed; return how it ended."""
+    admit(study, ledger)
+    total = min(study.section.trials, study.most_trials or study.section.trials)
+    try:
+        planned = Plan(study=study, total=total, folders={}, **plan)
+        return Search(planned, ledger, engine, earlier=earlier_trials(study, ledger)).run()
+    finally:
+        engine.close()
+
+
+def trials(ledger, study):
+    """Everything about the trials of a study that must not depend on workers, time or restarts."""
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "settings": {k: v for k, v in trial.settings.items() if k != "delay"},
+            "memory": trial.memory,
+            "outcome": trial.outcome,
+            "epochs": [
+                (epoch.number, repr(epoch.metrics), epoch.digests)
+                for epoch in ledger.epochs(study.name, trial.number)
+            ],
+        }
+        for trial in ledger.trials(study.name)
+    ]
+
+
+def trials_of(study, path, engine, **plan):
+    """The trials of a study searched in a ledger of its own."""
+    ledger = Ledger(path)
+    try:
+        search(study, ledger, engine, **plan)
+        return trials(ledger, study)
+    finally:
+        ledger.close()
+
+
+def trials_with(study, path, jobs, **plan):
+    """The trials of a study searched by real worker processes."""
+    return trials_of(study, path, LocalEngine(jobs), **plan)
+
+
+class Killed(Exception):
+    """Stands for a SIGKILL of the driver: whatever was only in its memory is lost."""
+
+
+class ShuffledEngine:
+    """Workers that take turns by chance, in this process: every order of events may happen.
+
+    With probability `death` a worker dies before an event is delivered (each trial's at most twice,
+    as more would change the result), with probability `kill` the driver does.
+    """
+
+    def __init__(self, count, generator, *, death=0.0, kill=0.0):
+        self.count = count
+        self.generator = generator
+        self.death, self.kill = death, kill
+        self.deaths = {}
+        self.running = {}
+        self.stopping = False
+
+    @property
+    def free(self):
+        return self.count - len(self.running)
+
+    def start(self, job):
+        assert self.free
+        events = []
+        run(job, events.append, lambda: False)
+        self.running[job.trial] = (job, events)
+        return "here"
+
+    def events(self, timeout):
+        if self.generator.random() < self.kill:
+            raise Killed
+        if not self.running:
+            return
+        trial = int(self.generator.choice(sorted(self.running)))
+        job, events = self.running[trial]
+        if self.stopping:
+            del self.running[trial]
+            yield TrialStopped(trial, job.attempt)
+        elif self.generator.random() < self.death and self.deaths.get(trial, 0) < 2:
+            self.deaths[trial] = self.deaths.get(trial, 0) + 1
+            del self.running[trial]
+            yield WorkerDied(trial, job.attempt, "by chance")
+        else:
+            event = events.pop(0)
+            if not isinstance(event, EpochDone):
+                assert isinstance(event, TrialDone)
+                del self.running[trial]
+            yield event
+
+    def stop_trials(self):
+        self.stopping = True
+
+    def close(self):
+        self.running.clear()
+
+
+def trials_shuffled(study, path, generator, *, workers, death=0.0, kill=0.0):
+    """The trials of a study searched in this process, with deaths and kills until it is done."""
+    ledger = Ledger(path)
+    deaths = {}
+    try:
+        while True:
+            engine = ShuffledEngine(workers, generator, death=death, kill=kill)
+            engine.deaths = deaths
+            try:
+                search(study, ledger, engine, checkpoint_seconds=0.0)
+            except Killed:
+                ledger.close()
+                ledger = Ledger(path)
+                continue
+            return trials(ledger, study)
+    finally:
+        ledger.close()
