@@ -1,19 +1,15 @@
 """A study as the store has it, for the commands that look at finished work."""
 
-import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from nets.errors import InputError
 from studies import study_file
-from studies.history import result_of
+from studies.importances import importances
 from studies.study_file import Study
-from studies.view import finished_trial
 from tracking import names
 from tracking.ledger import EpochRecord, Ledger, StudyRecord, TrialRecord
 
@@ -42,38 +38,12 @@ class StoredStudy:
         """The best complete trial, or None."""
         return next(iter(self.ranked()), None)
 
-    def as_optuna(self) -> optuna.Study:
-        """Return the finished trials as an in-memory study, for Optuna's own analyses."""
-        study = optuna.create_study(
-            study_name=self.study.name,
-            direction=self.study.section.direction,
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )
-        for trial in self.trials:
-            if trial.state != "running":
-                epochs = self.epochs(trial.number)
-                result = result_of(trial, epochs, self.study.section.metric)
-                study.add_trial(finished_trial(self.study, trial, result))
-        return study
-
     def importances(self) -> dict[str, float]:
-        """Return each parameter's share in what made values differ (fANOVA), largest first.
+        """Return each parameter's share in what sets good trials apart, largest first.
 
-        Empty while there are too few complete trials, or their values are all equal.
+        Empty while there is too little to tell.
         """
-        values = {trial.value for trial in self.ranked()}
-        if len(values) < 4:
-            return {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-            try:
-                found = optuna.importance.get_param_importances(
-                    self.as_optuna(), evaluator=evaluator
-                )
-            except (ValueError, RuntimeError):  # conditional parameters may leave too little
-                return {}
-        return dict(found)
+        return importances(self.study.space, self.ranked())
 
     def advice(self) -> list[str]:
         """Say where to look next: parameters whose best trials crowd one end of their range."""
@@ -84,7 +54,7 @@ class StoredStudy:
             values = [t.parameters[parameter.name] for t in best if parameter.name in t.parameters]
             if len(values) < 3 or not isinstance(distribution, FloatDistribution | IntDistribution):
                 continue
-            places = sorted(_place(distribution, float(value)) for value in values)
+            places = sorted(parameter.place(value) for value in values)
             middle = places[len(places) // 2]
             if middle > 0.9:
                 lines.append(
@@ -93,13 +63,6 @@ class StoredStudy:
             elif middle < 0.1:
                 lines.append(f"{parameter.name}: the best are near {distribution.low:g}, try lower")
         return lines
-
-
-def _place(distribution: FloatDistribution | IntDistribution, value: float) -> float:
-    """Return where a value lies in its range, from 0 to 1, on the scale it is searched on."""
-    scale = math.log if distribution.log else float
-    low, high = scale(distribution.low), scale(distribution.high)
-    return (scale(value) - low) / (high - low)
 
 
 @contextmanager

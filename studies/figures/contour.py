@@ -1,0 +1,147 @@
+"""Where good values lie: a smoothed map of the value over each pair of parameters."""
+
+import itertools
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from optuna.distributions import CategoricalDistribution
+
+from studies.figures.marks import mark_best
+from studies.figures.page import INK, QUIET, SHADES, WIDTH, margins, page, tidy
+from studies.figures.parameters import by_importance, values_of
+from studies.figures.progress import MANY
+from studies.figures.scale import ValueScale, parameter_ticks
+from studies.space import Parameter
+from studies.stored import StoredStudy
+from tracking.ledger import TrialRecord
+
+MOST_PARAMETERS = 4
+FEWEST_TRIALS = 4
+_CELLS = 80
+"""Of the map, along each side."""
+
+
+def contour(stored: StoredStudy) -> Figure | None:
+    """Draw a map of the value over each pair of the most important parameters."""
+    section, best = stored.study.section, stored.best
+    parameters = [
+        p
+        for p in by_importance(stored)
+        if p.when is None and not isinstance(p.distribution, CategoricalDistribution)
+    ][:MOST_PARAMETERS]
+    trials = stored.ranked()
+    scale = ValueScale.of(values_of(trials), section.metric, section.direction)
+    if scale is None or best is None or len(parameters) < 2 or len(trials) < FEWEST_TRIALS:
+        return None
+    side = len(parameters) - 1
+    height = 4.6 if side == 1 else 1.3 + 2.9 * side if side == 2 else 1.3 + 2.15 * side
+    figure = page(
+        f"{stored.study.name}: value over pairs of parameters",
+        f"smoothed over {len(trials)} complete trials; white: none nearby",
+        height=height,
+    )
+    panels = figure.subplots(
+        side, side, squeeze=False, gridspec_kw={**margins(height), "wspace": 0.08, "hspace": 0.08}
+    )
+    for row, column in itertools.product(range(side), repeat=2):
+        axes = panels[row, column]
+        if column > row:
+            axes.set_visible(False)
+            continue
+        # The most important parameter lies along the first column.
+        _map(axes, parameters[column], parameters[row + 1], trials, scale, section.direction)
+        x, y = (p.place(best.parameters[p.name]) for p in (parameters[column], parameters[row + 1]))
+        mark_best(axes, x, y, size=20)
+        if row < side - 1:
+            axes.set_xlabel("")
+            axes.tick_params(axis="x", labelbottom=False)
+        if column > 0:
+            axes.set_ylabel("")
+            axes.tick_params(axis="y", labelleft=False)
+    _color_bar(figure, scale, section.metric, section.direction)
+    return figure
+
+
+def smoothed(
+    x: NDArray[np.float64], y: NDArray[np.float64], values: NDArray[np.float64], cells: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the values, smoothed over the unit square, and how many trials speak there.
+
+    Nadaraya's and Watson's estimate Σ kᵢ vᵢ / Σ kᵢ with Gaussian kernels kᵢ, as wide as Scott's
+    rule says for evenly spread points: n^(-1/6) times their standard deviation 1/√12.
+
+    Parameters
+    ----------
+    x, y, values
+        Of the shape (trials,); x and y from 0 to 1.
+    cells
+        Along each side of the map.
+
+    Returns
+    -------
+    The map and Σ kᵢ, about 1 where one trial is near, both of the shape (cells, cells) with y along
+    the rows.
+    """
+    width = len(values) ** (-1 / 6) / np.sqrt(12)
+    centers = (np.arange(cells) + 0.5) / cells
+    # A Gaussian of the plane is a product of two: the sums over trials are products of matrices.
+    along_x, along_y = (
+        np.exp(-0.5 * ((centers[:, None] - places[None, :]) / width) ** 2) for places in (x, y)
+    )
+    total = along_y @ along_x.T
+    return (along_y * values) @ along_x.T / np.maximum(total, 1e-12), total
+
+
+def _map(
+    axes: Axes,
+    horizontal: Parameter,
+    vertical: Parameter,
+    trials: list[TrialRecord],
+    scale: ValueScale,
+    direction: str,
+) -> None:
+    """Draw one panel: the map, and the trials it was made from."""
+    x, y = (
+        np.array([p.place(t.parameters[p.name]) for t in trials]) for p in (horizontal, vertical)
+    )
+    shades = SHADES if direction == "maximize" else SHADES.reversed()
+    places = scale.place(values_of(trials))
+    mean, weight = smoothed(x, y, places, _CELLS)
+    image = shades(mean)
+    image[..., 3] = np.clip((weight - 0.05) / 0.5, 0, 1)
+    axes.imshow(image, origin="lower", extent=(0, 1, 0, 1), aspect="auto", interpolation="bilinear")
+    centers = (np.arange(_CELLS) + 0.5) / _CELLS
+    if levels := [place for place, _ in scale.ticks() if mean.min() < place < mean.max()]:
+        hidden = np.ma.masked_where(weight < 0.3, mean)
+        axes.contour(centers, centers, hidden, levels, colors="white", linewidths=0.8)
+    many = len(trials) > MANY
+    axes.scatter(
+        x, y, s=7 if many else 26, c=places, cmap=shades, vmin=0, vmax=1, edgecolor="white",
+        linewidth=0.4 if many else 1.0, clip_on=False, zorder=3,
+    )  # fmt: skip
+    tidy(axes, grid="")
+    for write, label, parameter in (
+        (axes.set_xticks, axes.set_xlabel, horizontal),
+        (axes.set_yticks, axes.set_ylabel, vertical),
+    ):
+        ticks = parameter_ticks(parameter, 5)
+        write([place for place, _ in ticks], [text for _, text in ticks])
+        label(parameter.name, fontsize=10, color=INK)
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_ylim(-0.03, 1.03)
+
+
+def _color_bar(figure: Figure, scale: ValueScale, metric: str, direction: str) -> None:
+    """Draw the key to the colours at the upper right, where other figures have their legend."""
+    height = figure.get_figheight()
+    axes = figure.add_axes((5.2 / WIDTH, 1 - 0.27 / height, 2.6 / WIDTH, 0.13 / height))
+    shades = SHADES if direction == "maximize" else SHADES.reversed()
+    bar = figure.colorbar(ScalarMappable(cmap=shades), cax=axes, orientation="horizontal")
+    ticks = scale.ticks()
+    bar.set_ticks([place for place, _ in ticks], labels=[text for _, text in ticks])
+    bar.outline.set_visible(False)
+    axes.tick_params(labelsize=8, length=2, color=QUIET)
+    axes.set_ylabel(metric, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)

@@ -1,0 +1,197 @@
+"""What the parameters did: importances, slices, parallel coordinates."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from studies.figures.marks import best_key, mark, mark_best, mark_key, value_axis
+from studies.figures.page import (
+    BEST,
+    COLORS,
+    INK,
+    QUIET,
+    SHADES,
+    WIDTH,
+    key,
+    legend,
+    margins,
+    page,
+    tidy,
+)
+from studies.figures.progress import MANY
+from studies.figures.scale import Ticks, ValueScale, parameter_ticks
+from studies.space import Parameter
+from studies.stored import StoredStudy
+from tracking.ledger import TrialRecord
+
+MOST_PANELS = 12
+MOST_AXES = 8
+
+
+def parameter_importances(stored: StoredStudy) -> Figure | None:
+    """Draw each parameter's share in what sets good trials apart."""
+    shares = dict(list(stored.importances().items())[:MOST_PANELS])
+    if len(shares) < 2:
+        return None
+    height = 1.15 + 0.42 * len(shares)
+    figure = page(
+        f"{stored.study.name}: importance of parameters",
+        f"share in what sets the best of {len(stored.ranked())} complete trials apart",
+        height=height,
+    )
+    longest = max(len(name) for name in shares)
+    axes = figure.subplots(
+        gridspec_kw=margins(height, left=0.35 + 0.085 * longest, right=0.6, bottom=0.25)
+    )
+    names = list(shares)[::-1]
+    bars = axes.barh(names, [shares[name] for name in names], color=COLORS["complete"], height=0.62)
+    axes.bar_label(bars, [f"{shares[name]:.0%}" for name in names], padding=5, fontsize=10)
+    tidy(axes, grid="")
+    axes.set_xlim(0, max(shares.values()))
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(axis="y", length=0, labelsize=10)
+    return figure
+
+
+def slices(stored: StoredStudy) -> Figure | None:
+    """Draw value against each parameter, in a panel of its own."""
+    section, best = stored.study.section, stored.best
+    complete = sorted(stored.ranked(), key=lambda trial: trial.number)
+    pruned = [t for t in stored.trials if t.state == "pruned" and t.value is not None]
+    scale = ValueScale.of(values_of(complete), section.metric, section.direction)
+    parameters = by_importance(stored)[:MOST_PANELS]
+    if scale is None or best is None or len(complete) < 2 or not parameters:
+        return None
+    columns = min(len(parameters), 3 if len(parameters) in (3, 5, 6, 9) else 4)
+    rows = math.ceil(len(parameters) / columns)
+    height = 1.3 + 2.75 * rows
+    figure = page(f"{stored.study.name}: value by parameter", "darker: asked later", height=height)
+    panels = figure.subplots(
+        rows, columns, squeeze=False,
+        gridspec_kw={**margins(height), "wspace": 0.1, "hspace": 0.45},
+    )  # fmt: skip
+    for position, axes in enumerate(panels.flat):
+        if position >= len(parameters):
+            axes.set_visible(False)
+            continue
+        tidy(axes, grid="both")
+        _slice(axes, parameters[position], complete, pruned, best, scale)
+        value_axis(axes, scale, section.metric)
+        if position % columns:
+            axes.set_ylabel("")
+            axes.tick_params(axis="y", labelleft=False, length=0)
+            axes.spines["left"].set_visible(False)
+    keys = [mark_key("pruned", f"{len(pruned)} pruned")] if pruned else []
+    keys.append(mark_key("complete", f"{len(complete)} complete"))
+    legend(figure, [*keys, best_key(best.number)])
+    return figure
+
+
+def parallel_coordinates(stored: StoredStudy) -> Figure | None:
+    """Draw each complete trial as a line through its parameters to its value."""
+    section, best = stored.study.section, stored.best
+    ranked = stored.ranked()
+    scale = ValueScale.of(values_of(ranked), section.metric, section.direction)
+    parameters = by_importance(stored)[:MOST_AXES][::-1]
+    if scale is None or best is None or len(ranked) < 2 or len(parameters) < 2:
+        return None
+    figure = page(
+        f"{stored.study.name}: from parameters to value",
+        f"{len(ranked)} complete trials; darker: better; importance grows to the right",
+    )
+    axes = figure.subplots(gridspec_kw=margins(4.5, left=0.7, right=0.85, bottom=0.3, top=1.15))
+    places = scale.place(values_of(ranked))
+    shades = SHADES(places if section.direction == "maximize" else 1 - places)
+    lines = [
+        np.array(
+            [
+                *(
+                    (i, parameter.place(trial.parameters[parameter.name]))
+                    for i, parameter in enumerate(parameters)
+                    if parameter.name in trial.parameters
+                ),
+                (len(parameters), place),
+            ]
+        )
+        for trial, place in zip(ranked, places, strict=True)
+    ]
+    many = len(lines) > MANY
+    # The worst first, so that the good ones lie above.
+    axes.add_collection(
+        LineCollection(
+            lines[::-1], colors=shades[::-1], linewidths=0.8 if many else 1.5,
+            alpha=0.5 if many else 0.9, zorder=2,
+        )
+    )  # fmt: skip
+    axes.plot(*lines[0].T, color=BEST, linewidth=2.4, zorder=3)
+    # Names that have little room stand at two heights in turn.
+    heights = [1.04 + 0.07 * (i % 2) * (len(parameters) > 4) for i in range(len(parameters) + 1)]
+    for i, parameter in enumerate(parameters):
+        _upright(axes, i, parameter.name, parameter_ticks(parameter), heights[i])
+    _upright(axes, len(parameters), section.metric, scale.ticks(), heights[-1], weight="bold")
+    axes.set_xlim(0, len(parameters))
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_axis_off()
+    legend(figure, [key(f"best: trial {best.number}", color=BEST, linestyle="-", linewidth=2.4)])
+    return figure
+
+
+def by_importance(stored: StoredStudy) -> list[Parameter]:
+    """Return the parameters of the space, the most important first, as far as that is known."""
+    shares = stored.importances()
+    return sorted(stored.study.space.parameters, key=lambda p: -shares.get(p.name, 0.0))
+
+
+def values_of(trials: list[TrialRecord]) -> list[float]:
+    """Return the values of trials that have one."""
+    return [trial.value for trial in trials if trial.value is not None]
+
+
+def _slice(
+    axes: Axes,
+    parameter: Parameter,
+    complete: list[TrialRecord],
+    pruned: list[TrialRecord],
+    best: TrialRecord,
+    scale: ValueScale,
+) -> None:
+    """Draw one panel of slices."""
+    ticks = parameter_ticks(parameter, 5)
+    axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
+    longest = max((len(text) for _, text in ticks if "$" not in text), default=0)
+    if 0.085 * longest * len(ticks) > WIDTH * axes.get_position().width:
+        axes.tick_params(axis="x", labelrotation=25)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+    axes.set_xlabel(parameter.name, fontsize=10, color=INK)
+    axes.set_xlim(-0.03, 1.03)
+    size = 14 if len(complete) + len(pruned) > MANY else 34
+    last = max(trial.number for trial in complete)
+    for state, trials in (("pruned", pruned), ("complete", complete)):
+        having = [trial for trial in trials if parameter.name in trial.parameters]
+        x = np.array([parameter.place(t.parameters[parameter.name]) for t in having])
+        ages = [0.15 + 0.85 * trial.number / max(last, 1) for trial in having]
+        colors = SHADES(ages) if state == "complete" else None
+        mark(axes, x, values_of(having), scale, state, size=size, colors=colors)
+    if parameter.name in best.parameters:
+        place = parameter.place(best.parameters[parameter.name])
+        mark_best(axes, place, float(scale.place(values_of([best]))[0]), size=size)
+
+
+def _upright(
+    axes: Axes, x: int, name: str, ticks: Ticks, height: float, weight: str = "normal"
+) -> None:
+    """Draw one of the parallel axes, with its name above it and its ticks at its right."""
+    axes.plot([x, x], [0, 1], color=QUIET, linewidth=1.0, zorder=4, clip_on=False)
+    axes.text(x, height, name, ha="center", va="bottom", fontsize=10, color=INK, weight=weight)
+    behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
+    for place, text in ticks:
+        axes.plot([x], [place], marker="_", color=QUIET, markersize=7, zorder=4, clip_on=False)
+        axes.annotate(
+            text, (x, place), (6, 0), textcoords="offset points", va="center", fontsize=8.5,
+            color=INK, zorder=5, bbox=behind,
+        )  # fmt: skip

@@ -1,0 +1,198 @@
+"""Who trained what and when."""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from studies.figures.page import COLORS, INK, QUIET, WIDTH, key, legend, margins, page, plural, tidy
+from studies.live import shown_seconds
+from studies.stored import StoredStudy
+from tracking.ledger import EpochRecord, TrialRecord
+
+_PAUSE = 0.1
+"""Share of the time a search was busy, from which on idle time is left out of the axis."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A trial trained on a worker from `start` to `end`, in seconds since the epoch of Unix."""
+
+    trial: TrialRecord
+    start: float
+    end: float
+
+
+def timeline(stored: StoredStudy) -> Figure | None:
+    """Draw which worker trained which trial when, coloured by its state."""
+    pieces = [p for t in stored.trials for p in pieces_of(t, stored.epochs(t.number))]
+    workers = sorted({piece.trial.worker or "unknown" for piece in pieces}, key=_natural)
+    if not pieces:
+        return None
+    clock = Clock.of(pieces)
+    row = min(0.42, max(0.14, 5.0 / len(workers)))
+    height = 1.35 + row * len(workers)
+    figure = page(
+        f"{stored.study.name}: which worker trained which trial",
+        _summary(pieces, clock, len(workers)),
+        height=height,
+    )
+    left = 0.3 + 0.075 * max(len(_short(worker)) for worker in workers)
+    axes = figure.subplots(gridspec_kw=margins(height, left=left))
+    tidy(axes, grid="x")
+    _bars(axes, pieces, clock, workers, inches=WIDTH - left - 0.2, numbers=row > 0.2)
+    for place, seconds in clock.pauses:
+        axes.axvline(place, color=QUIET, linestyle=":", linewidth=1, zorder=1)
+        axes.annotate(
+            f"{shown_seconds(seconds)} pause", (place, 1), (0, 3), fontsize=8, color=QUIET,
+            xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
+        )  # fmt: skip
+    axes.set_ylim(len(workers) - 0.4, -0.6)
+    axes.set_yticks(range(len(workers)), [_short(worker) for worker in workers])
+    axes.tick_params(axis="y", length=0, labelsize=9 if row > 0.2 else 6.5)
+    unit, name = _unit(clock.length)
+    ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, clock.length / unit)
+    axes.set_xticks([tick * unit for tick in ticks], [f"{tick:g}" for tick in ticks])
+    axes.set_xlim(0, clock.length)
+    axes.set_xlabel(f"{name} since the search began", fontsize=10)
+    states = [trial.state for trial in {p.trial.number: p.trial for p in pieces}.values()]
+    legend(
+        figure,
+        [
+            key(f"{states.count(state)} {state}", marker="s", markersize=8, color=color)
+            for state, color in COLORS.items()
+            if state in states
+        ],
+    )
+    return figure
+
+
+def pieces_of(trial: TrialRecord, epochs: list[EpochRecord]) -> list[Piece]:
+    """Return when a trial was trained: one piece, or several where it was interrupted.
+
+    The ledger knows when a trial was first started and when each epoch was committed; a trial of
+    several attempts rested where two epochs are further apart than the later one took.
+    """
+    if trial.started is None:
+        return []
+    end = trial.finished or (epochs[-1].at if epochs else trial.started)
+    starts, ends = [trial.started], []
+    if trial.attempts > 1:
+        for before, after in pairwise(epochs):
+            if after.at - before.at > 2 * after.seconds + 1:
+                ends.append(before.at)
+                starts.append(after.at - after.seconds)
+    pairs = zip(starts, [*ends, end], strict=True)
+    return [Piece(trial, start, max(start, stop)) for start, stop in pairs]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The axis of time, long pauses cut out."""
+
+    times: NDArray[np.float64]
+    places: NDArray[np.float64]
+    """`places` on the axis of the `times`, in seconds; linear between them."""
+    busy: float
+    """Seconds in which some worker trained."""
+    pauses: list[tuple[float, float]]
+    """Place and seconds of each pause."""
+
+    @classmethod
+    def of(cls, pieces: list[Piece]) -> "Clock":
+        """Return the axis on which some pieces are drawn."""
+        spans: list[list[float]] = []
+        for piece in sorted(pieces, key=lambda piece: piece.start):
+            if spans and piece.start <= spans[-1][1]:
+                spans[-1][1] = max(spans[-1][1], piece.end)
+            else:
+                spans.append([piece.start, piece.end])
+        busy = max(sum(end - start for start, end in spans), 1e-3)
+        times, places, pauses = [spans[0][0]], [0.0], []
+        for before, after in pairwise(spans):
+            gap = after[0] - before[1]
+            if gap > _PAUSE * busy:
+                here = places[-1] + before[1] - times[-1]
+                shown = 0.02 * busy
+                times += [before[1], after[0]]
+                places += [here, here + shown]
+                pauses.append((here + shown / 2, gap))
+        end = max(spans[-1][1], times[-1] + 1e-3)
+        places.append(places[-1] + end - times[-1])
+        return cls(np.array([*times, end]), np.array(places), busy, pauses)
+
+    @property
+    def length(self) -> float:
+        """Seconds from end to end of the axis."""
+        return float(self.places[-1])
+
+    def place(self, time: float) -> float:
+        """Return where a moment stands."""
+        return float(np.interp(time, self.times, self.places))
+
+
+def _bars(
+    axes: Axes, pieces: list[Piece], clock: Clock, workers: list[str], inches: float, numbers: bool
+) -> None:
+    """Draw a bar a piece in the row of its worker, with the trial's number where there is room."""
+    scale = inches / clock.length
+    widths = [clock.place(piece.end) - clock.place(piece.start) for piece in pieces]
+    # A white edge keeps neighbours apart, but must not hide a bar of a pixel.
+    edge = min(0.8, 7.2 * scale * float(np.median(widths)))
+    for state, color in COLORS.items():
+        of_state = [piece for piece in pieces if piece.trial.state == state]
+        boxes = [_box(p, clock, workers.index(p.trial.worker or "unknown")) for p in of_state]
+        axes.add_collection(
+            PolyCollection(boxes, facecolors=color, edgecolors="white", linewidths=edge, zorder=2)
+        )
+        for piece, box in zip(of_state, boxes, strict=True):
+            text = str(piece.trial.number)
+            if numbers and (box[1, 0] - box[0, 0]) * scale > 0.07 + 0.08 * len(text):
+                ink = "white" if state in ("complete", "failed") else INK
+                x, y = box.mean(axis=0)
+                axes.text(x, y, text, ha="center", va="center", fontsize=8, color=ink, zorder=3)
+
+
+def _summary(pieces: list[Piece], clock: Clock, workers: int) -> str:
+    """Say how many workers there were, and how busy."""
+    trained = sum(piece.end - piece.start for piece in pieces)
+    busy = min(1.0, trained / (workers * clock.busy))
+    text = f"{plural(workers, 'worker')}, busy {busy:.0%} of {shown_seconds(clock.busy)}"
+    return f"{text}; {plural(len(clock.pauses), 'pause')} cut out" if clock.pauses else text
+
+
+def _box(piece: Piece, clock: Clock, row: int) -> NDArray[np.float64]:
+    """Return the corners of a piece's bar, of the shape (4, 2)."""
+    left, right = clock.place(piece.start), clock.place(piece.end)
+    return np.array([(left, row - 0.4), (right, row - 0.4), (right, row + 0.4), (left, row + 0.4)])
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts names as a person does.
+
+    >>> sorted(["worker 10", "worker 9"], key=_natural)
+    ['worker 9', 'worker 10']
+    """
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _short(worker: str) -> str:
+    """Return a worker's name, of a long address its end."""
+    return worker if len(worker) <= 22 else "…" + worker[-21:]
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    """Return the unit in which a length of time is read easily.
+
+    >>> _unit(90), _unit(7200)
+    ((1.0, 'seconds'), (60.0, 'minutes'))
+    """
+    if seconds < 180:
+        return 1.0, "seconds"
+    return (60.0, "minutes") if seconds < 3 * 3600 else (3600.0, "hours")
