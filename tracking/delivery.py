@@ -6,13 +6,16 @@ ledger may lag behind, MLflow is asked.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracking import trial_run
 from tracking.environment import Environment
 from tracking.ledger import Ledger, StudyRecord, TrialRecord
 from tracking.store import Store
 from tracking.study_run import StudyRun
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 
 class Delivery:
@@ -30,8 +33,8 @@ class Delivery:
         self._study = study
         self._environment = environment
         self._parent = StudyRun(store, study, environment)
-        self._certain: set[str] = set()
-        """Runs that hold exactly what the ledger says they hold."""
+        self._certain: set[int] = set()
+        """Trials whose runs hold exactly what the ledger says they hold."""
         # The curve of the best value goes on from the trials that have finished already.
         trials = ledger.trials(study.name)
         self._parent.count([trial for trial in trials if trial.state == trial.recorded_state])
@@ -49,7 +52,7 @@ class Delivery:
                 self._deliver_trial(trial)
                 in_a_row = 0
             except Exception as error:
-                self._certain.discard(trial.recorded_run or "")
+                self._certain.discard(trial.number)
                 failure = failure or error
                 in_a_row += 1
                 if in_a_row == 2:
@@ -59,8 +62,10 @@ class Delivery:
     def end(self, status: str) -> None:
         """End the runs of trials that are still open as KILLED, then the study's run."""
         for trial in self._ledger.trials(self._study.name):
-            if trial.state == "running" and trial.recorded_run is not None:
-                trial_run.kill(self._client, trial.recorded_run)
+            run_id = trial.recorded_run
+            if trial.state == "running" and run_id is not None:
+                if _is_active(self._client.get_run(run_id)):
+                    trial_run.kill(self._client, run_id)
                 self._mark(trial, state=trial_run.KILLED)
         self._parent.end(status)
 
@@ -68,30 +73,38 @@ class Delivery:
         environment = self._environment_of(trial)
         run_id = trial.recorded_run
         if run_id is None:
-            run_id = trial_run.begin(self._client, self._parent, trial, environment)
+            run_id, is_new = trial_run.begin(self._client, self._parent, trial, environment)
             self._mark(trial, run=run_id, state="running")
-        self._deliver_epochs(trial, run_id)
+            if is_new:
+                self._certain.add(trial.number)
+        run = None if trial.number in self._certain else self._client.get_run(run_id)
+        if run is not None and not _is_active(run):
+            self._mark(trial, state=trial.state, epoch=self._last_epoch(trial))
+            return
+        if run is not None and trial.state == "running" and run.info.status != "RUNNING":
+            trial_run.reopen(self._client, run_id)
+        self._deliver_epochs(trial, run_id, run)
         if trial.state != "running":
             epochs = self._ledger.epochs(trial.study, trial.number)
             model = self._ledger.model(trial.study, trial.number)
-            trial_run.end(
-                self._client, self._parent, trial, run_id, epochs, model, environment
-            )  # fmt: skip
-            self._mark(trial, state=trial.state)
-            self._certain.discard(run_id)
+            trial_run.end(self._client, self._parent, trial, run_id, epochs, model, environment)
             self._parent.count([trial])
+            self._mark(trial, state=trial.state)
+            self._certain.discard(trial.number)
 
-    def _deliver_epochs(self, trial: TrialRecord, run_id: str) -> None:
+    def _deliver_epochs(self, trial: TrialRecord, run_id: str, run: "Run | None") -> None:
+        """Send the epochs that MLflow lacks; `run` is what it has, where that is not certain."""
         epochs = self._ledger.epochs(trial.study, trial.number, after=trial.recorded_epoch)
         metrics = trial_run.epoch_metrics(epochs)
-        if run_id not in self._certain:
-            run = self._client.get_run(run_id)
+        if run is not None:
             metrics = trial_run.missing_metrics(self._client, run, metrics)
-            if trial.state == "running" and run.info.status != "RUNNING":
-                trial_run.reopen(self._client, run_id)
         trial_run.send_metrics(self._client, run_id, metrics)
         self._mark(trial, epoch=epochs[-1].number if epochs else None, state="running")
-        self._certain.add(run_id)
+        self._certain.add(trial.number)
+
+    def _last_epoch(self, trial: TrialRecord) -> int | None:
+        epochs = self._ledger.epochs(trial.study, trial.number, after=trial.recorded_epoch)
+        return epochs[-1].number if epochs else None
 
     def _mark(self, trial: TrialRecord, **what: Any) -> None:
         self._ledger.mark_recorded(trial.study, trial.number, **what)
@@ -115,3 +128,8 @@ class Delivery:
             **trial.outcome.get("environment", {}),
             "study": {"name": self._study.name, "trial": trial.number, **study},
         }
+
+
+def _is_active(run: "Run") -> bool:
+    """Tell whether a run is still wanted: who deleted it did not mean to get it back."""
+    return bool(run.info.lifecycle_stage == "active")

@@ -38,8 +38,8 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
     figure = Figure(figsize=(width, height))
     # Margins by hand, in inches: an automatic layout draws everything twice, 0.1 s a trial.
     figure.subplots_adjust(
-        left=0.6 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.65 / height,
-        wspace=0.7 * columns / width,
+        left=0.65 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.65 / height,
+        wspace=0.8 * columns / width,
     )  # fmt: skip
     figure.suptitle(title, fontsize=11)
     subplots = figure.subplots(1, columns, squeeze=False)[0]
@@ -50,7 +50,10 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
             axes.axvline(kept, color="0.6", linewidth=0.8, label=f"kept: epoch {kept}")
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        # Where Matplotlib would find room for it, without measuring every number on the axis.
+        axes.xaxis.set_label_coords(0.5, -0.13)
         axes.grid(color="0.92")
         axes.set_axisbelow(True)
         axes.legend(fontsize=8, frameon=False)

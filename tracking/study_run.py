@@ -69,6 +69,7 @@ class StudyRun:
         self._best = BestSoFar(self.direction)
         history = self._client.get_metric_history(self.run_id, names.BEST_VALUE_METRIC)
         self._sent = {metric.step for metric in history}
+        self._points: list[tuple[int, float, float]] = []
 
     @property
     def metric(self) -> str:
@@ -84,15 +85,16 @@ class StudyRun:
         """Bring the curve of the best value up to date with trials that have finished."""
         from mlflow.entities import Metric
 
-        points = [point for trial in trials for point in self._best.add(trial)]
+        for trial in trials:
+            self._points += self._best.add(trial)
         metrics = [
             Metric(names.BEST_VALUE_METRIC, value, int(time * 1000), step)
-            for step, value, time in points
+            for step, value, time in self._points
             if step not in self._sent
         ]
         for start in range(0, len(metrics), 1000):
             self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
-        self._sent |= {metric.step for metric in metrics}
+        self._points.clear()
 
     def end(self, status: str) -> None:
         """End the parent run as FINISHED, KILLED or FAILED."""

@@ -36,9 +36,13 @@ _BATCH = 1000
 
 def begin(
     client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
-) -> str:
-    """Find or create a trial's run and write what is known when it starts; return its id."""
-    run_id = _find(client, parent, trial) or _create(client, parent, trial, environment)
+) -> tuple[str, bool]:
+    """Find or create a trial's run and write what is known when it starts.
+
+    Returns its id, and whether it is new.
+    """
+    found = _find(client, parent, trial)
+    run_id = found or _create(client, parent, trial, environment)
     write_params(client, run_id, trial.settings)
     write_files(
         client,
@@ -46,7 +50,7 @@ def begin(
         {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment},
     )
     write_inputs(client, run_id, environment)
-    return run_id
+    return run_id, found is None
 
 
 def missing_metrics(client: "MlflowClient", run: "Run", metrics: list["Metric"]) -> list["Metric"]:
