@@ -7,6 +7,7 @@ trials, not of what has finished meanwhile.
 
 import copy
 import math
+from itertools import chain
 from typing import Any
 
 import optuna
@@ -89,20 +90,21 @@ class PrunerStudy:
         known = [v for v in [*known, value] if math.isfinite(v)]
         if not known or not math.isfinite(value):
             return None
-        good = better * max(better * v for v in known)
-        if not self._survives(epoch, good):
-            good += better * max(1.0, abs(good))
-            if not self._survives(epoch, good):
-                return None
+        best = better * max(better * v for v in known)
+        beyond = best + better * max(1.0, abs(best))
+        # A pruner with a bound on both sides keeps neither of the two, but maybe one nearer by.
+        nearer = (value + (beyond - value) * 0.75**step for step in range(1, 64))
+        good = next((v for v in chain((best, beyond), nearer) if self._survives(epoch, v)), None)
         bad = value
-        while True:  # bisection down to neighbouring floats
+        while good is not None:  # bisection down to neighbouring floats
             middle = bad + (good - bad) / 2
             if middle in (bad, good):
-                return good
+                break
             if self._survives(epoch, middle):
                 good = middle
             else:
                 bad = middle
+        return good
 
     def _survives(self, epoch: int, value: float) -> bool:
         """Ask the pruner again with another last value, and leave no mark of having asked."""
