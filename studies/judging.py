@@ -7,6 +7,9 @@ trials, not of what has finished meanwhile.
 
 import copy
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -60,7 +63,8 @@ class PrunerStudy:
         self._last = (epoch, value)
         self._before = self._study._storage.get_trial(self._trial._trial_id)
         self._trial.report(value, epoch)
-        return bool(self._trial.should_prune())
+        with _quiet():
+            return bool(self._trial.should_prune())
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -116,7 +120,16 @@ class PrunerStudy:
         # Successive halving marks the trial it judges; the marks of a question must not compete
         # in the next one, and Optuna has no way to take an attribute back.
         storage._set_trial(trial_id, asked)
-        return not self._judge.pruner.prune(self._study, asked)
+        with _quiet():
+            return not self._judge.pruner.prune(self._study, asked)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep NumPy from warning of a trial that has no value but NaN so far."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 def _frozen(seen: Seen) -> optuna.trial.FrozenTrial:

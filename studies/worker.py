@@ -86,18 +86,19 @@ class _Attempt:
 
     def _report(self, epoch: Epoch) -> None:
         metrics = self._checked(epoch)
-        value = self._values[epoch.number] = metrics[self._job.metric]
-        pruned = self._judge is not None and self._judge.prunes(epoch.number, value)
+        number, value = int(epoch.number), metrics[self._job.metric]
+        self._values[number] = value
+        pruned = self._judge is not None and self._judge.prunes(number, value)
         stop = not pruned and self._stopping()
         self._send(
             EpochDone(
-                self._job.trial, self._job.attempt, epoch.number, metrics, dict(epoch.digests),
+                self._job.trial, self._job.attempt, number, metrics, dict(epoch.digests),
                 float(epoch.seconds), self._checkpoint(epoch, pruned=pruned, stop=stop),
             )
         )  # fmt: skip
         if pruned:
             # Valid only until `report` returns, so the model is built here.
-            self._pruned = Outcome(epoch.number) if epoch.outcome is None else epoch.outcome()
+            self._pruned = Outcome(number) if epoch.outcome is None else epoch.outcome()
             raise _Pruned
         if stop:
             raise _Stopped
