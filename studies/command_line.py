@@ -107,6 +107,23 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--threads", type=_positive, default=1, help="threads inside the trial")
     reproduce.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
+    confirm = commands.add_parser(
+        "confirm", parents=[shared], help="the best trials again under fresh seeds, then the test"
+    )
+    confirm.add_argument("study", help="name of a study in the store")
+    confirm.add_argument("--top", type=_positive, default=3, metavar="K", help="best trials to try")
+    confirm.add_argument("--seeds", type=_positive, default=5, metavar="R", help="seeds for each")
+    confirm.add_argument("--jobs", type=_positive, help="worker processes")
+    confirm.add_argument("--json", action="store_true", help="print what was found as JSON")
+    confirm.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
+
+    predict = commands.add_parser(
+        "predict", parents=[shared], help="digits in image files, by the registered model"
+    )
+    predict.add_argument("model", help="STUDY (its champion), NAME@alias or NAME/version")
+    predict.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG or .npy")
+    predict.add_argument("--json", action="store_true", help="print all scores as JSON")
+
     ui = commands.add_parser("ui", parents=[shared], help="start the MLflow UI on the store")
     ui.add_argument("--port", type=_positive, default=5000)
 

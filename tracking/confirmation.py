@@ -99,7 +99,8 @@ class TestResult:
 class Confirmation:
     """The honest winner of a study.
 
-    `top` and `seeds` are what was asked for; `finished` is how many trials of the study had ended.
+    `top` and `seeds` are what was asked for; `finished` is how many trials of the study had ended,
+    `at` when it was found, in seconds since the epoch of Unix.
     `candidates` are in the order of the search; `lead` is by how much the winner's mean is better
     than the next one's, with Welch's interval. Where there is no test result, `untested` says why.
     """
@@ -110,6 +111,7 @@ class Confirmation:
     top: int
     seeds: int
     finished: int
+    at: float
     candidates: tuple[Candidate, ...]
     winner: int | None
     lead: Estimate | None
@@ -120,6 +122,12 @@ class Confirmation:
     def candidate(self, trial: int | None) -> Candidate:
         """Return the candidate that is a trial of the study."""
         return next(candidate for candidate in self.candidates if candidate.trial == trial)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that all trainings took together."""
+        again = [one.seconds for candidate in self.candidates for one in candidate.repetitions]
+        return sum(again) + (self.champion.seconds if self.champion else 0.0)
 
     @property
     def luck(self) -> Estimate | None:

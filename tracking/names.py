@@ -22,6 +22,10 @@ CERTIFICATE_FILE = "certificate.json"
 STUDY_FILE = "study.json"
 FIGURES_FOLDER = "figures"
 
+# Artifacts of a study's confirmation, whose run also has those of the champion's training
+CONFIRMATION_FILE = "confirmation.json"
+REPETITIONS_FILE = "repetitions.json"
+
 # Files inside a trial's model
 MODEL_SOURCE_FILE = "model.py"
 WEIGHTS = "weights"
@@ -35,6 +39,7 @@ OUTPUT_EXAMPLE = "output_example"
 KIND_TAG = "retrial.kind"
 STUDY_KIND = "study"
 TRIAL_KIND = "trial"
+CONFIRMATION_KIND = "confirmation"
 STUDY_TAG = "retrial.study"
 TRIAL_TAG = "retrial.trial"
 STATE_TAG = "retrial.state"
@@ -46,6 +51,13 @@ CODE_TAG = "retrial.code"
 WEIGHTS_TAG = "retrial.weights"
 VERDICT_TAG = "retrial.verdict"
 VERDICT_TIME_TAG = "retrial.verdict.at"
+WINNER_TAG = "retrial.winner"
+TRIAL_RUN_TAG = "retrial.trial.run"  # of a model version: the run of the trial that won
+TRIAL_VERDICT_TAG = "retrial.trial.verdict"
+TEST_TAG = "retrial.test"
+
+# Alias of a study's confirmed winner among the versions of its registered model
+CHAMPION = "champion"
 
 # The table of a study's trials in MLflow's pages
 TRIALS_VIEW = "trials"
@@ -56,6 +68,14 @@ VALUE_METRIC = "value"
 EPOCHS_METRIC = "epochs"
 SECONDS_METRIC = "seconds"
 BEST_VALUE_METRIC = "best_value"
+
+# Metrics of a confirmation; one with an interval has its ends as NAME_low and NAME_high
+MEAN_METRIC = "confirmed_value"
+LUCK_METRIC = "luck"
+LEAD_METRIC = "lead"
+TEST_ACCURACY_METRIC = "test_accuracy"
+TEST_LOSS_METRIC = "test_loss"
+CALIBRATION_METRIC = "calibration_error"
 
 
 def trial_run_name(number: int) -> str:

@@ -1,0 +1,223 @@
+"""``retrial confirm``: the best trials again under fresh seeds, and one look at the test images."""
+
+import contextlib
+import json
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from studies import champion, lock
+from studies.confirmation import Repetitions
+from studies.live import shown_seconds
+from studies.stored import StoredStudy, open_study
+from tracking import environment, names
+from tracking.confirmation import Confirmation, Repetition, to_plain
+from tracking.confirmation_text import number, sentences, table
+from tracking.store import Store, one_line, open_store
+
+if TYPE_CHECKING:
+    from nets.data import Dataset
+
+ENVIRONMENT_NOTE = "confirmation.environment"
+"""Key of the study's note: where its confirmation began."""
+
+RECORDED_NOTE = "confirmation.recorded"
+"""Key of the study's note: run id and model version of a confirmation that MLflow has."""
+
+
+def run(options: Namespace) -> int:
+    """Confirm a study, record and register what was found, and show it."""
+    with open_study(options.store, options.study):
+        pass  # says which studies there are, before a lock is made for one that is not
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lock.hold(options.store / names.LEDGER, options.study))
+        stored = stack.enter_context(open_study(options.store, options.study))
+        known = champion.stored_confirmation(stored)
+        store = problem = None
+        if not options.no_record and (not _is_final(known) or not _recorded(stored)):
+            store = _open_store(options)
+            stack.callback(store.close)
+            known = _from_mlflow(store, stored) or known
+        if known is not None and _is_final(known):
+            confirmation = known
+            _say_known(known, stored, options)
+        else:
+            try:
+                confirmation = _confirm(stored, options)
+            except champion.TrainingFailed as error:
+                print(f"retrial: {error}", file=sys.stderr)
+                return 1
+        if store is not None and not (_is_final(known) and _recorded(stored)):
+            problem = _record(store, stored, confirmation, options)
+        if options.json:
+            print(json.dumps(_as_json(confirmation, _recorded(stored)), indent=2))
+        else:
+            _print(confirmation, _recorded(stored))
+    if problem:
+        print(f"retrial: not recorded: {problem}\nthe same command records it", file=sys.stderr)
+    return 1 if problem or confirmation.winner is None else 0
+
+
+def _is_final(confirmation: Confirmation | None) -> bool:
+    """Tell whether the test images have been looked at."""
+    return confirmation is not None and confirmation.test is not None
+
+
+def _recorded(stored: StoredStudy) -> dict[str, Any] | None:
+    """Return run and model version of a confirmation that MLflow has, else None."""
+    record = stored.ledger.study(stored.study.name)
+    assert record is not None
+    recorded: dict[str, Any] | None = record.notes.get(RECORDED_NOTE)
+    return recorded
+
+
+def _open_store(options: Namespace) -> Store:
+    """Open MLflow, where the study must be already, before hours are spent."""
+    from tracking.reading import study_run
+
+    store = open_store(options.store)
+    study_run(store, options.study)
+    return store
+
+
+def _from_mlflow(store: Store, stored: StoredStudy) -> Confirmation | None:
+    """Return a final confirmation that another ledger's owner recorded, and remember it here."""
+    from tracking.confirmation_run import read
+
+    found = read(store, stored.study.name)
+    if found is None or not _is_final(found[0]):
+        return None
+    confirmation, recorded = found
+    stored.ledger.note(stored.study.name, champion.NOTE, to_plain(confirmation))
+    stored.ledger.note(stored.study.name, RECORDED_NOTE, recorded)
+    return confirmation
+
+
+def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
+    """Train and compare, then train the winner and ask the test images."""
+    repetitions = Repetitions(stored, top=options.top, seeds=options.seeds)
+    datasets = _load_data(stored, options.data)
+    _note_environment(stored, datasets)
+    missing = len(repetitions.missing)
+    jobs = min(options.jobs or len(os.sched_getaffinity(0)), max(missing, 1))
+    quiet = bool(options.json)
+    if not quiet:
+        print(
+            f"{stored.study.name}: the top {len(repetitions.trials)} trials again under "
+            f"{options.seeds} fresh seeds each, {missing} trainings to go",
+            flush=True,
+        )
+    folders = {name: str(data.path) for name, data in datasets.items()}
+    metric = stored.study.section.metric
+    repetitions.train(folders, jobs, lambda one: None if quiet else _say(one, metric, options))
+    compared = repetitions.compare()
+    if not quiet and compared.winner is not None:
+        print(f"trial {compared.winner} wins: training it on all images, then the test", flush=True)
+    return champion.crown(stored, datasets, compared)
+
+
+def _load_data(stored: StoredStudy, folder: Path | None) -> "dict[str, Dataset]":
+    from nets import data
+
+    folder = folder or data.default_folder()
+    return {name: data.load(name, folder) for name in stored.study.data_names}
+
+
+def _note_environment(stored: StoredStudy, datasets: "dict[str, Dataset]") -> None:
+    """Describe this process; say what has changed since the study, or this confirmation, began."""
+    digests = {name: data.sha256 for name, data in datasets.items()}
+    now = environment.capture(data=digests, modules=stored.study.own_modules)
+    earlier = stored.record.notes.get(ENVIRONMENT_NOTE)
+    what = "the study" if earlier is None else "this confirmation"
+    for difference in environment.differences(earlier or stored.record.environment, now):
+        print(f"retrial: since {what} began: {difference}", file=sys.stderr)
+    if earlier is None:
+        stored.ledger.note(stored.study.name, ENVIRONMENT_NOTE, now)
+
+
+def _record(
+    store: Store, stored: StoredStudy, confirmation: Confirmation, options: Namespace
+) -> str | None:
+    """Bring MLflow up to date; returns what kept it from that, in one line, or None."""
+    from tracking.confirmation_run import record
+
+    name, winner = stored.study.name, confirmation.winner
+    evidence = champion.stored_evidence(stored)
+    study = stored.ledger.study(name)
+    assert study is not None
+    try:
+        data = None
+        if evidence is not None and evidence.answers is not None:
+            data = _load_data(stored, options.data)[evidence.settings["data"]]
+        run_id, version = record(
+            store,
+            confirmation,
+            study.notes[ENVIRONMENT_NOTE],
+            winner_run=next((t.recorded_run for t in stored.trials if t.number == winner), None),
+            evidence=evidence,
+            data=data,
+        )
+    except Exception as error:  # whatever MLflow raises: the result stays in the ledger
+        return one_line(error)
+    stored.ledger.note(name, RECORDED_NOTE, {"run_id": run_id, "version": version})
+    stored.ledger.attach(name, champion.ATTACHMENT, None)
+    return None
+
+
+def _as_json(confirmation: Confirmation, recorded: dict[str, Any] | None) -> dict[str, Any]:
+    recorded = recorded or {}
+    version = recorded.get("version")
+    return {
+        **to_plain(confirmation),
+        "run_id": recorded.get("run_id"),
+        "model": version and {"name": confirmation.study, "version": version},
+    }
+
+
+# What a person reads
+
+
+def _say(repetition: Repetition, metric: str, options: Namespace) -> None:
+    """Print the line of a repetition that has finished."""
+    value = repetition.value
+    result = f"{metric} {number(value)}" if value is not None else repetition.error
+    print(
+        f"trial {repetition.trial:4d}  seed {repetition.number} of {options.seeds}  "
+        f"{result}  {shown_seconds(repetition.seconds):>7s}",
+        flush=True,
+    )
+
+
+def _say_known(known: Confirmation, stored: StoredStudy, options: Namespace) -> None:
+    """Say that this is the record, and how it differs from what was asked for."""
+    if options.json:
+        return
+    text = f"{known.study}: confirmed before with --top {known.top} --seeds {known.seeds}"
+    if (options.top, options.seeds) != (known.top, known.seeds):
+        text += f", not --top {options.top} --seeds {options.seeds}"
+    finished = sum(trial.state != "running" for trial in stored.trials)
+    if finished > known.finished:
+        text += f", {finished - known.finished} trials ago"
+    print(f"{text}; test images are looked at once, this is the record")
+
+
+def _print(confirmation: Confirmation, recorded: dict[str, Any] | None) -> None:
+    heading, *rows = table(confirmation)
+    shown_table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in heading:
+        shown_table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        is_winner = row[0] == str(confirmation.winner)
+        shown_table.add_row(*row, style="bold" if is_winner else None)
+    Console().print(shown_table)
+    for sentence in sentences(confirmation):
+        print(sentence)
+    if recorded is not None and recorded.get("version"):
+        name, version = confirmation.study, recorded["version"]
+        print(f"model: {name}/{version}, {name}@{names.CHAMPION}")
+        print(f"use it: retrial predict {name} FILE...")

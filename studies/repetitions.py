@@ -1,0 +1,94 @@
+"""The same settings again under fresh seeds: a fixed batch of trainings, side by side.
+
+`joblib.Parallel` runs it, since no training depends on another. Whoever calls is handed each one as
+it finishes, and may commit it; the order in which that happens means nothing.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from joblib import Parallel, delayed, parallel_config
+
+from nets.randomness import derived_seed
+from studies.job import EpochDone, Event, Job, TrialDone
+from studies.worker import run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training from beginning to end; `place` is that of its job among those given."""
+
+    place: int
+    epochs: tuple[EpochDone, ...]
+    end: TrialDone
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that its epochs took together."""
+        return sum(epoch.seconds for epoch in self.epochs)
+
+
+def repetition_seed(study_seed: int, trial: int, repetition: int) -> int:
+    """Return the seed of one repetition of a trial; repetitions count from 1.
+
+    The search's own seed is that of the path (trial,). NumPy's SeedSequence takes numbers that are
+    left out for zeros, so repetition 0 would be the search's own again: there is none.
+
+    >>> repetition_seed(0, 7, 1) == derived_seed(0, 7), derived_seed(0, 7, 0) == derived_seed(0, 7)
+    (False, True)
+    """
+    if repetition < 1:
+        raise ValueError(f"repetition: got {repetition}, accepted is at least 1")
+    return derived_seed(study_seed, trial, repetition)
+
+
+def champion_seed(study_seed: int, trial: int) -> int:
+    """Return the seed of the winner's last training, which no trial and no repetition has."""
+    return derived_seed(study_seed, trial, 0, 1)
+
+
+def train(job: Job, place: int = 0) -> Trained:
+    """Train one job here; a training that fails ends with the state ``failed``."""
+    events: list[Event] = []
+    run(job, events.append, stopping=lambda: False)
+    epochs = tuple(event for event in events if isinstance(event, EpochDone))
+    end = events[-1]
+    assert isinstance(end, TrialDone)
+    return Trained(place, epochs, end)
+
+
+def train_all(jobs: Sequence[Job], processes: int) -> Iterator[Trained]:
+    """Train every job and yield each, without its model, when it has finished.
+
+    With one process they run here, one after the other; with any number they give the same bits,
+    since each computes with one BLAS thread.
+    """
+    with parallel_config(
+        "loky", inner_max_num_threads=1, initializer=_follow, initargs=(os.getpid(),)
+    ):
+        # One job a task: in a batch, a finished one would wait for the others to be committed.
+        parallel = Parallel(processes, batch_size=1, return_as="generator_unordered")
+        yield from parallel(delayed(_without_model)(job, place) for place, job in enumerate(jobs))
+
+
+def _without_model(job: Job, place: int) -> Trained:
+    trained = train(job, place)
+    return replace(trained, end=replace(trained.end, model=None))
+
+
+def _follow(driver: int) -> None:
+    """Make a fresh worker process live as long as its driver does, and no longer."""
+    # Ctrl-C reaches the whole foreground group; what it means is the driver's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
