@@ -1,0 +1,124 @@
+"""Which workers may train for a study: those that compute as its first worker did.
+
+The first worker's environment is stored with the study. A worker whose fingerprint differs would
+give a trial other bits, so it gets none, unless the study was told to mix; then the record says
+so. The local engine has one kind of worker, this machine, and is its own first worker.
+"""
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from studies import kernel
+from studies.study_file import Study
+from tracking import environment
+from tracking.environment import Environment
+from tracking.ledger import Ledger
+
+FIRST_WORKER = "first_worker"
+"""Key of the study's notes: the environment of its first worker, as far as results depend on it."""
+
+MIXED = "mixed"
+"""Key of the study's notes: what of the workers that were let in by ``--mixed`` differed."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a worker says of itself."""
+
+    environment: Environment
+    programs: dict[str, str]
+    problem: str | None = None
+    """Why it cannot train, for example because it does not have the data."""
+
+
+def programs() -> dict[str, str]:
+    """Return what must be equal in driver and worker for them to understand each other.
+
+    The worker runs the pruner, so Optuna decides the result of a study there too.
+    """
+    return {
+        "the code of retrial": environment.code_digest("studies"),
+        "Optuna": importlib.metadata.version("optuna"),
+    }
+
+
+class Admission:
+    """Decides on the workers of one study, in the thread that owns the ledger."""
+
+    def __init__(
+        self, ledger: Ledger, study: Study, pinned: Mapping[str, str], *, mixed: bool = False
+    ) -> None:
+        record = ledger.study(study.name)
+        assert record is not None
+        self._ledger = ledger
+        self._study = study
+        self._pinned = pinned
+        self._mixed = mixed
+        self._first: Environment | None = record.notes.get(FIRST_WORKER)
+        self._differences: list[str] = record.notes.get(MIXED, [])
+        self._programs = programs()
+
+    def refusal(self, worker: Description) -> str | None:
+        """Return why a worker may not train, in plain words, or None when it may."""
+        if worker.problem is not None:
+            return worker.problem
+        for name, mine in self._programs.items():
+            if worker.programs.get(name) != mine:
+                return (
+                    f"{name} is another there: {worker.programs.get(name, 'unknown')[:12]}, here "
+                    f"{mine[:12]}; start the worker with what the driver has installed"
+                )
+        differences = self.differences(worker)
+        if not differences or self._mixed:
+            self._remember(worker, differences)
+            return None
+        if wrong := self._unpinned(worker):
+            return (
+                f"the study pins its kernel, the worker computes with {', '.join(wrong)}; start it "
+                f"with: {kernel.as_command(self._pinned)} dask worker ..."
+            )
+        return (
+            f"it differs from the study's first worker: {'; '.join(differences)}; accepted are an "
+            "equal worker, a study with portable = true (where the kernel differs), or --mixed"
+        )
+
+    def differences(self, worker: Description) -> list[str]:
+        """Say what of a worker differs from the study's first one so that it can change results."""
+        wrong = self._unpinned(worker)
+        if self._first is None:
+            return [f"kernel: not pinned: {', '.join(wrong)}"] if wrong else []
+        return environment.differences(self._first, decisive(worker.environment))
+
+    def record(self, worker: Description) -> Environment:
+        """Return the environment to record with a trial of a worker."""
+        differences = self.differences(worker)
+        pinned = {kernel.PINNED: dict(self._pinned)} if self._pinned else {}
+        return {**worker.environment, **pinned, **({MIXED: differences} if differences else {})}
+
+    def _unpinned(self, worker: Description) -> list[str]:
+        return kernel.unpinned(self._pinned, worker.environment) if self._pinned else []
+
+    def _remember(self, worker: Description, differences: list[str]) -> None:
+        """Store the first worker, and what differs in one that is let in all the same."""
+        if self._first is None:
+            self._first = decisive(worker.environment)
+            self._ledger.note(self._study.name, FIRST_WORKER, self._first)
+        if new := [text for text in differences if text not in self._differences]:
+            self._differences += new
+            self._ledger.note(self._study.name, MIXED, self._differences)
+
+
+def decisive(described: Environment) -> Environment:
+    """Return the part of an environment that results depend on, in the environment's own form.
+
+    It has what `tracking.environment.fingerprint` reads, so two of them are equal exactly when
+    their fingerprints are.
+    """
+    return {
+        "python": described["python"],
+        "versions": {"numpy": described["versions"]["numpy"]},
+        "blas": described["blas"],
+        "simd": described["simd"],
+        "code": described["code"],
+    }
