@@ -15,6 +15,7 @@ from studies import kernel, lock, study_file
 from studies.admission import FIRST_WORKER, Admission, decisive
 from studies.engines import Engine
 from studies.engines.base import EngineLost
+from studies.figures.aside import Aside
 from studies.live import Progress, display, shown, shown_parameters, shown_seconds
 from studies.optuna_feed import OptunaFeed
 from studies.search import End, Listener, Plan, Search
@@ -22,8 +23,9 @@ from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
 from tracking import environment, names
 from tracking.environment import Environment
+from tracking.figures import log_study_figures
 from tracking.ledger import Ledger, TrialRecord
-from tracking.store import check_writable, is_remote
+from tracking.store import check_writable, is_remote, one_line, open_store
 
 _RECORDED = "recorded"
 """Key of the study's note that its record is complete."""
@@ -117,6 +119,11 @@ def _load_data(study: Study, folder: Path | None) -> tuple[dict[str, str], dict[
 
     folder = folder or data.default_folder()
     loaded = {name: data.load(name, folder) for name in study.data_names}
+    for dataset in loaded.values():
+        try:
+            dataset.split(study.fixed.get("validation", 0), study.section.seed)
+        except ValueError as error:
+            raise InputError(f"data.{error}") from error
     return (
         {name: str(dataset.path) for name, dataset in loaded.items()},
         {name: dataset.sha256 for name, dataset in loaded.items()},
@@ -222,6 +229,7 @@ class _Record:
     def __init__(self, ledger: Path, store: Path, study: Study, now: dict[str, Any]) -> None:
         from tracking.recorder import Recorder
 
+        self._ledger, self._store, self._study = ledger, store, study.name
         self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
         self._recorder = Recorder(ledger, store, study.name, now)
         self._feed.start()
@@ -238,6 +246,10 @@ class _Record:
 
     def finish(self, end: End | None) -> None:
         """Deliver everything and end the study's run; without an end the search has broken off."""
+        figures: Aside | None = None
+        if end is not None:
+            with contextlib.suppress(Exception):  # no process more, perhaps: the record goes first
+                figures = Aside(self._ledger, self._study)
         self._feed.finish()
         self._recorder.finish(
             end if end in ("finished", "failed") else "stopped",
@@ -245,6 +257,19 @@ class _Record:
         )
         for problem in self.problems:
             print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
+        if figures is not None:
+            self._log(figures)
+
+    def _log(self, figures: Aside) -> None:
+        """Attach the study's figures; what goes wrong here costs the search nothing."""
+        try:
+            drawn = figures.result()
+            if self._recorder.problem is None:
+                store = open_store(self._store)
+                log_study_figures(store, self._study, drawn)
+                store.close()
+        except Exception as error:
+            print(f"retrial: no figures of the study: {one_line(error)}", file=sys.stderr)
 
     def started(self, trial: TrialRecord) -> None:
         """Hear that an attempt at a trial began."""
