@@ -29,7 +29,7 @@ MIXED = {
 def a_study(space=SPACE, settings=None, **section):
     """A study over `curves.climb`, as a study file with these values would give it."""
     study = {
-        "name": "curves", "trials": 12, "window": 4, "metric": "value", "seed": 7,
+        "name": "curves", "trials": 12, "window": 4, "metric": "value", "seed": 5,
         "objective": "curves:climb", "settings": "curves:Curve", **section,
     }  # fmt: skip
     return study_file.build({"study": study, "settings": settings or {}, "space": space})
@@ -61,8 +61,8 @@ def trials(ledger, study):
             "number": trial.number,
             "state": trial.state,
             "settings": {k: v for k, v in trial.settings.items() if k != "delay"},
-            "memory": trial.memory,
-            "outcome": trial.outcome,
+            "memory": {**trial.memory, "trial": _without_noise(trial.memory["trial"])},
+            "outcome": {k: v for k, v in trial.outcome.items() if k != "environment"},
             "epochs": [
                 (epoch.number, repr(epoch.metrics), epoch.digests)
                 for epoch in ledger.epochs(study.name, trial.number)
@@ -70,6 +70,11 @@ def trials(ledger, study):
         }
         for trial in ledger.trials(study.name)
     ]
+
+
+def _without_noise(memory):
+    """Leave out the state of CMA-ES: the package pickles a buffer it has not filled yet."""
+    return {key: value for key, value in memory.items() if not key.startswith("cma:optimizer")}
 
 
 def trials_of(study, path, engine, **plan):
