@@ -36,8 +36,8 @@ class Delivery:
         self._certain: set[int] = set()
         """Trials whose runs hold exactly what the ledger says they hold."""
         # The curve of the best value goes on from the trials that have finished already.
-        trials = ledger.trials(study.name)
-        self._parent.count([trial for trial in trials if trial.state == trial.recorded_state])
+        finished = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
+        self._parent.count([trial for trial in finished if trial.state == trial.recorded_state])
 
     def deliver(self) -> Exception | None:
         """Deliver everything MLflow lacks; return the first thing that failed.

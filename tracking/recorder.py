@@ -33,10 +33,6 @@ class Recorder:
 
     `environment` describes the process that trains; None describes this one.
 
-    >>> recorder = Recorder(store / "ledger.db", store, "digits")  # doctest: +SKIP
-    >>> recorder.start()  # doctest: +SKIP
-    >>> recorder.opened()  # doctest: +SKIP
-    >>> recorder.finish("finished")  # doctest: +SKIP
     """
 
     def __init__(
