@@ -29,12 +29,14 @@ from nets.network import Network
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows ``start`` to ``stop`` of a mini-batch, and the lane that their sums are added to."""
+    """Rows ``start`` to ``stop`` of a mini-batch, and the lane that their sums go to."""
 
     index: int
     start: int
     stop: int
     lane: int
+    first: bool
+    """Whether it is the first of its lane: its sums are set, those of later parts added."""
 
 
 @dataclass(frozen=True, slots=True)

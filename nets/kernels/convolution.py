@@ -96,4 +96,4 @@ class ConvolutionStage(Stage):
         """Add to the gradients of weights and bias, and go on to the inputs."""
         if self.rectifier:
             self.rectifier.backward(self.dy)
-        self.gradients(self.kernels, part.lane)
+        self.gradients(self.kernels, part.lane, first=part.first)

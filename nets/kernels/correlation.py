@@ -134,7 +134,7 @@ class Correlation:
 
 
 class CorrelationGradients:
-    """Adds dU and db of one micro-batch to a lane's sums, and fills dx.
+    """Sums dU and db of one micro-batch in a lane, and fills dx.
 
     Parameters
     ----------
@@ -170,20 +170,21 @@ class CorrelationGradients:
 
         count = pieces(s.columns, s.channels * s.filters * s.columns, at_least=64)
         length = s.columns // count
-        self.shifted = strided(
+        shifted = strided(
             planes,
-            (s.points, count, s.kernel_width, s.channels, length),
-            (planes[0].size, length * s.channels, s.channels, 1, s.channels),
+            (count, s.points, s.kernel_width, s.channels, length),
+            (length * s.channels, planes[0].size, s.channels, 1, s.channels),
         )
-        self.outputs = strided(
+        outputs = strided(
             spread,
-            (s.points, count, 1, length, s.filters),
-            (spread[0].size, length * s.filters, 0, s.filters, 1),
+            (count, s.points, 1, length, s.filters),
+            (length * s.filters, spread[0].size, 0, s.filters, 1),
             s.back_padding * s.filters,
         )
+        self.pieces = list(zip(shifted, outputs, strict=True))
         shape = (s.points, s.kernel_width, s.channels, s.filters)
-        self.shares = workspace.scratch("shares", (s.points, count, *shape[1:]))
-        size = self.shares[:, 0].size
+        self.share = workspace.scratch("share", shape)
+        size = self.share.size
         self.kernel_sums = sums[:, :size].reshape(-1, *shape)
 
         (summing, *_) = np.flatnonzero((matrices.outputs == 1).all(axis=0))
@@ -202,16 +203,20 @@ class CorrelationGradients:
                 s, matrices.inputs.T.astype(dy.dtype), lines, dx, offset=-s.padding_height
             )
 
-    def __call__(self, kernels: Kernels, lane: int) -> None:
-        """Add, and fill."""
+    def __call__(self, kernels: Kernels, lane: int, *, first: bool) -> None:
+        """Set or add the sums of a lane, and fill dx."""
         multiply(self.into_spread)
-        np.matmul(self.shifted, self.outputs, out=self.shares)
-        total = self.kernel_sums[lane]
-        for share in range(self.shares.shape[1]):
-            np.add(total, self.shares[:, share], out=total)
         if kernels.bias is not None:
-            np.matmul(self.ones, self.tile_sums, out=self.bias_share)
-            np.add(self.bias_sums[lane], self.bias_share, out=self.bias_sums[lane])
+            bias = self.bias_sums[lane]
+            np.matmul(self.ones, self.tile_sums, out=bias if first else self.bias_share)
+            if not first:
+                np.add(bias, self.bias_share, out=bias)
+        total = self.kernel_sums[lane]
+        for shifted, outputs in self.pieces:
+            np.matmul(shifted, outputs, out=total if first else self.share)
+            if not first:
+                np.add(total, self.share, out=total)
+            first = False
         if self.into_inputs:
             np.matmul(self.windows, kernels.backward, out=self.products)
             multiply(self.into_inputs)

@@ -106,5 +106,7 @@ class FirstConvolutionStage(Stage):
             self.rectifier.backward(self.dy)
         np.matmul(self.columns, self.gradients, out=self.shares)
         total = self.sums[part.lane]
+        if part.first:
+            total[...] = 0
         for share in self.shares:
             total += share

@@ -83,4 +83,7 @@ class PlainStage(Stage):
         if self.ends.dx is not None:
             np.copyto(self.ends.dx, dx)
         for name, place in self.sums[part.lane].items():
-            place += gradients[name]
+            if part.first:
+                place[...] = gradients[name]
+            else:
+                place += gradients[name]

@@ -156,6 +156,6 @@ def _is_fast_pooling(layer: Layer) -> bool:
 def _is_fast_convolution(layer: Convolution) -> bool:
     return (
         layer.stride == (1, 1)
-        and tile_height(layer.kernel[0]) > 0
+        and tile_height(layer.kernel[0], outputs=1) > 0
         and all(pad < taps for pad, taps in zip(layer.padding, layer.kernel, strict=True))
     )

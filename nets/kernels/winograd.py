@@ -6,7 +6,7 @@ values are multiplied, and the outputs are interpolated::
 
     y = A^T ((G w) * (B^T x))
 
-For 3 taps this project uses F(4, 3): 6 instead of 12 multiplications.
+For 3 taps and 8 outputs, two tiles of F(4, 3) take 12 instead of 24 multiplications.
 
 Sources: Winograd, Arithmetic Complexity of Computations (1980); Blahut, Fast Algorithms for Signal
 Processing (2010), section 5.2 (Cook-Toom); Lavin and Gray, Fast Algorithms for Convolutional Neural
@@ -17,7 +17,7 @@ height alone: along the width, strided views do without any transform.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.polynomial import polynomial
@@ -63,16 +63,24 @@ def cook_toom(outputs: int, taps: int) -> Matrices:
     return Matrices(inputs, kernel, rebuild)
 
 
-def tile_height(taps: int) -> int:
-    """Return m, the rows of outputs in a tile, or 0 for kernels too tall to be worth it.
+def tile_height(taps: int, outputs: int) -> int:
+    """Return the m of F(m, taps) that suits this many outputs best, or 0 if none does.
 
-    At most 8 points: with more, the powers of the points cost float32 its precision. So tiles have
-    four rows, or fewer for kernels of six to eight taps; a single tap needs no tile at all.
+    With m outputs in a tile, ``ceil(outputs / m)`` tiles have ``m + taps - 1`` lines each. All the
+    work is proportional to the lines; m itself is added because its matrices grow too. There are at
+    most 8 points: with 10, float32 loses another digit. A single tap needs no tile at all.
 
-    >>> [tile_height(taps) for taps in (1, 3, 5, 7, 9)]
-    [1, 4, 4, 2, 0]
+    >>> [tile_height(3, outputs) for outputs in (28, 14, 8)]
+    [4, 5, 4]
+    >>> tile_height(5, 14), tile_height(1, 14), tile_height(9, 14)
+    (4, 1, 0)
     """
-    return 1 if taps == 1 else max(0, min(4, 9 - taps))
+    most = 1 if taps == 1 else len(POINTS) + 2 - taps
+    return min(
+        range(1, min(most, outputs) + 1),
+        key=lambda m: -(-outputs // m) * (m + taps - 1) + m,
+        default=0,
+    )
 
 
 @dataclass(frozen=True)
@@ -107,10 +115,10 @@ class Geometry:
         """Columns of an output."""
         return self.width + 2 * self.padding_width - self.kernel_width + 1
 
-    @property
+    @cached_property
     def tile(self) -> int:
         """The m of F(m, k): rows of outputs in a tile."""
-        return tile_height(self.kernel_height)
+        return tile_height(self.kernel_height, self.out_height)
 
     @property
     def points(self) -> int:

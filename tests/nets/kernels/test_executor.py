@@ -1,0 +1,175 @@
+"""The executor: whole networks in parts, over threads, and what is refused."""
+
+import numpy as np
+import pytest
+
+from nets.errors import InputError
+from nets.gradient_checker import check_network
+from nets.kernels.plan import executor
+from nets.layers import (
+    Affine,
+    AveragePooling,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    Flatten,
+    MaxPooling,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
+from nets.losses import CrossEntropy, MeanSquaredError
+
+NETWORKS = {
+    "convnet": [
+        Convolution(4, (3, 3), padding=(1, 1)), ReLU(),
+        Convolution(5, (3, 3), padding=(2, 2)), ReLU(), MaxPooling(),
+        Convolution(6, (3, 3)), ReLU(), Flatten(), Affine(7), ReLU(), Dropout(0.5), Affine(4),
+    ],
+    "with batch normalization": [
+        Convolution(4, (3, 3), bias=False), BatchNormalization(), ReLU(), MaxPooling(),
+        Convolution(5, (2, 2)), BatchNormalization(), Tanh(), Flatten(),
+        Affine(6, bias=False), BatchNormalization(), ReLU(), Affine(4),
+    ],
+    "mlp": [Flatten(), Affine(20), ReLU(), Affine(20), ReLU(), Affine(4)],
+    "without a fast form": [
+        Convolution(3, (3, 3), stride=(2, 2)), Sigmoid(), Convolution(4, (2, 2)), Tanh(),
+        AveragePooling(), Flatten(), Affine(4),
+    ],
+    "fast and plain in turns": [
+        Dropout(0.1), Convolution(3, (2, 2)), Tanh(), MaxPooling((3, 3), (1, 1)), ReLU(),
+        Convolution(4, (3, 3)), BatchNormalization(), Sigmoid(), Flatten(), Affine(4), Tanh(),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", [1, 4, 11])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layers", NETWORKS.values(), ids=NETWORKS)
+def test_a_step_and_a_prediction_agree_with_the_plain_form(compare, layers, dtype, batch):
+    if batch == 1 and layers is NETWORKS["with batch normalization"]:
+        pytest.skip("one value has no variance: every gradient before it is zero, up to rounding")
+    tolerance = {np.float32: 3e-5, np.float64: 1e-11}[dtype]
+    compare(layers, (9, 8, 1), dtype, rows=4).check(batch, tolerance=tolerance)
+
+
+@pytest.mark.parametrize("layers", NETWORKS.values(), ids=NETWORKS)
+def test_gradients_are_those_of_differences(compare, generator, layers):
+    comparison = compare(layers, (9, 8, 1), rows=2)
+    x, labels, _ = comparison.data(5)
+    check_network(
+        comparison.network,
+        x,
+        labels,
+        CrossEntropy(label_smoothing=0.1),
+        generator=generator,
+        compute=comparison.fast.loss_and_gradients,
+        entries=12,
+    )
+
+
+@pytest.mark.parametrize("layers", NETWORKS.values(), ids=NETWORKS)
+def test_any_number_of_threads_gives_the_same_bits(compare, generator, layers):
+    comparison = compare(layers, (9, 8, 1), np.float32, rows=2)
+    network = comparison.network
+    x, labels, noise = comparison.data(45)  # more parts than lanes
+    statistics = network.statistics.copy()
+    results = []
+    for threads in (1, 2, 3):
+        fast = type(comparison.fast)(network, comparison.fast.kernels, rows=2, threads=threads)
+        for _ in range(2):  # the second time over memory that was used
+            network.statistics[:] = statistics
+            network.gradients[:] = np.nan
+            value = fast.loss_and_gradients(x, labels, CrossEntropy(), noise)
+            results.append((value, network.gradients.copy(), fast.predict(x)))
+    for value, gradients, outputs in results[1:]:
+        assert value == results[0][0]
+        np.testing.assert_array_equal(gradients, results[0][1])
+        np.testing.assert_array_equal(outputs, results[0][2])
+
+
+def test_mini_batches_of_changing_size_do_not_disturb_each_other(compare):
+    comparison = compare(NETWORKS["with batch normalization"], (9, 8, 1), rows=4)
+    for batch in (10, 3, 16, 10, 2):
+        comparison.check(batch)
+
+
+def test_a_step_sees_the_parameters_of_its_time(compare, generator):
+    comparison = compare(NETWORKS["convnet"], (9, 8, 1))
+    for _ in range(3):
+        comparison.network.parameters += 0.1 * generator.standard_normal(
+            comparison.network.parameters.size
+        )
+        comparison.check(5)
+
+
+@pytest.mark.parametrize(
+    "loss", [MeanSquaredError(), CrossEntropy(0.2)], ids=lambda loss: str(loss)
+)
+def test_any_loss_is_split_over_the_parts(compare, loss):
+    compare(NETWORKS["mlp"], (9, 8, 1), rows=3).check(8, loss)
+
+
+def test_the_outputs_of_the_last_step_can_be_read(compare):
+    comparison = compare(NETWORKS["mlp"], (9, 8, 1), rows=3)
+    x, labels, _ = comparison.data(8)
+    comparison.fast.loss_and_gradients(x, labels, CrossEntropy())
+    np.testing.assert_allclose(comparison.fast.outputs, comparison.network.predict(x))
+
+
+def test_evaluating_in_the_middle_of_a_training_changes_nothing(compare):
+    comparison = compare(NETWORKS["with batch normalization"], (9, 8, 1), rows=4)
+    x, labels, noise = comparison.data(10)
+    network, fast = comparison.network, comparison.fast
+    statistics = network.statistics.copy()
+    fast.loss_and_gradients(x, labels, CrossEntropy(), noise)
+    expected = network.gradients.copy()
+    fast.predict(x)
+    network.statistics[:] = statistics
+    fast.loss_and_gradients(x, labels, CrossEntropy(), noise)
+    np.testing.assert_array_equal(network.gradients, expected)
+
+
+def test_a_network_that_only_passes_on_can_be_executed(compare):
+    compare([Flatten()], (3, 2)).check(4)
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (np.zeros((2, 5), np.float32), TypeError, "must be an array of float64, got float32"),
+        (np.zeros((2, 4)), InputError, r"must have the shape \(batch, 5\)"),
+        (np.zeros((0, 5)), InputError, "with at least one row"),
+        (np.full((2, 5), np.nan), InputError, "must be finite, got NaN or infinity in row 0"),
+    ],
+)
+def test_what_the_network_refuses_is_refused(compare, x, error, message):
+    fast = compare([Affine(3)], (5,)).fast
+    with pytest.raises(error, match=message):
+        fast.predict(x)
+    with pytest.raises(error, match=message):
+        fast.loss_and_gradients(x, np.zeros(len(x), int), CrossEntropy())
+
+
+def test_large_inputs_are_not_mistaken_for_infinite_ones(compare):
+    fast = compare([Affine(3)], (5,), np.float32).fast
+    assert np.isfinite(fast.predict(np.full((2, 5), 1e30, np.float32))).all()
+
+
+def test_labels_are_checked(compare):
+    fast = compare([Affine(3)], (5,)).fast
+    with pytest.raises(InputError, match=r"one a row, got 3 for 2$"):
+        fast.loss_and_gradients(np.zeros((2, 5)), np.zeros(3, int), CrossEntropy())
+    with pytest.raises(InputError, match=r"labels must be in 0..2, got 3$"):
+        fast.loss_and_gradients(np.zeros((2, 5)), np.array([0, 3]), CrossEntropy())
+
+
+def test_dropout_without_its_mask_is_refused(compare):
+    fast = compare([Affine(3), Dropout(0.5)], (5,)).fast
+    with pytest.raises(InputError, match=r"dropout1: training needs a mask \(2, 3\), got none$"):
+        fast.loss_and_gradients(np.zeros((2, 5)), np.zeros(2, int), CrossEntropy())
+
+
+def test_the_plan_is_open_to_any_number_of_threads(compare):
+    network = compare(NETWORKS["mlp"], (9, 8, 1)).network
+    assert executor(network, threads=2).team.size == 2

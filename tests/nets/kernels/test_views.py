@@ -1,0 +1,71 @@
+"""Views and memory."""
+
+import numpy as np
+import pytest
+
+from nets.kernels.views import (
+    CACHE_LINE,
+    LONG_ROW,
+    SMALL_PRODUCT,
+    allocate,
+    pieces,
+    repeats,
+    strided,
+)
+from nets.kernels.workspace import Workspace
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(0, 3), (1,), (3, 5, 7), (1000,)])
+def test_memory_begins_on_a_cache_line_and_is_zero(shape, dtype):
+    array = allocate(shape, dtype)
+    assert array.shape == shape
+    assert array.dtype == dtype
+    assert array.flags.c_contiguous
+    assert array.size == 0 or array.ctypes.data % CACHE_LINE == 0
+    assert not array.any()
+
+
+def test_a_strided_view_shares_memory():
+    array = np.zeros((3, 4))
+    strided(array, (2, 2), (5, 1), offset=1)[...] = 1
+    np.testing.assert_array_equal(array, [[0, 1, 1, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
+
+
+def test_a_strided_view_beyond_the_array_is_refused():
+    with pytest.raises(ValueError, match=r"^the view reaches number 12, the array has 12$"):
+        strided(np.zeros((3, 4)), (3, 5), (4, 1))
+
+
+def test_a_strided_view_of_what_is_not_contiguous_is_refused():
+    with pytest.raises(ValueError, match=r"^a strided view needs a contiguous array, got strides"):
+        strided(np.zeros((3, 4)).T, (2,), (1,))
+
+
+@pytest.mark.parametrize("length", [1, 7, 1021, 1024, 1568])
+@pytest.mark.parametrize("others", [1, 400, 5000])
+def test_pieces_are_equal_and_small_or_there_is_one(length, others):
+    count = pieces(length, length * others, at_least=32)
+    assert length % count == 0
+    assert count == 1 or (length * others / count <= SMALL_PRODUCT and length // count >= 32)
+
+
+@pytest.mark.parametrize(("units", "unit"), [(784, 16), (1, 100), (7, 3), (4099, 1), (12544, 1)])
+def test_rows_are_long_where_the_array_is(units, unit):
+    count = repeats(units, unit)
+    assert units % count == 0
+    assert count * unit > LONG_ROW or count == units
+
+
+def test_requests_for_one_name_share_a_buffer_that_grows():
+    workspace = Workspace(np.float32)
+    small = workspace.scratch("lines", (2, 3))
+    assert workspace.grown
+    workspace.grown = False
+    assert np.shares_memory(workspace.scratch("lines", (3, 2)), small)
+    assert not workspace.grown
+    large = workspace.scratch("lines", (7,))
+    assert workspace.grown
+    assert not np.shares_memory(large, small)
+    assert not np.shares_memory(workspace.scratch("other", (7,)), large)
+    assert workspace.nbytes == 2 * 7 * 4
