@@ -15,6 +15,7 @@ from tracking import names
 from tracking.ledger import EpochRecord, Ledger, TrialRecord
 from tracking.store import open_store, prepare_mlflow
 
+
 def pytest_collection_modifyitems(items):
     """Warnings are errors, but for those of MLflow's own about the libraries it stands on."""
     here = Path(__file__).parent
@@ -75,10 +76,14 @@ class Trials:
 
     def epoch(self, number, epoch, **metrics):
         value = 1 - math.exp(-epoch / (number + 1))
-        metrics = {"train_loss": 1 / epoch, "val_loss": 1.1 / epoch, "val_accuracy": value} | metrics
+        metrics = {
+            "train_loss": 1 / epoch,
+            "val_loss": 1.1 / epoch,
+            "val_accuracy": value,
+        } | metrics
         digests = {"weights": f"{number:032d}{epoch:032d}"}
         self.ledger.add_epoch(
-            STUDY, number, EpochRecord(epoch, metrics, digests, 0.1, self._tick())
+            STUDY, number, EpochRecord(epoch, usual | metrics, digests, 0.1, self._tick())
         )
 
     def finish(self, number, state="complete", *, model=True, value=math.nan, **outcome):

@@ -316,9 +316,9 @@ def kill_and_go_on(moments, undisturbed, migrated_database, folder, environment,
     store = open_store(folder)
     for moment in moments:
         ledger = Ledger(folder / names.LEDGER)
+        doomed = dataclasses.replace(store, client=Doomed(store.client, ledger, moment))
         with pytest.raises(Killed):
-            doomed = Doomed(store.client, ledger, moment)
-            deliver(dataclasses.replace(store, client=doomed), ledger, environment)
+            deliver(doomed, ledger, environment)
         ledger.close()
     ledger = Ledger(folder / names.LEDGER)
     deliver(store, ledger, environment)
