@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nets.data import Dataset
+from nets.framing import fill_of
 from nets.model_source import restore
 from nets.outcome import Model
 from tracking import names, registry
@@ -197,7 +198,7 @@ class _Recording:
             self._client,
             experiment_id,
             run_id,
-            _with_example(evidence.model, self._data),
+            _complete(evidence.model, self._data),
             name=names.CHAMPION,
             tags={names.STUDY_TAG: self._confirmation.study, **self._origin()},
             params=evidence.settings,
@@ -302,11 +303,16 @@ def _model_figures(evidence: Evidence, data: Dataset | None) -> "dict[str, Figur
     }
 
 
-def _with_example(model: Model, data: Dataset | None) -> Model:
-    """Return the model with two training images as its input example."""
-    if data is None or names.INPUT_EXAMPLE in model.arrays:
+def _complete(model: Model, data: Dataset | None) -> Model:
+    """Return the model with what its users need to know of the training images.
+
+    Two of them as its input example, and which part of their frames the digits take.
+    """
+    if data is None:
         return model
-    return replace(model, arrays={**model.arrays, names.INPUT_EXAMPLE: np.array(data.images[:2])})
+    images = np.array(data.images[:1000])
+    known = {names.INPUT_EXAMPLE: images[:2], names.FILL: np.array(fill_of(images))}
+    return replace(model, arrays={**model.arrays, **known})
 
 
 def _with_interval(name: str, estimate: Estimate | None) -> dict[str, float | None]:

@@ -34,6 +34,7 @@ WEIGHTS_FILE = "weights.npz"
 # Arrays a model may carry beside its weights: a few inputs and what the model answers to them
 INPUT_EXAMPLE = "input_example"
 OUTPUT_EXAMPLE = "output_example"
+FILL = "fill"  # which part of its frame the ink of a training image takes
 
 # Tags
 KIND_TAG = "retrial.kind"

@@ -156,7 +156,7 @@ def _by_id(store: Store, run_id: str) -> "Run":
 
 def _refuse_foreign(run: "Run") -> None:
     """Raise InputError for a run that retrial has not recorded."""
-    if names.TRIAL_TAG not in run.data.tags:
+    if not {names.TRIAL_TAG, names.WINNER_TAG} & run.data.tags.keys():
         raise InputError(
             f"trial: run {run.info.run_id} ({run.info.run_name}) was not recorded by retrial and "
             "cannot be tried again: it tells neither all settings nor the exact values of each "
@@ -204,4 +204,6 @@ def _download(store: Store, run: "Run", name: str, folder: str) -> str:
 
 
 def _number(run: "Run") -> int:
-    return int(run.data.tags[names.TRIAL_TAG])
+    """Return the number of a trial, or of the one whose settings a confirmation's champion has."""
+    tags = run.data.tags
+    return int(tags.get(names.TRIAL_TAG) or tags[names.WINNER_TAG])

@@ -121,10 +121,13 @@ def _weights(store: Store, version: "ModelVersion", folder: str) -> dict[str, ND
     """Return the arrays of a model version; nothing is unpickled."""
     from mlflow.artifacts import download_artifacts
 
-    weights = f"models:/{version.name}/{version.version}/artifacts/{names.WEIGHTS_FILE}"
     try:
+        # By its place: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
+        place = store.client.get_model_version_download_uri(version.name, version.version)
         path = download_artifacts(
-            artifact_uri=weights, dst_path=folder, tracking_uri=store.uri, registry_uri=store.uri
+            artifact_uri=f"{place}/artifacts/{names.WEIGHTS_FILE}",
+            dst_path=folder,
+            tracking_uri=store.uri,
         )
         with np.load(Path(path), allow_pickle=False) as arrays:
             return dict(arrays)

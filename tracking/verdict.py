@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from tracking import names
 from tracking.environment import differences
+from tracking.registry import certify
 from tracking.store import Store
 
 
@@ -104,7 +105,8 @@ def write_certificate(store: Store, run_id: str, verdict: Verdict, **facts: Any)
     """Write a verdict to the run that was tried again: `certificate.json`, and tags.
 
     `facts` are recorded beside it (the environment of the reproduction, how long it took). A
-    later certificate takes the place of an earlier one.
+    later certificate takes the place of an earlier one. Model versions that came of the run get
+    the verdict as a tag.
     """
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with tempfile.TemporaryDirectory() as folder:
@@ -114,6 +116,7 @@ def write_certificate(store: Store, run_id: str, verdict: Verdict, **facts: Any)
         store.client.log_artifacts(run_id, folder)
     store.client.set_tag(run_id, names.VERDICT_TAG, verdict.verdict)
     store.client.set_tag(run_id, names.VERDICT_TIME_TAG, at)
+    certify(store, run_id, verdict.verdict)
 
 
 def _first_difference(

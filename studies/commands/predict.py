@@ -1,0 +1,89 @@
+"""``retrial predict``: the digits in image files, by a registered model."""
+
+import contextlib
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nets import threads
+from nets.arrays import Array
+from nets.errors import InputError
+from nets.model_source import probabilities, restore
+from studies.image_files import Picture, read
+from tracking import names, registry
+from tracking.registry import Registered
+from tracking.store import is_remote, open_store
+
+
+def run(options: Namespace) -> int:
+    """Print the answer to every image; exit 2 when a file could not be read."""
+    model = _load(options.store, options.model)
+    network, full_scale, _ = restore(model.arrays)
+    fill = float(model.arrays[names.FILL]) if names.FILL in model.arrays else None
+    pictures: list[Picture] = []
+    problems = []
+    for path in options.files:
+        try:
+            pictures += read(path, network.input_shape, full_scale, fill)
+        except InputError as error:
+            problems.append(str(error))
+    answers: list[dict[str, Any]] = []
+    if pictures:
+        images = np.stack([picture.pixels for picture in pictures])
+        with threads.use(1):
+            scores = probabilities(network, full_scale, images)
+        answers = [answer(*pair) for pair in zip(pictures, scores, strict=True)]
+    if options.json:
+        shown = {"name": model.name, "version": model.version}
+        print(json.dumps({"model": shown, "images": answers}, indent=2))
+    else:
+        _print(model, answers)
+    for problem in problems:
+        print(f"retrial: {problem}", file=sys.stderr)
+    return 2 if problems else 0
+
+
+def answer(picture: Picture, scores: Array) -> dict[str, Any]:
+    """Return the answer to one image: the two best digits, and every digit's score.
+
+    >>> found = answer(Picture("seven.png", np.zeros((8, 8, 1))), np.array([0.25, 0.75]))
+    >>> found["digit"], found["score"], found["runner_up"]
+    (1, 0.75, {'digit': 0, 'score': 0.25})
+    """
+    first, second = (int(digit) for digit in np.argsort(-scores, kind="stable")[:2])
+    return {
+        "file": picture.name,
+        "digit": first,
+        "score": float(scores[first]),
+        "runner_up": {"digit": second, "score": float(scores[second])},
+        "scores": [float(score) for score in scores],
+        "changes": list(picture.changes),
+    }
+
+
+def _load(root: Path, name: str) -> Registered:
+    """Load the model that was asked for; a folder that is no store is not made one."""
+    if not is_remote() and not (root / names.MLFLOW_DATABASE).is_file():
+        raise InputError(
+            f"store: {root} has no models; accepted is the folder of a store (--store, or "
+            "RETRIAL_STORE) in which `retrial confirm STUDY` has registered a winner"
+        )
+    with contextlib.closing(open_store(root)) as store:
+        return registry.load(store, name)
+
+
+def _print(model: Registered, answers: list[dict[str, Any]]) -> None:
+    test = model.tags.get(names.TEST_TAG)
+    print(f"{model.name}/{model.version}" + (f", test {test}" if test else ""))
+    width = max((len(one["file"]) for one in answers), default=0)
+    for one in answers:
+        runner_up = one["runner_up"]
+        changes = f"   ({', '.join(one['changes'])})" if one["changes"] else ""
+        print(
+            f"{one['file']:{width}}   {one['digit']}  {one['score']:.4f}   "
+            f"next {runner_up['digit']}  {runner_up['score']:.4f}{changes}"
+        )

@@ -1,0 +1,188 @@
+"""Images in files, brought to the form that a network was trained on.
+
+Training images are light digits on a black ground, and fill a certain part of their frame. What
+people have is dark ink somewhere on paper, in colours, of any size. What is done to it is written
+down, so that it can be said beside the answer.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from nets.arrays import Shape
+from nets.errors import InputError
+from nets.framing import INK
+
+ACCEPTED = "accepted is a PNG, a JPEG or a .npy file"
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image as a network takes it.
+
+    `pixels` has the network's shape, ``(height, width, channels)``, with 0..full_scale. `name` is
+    the file's, with a place where it holds several. `changes` says what was done to it.
+    """
+
+    name: str
+    pixels: NDArray[Any]
+    changes: tuple[str, ...] = ()
+
+
+def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -> list[Picture]:
+    """Return the images of a file.
+
+    A PNG or JPEG holds one, of any size and colour. `fill` is the part of the frame that the ink
+    of a training image takes; an image of another size is cropped to its ink and framed like that.
+    Without it the image is framed as it is. A .npy file holds one or many that are as the
+    training images are: of the network's shape, without its last axis where there is one channel,
+    or flat; pixels 0..full_scale. Nothing is done to them.
+
+    Raises InputError, naming the file, when it cannot be read or holds something else.
+    """
+    if path.suffix.lower() == ".npy":
+        return _read_array(path, shape, full_scale)
+    return [_read_image(path, shape, full_scale, fill)]
+
+
+def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
+    with _readable(path):
+        array = np.load(path, allow_pickle=False)
+    forms = [shape, (int(np.prod(shape)),), *([shape[:-1]] if shape[-1] == 1 else [])]
+    single = array.shape in forms
+    if not single and array.shape[1:] not in forms:
+        raise InputError(
+            f"{path}: got an array of shape {array.shape}, accepted is one image or more of shape "
+            f"{' or '.join(str(form) for form in forms)}"
+        )
+    if array.dtype.kind not in "uif" or not array.size:
+        raise InputError(f"{path}: got {array.size} pixels of {array.dtype}, accepted are numbers")
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= full_scale):  # NaN fails both
+        raise InputError(f"{path}: got pixels of {low} to {high}, accepted are 0 to {full_scale}")
+    if array.dtype.kind == "f" and high <= 1 < full_scale:
+        raise InputError(
+            f"{path}: got pixels of {low:g} to {high:g}, which would all be black: accepted are "
+            f"0 to {full_scale}, as in the training images"
+        )
+    images = array.reshape(-1, *shape)
+    if single:
+        return [Picture(str(path), images[0])]
+    return [Picture(f"{path}[{place}]", image) for place, image in enumerate(images)]
+
+
+def _read_image(path: Path, shape: Shape, full_scale: int, fill: float | None) -> Picture:
+    height, width, channels = shape
+    if channels != 1:
+        raise InputError(
+            f"{path}: the model takes images of {channels} channels, accepted are .npy files"
+        )
+    with _readable(path), Image.open(path, formats=("PNG", "JPEG")) as opened:
+        image = _grey(ImageOps.exif_transpose(opened))
+    changes = []
+    pixels = np.asarray(image)
+    edge, inside = border(pixels)
+    ground = int(np.median(edge))
+    if ground > inside.mean():
+        pixels, ground = WHITE - pixels, WHITE - ground
+        changes.append("inverted")
+    if ground:
+        # The ground becomes black and white stays white; a training image is left as it is.
+        stretched = (pixels.astype(np.float64) - ground) * (WHITE / (WHITE - ground))
+        pixels = np.rint(np.clip(stretched, 0, WHITE)).astype(np.uint8)
+        changes.append(f"ground darkened by {ground / WHITE:.0%}")
+    if pixels.shape != (height, width):
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        changes.append(f"{size} resized" if fill is None else f"cropped from {size}")
+        pixels = _resized(_framed(pixels, height, width, fill), height, width)
+    scaled = np.rint(pixels.astype(np.float64) * (full_scale / WHITE)).astype(np.uint8)
+    return Picture(str(path), scaled.reshape(shape), tuple(changes))
+
+
+def border(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Divide an image ``(height, width)`` into a frame of a sixteenth of its size, and the rest.
+
+    >>> edge, inside = border(np.arange(9).reshape(3, 3))
+    >>> edge, inside
+    (array([0, 1, 2, 3, 5, 6, 7, 8]), array([4]))
+    """
+    inner = np.zeros(pixels.shape, bool)
+    rows, columns = (max(1, size // 16) for size in pixels.shape)
+    inner[rows:-rows, columns:-columns] = True
+    if not inner.any():  # one or two pixels across
+        inner[:] = True
+        return pixels[inner], pixels[inner]
+    return pixels[~inner], pixels[inner]
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Return an image in 8-bit grey; the transparent gets a ground the rest stands out from."""
+    if image.mode.startswith("I"):  # 16 bits
+        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if "A" not in image.mode and "transparency" not in image.info:
+        return image.convert("L")
+    grey, alpha = (np.asarray(image.convert("LA"))[..., i].astype(np.float64) for i in (0, 1))
+    share = alpha / WHITE
+    is_light = (grey * share).sum() > 0.5 * WHITE * share.sum()
+    ground = 0.0 if is_light else float(WHITE)
+    return Image.fromarray(np.rint(grey * share + ground * (1 - share)).astype(np.uint8))
+
+
+def _framed(
+    pixels: NDArray[np.uint8], height: int, width: int, fill: float | None
+) -> NDArray[np.uint8]:
+    """Return an image in a black frame with the proportions of ``(height, width)``.
+
+    With `fill` the ink's bounding box takes that part of the frame, and the ink's centre of mass
+    stands in the middle as far as the frame has room, which is how MNIST's images were made.
+    """
+    middle = [(size - 1) / 2 for size in pixels.shape]
+    ink = np.argwhere(pixels > INK * pixels.max())
+    if fill is not None and len(ink):
+        (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0)
+        pixels = pixels[top : bottom + 1, left : right + 1]
+        middle = [float(np.average(place, weights=pixels)) for place in np.indices(pixels.shape)]
+    rows, columns = pixels.shape
+    scale = max(rows / height, columns / width) / (fill or 1.0)
+    size = max(rows, round(height * scale)), max(columns, round(width * scale))
+    framed = np.zeros(size, np.uint8)
+    down, along = (
+        int(np.clip(round((frame - 1) / 2 - centre), 0, frame - own))
+        for frame, own, centre in zip(size, pixels.shape, middle, strict=True)
+    )
+    framed[down : down + rows, along : along + columns] = pixels
+    return framed
+
+
+def _resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return an image in another size.
+
+    By Lanczos's filter, which Pillow widens when it makes an image smaller, so that thin strokes
+    become faint and do not vanish.
+    """
+    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in reading a file into an InputError that names it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
+    except OSError as error:
+        reason = error.strerror or "it is no image that can be read"
+        raise InputError(f"{path}: {reason}; {ACCEPTED}") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InputError(f"{path}: it has too many pixels for a digit; {ACCEPTED}") from error
+    except (ValueError, EOFError, SyntaxError) as error:
+        raise InputError(f"{path}: it cannot be read: {error}; {ACCEPTED}") from error
