@@ -1,0 +1,228 @@
+"""Real worker processes on this machine: determinism, deaths, and what a worker is."""
+
+import os
+import signal
+
+import psutil
+import pytest
+from searching import MIXED, a_study, admit, search, trials, trials_with
+
+from studies.engines.local import LocalEngine
+from studies.job import EpochDone, Job, TrialDone, WorkerDied
+from studies.search import Plan, Search
+from tracking.ledger import Ledger
+
+TPE = {"name": "tpe", "startup_trials": 4}
+MEDIAN = {"name": "median", "startup_trials": 2}
+
+
+def a_job(trial=0, attempt=1, **settings):
+    return Job(
+        trial=trial, attempt=attempt, objective="curves:climb", settings_class="curves:Curve",
+        settings={"epochs": 3, "seed": 1, **settings}, data=None, judge=None, metric="value",
+    )  # fmt: skip
+
+
+def events_until_the_end(engine):
+    """All events of the one running job."""
+    events = []
+    while not events or isinstance(events[-1], EpochDone):
+        events.extend(engine.events(timeout=10.0))
+    return events
+
+
+def pid_of(worker):
+    """The process of one of the engine's workers, once it is there."""
+    (pid,) = worker._executor._processes
+    return pid
+
+
+@pytest.fixture
+def engine():
+    engine = LocalEngine(1)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def one_worker(tmp_path_factory):
+    """The trials of a study, searched by one worker."""
+    return trials_with(slow_study(), tmp_path_factory.mktemp("one") / "ledger.db", 1)
+
+
+def slow_study():
+    """A study whose epochs take up to 20 ms, by a clock that no two runs share."""
+    return a_study(MIXED, {"delay": 0.02}, sampler=TPE, pruner=MEDIAN, trials=16)
+
+
+@pytest.mark.parametrize("jobs", [2, 4])
+def test_number_of_processes_does_not_matter(jobs, one_worker, tmp_path):
+    assert trials_with(slow_study(), tmp_path / "ledger.db", jobs) == one_worker
+    assert {t["state"] for t in one_worker} == {"complete", "pruned"}
+
+
+def test_worker_that_dies_while_idle_costs_no_trial_anything(engine):
+    engine.start(a_job())
+    events_until_the_end(engine)
+    worker = psutil.Process(pid_of(engine._workers[0]))
+    worker.kill()
+    psutil.wait_procs([worker])
+    assert engine.start(a_job(1)) == "worker 0"
+    *_, end = events_until_the_end(engine)
+    assert isinstance(end, TrialDone)
+
+
+def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
+    engine.start(a_job(fault="die", seed=3))
+    events = events_until_the_end(engine)
+    assert [type(event) for event in events] == [EpochDone, WorkerDied]
+    assert events[-1] == WorkerDied(0, 1, "SIGKILL(-9)")
+    assert engine.free == 1
+    engine.start(a_job(attempt=2))
+    assert isinstance(events_until_the_end(engine)[-1], TrialDone)
+
+
+def test_worker_leaves_it_to_its_driver_what_signals_mean(engine):
+    engine.start(a_job())
+    events_until_the_end(engine)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pid_of(engine._workers[0]), number)
+    engine.start(a_job(1))
+    assert isinstance(events_until_the_end(engine)[-1], TrialDone)
+
+
+def test_closed_engine_leaves_no_process():
+    engine = LocalEngine(2)
+    engine.start(a_job(epochs=1000, delay=0.1))
+    processes = [psutil.Process(pid_of(worker)) for worker in engine._workers]
+    engine.close()
+    assert not psutil.wait_procs(processes, timeout=10)[1]
+
+
+def test_engine_whose_start_is_broken_off_leaves_no_process(monkeypatch):
+    """Python waits for the workers of an executor at its end, so it would wait for ever."""
+    from studies.engines import local
+
+    started = []
+    worker = local._Worker
+
+    def interrupted(name, environment):
+        if len(started) == 2:
+            raise KeyboardInterrupt
+        started.append(worker(name, environment))
+        return started[-1]
+
+    monkeypatch.setattr(local, "_Worker", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        LocalEngine(3)
+    assert all(w._executor._executor_manager_thread is None for w in started)
+
+
+def test_trials_stop_at_the_end_of_their_epoch_and_continue(engine, ledger):
+    study = a_study(settings={"delay": 0.01}, trials=1)
+    search_ = Search(plan_of(study, ledger), ledger, engine, [Stopper(after_epochs=2)])
+    search_._listeners[0].search = search_
+    assert search_.run() == "stopped"
+    (open_trial,) = ledger.trials(study.name)
+    assert (open_trial.state, open_trial.attempts) == ("running", 1)
+    epochs = ledger.epochs(study.name, 0)
+    assert 2 <= len(epochs) < 6
+    assert ledger.checkpoint(study.name, 0)[0] == len(epochs)
+    assert search(study, ledger, engine) == "finished"
+    whole = Ledger(ledger.path.parent / "whole.db")
+    search(study, whole, LocalEngine(1))
+    assert trials(ledger, study) == trials(whole, study)
+    whole.close()
+
+
+def plan_of(study, ledger):
+    admit(study, ledger)
+    return Plan(study=study, total=study.section.trials, folders={})
+
+
+class Listener:
+    """Hears everything and does nothing."""
+
+    def started(self, trial):
+        pass
+
+    def epoch(self, trial, epoch):
+        pass
+
+    def finished(self, trial):
+        pass
+
+    def warned(self, message):
+        pass
+
+
+class Stopper(Listener):
+    """Stops the search after some epochs, as a signal's handler does."""
+
+    def __init__(self, after_epochs):
+        self.left = after_epochs
+
+    def epoch(self, trial, epoch):
+        self.left -= 1
+        if self.left == 0:
+            self.search.stop()
+
+
+class Warnings(Listener):
+    """Keeps what a person is warned of."""
+
+    def __init__(self):
+        self.messages = []
+
+    def warned(self, message):
+        self.messages.append(message)
+
+
+def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(ledger):
+    study = a_study(settings={"fault": "die"}, trials=10)
+    heard = Warnings()
+    engine = LocalEngine(2)
+    try:
+        assert Search(plan_of(study, ledger), ledger, engine, [heard]).run() == "finished"
+    finally:
+        engine.close()
+    found = ledger.trials(study.name)
+    deadly = [t.number for t in found if t.settings["seed"] % 3 == 0]
+    assert deadly
+    assert [t.number for t in found if t.state == "failed"] == deadly
+    for number in deadly:
+        trial = found[number]
+        assert (trial.deaths, trial.attempts) == (3, 3)
+        assert trial.outcome["error"]["type"] == "WorkerDied"
+        assert trial.outcome["error"]["message"] == (
+            "its worker died 3 times; the last time: SIGKILL(-9)"
+        )
+        assert heard.messages.count(
+            f"trial {number}: its worker died (SIGKILL(-9)); trying again"
+        ) == 2  # fmt: skip
+
+
+def test_objective_that_is_not_repeatable_is_warned_of(ledger, generator):
+    """A death makes an epoch come twice; the ledger keeps the first."""
+    from searching import ShuffledEngine
+
+    class Forgetful(ShuffledEngine):
+        def start(self, job):
+            super().start(job)
+            _, events = self.running[job.trial]
+            if job.attempt == 2:
+                changed = events[0].metrics
+                changed["value"] += 1e-9
+
+    study = a_study(trials=1)
+    heard = Warnings()
+    engine = Forgetful(1, generator, death=0.5)
+    while not heard.messages:
+        ledger.remove_study(study.name)
+        engine.deaths.clear()
+        Search(plan_of(study, ledger), ledger, engine, [heard]).run()
+        heard.messages = [m for m in heard.messages if "came out differently" in m]
+    assert heard.messages == [
+        "trial 0: epoch 1 came out differently when it was repeated; the objective is not "
+        "repeatable, or the machine has changed"
+    ]
