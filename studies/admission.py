@@ -6,13 +6,13 @@ so. The local engine has one kind of worker, this machine, and is its own first 
 """
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from studies import kernel
 from studies.study_file import Study
 from tracking import environment
-from tracking.environment import Environment
+from tracking.environment import Environment, code_digest
 from tracking.ledger import Ledger
 
 FIRST_WORKER = "first_worker"
@@ -32,15 +32,13 @@ class Description:
     """Why it cannot train, for example because it does not have the data."""
 
 
-def programs() -> dict[str, str]:
-    """Return what must be equal in driver and worker for them to understand each other.
+def programs(modules: Sequence[str]) -> dict[str, str]:
+    """Return what must be equal in driver and worker, however alike they compute.
 
-    The worker runs the pruner, so Optuna decides the result of a study there too.
+    `modules` are the study's own. The worker also runs the pruner, so Optuna decides there too.
     """
-    return {
-        "the code of retrial": environment.code_digest("studies"),
-        "Optuna": importlib.metadata.version("optuna"),
-    }
+    code = {f"the code of {name}": code_digest(name) for name in ("nets", "studies", *modules)}
+    return {**code, "Optuna": importlib.metadata.version("optuna")}
 
 
 class Admission:
@@ -57,7 +55,7 @@ class Admission:
         self._mixed = mixed
         self._first: Environment | None = record.notes.get(FIRST_WORKER)
         self._differences: list[str] = record.notes.get(MIXED, [])
-        self._programs = programs()
+        self._programs = programs(study.own_modules)
 
     def refusal(self, worker: Description) -> str | None:
         """Return why a worker may not train, in plain words, or None when it may."""
@@ -66,8 +64,8 @@ class Admission:
         for name, mine in self._programs.items():
             if worker.programs.get(name) != mine:
                 return (
-                    f"{name} is another there: {worker.programs.get(name, 'unknown')[:12]}, here "
-                    f"{mine[:12]}; start the worker with what the driver has installed"
+                    f"{name} is {worker.programs.get(name, 'unknown')[:12]} there and {mine[:12]} "
+                    "here; start the worker with what the driver has"
                 )
         differences = self.differences(worker)
         if not differences or self._mixed:

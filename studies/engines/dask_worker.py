@@ -49,7 +49,7 @@ def _computed_with(modules: tuple[str, ...]) -> tuple[environment.Environment, d
     # What remains is of the machine; the command and the checkout that count are the driver's.
     for key in ("command", "git", "captured"):
         found.pop(key, None)
-    return found, programs()
+    return found, programs(modules)
 
 
 def train(packed: bytes, queue_name: str, bell: str) -> None:
