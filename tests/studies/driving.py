@@ -1,14 +1,13 @@
 """Real drivers: `retrial search` as a process, its workers, and what it has left in the store."""
 
 import os
-import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
 
-from studies import study_file
 from tracking.ledger import Ledger
 
 FILE = """
@@ -45,6 +44,13 @@ def write_study(
     values = dict(trials=trials, window=window, epochs=epochs, delay=delay, fault=fault)
     path.write_text(FILE.format(**values, objective=objective, study=study))
     return path
+
+
+def until(condition):
+    """Look every 20 ms until a condition holds; returns what it gave."""
+    while not (value := condition()):
+        threading.Event().wait(0.02)
+    return value
 
 
 class Driver:
@@ -84,7 +90,7 @@ class Driver:
         """SIGKILL, and wait for it; returns the processes it has left behind."""
         children = self.children()
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
         return children
 
     def children(self):
@@ -94,35 +100,11 @@ class Driver:
         except psutil.NoSuchProcess:
             return []
 
-    def workers(self):
-        """Its worker processes that have got as far as their first job."""
-        return [child for child in self.children() if "loky" in " ".join(_command(child))]
-
     def finish(self):
         """Wait for its end; returns exit code, output and errors."""
         output, errors = self.process.communicate()
         return self.process.returncode, output, errors
 
 
-def _command(process):
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
 def ledger_of(store):
     return Ledger(Path(store) / "ledger.db")
-
-
-def stored_study(path):
-    return study_file.read(path)
-
-
-def kill_worker(worker):
-    """SIGKILL a worker; returns whether it was still there."""
-    try:
-        os.kill(worker.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 from studies import study_file
 from studies.engines.local import LocalEngine
-from studies.job import EpochDone, TrialDone, TrialStopped, WorkerDied
+from studies.job import EpochDone, TrialStopped, WorkerDied
 from studies.search import Plan, Search
 from studies.warm_start import earlier_trials, snapshot
 from studies.worker import run
@@ -139,7 +139,6 @@ class ShuffledEngine:
         else:
             event = events.pop(0)
             if not isinstance(event, EpochDone):
-                assert isinstance(event, TrialDone)
                 del self.running[trial]
             yield event
 
