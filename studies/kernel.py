@@ -39,18 +39,24 @@ def choose() -> dict[str, str]:
 
     Raises InputError where NumPy's BLAS cannot be pinned.
     """
-    library = environment.capture()["blas"].get("library")
     machine = platform.machine()
-    if library != "openblas" or machine not in CORES:
+    if machine not in CORES:
         raise InputError(
-            f"study.portable: NumPy computes with {library} on {machine} here, accepted is "
-            f"openblas on {' or '.join(CORES)}"
+            f"study.portable: got a machine of the architecture {machine}, accepted are "
+            f"{', '.join(CORES)}"
         )
     config: Any = np.show_config(mode="dicts")
     simd = config["SIMD Extensions"]
     dispatched = [*simd.get("found", []), *simd.get("not found", [])]
     beyond = [feature for feature in dispatched if feature.startswith(_BEYOND)]
-    return {BLAS: CORES[machine], **({NUMPY: " ".join(beyond)} if beyond else {})}
+    variables = {BLAS: CORES[machine], **({NUMPY: " ".join(beyond)} if beyond else {})}
+    if wrong := unpinned(variables, capture(variables)):
+        raise InputError(
+            f"study.portable: NumPy computes with {', '.join(wrong)} here, whatever "
+            f"{as_command(variables)} says; accepted is a NumPy with OpenBLAS, on a machine with "
+            "that kernel"
+        )
+    return variables
 
 
 def unpinned(variables: Mapping[str, str], described: Environment) -> list[str]:
@@ -91,13 +97,7 @@ def capture(variables: Mapping[str, str], **what: Any) -> Environment:
         stdout=subprocess.PIPE,
         text=True,
     ).stdout
-    pinned = {**here, **json.loads(answer), PINNED: dict(variables)}
-    if wrong := unpinned(variables, pinned):
-        raise InputError(
-            f"study.portable: this machine computes with {', '.join(wrong)} whatever "
-            f"{as_command(variables)} says; accepted is a machine that follows it"
-        )
-    return pinned
+    return {**here, **json.loads(answer), PINNED: dict(variables)}
 
 
 _DESCRIBE = (

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError
-from studies import study_file
+from studies import kernel, study_file
 from studies.engines.local import LocalEngine
 from studies.job import EpochDone, Job, TrialDone, WorkerDied
 from studies.study_file import Study
-from tracking import environment, names
+from tracking import names
 from tracking.reading import RecordedRun, study_run
 from tracking.store import Store
 from tracking.verdict import Verdict, compare
@@ -49,7 +49,9 @@ def reproduce(
             "compare; accepted is a trial with at least one recorded epoch"
         )
     folder, digests = _data(settings, data)
-    now = environment.capture(data=digests, modules=study.own_modules)
+    # A portable trial is tried again with the kernel it was pinned to.
+    pinned = recorded.environment.get(kernel.PINNED, {})
+    now = kernel.capture(pinned, data=digests, modules=study.own_modules)
     job = Job(
         trial=recorded.number,
         attempt=1,
@@ -62,7 +64,7 @@ def reproduce(
         threads=threads,
         checkpoint_seconds=float("inf"),
     )
-    again = train(job, min(last, until or last))
+    again = train(job, min(last, until or last), pinned)
     verdict = compare(
         recorded.epochs,
         again.epochs,
@@ -78,10 +80,10 @@ def reproduce(
     return verdict, now
 
 
-def train(job: Job, last: int) -> Again:
-    """Run a job in a fresh process up to the epoch `last`."""
+def train(job: Job, last: int, environment: dict[str, str]) -> Again:
+    """Run a job in a fresh process with `environment` up to the epoch `last`."""
     epochs: list[dict[str, Any]] = []
-    engine = LocalEngine(1)
+    engine = LocalEngine(1, environment)
     try:
         engine.start(job)
         while True:

@@ -308,9 +308,7 @@ def test_a_lost_scheduler_ends_the_search_and_says_so(ledger):
             if isinstance(event, EpochDone):
                 lost.scheduler.kill()
 
-        with pytest.raises(
-            EngineLost, match=r"the Dask scheduler is gone .*; the same command"
-        ):
+        with pytest.raises(EngineLost, match=r"the Dask scheduler is gone .*; the same command"):
             search_on(lost, study, ledger, see)
     finally:
         lost.close()

@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from nets.errors import InputError
 from nets.outcome import Epoch, Model, Outcome
 from nets.state import unpack
 from studies import pruners
 from studies.job import EpochDone, Job, Judge, Seen, TrialDone, TrialStopped
-from studies.worker import run
+from studies.worker import dataset, run
 
 GOOD = [Seen("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
 
@@ -263,3 +264,12 @@ def test_pruner_that_raises_fails_its_trial_only():
 
 def test_objective_that_cannot_be_loaded_fails_its_trial():
     assert failure_of(job("curves:no_such"))["type"] == "AttributeError"
+
+
+def test_a_worker_elsewhere_loads_its_own_data_and_checks_that_it_is_the_same(tmp_path):
+    nowhere = str(tmp_path / "of another machine")
+    found = dataset(nowhere, "digits", None)
+    assert len(found.images) == 1437
+    assert dataset(nowhere, "digits", found.sha256).sha256 == found.sha256
+    with pytest.raises(InputError, match=r"digits has SHA-256 .* on .*, accepted is the study's"):
+        dataset(nowhere, "digits", "f" * 64)

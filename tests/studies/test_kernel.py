@@ -1,0 +1,63 @@
+"""The pinned kernel: chosen once, in force in other processes, followed by a reproduction."""
+
+import os
+
+import pytest
+
+from nets.errors import InputError
+from studies import kernel
+from studies.command_line import main
+from tracking import names
+from tracking.ledger import Ledger
+
+
+def test_a_pinned_process_computes_with_what_all_machines_have():
+    variables = kernel.choose()
+    pinned = kernel.capture(variables)
+    assert pinned["blas"]["kernel"].lower() == variables[kernel.BLAS].lower()
+    assert not [name for name in pinned["simd"] if name.startswith(("AVX512", "X86_V4", "SVE"))]
+    assert kernel.unpinned(variables, pinned) == []
+    assert pinned[kernel.PINNED] == variables
+    # This process is as it was.
+    assert kernel.BLAS not in os.environ
+
+
+def test_without_variables_this_process_is_described():
+    described = kernel.capture({}, data={"digits": "ab"})
+    assert kernel.PINNED not in described
+    assert described["data"] == {"digits": "ab"}
+
+
+def test_a_machine_that_cannot_be_pinned_is_refused(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(InputError, match="got a machine of the architecture riscv64, accepted are"):
+        kernel.choose()
+
+
+def test_a_blas_that_does_not_follow_is_refused(monkeypatch):
+    other = {"blas": {"kernel": "Accelerate"}, "simd": []}
+    monkeypatch.setattr(kernel, "capture", lambda variables: other)
+    with pytest.raises(InputError, match="computes with Accelerate here, whatever OPENBLAS_CORE"):
+        kernel.choose()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's, about a library it stands on
+def test_a_portable_trial_is_recorded_with_its_kernel_and_reproduced_with_it(tmp_path, capsys):
+    store = ["--store", str(tmp_path)]
+    assert main(["search", "digits", "--trials", "2", "--jobs", "1", "--portable", *store]) == 0
+    ledger = Ledger(tmp_path / names.LEDGER)
+    stored = ledger.study("digits")
+    ledger.close()
+    pinned = stored.notes[kernel.PINNED]
+    assert stored.environment["blas"]["kernel"] == pinned[kernel.BLAS]
+    assert stored.definition["study"]["portable"] is True
+    assert main(["reproduce", "best", "--study", "digits", *store]) == 0
+    assert "exact: all metrics and digests" in capsys.readouterr().out
+
+
+def test_a_study_is_not_continued_with_another_kernel(tmp_path, capsys):
+    told = ["search", "digits", "--jobs", "1", "--no-record", "--store", str(tmp_path)]
+    assert main([*told, "--trials", "1", "--portable"]) == 0
+    assert main([*told, "--trials", "2"]) == 2
+    assert "study.portable" in capsys.readouterr().err
