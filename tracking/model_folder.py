@@ -83,14 +83,15 @@ def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":
 
 def _write_example(folder: Path, example: Any) -> dict[str, str]:
     """Write an input example, also as the body of a request to a model server."""
-    body = json.dumps({"inputs": example.tolist()})
-    for name in ("input_example.json", "serving_input_example.json"):
-        (folder / name).write_text(body, encoding="utf-8")
+    for name, content in {
+        "input_example.json": example.tolist(),
+        "serving_input_example.json": {"inputs": example.tolist()},
+    }.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
     return {
         "artifact_path": "input_example.json",
         "serving_input_path": "serving_input_example.json",
         "type": "ndarray",
-        "format": "tf-serving",
     }
 
 

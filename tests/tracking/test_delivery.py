@@ -278,13 +278,6 @@ def three_trials(trials):
     trials.epoch(2, 1)
 
 
-@pytest.fixture
-def quick_figures(monkeypatch):
-    """Figures that cost nothing: they are not what is tested."""
-    monkeypatch.setattr("tracking.figures.curves", lambda *_: None)
-    monkeypatch.setattr("tracking.figures.to_png", lambda _: b"png")
-
-
 def steps_of_a_delivery(store, ledger, environment):
     """Return how many calls a whole delivery takes."""
     doomed = Doomed(store.client, ledger, at=10**6)
