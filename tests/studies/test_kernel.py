@@ -1,6 +1,8 @@
 """The pinned kernel: chosen once, in force in other processes, followed by a reproduction."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -42,18 +44,22 @@ def test_a_blas_that_does_not_follow_is_refused(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The ``noload``")  # MLflow's, about a library it stands on
-def test_a_portable_trial_is_recorded_with_its_kernel_and_reproduced_with_it(tmp_path, capsys):
-    store = ["--store", str(tmp_path)]
-    assert main(["search", "digits", "--trials", "2", "--jobs", "1", "--portable", *store]) == 0
+def test_a_portable_trial_is_recorded_with_its_kernel_and_reproduced_with_it(tmp_path):
+    retrial("search", "digits", "--trials", "2", "--jobs", "1", "--portable", store=tmp_path)
     ledger = Ledger(tmp_path / names.LEDGER)
     stored = ledger.study("digits")
     ledger.close()
     pinned = stored.notes[kernel.PINNED]
     assert stored.environment["blas"]["kernel"] == pinned[kernel.BLAS]
     assert stored.definition["study"]["portable"] is True
-    assert main(["reproduce", "best", "--study", "digits", *store]) == 0
-    assert "exact: all metrics and digests" in capsys.readouterr().out
+    said = retrial("reproduce", "best", "--study", "digits", store=tmp_path)
+    assert "exact: all metrics and digests" in said
+
+
+def retrial(*arguments, store):
+    """Run a command as a process of its own; return what it prints."""
+    command = [sys.executable, "-m", "studies.command_line", *arguments, "--store", str(store)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def test_a_study_is_not_continued_with_another_kernel(tmp_path, capsys):
