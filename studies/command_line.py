@@ -127,6 +127,24 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", parents=[shared], help="start the MLflow UI on the store")
     ui.add_argument("--port", type=_positive, default=5000)
 
+    pack = commands.add_parser("pack", parents=[shared], help="write a study into one file")
+    pack.add_argument("study", help="name of a study in the store")
+    pack.add_argument("file", type=Path, metavar="FILE", help="a new file")
+
+    unpack = commands.add_parser("unpack", parents=[shared], help="bring a packed study in")
+    unpack.add_argument("file", type=Path, metavar="FILE", help="a file that `pack` wrote")
+
+    delete = commands.add_parser(
+        "delete", parents=[shared], help="remove a study and its record, after asking"
+    )
+    delete.add_argument("study", help="name of a study in the store")
+    delete.add_argument("--yes", action="store_true", help="do not ask")
+
+    gc = commands.add_parser(
+        "gc", parents=[shared], help="remove what crashed attempts left, after asking"
+    )
+    gc.add_argument("--yes", action="store_true", help="do not ask")
+
     datasets = commands.add_parser("data", help="list or fetch datasets")
     actions = datasets.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", parents=[shared], help="say which datasets are here")

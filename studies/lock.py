@@ -49,6 +49,13 @@ def hold(path: Path, study: str) -> Iterator[None]:
                 connection.execute(f"DELETE FROM lock WHERE {_MINE}", (study, holder["token"]))
 
 
+def held(ledger: Ledger) -> set[str]:
+    """Return the names of the studies whose lock somebody holds now."""
+    with ledger.transaction() as connection:
+        rows = connection.execute("SELECT study, holder FROM lock").fetchall()
+    return {study for study, holder in rows if _alive(json.loads(holder))}
+
+
 def _take(ledger: Ledger, study: str, holder: dict[str, Any]) -> None:
     with ledger.transaction() as connection:
         row = connection.execute("SELECT holder FROM lock WHERE study = ?", (study,)).fetchone()

@@ -5,6 +5,7 @@ number of trials says how far it is, so a restart goes on where it stopped. Open
 Optuna storage.
 """
 
+import contextlib
 import threading
 import warnings
 from pathlib import Path
@@ -79,6 +80,34 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
                 f"study.storage: got {url.split('@')[-1]!r}: {error}; for PostgreSQL install it "
                 "with: pip install 'retrial[postgresql]'"
             ) from error
+
+
+def trials_in(url: str, study: str) -> int | None:
+    """Return how many trials a storage has of a study; None where it does not know the study."""
+    storage = _existing(url)
+    if storage is None:
+        return None
+    try:
+        known = storage.get_study_id_from_name(study)
+    except KeyError:
+        return None
+    return int(storage.get_n_trials(known))
+
+
+def remove(url: str, study: str) -> None:
+    """Remove a study from a storage, where it has it."""
+    storage = _existing(url)
+    if storage is not None:
+        with contextlib.suppress(KeyError):
+            storage.delete_study(storage.get_study_id_from_name(study))
+
+
+def _existing(url: str) -> optuna.storages.BaseStorage | None:
+    """Open a storage without creating the file of one."""
+    path = url.removeprefix("sqlite:///")
+    if path != url and not Path(path).is_file():
+        return None
+    return open_storage(url)
 
 
 def append_finished(storage: optuna.storages.BaseStorage, study: Study, ledger: Ledger) -> int:

@@ -174,6 +174,19 @@ class Ledger:
         """Close the connection."""
         self._connection.close()
 
+    def unused_bytes(self) -> int:
+        """Return how many bytes of the file removed rows have left unused."""
+        pages, size = (
+            self._connection.execute(f"PRAGMA {fact}").fetchone()[0]
+            for fact in ("freelist_count", "page_size")
+        )
+        return int(pages * size)
+
+    def vacuum(self) -> None:
+        """Rewrite the file without unused space; others wait meanwhile."""
+        self._connection.execute("VACUUM")
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit everything written inside together, or nothing."""

@@ -1,0 +1,37 @@
+"""What commands share that remove things: sizes in words, and a question."""
+
+import sys
+
+from nets.errors import InputError
+
+
+def agreed(yes: bool) -> bool:
+    """Ask whether to go on; `yes` answers beforehand, as programs must."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise InputError("nobody can be asked here; accepted is --yes")
+    return input("Remove it? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def shown_bytes(count: int) -> str:
+    """Return a number of bytes as a person says it.
+
+    >>> shown_bytes(0), shown_bytes(1200), shown_bytes(3_450_000)
+    ('0 bytes', '1.2 kB', '3.5 MB')
+    """
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}" if size < 10 and unit != "bytes" else f"{size:.0f} {unit}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> plural(1, "run"), plural(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,64 @@
+"""``retrial delete``: a study and everything that was recorded of it."""
+
+import contextlib
+from argparse import Namespace
+
+from nets.errors import InputError
+from studies import lock, optuna_feed
+from studies.commands.asking import agreed, plural, shown_bytes
+from tracking import names, removal
+from tracking.ledger import Ledger
+from tracking.pack.ledger_copy import size_of
+from tracking.store import Store, open_store
+
+
+def run(options: Namespace) -> int:
+    """Say what there is of the study, ask, and remove it.
+
+    The ledger comes last, so that an interrupted removal can be repeated.
+    """
+    name, path = options.study, options.store / names.LEDGER
+    if not path.is_file():
+        raise InputError(f"store: {options.store} has no studies; accepted is a store (--store)")
+    with lock.hold(path, name), contextlib.closing(Ledger(path)) as ledger:
+        store = open_store(options.store)
+        holdings = removal.survey(store, name)
+        url = _optuna_url(store, ledger, name)
+        trials = optuna_feed.trials_in(url, name)
+        stored = ledger.study(name)
+        if stored is None and holdings.experiment_id is None and trials is None:
+            accepted = ", ".join(ledger.study_names()) or "none yet"
+            raise InputError(
+                f"study: got {name!r}, accepted are the studies of {options.store}: {accepted}"
+            )
+        rows, size = size_of(ledger, name)
+        print(f"{name} in {options.store}:")
+        print(
+            f"  ledger  {plural(rows['trial'], 'trial')}, {plural(rows['epoch'], 'epoch')}, "
+            f"{shown_bytes(size)}"
+        )
+        print(
+            f"  MLflow  {plural(len(holdings.runs), 'run')}, "
+            f"{plural(len(holdings.models), 'model')}, "
+            f"{plural(len(holdings.versions), 'registered version')}, "
+            f"{plural(holdings.files, 'file')}, {shown_bytes(holdings.bytes)}"
+        )
+        print(f"  Optuna  {plural(trials or 0, 'trial')}")
+        if not agreed(options.yes):
+            print("nothing was removed")
+            return 0
+        for_good = removal.remove(store, holdings)
+        optuna_feed.remove(url, name)
+        ledger.remove_study(name)
+        store.close()
+        print("removed")
+        if not for_good:
+            print("the server keeps rows of deleted runs until `mlflow gc` runs there")
+    return 0
+
+
+def _optuna_url(store: Store, ledger: Ledger, name: str) -> str:
+    """Return the URL of the storage that the study's trials were appended to."""
+    stored = ledger.study(name)
+    section = {} if stored is None else stored.definition.get("study", {})
+    return str(section.get("storage") or names.optuna_uri(store.root))

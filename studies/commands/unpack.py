@@ -1,0 +1,64 @@
+"""``retrial unpack``: the study of a pack, in this store."""
+
+import contextlib
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from nets.errors import InputError
+from studies import lock, optuna_feed, study_file
+from studies.commands.asking import plural
+from tracking import names
+from tracking.ledger import Ledger
+from tracking.pack.archive import read_manifest
+from tracking.pack.packing import unpack
+from tracking.store import check_writable, open_store
+
+
+def run(options: Namespace) -> int:
+    """Import everything, or nothing."""
+    name = read_manifest(options.file).study
+    check_writable(options.store)
+    path = options.store / names.LEDGER
+    with lock.hold(path, name), contextlib.closing(Ledger(path)) as ledger:
+        _check_optuna(ledger, name, options.store)
+        store = open_store(options.store)
+        try:
+            manifest = unpack(store, ledger, options.file)
+        except RuntimeError as error:
+            print(f"retrial: {error}", file=sys.stderr)
+            return 1
+        finally:
+            store.close()
+        counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
+        print(f"{name}: {counts}, packed {manifest.made}, now in {options.store}")
+        if problem := _feed(ledger, name, options.store):
+            print(f"retrial: not in Optuna's storage yet: {problem}", file=sys.stderr)
+    print(f"again: retrial reproduce best --study {name}")
+    return 0
+
+
+def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
+    """Raise InputError when trials would be appended to those of a study that is gone."""
+    known = ledger.study(name) is not None  # which is refused for that
+    if not known and optuna_feed.trials_in(names.optuna_uri(store), name) is not None:
+        raise InputError(
+            f"unpack: Optuna's storage has a study {name} already; accepted is another store, or "
+            f"`retrial delete {name}` first"
+        )
+
+
+def _feed(ledger: Ledger, name: str, store: Path) -> str | None:
+    """Bring Optuna's storage up to date; what cannot be done now, the next search does."""
+    record = ledger.study(name)
+    assert record is not None
+    try:
+        study = study_file.stored(record.definition)
+    except InputError as error:  # an objective of the user's that is not installed here
+        return str(error)
+    feed = optuna_feed.OptunaFeed(
+        ledger.path, study, study.section.storage or names.optuna_uri(store)
+    )
+    feed.start()
+    feed.finish()
+    return feed.problem

@@ -1,0 +1,195 @@
+"""The file: a zip archive whose manifest tells every other file's length and SHA-256."""
+
+import contextlib
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Any
+
+from nets.errors import InputError
+
+FORMAT = "retrial-pack"
+VERSION = 1
+MANIFEST = "manifest.json"
+
+_CHUNK = 1 << 20
+_COMPRESSED = {".png", ".npz", ".jpg", ".zip", ".gz", ".onnx"}
+"""Endings of files that gain nothing from being compressed again."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a pack says about itself.
+
+    `made` is in ISO 8601, `counts` are for people, `files` the length in bytes and the SHA-256 of
+    every file by its name.
+    """
+
+    study: str
+    made: str
+    retrial: str
+    counts: dict[str, int]
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    format: str = FORMAT
+    version: int = VERSION
+
+
+class Writer:
+    """Writes a pack beside its final name and renames it when it is whole.
+
+    Leaving the context with an exception leaves nothing. Raises InputError when the file exists or
+    cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._beside = path.with_name(f".{path.name}.{os.getpid()}")
+        self._files: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> "Writer":
+        if self._path.exists():
+            raise InputError(f"pack: {self._path} exists; accepted is the name of a new file")
+        try:
+            self._zip = zipfile.ZipFile(self._beside, "w", allowZip64=True)
+        except OSError as error:
+            raise InputError(
+                f"pack: cannot write {self._path}: {error.strerror}; accepted is a file in a "
+                "folder this user may write to"
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._zip.close()
+            if kind is None:
+                os.replace(self._beside, self._path)
+        finally:
+            self._beside.unlink(missing_ok=True)
+
+    def add(self, name: str, content: bytes) -> None:
+        """Add a file by its content."""
+        with self._entry(name) as write:
+            write(content)
+
+    def add_json(self, name: str, value: Any) -> None:
+        """Add a value as JSON; NaN and Infinity stand as such, floats keep every bit."""
+        self.add(name, (json.dumps(value, indent=1) + "\n").encode())
+
+    def add_file(self, name: str, path: Path) -> None:
+        """Add a file of the disk."""
+        with path.open("rb") as source, self._entry(name) as write:
+            while chunk := source.read(_CHUNK):
+                write(chunk)
+
+    def finish(self, manifest: Manifest) -> None:
+        """Write the manifest, with the files that were added."""
+        text = json.dumps({**asdict(manifest), "files": self._files}, indent=1)
+        self._zip.writestr(zipfile.ZipInfo(MANIFEST), text, zipfile.ZIP_DEFLATED)
+
+    @contextlib.contextmanager
+    def _entry(self, name: str) -> "Iterator[Any]":
+        stored = PurePosixPath(name).suffix in _COMPRESSED
+        info = zipfile.ZipInfo(name)
+        info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+        info.external_attr = 0o644 << 16
+        digest, length = hashlib.sha256(), 0
+        with self._zip.open(info, "w", force_zip64=True) as target:
+
+            def write(chunk: bytes) -> None:
+                nonlocal length
+                digest.update(chunk)
+                length += len(chunk)
+                target.write(chunk)
+
+            yield write
+        self._files[name] = {"bytes": length, "sha256": digest.hexdigest()}
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return a pack's manifest, or raise InputError for what is none."""
+    with _opened(path) as archive:
+        return _manifest(path, archive)
+
+
+def extract(path: Path, folder: Path) -> Manifest:
+    """Write all files of a pack into a folder, each checked; raise InputError for a damaged one."""
+    with _opened(path) as archive:
+        manifest = _manifest(path, archive)
+        missing = sorted(manifest.files.keys() - set(archive.namelist()))
+        if missing:
+            raise InputError(f"pack: {path} is damaged: {missing[0]} is missing")
+        for name, expected in manifest.files.items():
+            target = folder / _safe(path, name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(name) as source, target.open("wb") as written:
+                digest, length = _copy(source, written)
+            if (digest, length) != (expected["sha256"], expected["bytes"]):
+                raise InputError(
+                    f"pack: {path} is damaged: {name} has the SHA-256 {digest[:12]}, "
+                    f"the manifest says {expected['sha256'][:12]}"
+                )
+    return manifest
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive for reading; whatever proves it damaged becomes an InputError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError as error:
+        raise InputError(f"pack: {path} does not exist; accepted is the path of a pack") from error
+    except OSError as error:
+        raise InputError(f"pack: cannot read {path}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise InputError(
+            f"pack: {path} is damaged or no pack: {error}; accepted is a file that `retrial pack` "
+            "wrote"
+        ) from error
+
+
+def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
+    try:
+        values: Mapping[str, Any] = json.loads(archive.read(MANIFEST))
+        if values["format"] != FORMAT:
+            raise KeyError(FORMAT)
+        version = int(values["version"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"pack: {path} has no manifest of a pack; accepted is a file that `retrial pack` wrote"
+        ) from error
+    if version > VERSION:
+        raise InputError(
+            f"pack: {path} was written by a later retrial (pack version {version}), accepted is "
+            f"up to {VERSION}"
+        )
+    return Manifest(**{key: values[key] for key in Manifest.__dataclass_fields__})
+
+
+def _safe(path: Path, name: str) -> PurePosixPath:
+    """Return a file's place inside of a folder; raise InputError for one outside of it."""
+    place = PurePosixPath(name)
+    if place.is_absolute() or ".." in place.parts or "\\" in name or not place.parts:
+        raise InputError(f"pack: {path} is damaged: {name!r} is no place inside of a pack")
+    return place
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
+    """Copy a file; return SHA-256 and length of what was copied."""
+    digest, length = hashlib.sha256(), 0
+    while chunk := source.read(_CHUNK):
+        digest.update(chunk)
+        length += len(chunk)
+        target.write(chunk)
+    return digest.hexdigest(), length
