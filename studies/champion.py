@@ -23,7 +23,7 @@ from nets.outcome import Model
 from nets.settings import to_plain
 from studies.confirmation import job_for
 from studies.intervals import proportion_of
-from studies.repetitions import Trained, champion_seed, train
+from studies.repetitions import Trained, champion_seed, train_all
 from studies.stored import StoredStudy
 from tracking import confirmation as values
 from tracking.confirmation import Champion, Confirmation, Evidence, TestResult
@@ -60,20 +60,26 @@ def stored_evidence(stored: StoredStudy) -> Evidence | None:
 
 
 def crown(
-    stored: StoredStudy, datasets: Mapping[str, Dataset], compared: Confirmation
+    stored: StoredStudy,
+    datasets: Mapping[str, Dataset],
+    compared: Confirmation,
+    *,
+    apart: bool = False,
 ) -> Confirmation:
     """Train the winner on training and validation images, ask the test images once, commit.
+
+    For `apart` see `studies.repetitions.train_all`.
 
     Where that is not possible, as for an objective with data of its own, the confirmation returned
     says why in `untested`. Raises TrainingFailed when the winner cannot be trained.
     """
-    confirmation = _crowned(stored, datasets, compared)
+    confirmation = _crowned(stored, datasets, compared, apart)
     stored.ledger.note(stored.study.name, NOTE, values.to_plain(confirmation))
     return confirmation
 
 
 def _crowned(
-    stored: StoredStudy, datasets: Mapping[str, Dataset], compared: Confirmation
+    stored: StoredStudy, datasets: Mapping[str, Dataset], compared: Confirmation, apart: bool
 ) -> Confirmation:
     if compared.winner is None:
         return replace(compared, untested="no trial has a value under every seed")
@@ -81,7 +87,7 @@ def _crowned(
     data = datasets.get(trial.settings.get("data", ""))
     if data is None:
         return replace(compared, untested="the objective has data of its own, without test images")
-    evidence = _train(stored, trial, compared, data)
+    evidence = _train(stored, trial, compared, data, apart)
     model = evidence.model
     confirmation = replace(compared, champion=_champion(evidence, data))
     if model is None:
@@ -140,7 +146,7 @@ def _answers(model: Model, data: Dataset) -> Array:
 
 
 def _train(
-    stored: StoredStudy, trial: TrialRecord, compared: Confirmation, data: Dataset
+    stored: StoredStudy, trial: TrialRecord, compared: Confirmation, data: Dataset, apart: bool
 ) -> Evidence:
     """Train the champion and commit it, unless that was done before."""
     kept = [again.epoch for again in compared.candidate(trial.number).repetitions]
@@ -150,7 +156,8 @@ def _train(
         return evidence
     metric = _metric(compared.metric, stored.epochs(trial.number))
     folders = {data.name: str(data.path)}
-    trained = train(job_for(stored.study, trial.number, settings, folders, metric))
+    job = job_for(stored.study, trial.number, settings, folders, metric)
+    (trained,) = train_all([job], 1, apart=apart, models=True)
     evidence = _evidence(settings, metric, trained)
     stored.ledger.attach(stored.study.name, ATTACHMENT, evidence.packed())
     return evidence

@@ -61,23 +61,30 @@ def train(job: Job, place: int = 0) -> Trained:
     return Trained(place, epochs, end)
 
 
-def train_all(jobs: Sequence[Job], processes: int) -> Iterator[Trained]:
-    """Train every job and yield each, without its model, when it has finished.
+def train_all(
+    jobs: Sequence[Job], processes: int, *, apart: bool = False, models: bool = False
+) -> Iterator[Trained]:
+    """Train every job and yield each when it has finished, with its model only if asked to.
 
-    With one process they run here, one after the other; with any number they give the same bits,
-    since each computes with one BLAS thread.
+    With one process they run here, one after the other, unless they have to be `apart` because
+    the environment has changed since NumPy was loaded here. With any number they give the same
+    bits: each computes with one BLAS thread.
     """
     with parallel_config(
         "loky", inner_max_num_threads=1, initializer=_follow, initargs=(os.getpid(),)
     ):
         # One job a task: in a batch, a finished one would wait for the others to be committed.
-        parallel = Parallel(processes, batch_size=1, return_as="generator_unordered")
-        yield from parallel(delayed(_without_model)(job, place) for place, job in enumerate(jobs))
+        parallel = Parallel(
+            max(processes, 2) if apart else processes,
+            batch_size=1,
+            return_as="generator_unordered",
+        )
+        yield from parallel(delayed(_train)(job, place, models) for place, job in enumerate(jobs))
 
 
-def _without_model(job: Job, place: int) -> Trained:
+def _train(job: Job, place: int, models: bool) -> Trained:
     trained = train(job, place)
-    return replace(trained, end=replace(trained.end, model=None))
+    return trained if models else replace(trained, end=replace(trained.end, model=None))
 
 
 def _follow(driver: int) -> None:

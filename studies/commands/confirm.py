@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from studies import champion, lock
+from studies import champion, kernel, lock
+from studies.admission import FIRST_WORKER
 from studies.confirmation import Repetitions
 from studies.live import shown_seconds
 from studies.stored import StoredStudy, open_study
@@ -102,7 +103,9 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
     """Train and compare, then train the winner and ask the test images."""
     repetitions = Repetitions(stored, top=options.top, seeds=options.seeds)
     datasets = _load_data(stored, options.data)
-    _note_environment(stored, datasets)
+    pinned = stored.record.notes.get(kernel.PINNED, {})
+    os.environ.update(pinned)  # for the processes that train; here it is too late
+    _note_environment(stored, datasets, pinned)
     missing = len(repetitions.missing)
     jobs = min(options.jobs or len(os.sched_getaffinity(0)), max(missing, 1))
     quiet = bool(options.json)
@@ -114,11 +117,16 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
         )
     folders = {name: str(data.path) for name, data in datasets.items()}
     metric = stored.study.section.metric
-    repetitions.train(folders, jobs, lambda one: None if quiet else _say(one, metric, options))
+    repetitions.train(
+        folders,
+        jobs,
+        lambda one: None if quiet else _say(one, metric, options),
+        apart=bool(pinned),
+    )
     compared = repetitions.compare()
     if not quiet and compared.winner is not None:
         print(f"trial {compared.winner} wins: training it on all images, then the test", flush=True)
-    return champion.crown(stored, datasets, compared)
+    return champion.crown(stored, datasets, compared, apart=bool(pinned))
 
 
 def _load_data(stored: StoredStudy, folder: Path | None) -> "dict[str, Dataset]":
@@ -128,13 +136,17 @@ def _load_data(stored: StoredStudy, folder: Path | None) -> "dict[str, Dataset]"
     return {name: data.load(name, folder) for name in stored.study.data_names}
 
 
-def _note_environment(stored: StoredStudy, datasets: "dict[str, Dataset]") -> None:
-    """Describe this process; say what has changed since the study, or this confirmation, began."""
+def _note_environment(
+    stored: StoredStudy, datasets: "dict[str, Dataset]", pinned: dict[str, str]
+) -> None:
+    """Describe what trains; say what has changed since the study, or this confirmation, began."""
     digests = {name: data.sha256 for name, data in datasets.items()}
-    now = environment.capture(data=digests, modules=stored.study.own_modules)
-    earlier = stored.record.notes.get(ENVIRONMENT_NOTE)
+    now = kernel.capture(pinned, data=digests, modules=stored.study.own_modules)
+    notes = stored.record.notes
+    earlier = notes.get(ENVIRONMENT_NOTE)
     what = "the study" if earlier is None else "this confirmation"
-    for difference in environment.differences(earlier or stored.record.environment, now):
+    began = earlier or {**stored.record.environment, **notes.get(FIRST_WORKER, {})}
+    for difference in environment.differences(began, now):
         print(f"retrial: since {what} began: {difference}", file=sys.stderr)
     if earlier is None:
         stored.ledger.note(stored.study.name, ENVIRONMENT_NOTE, now)
