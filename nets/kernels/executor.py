@@ -5,7 +5,7 @@ the next one starts, so that its activations never leave the cache. A batch norm
 plan into segments; then each segment is done for all parts before the next one starts.
 
 What comes out does not depend on the number of threads. Parts and their rows follow from the
-architecture; part i adds its sums to lane i modulo 16, a lane is always computed by one thread, its
+architecture; part i adds its sums to lane i modulo 8, a lane is always computed by one thread, its
 parts in their order, and at the end the lanes are added in their order.
 """
 
@@ -30,7 +30,7 @@ from nets.losses import Loss, check_labels
 from nets.network import Network, Noise
 from nets.threads import Team, pinned
 
-LANES = 16
+LANES = 8
 """Partial sums of a mini-batch. More threads than lanes have nothing to do."""
 
 
