@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from nets.arrays import Array
 from nets.kernels.base import Ends, Kernel, Part, Stage, Step
 from nets.kernels.correlation import (
     Correlation,
     CorrelationGradients,
-    Kernels,
+    Weights,
     planes_shape,
     sums_size,
 )
 from nets.kernels.rectifier import Rectifier
 from nets.kernels.views import allocate
-from nets.kernels.winograd import Geometry, cook_toom
+from nets.kernels.winograd import Geometry
 from nets.kernels.workspace import Workspace
 from nets.layers import Convolution
 from nets.network import Network
@@ -41,7 +39,7 @@ class ConvolutionKernel(Kernel):
             padding_height=layer.padding[0],
             padding_width=layer.padding[1],
         )
-        self.kernels = Kernels.make(self.sizes, self.dtype, bias=layer.bias)
+        self.weights = Weights(self.sizes, self.dtype, bias=layer.bias)
         self.sums = sums_size(self.sizes)
         lines = self.sizes.points * self.sizes.tiles
         planes = lines * (self.sizes.pitch * channels + self.sizes.out_width * layer.filters)
@@ -49,21 +47,18 @@ class ConvolutionKernel(Kernel):
 
     def prepare(self, step: Step) -> None:
         """Transform the weights."""
-        self.kernels.set(self.sizes, self.parameters["weight"], self.parameters.get("bias"))
+        self.weights.set(self.parameters["weight"], self.parameters.get("bias"))
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
         return ConvolutionStage(self, ends, workspace, sums)
 
     def finish(self, total: Array) -> None:
-        """Transform the weights' gradient back: dw = G^T dU."""
-        s = self.sizes
-        matrix = cook_toom(s.tile, s.kernel_height).kernel.astype(self.dtype)
-        split = self.kernels.forward.size
-        weight = self.gradients["weight"].reshape(s.kernel_height, -1)
-        np.matmul(matrix.T, total[:split].reshape(s.points, -1), out=weight)
-        if self.kernels.bias is not None:
-            total[split:].reshape(-1, s.filters).sum(axis=0, out=self.gradients["bias"])
+        """Transform the weights' gradient back, and add up the columns of the bias's."""
+        split = self.weights.forward.size
+        self.weights.gradient(total[:split], out=self.gradients["weight"])
+        if self.weights.bias is not None:
+            total[split:].reshape(-1, self.sizes.filters).sum(axis=0, out=self.gradients["bias"])
 
 
 class ConvolutionStage(Stage):
@@ -72,14 +67,14 @@ class ConvolutionStage(Stage):
     def __init__(
         self, kernel: ConvolutionKernel, ends: Ends, workspace: Workspace, sums: Array
     ) -> None:
-        self.kernels = kernel.kernels
+        self.weights = kernel.weights
         sizes = replace(kernel.sizes, rows=len(ends.x))
         if ends.dy is None:
             # As for D: whoever shares this memory agrees on where its zeros are.
             planes = workspace.scratch(f"planes {sizes}", planes_shape(sizes))
         else:
             planes = allocate(planes_shape(sizes), kernel.dtype)
-        bias = self.kernels.bias is not None
+        bias = self.weights.bias is not None
         self.correlation = Correlation(sizes, ends.x, ends.y, planes, workspace, bias=bias)
         self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
         if ends.dy is not None:
@@ -88,7 +83,7 @@ class ConvolutionStage(Stage):
 
     def forward(self, part: Part) -> None:
         """Correlate, then rectify."""
-        self.correlation(self.kernels)
+        self.correlation(self.weights)
         if self.rectifier:
             self.rectifier.forward()
 
@@ -96,4 +91,4 @@ class ConvolutionStage(Stage):
         """Add to the gradients of weights and bias, and go on to the inputs."""
         if self.rectifier:
             self.rectifier.backward(self.dy)
-        self.gradients(self.kernels, part.lane, first=part.first)
+        self.gradients(self.weights, part.lane, first=part.first)

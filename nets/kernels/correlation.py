@@ -28,8 +28,6 @@ tile's rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from nets.arrays import Array
@@ -39,8 +37,7 @@ from nets.kernels.winograd import Geometry, cook_toom
 from nets.kernels.workspace import Workspace
 
 
-@dataclass
-class Kernels:
+class Weights:
     """A convolution's weights as the products need them: once for all parts and threads.
 
     Attributes
@@ -53,31 +50,28 @@ class Kernels:
         b once for every column, ``(out_width * filters,)``; None where there is none.
     """
 
-    forward: Array
-    backward: Array
-    bias: Array | None
+    def __init__(self, sizes: Geometry, dtype: np.dtype[np.floating], *, bias: bool) -> None:
+        s = self.sizes = sizes
+        self.matrix = cook_toom(s.tile, s.kernel_height).kernel.astype(dtype)
+        self.forward = allocate((s.points, 1, s.kernel_width * s.channels, s.filters), dtype)
+        self.backward = allocate((s.points, 1, s.kernel_width * s.filters, s.channels), dtype)
+        self.bias = allocate((s.out_width * s.filters,), dtype) if bias else None
 
-    @classmethod
-    def make(cls, sizes: Geometry, dtype: np.dtype[np.floating], *, bias: bool) -> Kernels:
-        """Return memory for a correlation of these sizes."""
-        s = sizes
-        taps = s.kernel_width
-        return cls(
-            allocate((s.points, 1, taps * s.channels, s.filters), dtype),
-            allocate((s.points, 1, taps * s.filters, s.channels), dtype),
-            allocate((s.out_width * s.filters,), dtype) if bias else None,
-        )
-
-    def set(self, sizes: Geometry, weight: Array, bias: Array | None) -> None:
+    def set(self, weight: Array, bias: Array | None) -> None:
         """Take over a kernel ``(height, width, channels, filters)``, and a bias ``(filters,)``."""
-        s = sizes
-        matrix = cook_toom(s.tile, s.kernel_height).kernel.astype(weight.dtype)
-        np.matmul(matrix, weight.reshape(len(weight), -1), out=self.forward.reshape(s.points, -1))
+        s = self.sizes
+        rows = weight.reshape(s.kernel_height, -1)
+        np.matmul(self.matrix, rows, out=self.forward.reshape(s.points, -1))
+        taps = self.forward.reshape(s.points, s.kernel_width, s.channels, s.filters)
+        turned = taps[:, ::-1].swapaxes(2, 3)
+        self.backward.reshape(turned.shape)[...] = turned
         if bias is not None and self.bias is not None:
             self.bias.reshape(-1, s.filters)[...] = bias
-        taps = (s.points, s.kernel_width, s.channels, s.filters)
-        turned = self.forward.reshape(taps)[:, ::-1].swapaxes(2, 3)
-        self.backward.reshape(turned.shape)[...] = turned
+
+    def gradient(self, planes: Array, out: Array) -> None:
+        """Transform a gradient of U back to one of the kernel: dw = G^T dU."""
+        s = self.sizes
+        np.matmul(self.matrix.T, planes.reshape(s.points, -1), out=out.reshape(s.kernel_height, -1))
 
 
 class Correlation:
@@ -124,12 +118,12 @@ class Correlation:
             outputs = np.hstack([outputs, np.ones((s.tile, 1))])
         self.into_outputs = from_lines(s, outputs.astype(x.dtype), lines, y, offset=0)
 
-    def __call__(self, kernels: Kernels) -> None:
+    def __call__(self, weights: Weights) -> None:
         """Fill y."""
         multiply(self.into_planes)
-        np.matmul(self.windows, kernels.forward, out=self.products)
-        if kernels.bias is not None:
-            self.bias_lines[...] = kernels.bias
+        np.matmul(self.windows, weights.forward, out=self.products)
+        if weights.bias is not None:
+            self.bias_lines[...] = weights.bias
         multiply(self.into_outputs)
 
 
@@ -203,10 +197,10 @@ class CorrelationGradients:
                 s, matrices.inputs.T.astype(dy.dtype), lines, dx, offset=-s.padding_height
             )
 
-    def __call__(self, kernels: Kernels, lane: int, *, first: bool) -> None:
+    def __call__(self, weights: Weights, lane: int, *, first: bool) -> None:
         """Set or add the sums of a lane, and fill dx."""
         multiply(self.into_spread)
-        if kernels.bias is not None:
+        if weights.bias is not None:
             bias = self.bias_sums[lane]
             np.matmul(self.ones, self.tile_sums, out=bias if first else self.bias_share)
             if not first:
@@ -218,7 +212,7 @@ class CorrelationGradients:
                 np.add(total, self.share, out=total)
             first = False
         if self.into_inputs:
-            np.matmul(self.windows, kernels.backward, out=self.products)
+            np.matmul(self.windows, weights.backward, out=self.products)
             multiply(self.into_inputs)
 
 
