@@ -18,6 +18,7 @@ from nets.architectures import build
 from nets.arrays import Array, scaled
 from nets.data.dataset import Dataset
 from nets.errors import InputError
+from nets.framing import fill_of
 from nets.functions import softmax
 from nets.kernels.plan import executor
 from nets.network import Network
@@ -27,12 +28,17 @@ from nets.settings import Settings, from_json, to_json
 TEMPLATE = "model_template.py.txt"
 ARRAYS = ("settings", "image_shape", "classes", "full_scale", "parameters", "statistics")
 
+FRAMED = 500
+"""Training images that are looked at to learn how digits stand in their frames: 10 ms."""
+
 
 def to_model(settings: Settings, data: Dataset, parameters: Array, statistics: Array) -> Model:
     """Return a model of copies: the file's text, and the arrays that `restore` takes.
 
     ``settings`` is JSON as bytes (uint8); ``image_shape``, ``classes`` and ``full_scale`` are whole
-    numbers; ``parameters`` and ``statistics`` are a network's flat vectors.
+    numbers; ``parameters`` and ``statistics`` are a network's flat vectors. What users of the model
+    need to know of the training images goes with it: two of them as ``input_example``, and as
+    ``fill`` which part of their frame the digits take.
     """
     return Model(
         source=files("nets").joinpath(TEMPLATE).read_text(encoding="utf-8"),
@@ -43,6 +49,8 @@ def to_model(settings: Settings, data: Dataset, parameters: Array, statistics: A
             "full_scale": np.array(data.full_scale),
             "parameters": parameters.copy(),
             "statistics": statistics.copy(),
+            "input_example": np.array(data.images[:2]),
+            "fill": np.array(fill_of(data.images[:FRAMED])),
         },
     )
 

@@ -9,16 +9,14 @@ writes nothing twice.
 
 import json
 import tempfile
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nets.data import Dataset
-from nets.framing import fill_of
 from nets.model_source import restore
-from nets.outcome import Model
 from tracking import names, registry
 from tracking.comparison_figure import comparison
 from tracking.confirmation import (
@@ -198,7 +196,7 @@ class _Recording:
             self._client,
             experiment_id,
             run_id,
-            _complete(evidence.model, self._data),
+            evidence.model,
             name=names.CHAMPION,
             tags={names.STUDY_TAG: self._confirmation.study, **self._origin()},
             params=evidence.settings,
@@ -301,18 +299,6 @@ def _model_figures(evidence: Evidence, data: Dataset | None) -> "dict[str, Figur
         "calibration": model_figures.calibration(labels, evidence.answers),
         **({"first_layer": filters} if filters is not None else {}),
     }
-
-
-def _complete(model: Model, data: Dataset | None) -> Model:
-    """Return the model with what its users need to know of the training images.
-
-    Two of them as its input example, and which part of their frames the digits take.
-    """
-    if data is None:
-        return model
-    images = np.array(data.images[:1000])
-    known = {names.INPUT_EXAMPLE: images[:2], names.FILL: np.array(fill_of(images))}
-    return replace(model, arrays={**model.arrays, **known})
 
 
 def _with_interval(name: str, estimate: Estimate | None) -> dict[str, float | None]:
