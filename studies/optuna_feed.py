@@ -8,6 +8,7 @@ Optuna storage.
 import contextlib
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class OptunaFeed:
 
     def _run(self) -> None:
         ledger: Ledger | None = None
-        storage: Any = None
+        storage: optuna.storages.RDBStorage | None = None
         while True:
             # Read before feeding: what is committed before `finish` is then always fed.
             closing = self._closing
@@ -60,16 +61,18 @@ class OptunaFeed:
                 self.problem = None
             except Exception as error:  # the search goes on whatever befalls the storage
                 self.problem = f"Optuna's storage: {type(error).__name__}: {error}".split("\n")[0]
+                close_storage(storage)
                 storage = None
             if closing:
                 break
             self._news.wait(timeout=5.0 if self.problem else None)
             self._news.clear()
+        close_storage(storage)
         if ledger is not None:
             ledger.close()
 
 
-def open_storage(url: str) -> optuna.storages.BaseStorage:
+def open_storage(url: str) -> optuna.storages.RDBStorage:
     """Open Optuna's storage; raises InputError where a driver for the database is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -82,32 +85,42 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
             ) from error
 
 
+def close_storage(storage: optuna.storages.RDBStorage | None) -> None:
+    """Close the connections of a storage, which a server would otherwise count until it is gone."""
+    if storage is not None:
+        with contextlib.suppress(Exception):  # one that is broken is closed already
+            storage.remove_session()
+        storage.engine.dispose()
+
+
 def trials_in(url: str, study: str) -> int | None:
     """Return how many trials a storage has of a study; None where it does not know the study."""
-    storage = _existing(url)
-    if storage is None:
-        return None
-    try:
-        known = storage.get_study_id_from_name(study)
-    except KeyError:
-        return None
-    return int(storage.get_n_trials(known))
+    with _existing(url) as storage:
+        if storage is None:
+            return None
+        try:
+            known = storage.get_study_id_from_name(study)
+        except KeyError:
+            return None
+        return int(storage.get_n_trials(known))
 
 
 def remove(url: str, study: str) -> None:
     """Remove a study from a storage, where it has it."""
-    storage = _existing(url)
-    if storage is not None:
-        with contextlib.suppress(KeyError):
+    with _existing(url) as storage, contextlib.suppress(KeyError):
+        if storage is not None:
             storage.delete_study(storage.get_study_id_from_name(study))
 
 
-def _existing(url: str) -> optuna.storages.BaseStorage | None:
+@contextlib.contextmanager
+def _existing(url: str) -> Iterator[optuna.storages.RDBStorage | None]:
     """Open a storage without creating the file of one."""
     path = url.removeprefix("sqlite:///")
-    if path != url and not Path(path).is_file():
-        return None
-    return open_storage(url)
+    storage = None if path != url and not Path(path).is_file() else open_storage(url)
+    try:
+        yield storage
+    finally:
+        close_storage(storage)
 
 
 def append_finished(storage: optuna.storages.BaseStorage, study: Study, ledger: Ledger) -> int:

@@ -7,11 +7,16 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
+import sys
 import zlib
 from pathlib import Path
 
+# What tests of every package share. Not this folder itself: its `nets` would hide the package.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
 import numpy as np
 import pytest
+from postgresql import postgresql as postgresql
 
 
 @pytest.fixture

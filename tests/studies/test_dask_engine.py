@@ -4,9 +4,11 @@ import re
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import pytest
-from clusters import Cluster, Program
+from clusters import Cluster
+from programs import Program
 from searching import a_study, admit, search, trials, trials_with
 
 from nets.errors import InputError
@@ -227,7 +229,7 @@ def test_tasks_end_at_their_next_epoch_when_the_driver_is_killed(cluster, tmp_pa
         "search", tmp_path / "long.toml", "--cluster", cluster.address, "--no-record",
         "--store", store,
     ]  # fmt: skip
-    driver = Program("studies.command_line", *arguments)
+    driver = Program("studies.command_line", *arguments, PYTHONPATH=str(Path(__file__).parent))
     with connect(cluster.address) as client:
         client.run(_wait_for_a_task)
         _wait_for_epochs(store / names.LEDGER)

@@ -1,0 +1,65 @@
+"""A PostgreSQL server of the tests' own: Debian's package, on a socket in a temporary folder."""
+
+import contextlib
+import getpass
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from pathlib import Path
+
+import pytest
+
+
+class Server:
+    """A running server; each test takes a database of its own."""
+
+    def __init__(self, programs, folder):
+        self._programs = programs
+        self._data = folder / "data"
+        self._socket = folder
+        self._run("initdb", "-D", self._data, "-U", "tests", "--auth=trust", "--no-sync")
+
+    def start(self):
+        # No TCP, and no waiting for a disk: what is tested is not whether PostgreSQL is durable.
+        options = f"-k {self._socket} -c listen_addresses='' -c fsync=off"
+        log = self._socket / "log"
+        self._run("pg_ctl", "-D", self._data, "-o", options, "-l", log, "--wait", "start")
+
+    def stop(self):
+        self._run("pg_ctl", "-D", self._data, "--mode=immediate", "--wait", "stop")
+
+    def database(self):
+        """Create a database and return its URL."""
+        name = f"test_{uuid.uuid4().hex}"
+        self._run("createdb", "-h", self._socket, "-U", "tests", name)
+        return f"postgresql://tests@/{name}?host={self._socket}"
+
+    def _run(self, program, *arguments):
+        # The server refuses to be root's; the package brings a user for it.
+        prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        command = [str(self._programs / program), *map(str, arguments)]
+        subprocess.run(
+            [*(prefix if os.getuid() == 0 else []), *command],
+            check=True, stdout=subprocess.DEVNULL, cwd=self._socket,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A real PostgreSQL server, stopped at the end of the session."""
+    pytest.importorskip("psycopg", reason="needs psycopg: pip install 'retrial[postgresql]'")
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        pytest.skip("needs a PostgreSQL server: apt-get install postgresql")
+    # In /tmp itself, because the path of a socket has at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="retrial-", dir="/tmp"))
+    owner = "postgres" if os.getuid() == 0 else getpass.getuser()
+    shutil.chown(folder, owner)
+    server = Server(found[-1].parent, folder)
+    server.start()
+    yield server
+    with contextlib.suppress(subprocess.CalledProcessError):
+        server.stop()
+    shutil.rmtree(folder)
