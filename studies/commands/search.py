@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from argparse import Namespace
@@ -15,17 +14,16 @@ from studies import kernel, lock, study_file
 from studies.admission import FIRST_WORKER, Admission, decisive
 from studies.engines import Engine
 from studies.engines.base import EngineLost
-from studies.figures.aside import Aside
+from studies.interrupts import Interrupts
 from studies.live import Progress, display, shown, shown_parameters, shown_seconds
-from studies.optuna_feed import OptunaFeed
+from studies.record import Record
 from studies.search import End, Listener, Plan, Search
 from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
 from tracking import environment, names
 from tracking.environment import Environment
-from tracking.figures import log_study_figures
-from tracking.ledger import Ledger, TrialRecord
-from tracking.store import check_writable, is_remote, one_line, open_store
+from tracking.ledger import Ledger
+from tracking.store import check_writable, is_remote
 
 _RECORDED = "recorded"
 """Key of the study's note that its record is complete."""
@@ -180,15 +178,15 @@ def _search(
     progress = Progress(study, plan.total, ledger.trials(study.name))
     ledger.note(study.name, _RECORDED, False)
     end: End | None = None
-    record: _Record | None = None
+    record: Record | None = None
     with contextlib.ExitStack() as stack:
-        interrupts = stack.enter_context(_Interrupts())
+        interrupts = stack.enter_context(Interrupts())
         # Recording is finished on every way out, after the workers have ended.
         stack.callback(lambda: None if record is None else record.finish(end))
         engine = _engine(plan, ledger, jobs, now, cluster, mixed=options.mixed)
         stack.callback(engine.close)
         if not options.no_record:
-            record = _Record(ledger.path, options.store, study, now)
+            record = Record(ledger.path, options.store, study, now)
         screen = stack.enter_context(display(progress))
         listeners: list[Listener] = [screen] if record is None else [screen, record]
         search = Search(plan, ledger, engine, listeners, earlier_trials(study, ledger))
@@ -221,101 +219,6 @@ def _engine(
     data = [(name, plan.digests[name], plan.folders[name]) for name in plan.folders]
     admission = Admission(ledger, plan.study, pinned, mixed=mixed)
     return DaskEngine(cluster, admission, data, plan.study.own_modules, jobs)
-
-
-class _Record:
-    """MLflow's recorder and Optuna's storage, told of news; a `Listener` of the search."""
-
-    def __init__(self, ledger: Path, store: Path, study: Study, now: dict[str, Any]) -> None:
-        from tracking.recorder import Recorder
-
-        self._ledger, self._store, self._study = ledger, store, study.name
-        self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
-        self._recorder = Recorder(ledger, store, study.name, now)
-        self._feed.start()
-        self._recorder.start()
-
-    def opened(self) -> None:
-        """Wait until the store is open; raises InputError where it cannot be."""
-        self._recorder.opened()
-
-    @property
-    def problems(self) -> list[str]:
-        """What keeps the record from being complete, each in one line."""
-        return [p for p in (self._feed.problem, self._recorder.problem) if p is not None]
-
-    def finish(self, end: End | None) -> None:
-        """Deliver everything and end the study's run; without an end the search has broken off."""
-        figures: Aside | None = None
-        if end is not None:
-            with contextlib.suppress(Exception):  # no process more, perhaps: the record goes first
-                figures = Aside(self._ledger, self._study)
-        self._feed.finish()
-        self._recorder.finish(
-            end if end in ("finished", "failed") else "stopped",
-            patience=5.0 if end is None else 60.0,
-        )
-        for problem in self.problems:
-            print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
-        if figures is not None:
-            self._log(figures)
-
-    def _log(self, figures: Aside) -> None:
-        """Attach the study's figures; what goes wrong here costs the search nothing."""
-        try:
-            drawn = figures.result()
-            if self._recorder.problem is None:
-                store = open_store(self._store)
-                log_study_figures(store, self._study, drawn)
-                store.close()
-        except Exception as error:
-            print(f"retrial: no figures of the study: {one_line(error)}", file=sys.stderr)
-
-    def started(self, trial: TrialRecord) -> None:
-        """Hear that an attempt at a trial began."""
-        self._notify()
-
-    def epoch(self, trial: TrialRecord, epoch: Any) -> None:
-        """Hear of an epoch; the recorder looks for them by itself, once a second."""
-
-    def finished(self, trial: TrialRecord) -> None:
-        """Hear that a trial is complete, pruned or failed."""
-        self._notify()
-
-    def warned(self, message: str) -> None:
-        """Hear of something a person should know."""
-
-    def _notify(self) -> None:
-        self._feed.notify()
-        self._recorder.notify()
-
-
-class _Interrupts:
-    """Lets the first Ctrl-C (or SIGTERM) stop trials at their next epoch, the second at once.
-
-    Until there is a `search` the first one ends the command.
-    """
-
-    def __init__(self) -> None:
-        self.search: Search | None = None
-        self._asked = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> "_Interrupts":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._interrupted)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _interrupted(self, number: int, frame: object) -> None:
-        # A handler runs between any two steps of the search: it says and sends nothing itself.
-        if self._asked or self.search is None:
-            raise KeyboardInterrupt
-        self._asked = True
-        self.search.stop()
 
 
 def _report(plan: Plan, end: End, search: Search, progress: Progress, seconds: float) -> int:

@@ -1,0 +1,95 @@
+"""What a search leaves beside the ledger: the record in MLflow, Optuna's storage, figures."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from studies.figures.aside import Aside
+from studies.optuna_feed import OptunaFeed
+from studies.search import End
+from studies.study_file import Study
+from tracking import names
+from tracking.environment import Environment
+from tracking.figures import log_study_figures
+from tracking.ledger import TrialRecord
+from tracking.recorder import Recorder
+from tracking.store import one_line, open_store
+
+
+class Record:
+    """MLflow's recorder and Optuna's storage, told of news; a `Listener` of the search.
+
+    `now` is the environment of what trains. With `figures` the study's figures are drawn and
+    recorded at the end.
+    """
+
+    def __init__(
+        self,
+        ledger: Path,
+        store: Path,
+        study: Study,
+        now: Environment,
+        *,
+        figures: bool = True,
+    ) -> None:
+        self._ledger, self._store, self._study = ledger, store, study.name
+        self._figures = figures
+        self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
+        self._recorder = Recorder(ledger, store, study.name, now)
+        self._feed.start()
+        self._recorder.start()
+
+    def opened(self) -> None:
+        """Wait until the store is open; raises InputError where it cannot be."""
+        self._recorder.opened()
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the record from being complete, each in one line."""
+        return [p for p in (self._feed.problem, self._recorder.problem) if p is not None]
+
+    def finish(self, end: End | None) -> None:
+        """Deliver everything and end the study's run; without an end the search has broken off."""
+        figures: Aside | None = None
+        if end is not None and self._figures:
+            with contextlib.suppress(Exception):  # no process more, perhaps: the record goes first
+                figures = Aside(self._ledger, self._study)
+        self._feed.finish()
+        self._recorder.finish(
+            end if end in ("finished", "failed") else "stopped",
+            patience=5.0 if end is None else 60.0,
+        )
+        for problem in self.problems:
+            print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
+        if figures is not None:
+            self._log(figures)
+
+    def _log(self, figures: Aside) -> None:
+        """Attach the study's figures; what goes wrong here costs the search nothing."""
+        try:
+            drawn = figures.result()
+            if self._recorder.problem is None:
+                store = open_store(self._store)
+                log_study_figures(store, self._study, drawn)
+                store.close()
+        except Exception as error:
+            print(f"retrial: no figures of the study: {one_line(error)}", file=sys.stderr)
+
+    def started(self, trial: TrialRecord) -> None:
+        """Hear that an attempt at a trial began."""
+        self._notify()
+
+    def epoch(self, trial: TrialRecord, epoch: Any) -> None:
+        """Hear of an epoch; the recorder looks for them by itself, once a second."""
+
+    def finished(self, trial: TrialRecord) -> None:
+        """Hear that a trial is complete, pruned or failed."""
+        self._notify()
+
+    def warned(self, message: str) -> None:
+        """Hear of something a person should know."""
+
+    def _notify(self) -> None:
+        self._feed.notify()
+        self._recorder.notify()
