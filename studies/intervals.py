@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from statistics import fmean, variance
+from statistics import mean, variance
 
 from tracking.confirmation import Estimate
 
@@ -18,11 +18,11 @@ def mean_of(values: Sequence[float]) -> Estimate:
     >>> mean_of([0.96, 0.97, 0.98]).rounded()
     (0.97, 0.9452, 0.9948)
     """
-    mean = fmean(values)
+    middle = mean(values)  # exact before it is rounded, so that equal means compare equal
     if len(values) < 2:
-        return Estimate(mean)
+        return Estimate(middle)
     margin = _t(len(values) - 1) * math.sqrt(variance(values) / len(values))
-    return Estimate(mean, mean - margin, mean + margin)
+    return Estimate(middle, middle - margin, middle + margin)
 
 
 def difference_of(one: Sequence[float], other: Sequence[float]) -> Estimate:
@@ -35,7 +35,7 @@ def difference_of(one: Sequence[float], other: Sequence[float]) -> Estimate:
     >>> difference_of([0.97, 0.98], [0.95, 0.96]).rounded()
     (0.02, -0.023, 0.063)
     """
-    difference = fmean(one) - fmean(other)
+    difference = mean(one) - mean(other)
     if min(len(one), len(other)) < 2:
         return Estimate(difference)
     a, b = variance(one) / len(one), variance(other) / len(other)
