@@ -29,11 +29,11 @@ def difference_of(one: Sequence[float], other: Sequence[float]) -> Estimate:
     """Return the difference of two means with Welch's t-interval: variances may be unequal.
 
     The degrees of freedom are those of Welch and Satterthwaite (Welch 1947, "The generalization of
-    Student's problem", equation 28). Without spread on either side, or with a single value on
-    one, there is no interval.
+    'Student's' problem when several different population variances are involved"). Without spread
+    on either side, or with a single value on one, there is no interval.
 
     >>> difference_of([0.97, 0.98], [0.95, 0.96]).rounded()
-    (0.02, -0.023, 0.063)
+    (0.02, -0.0104, 0.0504)
     """
     difference = mean(one) - mean(other)
     if min(len(one), len(other)) < 2:
