@@ -30,6 +30,33 @@ FEW_ROWS = 64
 """Below, a product with many inputs is faster as a sum of pieces."""
 
 
+class AffineGradients:
+    """Computes dW and db of a whole mini-batch between arrays that stay the same.
+
+    Parameters
+    ----------
+    x, dy
+        ``(rows, inputs)`` and ``(rows, outputs)``.
+    gradients
+        Where ``weight`` goes, and ``bias`` if there is one.
+    """
+
+    def __init__(self, x: Array, dy: Array, gradients: dict[str, Array]) -> None:
+        (rows, inputs), outputs = x.shape, dy.shape[1]
+        self.x, self.dy = x, dy
+        count = pieces(inputs, rows * inputs * outputs, SHORTEST_PIECE)
+        self.columns = x.reshape(rows, count, -1).transpose(1, 2, 0)
+        self.weight = gradients["weight"].reshape(count, -1, outputs)
+        self.bias = gradients.get("bias")
+        self.ones = np.ones(rows, x.dtype)
+
+    def __call__(self) -> None:
+        """Fill the gradients."""
+        np.matmul(self.columns, self.dy, out=self.weight)
+        if self.bias is not None:
+            np.matmul(self.ones, self.dy, out=self.bias)
+
+
 class AffineKernel(Kernel):
     """An affine layer, and the ReLU after it if there is one."""
 
@@ -40,40 +67,28 @@ class AffineKernel(Kernel):
         self.relu = relu
         self.weight = self.parameters["weight"]
         self.bias = self.parameters.get("bias")
-        inputs, outputs = self.weight.shape
-        self.transposed = allocate((outputs, inputs), self.dtype)
-        self.inputs, self.output_gradients = (
-            allocate((0, length), self.dtype) for length in (inputs, outputs)
-        )
-        self.step = Step(0, 1, False)
+        self.transposed = allocate(self.weight.shape[::-1], self.dtype)
+        self.in_parts = False
+        self.whole: AffineGradients | None = None
 
     def prepare(self, step: Step) -> None:
         """Transpose the weights, and see to it that the mini-batch's rows have a place."""
-        self.step = step
-        if step.training and step.parts > 1:
-            np.copyto(self.transposed, self.weight.T)
-            if len(self.inputs) != step.batch:
-                inputs, outputs = self.weight.shape
-                self.inputs = allocate((step.batch, inputs), self.dtype)
-                self.output_gradients = allocate((step.batch, outputs), self.dtype)
+        self.in_parts = step.training and step.parts > 1
+        if not self.in_parts:
+            return
+        np.copyto(self.transposed, self.weight.T)
+        if self.whole is None or len(self.whole.x) != step.batch:
+            x, dy = (allocate((step.batch, length), self.dtype) for length in self.weight.shape)
+            self.whole = AffineGradients(x, dy, self.gradients)
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
         return AffineStage(self, ends, workspace)
 
     def finish(self, total: Array) -> None:
-        """Compute the gradients from all rows, unless a part has done so."""
-        if self.step.parts > 1:
-            self.differentiate(self.inputs, self.output_gradients)
-
-    def differentiate(self, x: Array, dy: Array) -> None:
-        """Fill the gradients of the whole mini-batch."""
-        inputs, outputs = self.weight.shape
-        count = pieces(inputs, len(x) * inputs * outputs, SHORTEST_PIECE)
-        columns = x.reshape(len(x), count, -1).transpose(1, 2, 0)
-        np.matmul(columns, dy, out=self.gradients["weight"].reshape(count, -1, outputs))
-        if self.bias is not None:
-            np.matmul(np.ones(len(dy), self.dtype), dy, out=self.gradients["bias"])
+        """Compute the gradients from all rows, unless a single part has done so."""
+        if self.in_parts and self.whole is not None:
+            self.whole()
 
 
 class AffineStage(Stage):
@@ -89,16 +104,15 @@ class AffineStage(Stage):
         self.slices = self.x.reshape(rows, count, -1).swapaxes(0, 1)
         self.weights = kernel.weight.reshape(count, -1, outputs)
         self.shares = workspace.scratch("lines", (count, rows, outputs))
-        self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
         if ends.dy is None:
             return
         self.dy = ends.dy
-        self.dx = None
-        if ends.dx is not None:
-            count = pieces(inputs, cost, SHORTEST_PIECE)
-            self.dx = ends.dx.reshape(rows, count, -1).swapaxes(0, 1)
-            self.weights_back = kernel.weight.reshape(count, -1, outputs).swapaxes(1, 2)
-            self.transposed = kernel.transposed.reshape(outputs, count, -1).swapaxes(0, 1)
+        self.gradients = AffineGradients(self.x, self.dy, kernel.gradients)
+        count = pieces(inputs, cost, SHORTEST_PIECE)
+        self.weights_back = kernel.weight.reshape(count, -1, outputs).swapaxes(1, 2)
+        self.transposed = kernel.transposed.reshape(outputs, count, -1).swapaxes(0, 1)
+        self.dx = None if ends.dx is None else ends.dx.reshape(rows, count, -1).swapaxes(0, 1)
 
     def forward(self, part: Part) -> None:
         """Multiply, add the bias, rectify."""
@@ -117,12 +131,13 @@ class AffineStage(Stage):
         """Leave x and dy to the gradients, then go on to dx."""
         kernel = self.kernel
         if self.rectifier:
-            self.rectifier.backward(self.dy)
-        single = kernel.step.parts == 1
-        if single:
-            kernel.differentiate(self.x, self.dy)
+            self.rectifier.backward()
+        if kernel.in_parts and kernel.whole is not None:
+            kernel.whole.x[part.start : part.stop] = self.x
+            kernel.whole.dy[part.start : part.stop] = self.dy
+            weights = self.transposed
         else:
-            kernel.inputs[part.start : part.stop] = self.x
-            kernel.output_gradients[part.start : part.stop] = self.dy
+            self.gradients()
+            weights = self.weights_back
         if self.dx is not None:
-            np.matmul(self.dy, self.weights_back if single else self.transposed, out=self.dx)
+            np.matmul(self.dy, weights, out=self.dx)

@@ -120,7 +120,7 @@ class BatchNormalizationStage(Stage):
         self.a, self.b, self.c, self.d = (
             row.reshape(unit) for row in (kernel.a, kernel.b, kernel.c, kernel.d)
         )
-        self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
         if ends.dy is None:
             return
         self.count = ends.x.size // kernel.channels
@@ -150,7 +150,7 @@ class BatchNormalizationStage(Stage):
         """Report the part's sums of dy and of dy (x - mean)."""
         kernel = self.kernel
         if self.rectifier:
-            self.rectifier.backward(self.dy)
+            self.rectifier.backward()
         np.matmul(self.ones, self.dy, out=kernel.dy[part.index].reshape(-1))
         self._sum_products(self.dy, self.x, kernel.dy_x[part.index])
 

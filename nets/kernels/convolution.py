@@ -76,9 +76,8 @@ class ConvolutionStage(Stage):
             planes = allocate(planes_shape(sizes), kernel.dtype)
         bias = self.weights.bias is not None
         self.correlation = Correlation(sizes, ends.x, ends.y, planes, workspace, bias=bias)
-        self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
         if ends.dy is not None:
-            self.dy = ends.dy
             self.gradients = CorrelationGradients(sizes, planes, ends.dy, ends.dx, workspace, sums)
 
     def forward(self, part: Part) -> None:
@@ -90,5 +89,5 @@ class ConvolutionStage(Stage):
     def backward(self, part: Part) -> None:
         """Add to the gradients of weights and bias, and go on to the inputs."""
         if self.rectifier:
-            self.rectifier.backward(self.dy)
+            self.rectifier.backward()
         self.gradients(self.weights, part.lane, first=part.first)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,21 @@ from nets.threads import Team, pinned
 
 LANES = 8
 """Partial sums of a mini-batch. More threads than lanes have nothing to do."""
+
+
+BUFFER = 2048
+"""Numbers that NumPy's loops buffer at a time, a quarter of what it does by itself.
+
+Loops over views that are not contiguous, and those that convert (a mask to floats), go through it.
+"""
+
+
+@contextmanager
+def short_buffer() -> Iterator[None]:
+    """Use `BUFFER` inside the block; in threads started there too."""
+    with np.errstate():  # restores the size of the buffer as well
+        np.setbufsize(BUFFER)
+        yield
 
 
 class Executor:
@@ -99,7 +115,7 @@ class Executor:
         def come_back(segment: int, part: Part, one: Pass) -> None:
             one.backward(segment, part)
 
-        with pinned():
+        with pinned(), short_buffer():
             for segment, barrier in enumerate(self.barriers):
                 self._each(parts, partial(go, segment))
                 barrier.gather()
@@ -124,7 +140,7 @@ class Executor:
             one.forward(0, part)
             outputs[part.start : part.stop] = one.y
 
-        with pinned():
+        with pinned(), short_buffer():
             self._each(parts, through, training=False)
         return outputs
 

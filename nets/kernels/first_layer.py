@@ -84,10 +84,9 @@ class FirstConvolutionStage(Stage):
         count = pieces(pixels, pixels * kernel.rows * filters, at_least=256)
         self.columns = columns.reshape(kernel.rows, count, -1).swapaxes(0, 1)
         self.outputs = ends.y.reshape(count, -1, filters)
-        self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
         if ends.dy is None:
             return
-        self.dy = ends.dy
         self.gradients = ends.dy.reshape(count, -1, filters)
         self.shares = allocate((count, kernel.rows, filters), ends.x.dtype)
         self.sums = sums.reshape(-1, kernel.rows, filters)
@@ -103,7 +102,7 @@ class FirstConvolutionStage(Stage):
     def backward(self, part: Part) -> None:
         """Multiply with the gradient."""
         if self.rectifier:
-            self.rectifier.backward(self.dy)
+            self.rectifier.backward()
         np.matmul(self.columns, self.gradients, out=self.shares)
         total = self.sums[part.lane]
         if part.first:

@@ -46,7 +46,7 @@ class PoolingStage(Stage):
         self.higher = higher.reshape(self.upper.shape)
         self.left, self.right = column_pairs(higher, out_width)
         self.y = ends.y
-        self.rectifier = Rectifier(ends.y, ends.dy is not None) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
         self.learns = ends.dy is not None
         if ends.dy is None or ends.dx is None:
             return
@@ -70,7 +70,7 @@ class PoolingStage(Stage):
     def backward(self, part: Part) -> None:
         """Hand each gradient to its winner, columns first."""
         if self.rectifier:
-            self.rectifier.backward(self.dy)
+            self.rectifier.backward()
         for rest in self.outside:
             rest[...] = 0
         np.multiply(self.dy, self.from_left, out=self.left)

@@ -18,21 +18,26 @@ from nets.kernels.workspace import Workspace
 
 
 class Rectifier:
-    """Rectifies one array in place, and the gradients that come back to it.
+    """Rectifies one array in place, and the gradient that comes back to it.
 
-    >>> y = np.array([[-1.0, 2.0]])
-    >>> rectifier = Rectifier(y, training=True)
+    Parameters
+    ----------
+    y, dy
+        The array and its gradient, which may be the same memory; no gradient in prediction.
+
+    >>> y, dy = np.array([[-1.0, 2.0]]), np.array([[5.0, 5.0]])
+    >>> rectifier = Rectifier(y, dy)
     >>> rectifier.forward()
-    >>> gradient = np.array([[5.0, 5.0]])
-    >>> rectifier.backward(gradient)
-    >>> y, gradient
+    >>> rectifier.backward()
+    >>> y, dy
     (array([[0., 2.]]), array([[0., 5.]]))
     """
 
-    def __init__(self, y: Array, training: bool) -> None:
+    def __init__(self, y: Array, dy: Array | None) -> None:
         self.y = y.reshape(-1, repeats(y.size, 1))
         self.zeros = allocate(self.y.shape[1:], y.dtype)
-        self.mask = np.empty(self.y.shape, bool) if training else None
+        self.dy = None if dy is None else dy.reshape(self.y.shape)
+        self.mask = None if dy is None else np.empty(self.y.shape, bool)
 
     def forward(self) -> None:
         """Rectify; in training remember where."""
@@ -40,11 +45,10 @@ class Rectifier:
             np.greater(self.y, 0, out=self.mask)
         np.maximum(self.y, self.zeros, out=self.y)
 
-    def backward(self, gradient: Array) -> None:
-        """Set the gradient to zero where the rectifier did the same to y."""
-        if self.mask is not None:
-            rows = gradient.reshape(self.mask.shape)
-            np.multiply(rows, self.mask, out=rows)
+    def backward(self) -> None:
+        """Set the gradient to zero where y was."""
+        if self.mask is not None and self.dy is not None:
+            np.multiply(self.dy, self.mask, out=self.dy)
 
 
 class RectifierKernel(Kernel):
@@ -61,8 +65,7 @@ class RectifierStage(Stage):
     """One micro-batch of a ReLU."""
 
     def __init__(self, ends: Ends) -> None:
-        self.rectifier = Rectifier(ends.y, ends.dy is not None)
-        self.dy = ends.dy
+        self.rectifier = Rectifier(ends.y, ends.dy)
 
     def forward(self, part: Part) -> None:
         """Rectify."""
@@ -70,5 +73,4 @@ class RectifierStage(Stage):
 
     def backward(self, part: Part) -> None:
         """Rectify the gradient."""
-        if self.dy is not None:
-            self.rectifier.backward(self.dy)
+        self.rectifier.backward()
