@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from nets.errors import InputError
 from tracking import names
 from tracking.store import Store
-from tracking.study_run import is_better
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
+
+_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -100,35 +101,35 @@ def _experiment(store: Store, study: str) -> "Experiment":
 
 
 def _best(store: Store, study: str) -> "Run":
+    """Return the complete trial with the best value; of equal ones the one with the lowest number.
+
+    MLflow sorts, NaN and missing values last; all that share the first place are looked at.
+    """
     experiment = _experiment(store, study)
-    direction = experiment.tags.get(names.DIRECTION_TAG, "maximize")
-    best: Run | None = None
-    best_value = math.nan
-    for run in sorted(_complete(store, experiment.experiment_id, study), key=_number):
-        value = run.data.metrics.get(names.VALUE_METRIC, math.nan)
-        if is_better(value, best_value, direction):
-            best, best_value = run, value
-    if best is None:
-        raise InputError(f"trial: got best, but {study} has no complete trial with a value yet")
-    return best
-
-
-def _complete(store: Store, experiment_id: str, study: str) -> list["Run"]:
-    """Return the runs of all complete trials of a study."""
-    runs: list[Run] = []
+    is_low_best = experiment.tags.get(names.DIRECTION_TAG) == "minimize"
+    equal: list[Run] = []
     token = None
     while True:
         page = store.client.search_runs(
-            [experiment_id],
+            [experiment.experiment_id],
             f"tags.`{names.STUDY_TAG}` = {names.quoted(study)}"
             f" and tags.`{names.KIND_TAG}` = {names.quoted(names.TRIAL_KIND)}"
             f" and tags.`{names.STATE_TAG}` = 'complete'",
+            order_by=[f"metrics.`{names.VALUE_METRIC}` {'ASC' if is_low_best else 'DESC'}"],
+            max_results=_PAGE,
             page_token=token,
         )
-        runs += page
-        token = page.token
-        if not token:
-            return runs
+        equal += [run for run in page if _value(run) == _value((equal or page)[0])]
+        token = page.token if page and _value(page[-1]) == _value(equal[0]) else None
+        if token is None:
+            break
+    if not equal:
+        raise InputError(f"trial: got best, but {study} has no complete trial with a value yet")
+    return min(equal, key=_number)
+
+
+def _value(run: "Run") -> float:
+    return float(run.data.metrics.get(names.VALUE_METRIC, math.nan))
 
 
 def _numbered(store: Store, study: str, number: int) -> "Run":

@@ -91,17 +91,22 @@ def test_pruned_and_failed_trials_can_be_read(trials, recorded):
     assert find_trial(store, "digits", 1).value is None
 
 
-def test_more_trials_than_one_page_holds_are_compared(trials, recorded, monkeypatch):
-    for number in range(3):
-        trials.whole(number, epochs=1, model=False, value=number / 10)
-    store = recorded()
-    search = type(store.client).search_runs
-    monkeypatch.setattr(
-        type(store.client),
-        "search_runs",
-        lambda *args, **what: search(*args, **{**what, "max_results": 1}),
-    )
-    assert find_trial(store, "digits", "best").number == 2
+def test_trials_that_share_the_first_place_are_all_looked_at(trials, recorded, monkeypatch):
+    monkeypatch.setattr("tracking.reading._PAGE", 2)
+    for number, value in enumerate([0.1, 0.9, 0.9, 0.9, 0.9, 0.2]):
+        trials.whole(number, epochs=1, model=False, value=value)
+    assert find_trial(recorded(), "digits", "best").number == 1
+
+
+def test_a_value_that_is_not_a_number_is_never_best(ledger, trials, recorded):
+    definition = ledger.study("digits").definition
+    definition["study"]["direction"] = "minimize"
+    ledger.set_definition("digits", definition)
+    for number in (0, 1):
+        trials.add(number)
+        trials.epoch(number, 1, val_accuracy=[math.nan, 0.9][number])
+        trials.finish(number, model=False)
+    assert find_trial(recorded(), "digits", "best").number == 1
 
 
 @pytest.mark.parametrize(
