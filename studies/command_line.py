@@ -117,6 +117,21 @@ def _parser() -> argparse.ArgumentParser:
     confirm.add_argument("--json", action="store_true", help="print what was found as JSON")
     confirm.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
 
+    train = commands.add_parser(
+        "train", parents=[shared], help="one training with settings of your own, recorded"
+    )
+    train.add_argument("study", help="name of a study in the store or that ships, or a file")
+    train.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings; what is searched is else the best trial's, or the default",
+    )
+    train.add_argument("--threads", type=_positive, default=1, help="threads inside the training")
+    train.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
+
     predict = commands.add_parser(
         "predict", parents=[shared], help="digits in image files, by the registered model"
     )

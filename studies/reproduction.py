@@ -48,7 +48,7 @@ def reproduce(
             f"trial: run {recorded.run_id} ended before its first epoch, there is nothing to "
             "compare; accepted is a trial with at least one recorded epoch"
         )
-    folder, digests = _data(settings, data)
+    folder, digests = data_of(settings, data)
     # A portable trial is tried again with the kernel it was pinned to.
     pinned = recorded.environment.get(kernel.PINNED, {})
     now = kernel.capture(pinned, data=digests, modules=study.own_modules)
@@ -109,8 +109,8 @@ def train(job: Job, last: int, environment: dict[str, str]) -> Again:
         engine.close()
 
 
-def _data(settings: dict[str, Any], folder: Path | None) -> tuple[str | None, dict[str, str]]:
-    """Load the trial's dataset; returns the folder workers map, and its SHA-256 by name."""
+def data_of(settings: dict[str, Any], folder: Path | None) -> tuple[str | None, dict[str, str]]:
+    """Load the dataset of some settings; returns the folder workers map, and SHA-256 by name."""
     if "data" not in settings:
         return None, {}
     from nets import data

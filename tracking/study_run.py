@@ -191,11 +191,17 @@ class StudyRun:
 def describe_study(study: StudyRecord, link: str = "") -> str:
     """Return a study's description in Markdown: what it is and how to reproduce it."""
     section = _section(study.definition)
+    goal = f"{section.get('direction', 'maximize')} {section.get('metric', 'value')}"
+    if study.definition.get("space"):
+        what = (
+            f"Hyperparameter search: {goal} over {section.get('trials', 'some')} trials, "
+            f"sampler {_name(section.get('sampler'))}, pruner {_name(section.get('pruner'))}, "
+            f"seed {section.get('seed', 0)}."
+        )
+    else:
+        what = f"Trainings with settings of one's own: {goal}; nothing is searched."
     lines = [
-        f"Hyperparameter search: {section.get('direction', 'maximize')} "
-        f"{section.get('metric', 'value')} over {section.get('trials', 'some')} trials, "
-        f"sampler {_name(section.get('sampler'))}, pruner {_name(section.get('pruner'))}, "
-        f"seed {section.get('seed', 0)}. {link}".rstrip(),
+        f"{what} {link}".rstrip(),
         "",
         f"Try the best trial again: `retrial reproduce best --study {study.name}`",
     ]

@@ -97,16 +97,25 @@ def why_pruned(trial: TrialRecord, metric: str) -> str:
 
 def _best_table(stored: StoredStudy, trials: list[TrialRecord]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    parameters = [p.name for p in stored.study.space.parameters]
-    for name in ("trial", stored.study.section.metric, "epoch", "time", *parameters):
+    columns = _columns(stored, trials)
+    for name in ("trial", stored.study.section.metric, "epoch", "time", *columns):
         table.add_column(name, justify="right")
     for trial in trials:
+        values = trial.parameters if stored.study.space.parameters else trial.settings
         seconds = (trial.finished or 0) - (trial.started or 0)
         table.add_row(
             str(trial.number),
             shown(trial.value),
             str(trial.outcome.get("epoch", "-")),
             shown_seconds(seconds),
-            *(shown(decoded(trial.parameters.get(name))) for name in parameters),
+            *(shown(decoded(values.get(name))) for name in columns),
         )
     return table
+
+
+def _columns(stored: StoredStudy, trials: list[TrialRecord]) -> list[str]:
+    """Return the settings that are searched, or of trainings those that differ."""
+    if stored.study.space.parameters:
+        return [parameter.name for parameter in stored.study.space.parameters]
+    first = trials[0].settings
+    return [name for name in first if any(t.settings[name] != first[name] for t in trials)]
