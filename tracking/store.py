@@ -5,12 +5,16 @@ not wait for it.
 """
 
 import contextlib
+import http.client
 import logging
 import os
 import re
 import shutil
 import sqlite3
+import ssl
 import tempfile
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +106,28 @@ def check_writable(root: Path) -> None:
         path = root / name
         if path.exists() and not os.access(path, os.W_OK):
             raise InputError(f"store: cannot write {path}: Permission denied; {_ACCEPTED}")
+
+
+def check_reachable() -> None:
+    """Raise InputError if ``MLFLOW_TRACKING_URI`` names a server and nobody answers there.
+
+    Asked before anything is stored, and without MLflow, which takes seconds to load.
+    """
+    uri = without_password(os.environ.get("MLFLOW_TRACKING_URI", "")).rstrip("/")
+    if not uri.startswith(("http:", "https:")):
+        return
+    try:
+        urllib.request.urlopen(f"{uri}/health", timeout=10).close()
+    except urllib.error.HTTPError:
+        pass  # it answers; whether it lets us in, MLflow finds out
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            return  # it answers, and MLflow may have been told to trust it
+        raise InputError(
+            f"store: nobody answers at MLFLOW_TRACKING_URI={uri}: {one_line(reason)}; accepted is "
+            "the address of a running MLflow server"
+        ) from error
 
 
 def prepare_mlflow() -> None:

@@ -23,7 +23,7 @@ from studies.warm_start import earlier_trials, snapshot
 from tracking import environment, names
 from tracking.environment import Environment
 from tracking.ledger import Ledger
-from tracking.store import check_writable, is_remote
+from tracking.store import check_reachable, check_writable, is_remote
 
 _RECORDED = "recorded"
 """Key of the study's note that its record is complete."""
@@ -40,6 +40,8 @@ def run(options: Namespace) -> int:
     if options.mixed and options.cluster is None:
         raise InputError("--mixed: got no --cluster, accepted is a search on a cluster")
     check_writable(options.store)
+    if not options.no_record:
+        check_reachable()
     folders, digests = _load_data(study, options.data)
     path = options.store / names.LEDGER
     with (

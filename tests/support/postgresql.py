@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -30,11 +31,15 @@ class Server:
     def stop(self):
         self._run("pg_ctl", "-D", self._data, "--mode=immediate", "--wait", "stop")
 
-    def database(self):
-        """Create a database and return its URL."""
+    def database(self, template="template1"):
+        """Create a database, empty or as a copy of another, and return its URL."""
         name = f"test_{uuid.uuid4().hex}"
-        self._run("createdb", "-h", self._socket, "-U", "tests", name)
+        self._run("createdb", "-h", self._socket, "-U", "tests", "--template", template, name)
         return f"postgresql://tests@/{name}?host={self._socket}"
+
+    def copy(self, url):
+        """Create a copy of a database that nobody is connected to, and return its URL."""
+        return self.database(urlsplit(url).path.removeprefix("/"))
 
     def _run(self, program, *arguments):
         # The server refuses to be root's; the package brings a user for it.

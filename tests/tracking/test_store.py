@@ -1,6 +1,7 @@
 """The store is opened, created whole, or refused with nothing left behind."""
 
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -9,7 +10,14 @@ import pytest
 
 from nets.errors import InputError
 from tracking import names
-from tracking.store import check_writable, one_line, open_store, tracking_uri, without_password
+from tracking.store import (
+    check_reachable,
+    check_writable,
+    one_line,
+    open_store,
+    tracking_uri,
+    without_password,
+)
 
 
 def everything_below(folder):
@@ -129,6 +137,24 @@ def test_a_file_that_is_no_database_is_refused(root):
     (root / names.MLFLOW_DATABASE).write_text("not a database " * 100)
     with pytest.raises(InputError, match=r"store: cannot open sqlite.*not a database"):
         open_store(root)
+
+
+def test_a_server_that_is_not_there_is_refused_before_anything_is_stored(monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{address}/")
+        expected = (
+            rf"nobody answers at MLFLOW_TRACKING_URI=http://{address}: .*[Cc]onnection refused"
+        )
+        with pytest.raises(InputError, match=expected):
+            check_reachable()
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db", "databricks"])
+def test_only_a_server_is_asked_whether_it_is_there(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    check_reachable()
 
 
 def test_an_error_is_told_on_one_line_of_bounded_length():
