@@ -1,8 +1,9 @@
 """A study as the store has it, for the commands that look at finished work."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
@@ -63,6 +64,16 @@ class StoredStudy:
             elif middle < 0.1:
                 lines.append(f"{parameter.name}: the best are near {distribution.low:g}, try lower")
         return lines
+
+
+def stored_definition(store: Path, name: str) -> dict[str, Any] | None:
+    """Return the definition of a study that a store has, or None."""
+    path = store / names.LEDGER
+    if not path.is_file():
+        return None
+    with closing(Ledger(path)) as ledger:
+        record = ledger.study(name)
+    return None if record is None else record.definition
 
 
 @contextmanager

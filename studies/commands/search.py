@@ -18,6 +18,7 @@ from studies.interrupts import Interrupts
 from studies.live import Progress, display, shown, shown_parameters, shown_seconds
 from studies.record import Record
 from studies.search import End, Listener, Plan, Search
+from studies.stored import stored_definition
 from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
 from tracking import environment, names
@@ -31,12 +32,7 @@ _RECORDED = "recorded"
 
 def run(options: Namespace) -> int:
     """Search, record, and say what came out."""
-    study = study_file.read(
-        study_file.find(options.study),
-        trials=options.trials,
-        seed=options.seed,
-        portable=options.portable,
-    )
+    study = _study(options)
     if options.mixed and options.cluster is None:
         raise InputError("--mixed: got no --cluster, accepted is a search on a cluster")
     check_writable(options.store)
@@ -72,6 +68,28 @@ def run(options: Namespace) -> int:
         except EngineLost as error:
             print(f"retrial: {error}", file=sys.stderr)
             return 1
+
+
+def _study(options: Namespace) -> Study:
+    """Return the study of a file; or of a name that only the store knows, as it was unpacked."""
+    try:
+        path = study_file.find(options.study)
+    except InputError:
+        definition = stored_definition(options.store, options.study)
+        if definition is None:
+            raise
+    else:
+        return study_file.read(
+            path, trials=options.trials, seed=options.seed, portable=options.portable
+        )
+    section = definition["study"]
+    if options.seed not in (None, section["seed"]) or options.portable > section["portable"]:
+        raise InputError(
+            f"study: {options.study} is known from the store alone; accepted with --seed or "
+            "--portable is its file"
+        )
+    section = {**section, "trials": options.trials or section["trials"]}
+    return study_file.stored({**definition, "study": section})
 
 
 @contextlib.contextmanager
