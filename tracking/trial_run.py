@@ -153,6 +153,7 @@ def end(
             RunTag(names.REASON_TAG, str(trial.outcome.get("reason", trial.state))),
             RunTag("mlflow.note.content", describe(trial, parent)),
             *([RunTag(names.WEIGHTS_TAG, weights)] if weights else []),
+            *([RunTag(names.MIXED_TAG, mixed)] if (mixed := _mixed(trial)) else []),
         ],
     )
     client.set_terminated(run_id, STATUS[trial.state], at or None)
@@ -180,15 +181,22 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
         summary += f", `{parent.metric}` {trial.value:.6g} at epoch {outcome.get('epoch')}"
     lines = [f"{summary}."]
     if pruned := outcome.get("pruned"):
-        lines.append(f"Pruned: {as_text(pruned)}.")
+        lines.append(_why_pruned(pruned))
     if error := outcome.get("error"):
         lines.append(f"Failed: {_last_line(_error_text(error))} (see `{names.ERROR_FILE}`).")
+    if mixed := _mixed(trial):
+        lines.append(f"Its worker differs from the study's first one: {mixed}.")
     command = f"retrial reproduce {trial.number} --study {trial.study}"
     lines += ["", f"Try it again: `{command}`"]
     if trial.parameters:
         lines += ["", "| searched | value |", "|---|---|"]
         lines += [f"| `{name}` | {as_text(value)} |" for name, value in trial.parameters.items()]
     return "\n".join(lines)
+
+
+def _mixed(trial: TrialRecord) -> str:
+    """Return what of a trial's worker differs from the study's first one, where it was let in."""
+    return "; ".join(trial.outcome.get("environment", {}).get(names.MIXED, []))
 
 
 def _find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | None:
@@ -236,6 +244,21 @@ def _create(
 def _kept_digest(epochs: Sequence[EpochRecord], kept: int | None) -> str | None:
     """Return the SHA-256 of the weights that were kept."""
     return next((e.digests.get("weights") for e in epochs if e.number == kept), None)
+
+
+def _why_pruned(pruned: Any) -> str:
+    """Say which rule pruned a trial, and what it would have needed.
+
+    >>> _why_pruned({"rule": "median", "epoch": 6, "value": 0.2, "survives_from": 0.95})
+    'Pruned by median at epoch 6 with 0.2; to survive it needed 0.95.'
+    """
+    if not isinstance(pruned, Mapping) or "rule" not in pruned:
+        return f"Pruned: {as_text(pruned)}."
+    sentence = f"Pruned by {pruned['rule']} at epoch {pruned.get('epoch')}"
+    value, needed = pruned.get("value"), pruned.get("survives_from")
+    if value is not None and needed is not None:
+        sentence += f" with {value:.6g}; to survive it needed {needed:.6g}"
+    return f"{sentence}."
 
 
 def _error_text(error: Any) -> str:

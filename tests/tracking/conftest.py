@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-import time
+import threading
 import warnings
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from nets.outcome import Model
 from tracking import names
 from tracking.ledger import EpochRecord, Ledger, TrialRecord
+from tracking.recorder import Recorder
 from tracking.store import open_store, prepare_mlflow
 
 
@@ -239,13 +240,21 @@ def _files(client, run):
 
 
 @pytest.fixture
-def patience():
-    """Wait for a condition that another thread or process brings about."""
+def until(monkeypatch):
+    """Wait until a recorder has brought something about; looks after each of its deliveries."""
+    delivered = threading.Condition()
+    attempt = Recorder._attempt
 
-    def wait(condition, seconds=60):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "waited in vain"
-            time.sleep(0.005)
+    def tell(self, *arguments):
+        try:
+            return attempt(self, *arguments)
+        finally:
+            with delivered:
+                delivered.notify_all()
 
-    return wait
+    def until(condition):
+        with delivered:
+            assert delivered.wait_for(condition, timeout=60), "waited in vain"
+
+    monkeypatch.setattr(Recorder, "_attempt", tell)
+    return until

@@ -59,12 +59,12 @@ def test_what_happens_while_it_runs_is_in_mlflow_when_it_has_finished(
     assert [step for step, *_ in found["trial 0000"]["metrics"]["val_loss"]] == [1, 2, 3, 4]
 
 
-def test_curves_grow_while_a_trial_trains(record, trials, store, contents, patience):
+def test_curves_grow_while_a_trial_trains(record, trials, store, contents, until):
     one = record()
     trials.add(0)
     trials.epoch(0, 1)
     one.notify()
-    patience(lambda: trials.ledger.trial("digits", 0).recorded_epoch == 1)
+    until(lambda: trials.ledger.trial("digits", 0).recorded_epoch == 1)
 
     found = contents(store)
     assert statuses(found) == dict.fromkeys(["study digits", "trial 0000"], "RUNNING")
@@ -158,11 +158,11 @@ def test_an_outage_delays_the_record_and_changes_nothing_in_it(
     assert [step for step, *_ in found["trial 0001"]["metrics"]["val_loss"]] == [1, 2, 3, 4]
 
 
-def test_an_outage_is_told_in_one_line_without_passwords(record, trials, unsteady, patience):
+def test_an_outage_is_told_in_one_line_without_passwords(record, trials, unsteady, until):
     one = record()
     unsteady.is_up = False
     trials.add(0)
-    patience(lambda: one.problem is not None)
+    until(lambda: one.problem is not None)
     assert one.problem == "MLflow: http://host:5000 is gone and stays so"
 
 

@@ -98,7 +98,7 @@ def test_the_pages_answer_until_they_are_ended_and_leave_no_process(
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_and_returns_gets_everything_once(
-    server, root, store, trials, environment, contents, monkeypatch, patience, tmp_path
+    server, root, store, trials, environment, contents, monkeypatch, until, tmp_path
 ):
     """Search, outage and reading through a real server, with the artifacts through it too."""
     monkeypatch.setattr("tracking.recorder.INTERVAL", 0.05)
@@ -111,13 +111,13 @@ def test_a_server_that_goes_away_and_returns_gets_everything_once(
     trials.whole(0)
     trials.add(1)
     trials.epoch(1, 1)
-    patience(lambda: trials.ledger.trial("digits", 1).recorded_epoch == 1)
+    until(lambda: trials.ledger.trial("digits", 1).recorded_epoch == 1)
 
     process.terminate()
     process.communicate()
     trials.epoch(1, 2)
     trials.finish(1)
-    patience(lambda: recorder.problem is not None)
+    until(lambda: recorder.problem is not None)
     server(port=int(url.rpartition(":")[2]))
     recorder.finish("finished")
 
