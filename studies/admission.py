@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from studies import kernel
 from studies.study_file import Study
-from tracking import environment
+from tracking import environment, names
 from tracking.environment import Environment, code_digest
 from tracking.ledger import Ledger
 
 FIRST_WORKER = "first_worker"
 """Key of the study's notes: the environment of its first worker, as far as results depend on it."""
 
-MIXED = "mixed"
+MIXED = names.MIXED
 """Key of the study's notes: what of the workers that were let in by ``--mixed`` differed."""
 
 

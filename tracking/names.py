@@ -50,6 +50,10 @@ DIRECTION_TAG = "retrial.direction"
 DATA_TAG = "retrial.data"  # these three hold SHA-256 digests
 CODE_TAG = "retrial.code"
 WEIGHTS_TAG = "retrial.weights"
+MIXED_TAG = "retrial.mixed"
+
+# In a trial's environment: what of its worker differs from the study's first one
+MIXED = "mixed"
 VERDICT_TAG = "retrial.verdict"
 VERDICT_TIME_TAG = "retrial.verdict.at"
 WINNER_TAG = "retrial.winner"

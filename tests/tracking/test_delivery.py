@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -88,6 +89,23 @@ def test_the_state_of_a_trial_ends_its_run(store, ledger, trials, environment, s
     assert run.info.status == status
     assert run.data.tags[names.STATE_TAG] == state
     assert run.info.end_time == int(ledger.trial("digits", 0).finished * 1000)
+
+
+def test_a_trial_of_a_worker_that_differs_says_so(store, ledger, trials, environment):
+    said = "versions: NumPy was 2.4.6, is 2.0.0"
+    trials.whole(0, environment={"host": "another", "mixed": [said]})
+    trials.whole(1, environment={"host": "another"})
+
+    deliver(store, ledger, environment)
+
+    mixed, equal = run_of(store, 0), run_of(store, 1)
+    assert mixed.data.tags[names.MIXED_TAG] == said
+    assert f"differs from the study's first one: {said}." in mixed.data.tags["mlflow.note.content"]
+    assert names.MIXED_TAG not in equal.data.tags
+    path = store.client.download_artifacts(mixed.info.run_id, names.ENVIRONMENT_FILE)
+    recorded = json.loads(Path(path).read_text("utf-8"))
+    # Of the worker where it says something, of the driver everything else.
+    assert (recorded["host"], recorded["command"]) == ("another", environment["command"])
 
 
 def test_an_open_trial_is_killed_when_the_driver_ends_and_runs_again_when_it_is_continued(
