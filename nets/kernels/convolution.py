@@ -74,8 +74,7 @@ class ConvolutionStage(Stage):
             planes = workspace.scratch(f"planes {sizes}", planes_shape(sizes))
         else:
             planes = allocate(planes_shape(sizes), kernel.dtype)
-        bias = self.weights.bias is not None
-        self.correlation = Correlation(sizes, ends.x, ends.y, planes, workspace, bias=bias)
+        self.correlation = Correlation(sizes, ends.x, ends.y, planes, workspace)
         self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
         if ends.dy is not None:
             self.gradients = CorrelationGradients(sizes, planes, ends.dy, ends.dx, workspace, sums)

@@ -5,7 +5,7 @@ Forward, for x ``(rows, height, width, channels)``, in three steps::
     V = B^T x       each tile's rows of x become one line in each of n planes
     M = V U         per plane and column, windows (lines, taps * channels) times
                     U (taps * channels, filters)
-    y = A^T M + b   each tile's lines become its m rows of outputs; b rides along as one more line
+    y = A^T M       each tile's lines become its m rows of outputs
 
 U = G w is the transformed kernel. Only the height is transformed. Along the width, the columns that
 the kernel touches lie side by side in memory: a window of taps * channels numbers is a row of a
@@ -22,8 +22,11 @@ Backward is the same three steps transposed, in reverse order::
     dx = B dV       each tile's lines become n rows, the last of which overlap with the next tile's
 
 The columns of D that belong to no output are zero, so dU may run over all columns of a plane at
-once. db is the sum of dy, which D has already begun: the plane of point 1 holds the sum of each
-tile's rows.
+once.
+
+The bias lives in the plane of point 1, whose column of A^T is all ones: what is added there comes
+to every row of outputs alike, and what arrives there on the way back is the sum of each tile's rows
+of dy.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ import numpy as np
 from nets.arrays import Array
 from nets.kernels.tiles import Product, from_lines, into_planes, multiply
 from nets.kernels.views import allocate, pieces, strided
-from nets.kernels.winograd import Geometry, cook_toom
+from nets.kernels.winograd import Geometry, Matrices, cook_toom
 from nets.kernels.workspace import Workspace
 
 
@@ -85,8 +88,6 @@ class Correlation:
         Where V goes, in the shape of `planes_shape`, zero where nothing is written.
     workspace
         Gives the scratch for M.
-    bias
-        Whether there is one.
     """
 
     def __init__(
@@ -96,8 +97,6 @@ class Correlation:
         y: Array,
         planes: Array,
         workspace: Workspace,
-        *,
-        bias: bool,
     ) -> None:
         s = sizes
         matrices = cook_toom(s.tile, s.kernel_height)
@@ -110,20 +109,17 @@ class Correlation:
             margin=s.padding_width,
         )
         self.windows = windows(s, planes, s.out_width, s.channels)
-        lines = workspace.scratch("lines", (s.lines, s.points + bias, s.out_width, s.filters))
-        self.products = lines[:, : s.points].transpose(1, 2, 0, 3)
-        self.bias_lines = lines[:, -1].reshape(s.lines, -1)  # used only if there is a bias
-        outputs = matrices.outputs
-        if bias:
-            outputs = np.hstack([outputs, np.ones((s.tile, 1))])
-        self.into_outputs = from_lines(s, outputs.astype(x.dtype), lines, y, offset=0)
+        lines = workspace.scratch("lines", (s.lines, s.points, s.out_width, s.filters))
+        self.products = lines.transpose(1, 2, 0, 3)
+        self.bias_lines = lines[:, point_one(matrices)].reshape(s.lines, -1)
+        self.into_outputs = from_lines(s, matrices.outputs.astype(x.dtype), lines, y, offset=0)
 
     def __call__(self, weights: Weights) -> None:
         """Fill y."""
         multiply(self.into_planes)
         np.matmul(self.windows, weights.forward, out=self.products)
         if weights.bias is not None:
-            self.bias_lines[...] = weights.bias
+            np.add(self.bias_lines, weights.bias, out=self.bias_lines)
         multiply(self.into_outputs)
 
 
@@ -181,8 +177,7 @@ class CorrelationGradients:
         size = self.share.size
         self.kernel_sums = sums[:, :size].reshape(-1, *shape)
 
-        (summing, *_) = np.flatnonzero((matrices.outputs == 1).all(axis=0))
-        self.tile_sums = spread[summing, : s.columns].reshape(s.lines, -1)
+        self.tile_sums = spread[point_one(matrices), : s.columns].reshape(s.lines, -1)
         self.ones = allocate((s.lines,), dy.dtype)
         self.ones[...] = 1
         self.bias_share = allocate((s.pitch * s.filters,), dy.dtype)
@@ -225,6 +220,15 @@ def sums_size(sizes: Geometry) -> int:
     """Return how many numbers the gradients add up: dU, and the columns of db."""
     taps = sizes.points * sizes.kernel_width
     return taps * sizes.channels * sizes.filters + sizes.pitch * sizes.filters
+
+
+def point_one(matrices: Matrices) -> int:
+    """Return the plane of point 1; with a single output in a tile, one that is as good.
+
+    >>> point_one(cook_toom(4, 3)), point_one(cook_toom(1, 1))
+    (1, 0)
+    """
+    return int(np.flatnonzero((matrices.outputs == 1).all(axis=0))[0])
 
 
 def windows(sizes: Geometry, planes: Array, width: int, channels: int) -> Array:
