@@ -5,15 +5,13 @@ it finishes, and may commit it; the order in which that happens means nothing.
 """
 
 import os
-import signal
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from joblib import Parallel, delayed, parallel_config
 
 from nets.randomness import derived_seed
+from studies.following import follow
 from studies.job import EpochDone, Event, Job, TrialDone
 from studies.worker import run
 
@@ -71,7 +69,7 @@ def train_all(
     bits: each computes with one BLAS thread.
     """
     with parallel_config(
-        "loky", inner_max_num_threads=1, initializer=_follow, initargs=(os.getpid(),)
+        "loky", inner_max_num_threads=1, initializer=follow, initargs=(os.getpid(),)
     ):
         # One job a task: in a batch, a finished one would wait for the others to be committed.
         parallel = Parallel(
@@ -85,17 +83,3 @@ def train_all(
 def _train(job: Job, place: int, models: bool) -> Trained:
     trained = train(job, place)
     return trained if models else replace(trained, end=replace(trained.end, model=None))
-
-
-def _follow(driver: int) -> None:
-    """Make a fresh worker process live as long as its driver does, and no longer."""
-    # Ctrl-C reaches the whole foreground group; what it means is the driver's to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == driver:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

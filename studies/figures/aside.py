@@ -4,6 +4,7 @@ When a search has ended, its recorder still has seconds of work in this process,
 trained are free: drawn here, figures would have to wait for the recorder's lock and it for theirs.
 """
 
+import os
 import sys
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,6 +13,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
 from studies.engines.local import ONE_THREAD
+from studies.following import follow
 
 
 class Aside:
@@ -20,7 +22,11 @@ class Aside:
     def __init__(self, ledger: Path, study: str) -> None:
         # The context this library starts its workers in: nothing is forked that has threads.
         self._executor = ProcessPoolExecutor(
-            max_workers=1, context=get_context("loky"), env=ONE_THREAD
+            max_workers=1,
+            context=get_context("loky"),
+            env=ONE_THREAD,
+            initializer=follow,
+            initargs=(os.getpid(),),
         )
         self._future: Future[dict[str, bytes]] = self._executor.submit(
             _draw, list(sys.path), ledger, study
