@@ -1,5 +1,6 @@
 """The registry: a study's champion as a model version, and finding one again by its name."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +62,9 @@ def register(
     for key, value in tags.items():
         client.set_model_version_tag(study, version.version, key, value)
     client.set_registered_model_alias(study, names.CHAMPION, version.version)
+    # Shows the version where the pages show the model.
+    link = json.dumps([{"name": study, "version": version.version}])
+    client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
     return str(version.version)
 
 
