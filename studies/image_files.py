@@ -96,7 +96,7 @@ def _read_image(path: Path, shape: Shape, full_scale: int, fill: float | None) -
         changes.append("inverted")
     if ground:
         # The ground becomes black and white stays white; a training image is left as it is.
-        stretched = (pixels.astype(np.float64) - ground) * (WHITE / (WHITE - ground))
+        stretched = (pixels.astype(np.float64) - ground) * (WHITE / max(WHITE - ground, 1))
         pixels = np.rint(np.clip(stretched, 0, WHITE)).astype(np.uint8)
         changes.append(f"ground darkened by {ground / WHITE:.0%}")
     if pixels.shape != (height, width):
