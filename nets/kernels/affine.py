@@ -2,14 +2,13 @@
 
 ``y = x W + b``, ``dx = dy W^T``, ``dW = x^T dy``, ``db = ones dy``.
 
-Products are cut into pieces of at most a million multiplications along the inputs. Forward, the
-pieces are added up, which is worth it for few rows.
+Products are cut into pieces of at most a million multiplications: along the rows, or for dW along
+the inputs. The way back uses a copy of W^T made once a mini-batch: with few rows, a product with a
+transposed view runs at a quarter of the speed.
 
-Where a mini-batch has several parts, the way back uses a copy of W^T made once for all of them:
-with few rows, a product with a transposed view runs at a quarter of the speed. And dW is not added
-up part by part. Every part leaves its rows of x and of dy in two arrays of the whole mini-batch,
-and one long product at the end of the step does the rest. A mini-batch that is a single part needs
-neither copy.
+dW is not added up part by part. Every part leaves its rows of x and of dy in two arrays of the
+whole mini-batch, and one long product at the end of the step does the rest. A mini-batch that is a
+single part needs no copies for it.
 """
 
 from __future__ import annotations
@@ -23,11 +22,8 @@ from nets.kernels.views import allocate, pieces
 from nets.kernels.workspace import Workspace
 from nets.network import Network
 
-SHORTEST_PIECE = 32
-"""Inputs in a piece."""
-
-FEW_ROWS = 64
-"""Below, a product with many inputs is faster as a sum of pieces."""
+FEWEST_ROWS, FEWEST_INPUTS = 2, 32
+"""In a piece."""
 
 
 class AffineGradients:
@@ -44,7 +40,7 @@ class AffineGradients:
     def __init__(self, x: Array, dy: Array, gradients: dict[str, Array]) -> None:
         (rows, inputs), outputs = x.shape, dy.shape[1]
         self.x, self.dy = x, dy
-        count = pieces(inputs, rows * inputs * outputs, SHORTEST_PIECE)
+        count = pieces(inputs, rows * inputs * outputs, FEWEST_INPUTS)
         self.columns = x.reshape(rows, count, -1).transpose(1, 2, 0)
         self.weight = gradients["weight"].reshape(count, -1, outputs)
         self.bias = gradients.get("bias")
@@ -67,23 +63,24 @@ class AffineKernel(Kernel):
         self.relu = relu
         self.weight = self.parameters["weight"]
         self.bias = self.parameters.get("bias")
-        self.transposed = allocate(self.weight.shape[::-1], self.dtype)
+        self.transposed = (
+            allocate(self.weight.shape[::-1], self.dtype) if self.asked_for_dx else None
+        )
         self.in_parts = False
         self.whole: AffineGradients | None = None
 
     def prepare(self, step: Step) -> None:
         """Transpose the weights, and see to it that the mini-batch's rows have a place."""
+        if step.training and self.transposed is not None:
+            np.copyto(self.transposed, self.weight.T)
         self.in_parts = step.training and step.parts > 1
-        if not self.in_parts:
-            return
-        np.copyto(self.transposed, self.weight.T)
-        if self.whole is None or len(self.whole.x) != step.batch:
+        if self.in_parts and (self.whole is None or len(self.whole.x) != step.batch):
             x, dy = (allocate((step.batch, length), self.dtype) for length in self.weight.shape)
             self.whole = AffineGradients(x, dy, self.gradients)
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
-        return AffineStage(self, ends, workspace)
+        return AffineStage(self, ends)
 
     def finish(self, total: Array) -> None:
         """Compute the gradients from all rows, unless a single part has done so."""
@@ -94,34 +91,23 @@ class AffineKernel(Kernel):
 class AffineStage(Stage):
     """One micro-batch of an affine layer."""
 
-    def __init__(self, kernel: AffineKernel, ends: Ends, workspace: Workspace) -> None:
+    def __init__(self, kernel: AffineKernel, ends: Ends) -> None:
         self.kernel = kernel
         inputs, outputs = kernel.weight.shape
         rows = len(ends.x)
-        self.x, self.y = ends.x.reshape(rows, inputs), ends.y
-        cost = rows * inputs * outputs
-        count = pieces(inputs, cost, SHORTEST_PIECE) if rows < FEW_ROWS else 1
-        self.slices = self.x.reshape(rows, count, -1).swapaxes(0, 1)
-        self.weights = kernel.weight.reshape(count, -1, outputs)
-        self.shares = workspace.scratch("lines", (count, rows, outputs))
+        count = pieces(rows, rows * inputs * outputs, FEWEST_ROWS)
+        self.x, self.y = ends.x.reshape(count, -1, inputs), ends.y.reshape(count, -1, outputs)
         self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
         if ends.dy is None:
             return
-        self.dy = ends.dy
-        self.gradients = AffineGradients(self.x, self.dy, kernel.gradients)
-        count = pieces(inputs, cost, SHORTEST_PIECE)
-        self.weights_back = kernel.weight.reshape(count, -1, outputs).swapaxes(1, 2)
-        self.transposed = kernel.transposed.reshape(outputs, count, -1).swapaxes(0, 1)
-        self.dx = None if ends.dx is None else ends.dx.reshape(rows, count, -1).swapaxes(0, 1)
+        self.gradients = AffineGradients(ends.x.reshape(rows, inputs), ends.dy, kernel.gradients)
+        self.dy = ends.dy.reshape(self.y.shape)
+        self.dx = None if ends.dx is None else ends.dx.reshape(self.x.shape)
 
     def forward(self, part: Part) -> None:
         """Multiply, add the bias, rectify."""
         kernel = self.kernel
-        if len(self.shares) == 1:
-            np.matmul(self.x, kernel.weight, out=self.y)
-        else:
-            np.matmul(self.slices, self.weights, out=self.shares)
-            np.add.reduce(self.shares, axis=0, out=self.y)
+        np.matmul(self.x, kernel.weight, out=self.y)
         if kernel.bias is not None:
             np.add(self.y, kernel.bias, out=self.y)
         if self.rectifier:
@@ -129,15 +115,13 @@ class AffineStage(Stage):
 
     def backward(self, part: Part) -> None:
         """Leave x and dy to the gradients, then go on to dx."""
-        kernel = self.kernel
+        kernel, own = self.kernel, self.gradients
         if self.rectifier:
             self.rectifier.backward()
         if kernel.in_parts and kernel.whole is not None:
-            kernel.whole.x[part.start : part.stop] = self.x
-            kernel.whole.dy[part.start : part.stop] = self.dy
-            weights = self.transposed
+            kernel.whole.x[part.start : part.stop] = own.x
+            kernel.whole.dy[part.start : part.stop] = own.dy
         else:
-            self.gradients()
-            weights = self.weights_back
-        if self.dx is not None:
-            np.matmul(self.dy, weights, out=self.dx)
+            own()
+        if self.dx is not None and kernel.transposed is not None:
+            np.matmul(self.dy, kernel.transposed, out=self.dx)

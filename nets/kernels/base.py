@@ -113,6 +113,8 @@ class Kernel:
         self.output_shape: Shape = network.shapes[index + 1]
         self.parameters = network.parameter_views[index]
         self.gradients = network.gradient_views[index]
+        self.asked_for_dx = any(network.parameter_views[:index])
+        """Whether a layer before this one learns."""
         self.footprint = math.prod(self.input_shape) + math.prod(self.output_shape)
         """Numbers that the kernel works on for each row: its ends, and what it keeps between."""
 

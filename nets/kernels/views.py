@@ -15,10 +15,12 @@ CACHE_LINE = 64
 """Bytes. Vector instructions of this width are slow on data that straddles two lines."""
 
 SMALL_PRODUCT = 1_000_000
-"""Multiplications up to which OpenBLAS computes a product from the arrays as they lie.
+"""Multiplications up to which OpenBLAS computes a product from the arrays as they lie."""
 
-Larger products are first copied into a packed form, which pays for square matrices of many hundred
-rows and costs a third of the time for the slender ones of a network.
+LARGE_PRODUCT = 16_000_000
+"""Multiplications from which it pays that OpenBLAS first copies both arrays into a packed form.
+
+In between, a product is faster in pieces.
 """
 
 LONG_ROW = 4096
@@ -68,21 +70,23 @@ def strided(array: Array, shape: Shape, strides: Sequence[int], offset: int = 0)
 
 
 def pieces(length: int, cost: int, at_least: int = 1) -> int:
-    """Return into how many equal pieces to cut a product's inner axis.
+    """Return into how many equal pieces to cut one axis of a matrix product.
 
     Parameters
     ----------
     length
-        Of the axis that is summed over.
+        Of the axis.
     cost
         Multiplications of the whole product.
     at_least
         Shortest piece that is still worth a product of its own. Where the length has no divisor
         that fits, the product stays whole.
 
-    >>> pieces(1568, 8 * 1568 * 128), pieces(1024, 8 * 1024 * 50), pieces(1021, 4_000_000, 32)
-    (2, 1, 1)
+    >>> pieces(16, 16 * 1568 * 128), pieces(8, 8 * 1024 * 50), pieces(13, 4_000_000, at_least=2)
+    (4, 1, 1)
     """
+    if cost > LARGE_PRODUCT:
+        return 1
     for count in range(1, length // at_least + 1):
         if length % count == 0 and cost // count <= SMALL_PRODUCT:
             return count
