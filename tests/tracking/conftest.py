@@ -168,6 +168,17 @@ def trials(ledger):
     return Trials(ledger)
 
 
+@pytest.fixture(scope="session")
+def new_study():
+    """Adds the study ``digits`` to a ledger and returns what writes its trials."""
+
+    def add(ledger):
+        ledger.add_study(STUDY, DEFINITION, ENVIRONMENT)
+        return Trials(ledger)
+
+    return add
+
+
 @pytest.fixture
 def quick_figures(monkeypatch):
     """Figures that cost nothing, where they are not what is tested."""

@@ -167,7 +167,8 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         version = int(values["version"])
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(
-            f"pack: {path} has no manifest of a pack; accepted is a file that `retrial pack` wrote"
+            f"pack: {path} is damaged or no pack: it has no manifest of one; accepted is a file "
+            "that `retrial pack` wrote"
         ) from error
     if version > VERSION:
         raise InputError(
