@@ -1,7 +1,7 @@
 """The plain values that pass between the driver and its workers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import optuna
@@ -23,16 +23,24 @@ class Seen:
 class Judge:
     """What a worker needs to decide, after each epoch, whether its trial is pruned.
 
-    `history` are trials 0..k-W; trials up to `number` - 1 beyond it are running. `past` are the
-    trial's own values before it was interrupted.
+    The pruner may look at trials 0..`known` - 1, the 0..k-W of the rule; those from there up to
+    `number` - 1 are running. `history` are these trials, but for the first `since` of them, which
+    the worker has heard of with an earlier job. `past` are the trial's own values before it was
+    interrupted.
     """
 
     study: str
     direction: Literal["maximize", "minimize"]
     pruner: optuna.pruners.BasePruner
     number: int
+    known: int
     history: Sequence[Seen] = ()
+    since: int = 0
     past: dict[int, float] = field(default_factory=dict)
+
+    def after(self, since: int) -> "Judge":
+        """Return the same for a worker that has heard of the first `since` trials already."""
+        return replace(self, history=self.history[since - self.since :], since=since)
 
 
 @dataclass(frozen=True)

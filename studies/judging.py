@@ -16,7 +16,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from studies.job import Judge, Seen
 
@@ -29,10 +29,35 @@ _STATES = {
 }
 
 
-class PrunerStudy:
-    """A private in-memory study in which one trial reports its values and asks its pruner."""
+class History:
+    """The finished trials, from 0 on, that a worker has heard of with all its jobs."""
 
-    def __init__(self, judge: Judge) -> None:
+    def __init__(self) -> None:
+        self._trials: list[FrozenTrial] = []
+
+    def hear(self, judge: Judge) -> list[FrozenTrial]:
+        """Take in what a job tells; return the trials that its pruner may look at.
+
+        Raises RuntimeError when something is missing in between.
+        """
+        if judge.since == 0:  # the whole of it: maybe another study, or another driver
+            self._trials.clear()
+        if judge.since > len(self._trials):
+            raise RuntimeError(
+                f"a job goes on from trial {judge.since}, heard were {len(self._trials)}"
+            )
+        for seen in judge.history[len(self._trials) - judge.since :]:
+            self._trials.append(_frozen(seen, len(self._trials)))
+        return self._trials[: judge.known]
+
+
+class PrunerStudy:
+    """A private in-memory study in which one trial reports its values and asks its pruner.
+
+    `history` are the trials of earlier jobs; without it the job brings all of them.
+    """
+
+    def __init__(self, judge: Judge, history: History | None = None) -> None:
         self._judge = judge
         # The name matters: Hyperband's bracket is a function of study name and trial number.
         self._study = optuna.create_study(
@@ -42,17 +67,17 @@ class PrunerStudy:
             pruner=judge.pruner,
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
-        for seen in judge.history:
-            self._study.add_trial(_frozen(seen))
-        for _ in range(len(judge.history), judge.number + 1):
-            self._study.add_trial(optuna.trial.create_trial(state=TrialState.RUNNING))
         storage = self._study._storage
-        trial_id = storage.get_trial_id_from_study_id_trial_number(
-            self._study._study_id, judge.number
-        )
+        assert isinstance(storage, InMemoryStorage)
+        # Not by `add_trial`, which checks and copies each: at 1,000 trials that would take longer
+        # than many a training. Pruners mark only the trial they judge, so these can be shared.
+        known = (history or History()).hear(judge)
+        storage._studies[self._study._study_id].trials.extend(known)
+        for _ in range(judge.known, judge.number + 1):
+            trial_id = storage.create_new_trial(self._study._study_id)
         self._trial = optuna.Trial(self._study, trial_id)
         self._last: tuple[int, float] | None = None
-        self._before: optuna.trial.FrozenTrial | None = None
+        self._before: FrozenTrial | None = None
         # A trial that continues was not pruned in its past; asking again restores the marks the
         # pruner left on it.
         for epoch, value in judge.past.items():
@@ -90,7 +115,8 @@ class PrunerStudy:
     def _threshold(self, epoch: int, value: float) -> float | None:
         """Return the worst last value with which the trial would have gone on, or None."""
         better = 1.0 if self._judge.direction == "maximize" else -1.0
-        known = [v for seen in self._judge.history for v in seen.intermediate.values()]
+        trials = self._study.get_trials(deepcopy=False)[: self._judge.known]
+        known = [v for trial in trials for v in trial.intermediate_values.values()]
         known = [v for v in [*known, value] if math.isfinite(v)]
         if not known or not math.isfinite(value):
             return None
@@ -132,11 +158,11 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _frozen(seen: Seen) -> optuna.trial.FrozenTrial:
+def _frozen(seen: Seen, number: int) -> FrozenTrial:
     """Return a finished trial as a pruner sees it; it needs no parameters."""
     parameters: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}
-    return optuna.trial.create_trial(
+    trial = optuna.trial.create_trial(
         state=_STATES[seen.state],
         value=seen.value,
         params=parameters,
@@ -144,6 +170,8 @@ def _frozen(seen: Seen) -> optuna.trial.FrozenTrial:
         system_attrs=seen.attributes,
         intermediate_values=seen.intermediate,
     )
+    trial.number = number  # Hyperband's bracket follows from it
+    return trial
 
 
 def _rule(pruner: optuna.pruners.BasePruner) -> str:

@@ -163,9 +163,7 @@ class NSGA2:
 
     def build(self, seeds: Seeds, space: Space) -> optuna.samplers.BaseSampler:
         """Return the sampler of one trial."""
-        return optuna.samplers.NSGAIISampler(
-            population_size=self.population, seed=seeds.trial
-        )
+        return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seeds.trial)
 
 
 Sampler = Random | TPE | GP | CMAES | QMC | Grid | NSGA2

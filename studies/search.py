@@ -17,7 +17,17 @@ from nets.settings import to_plain
 from studies import pruners
 from studies.engines import Engine
 from studies.history import result_of, seen_of
-from studies.job import EpochDone, Event, Job, Judge, Notice, TrialDone, TrialStopped, WorkerDied
+from studies.job import (
+    EpochDone,
+    Event,
+    Job,
+    Judge,
+    Notice,
+    Seen,
+    TrialDone,
+    TrialStopped,
+    WorkerDied,
+)
 from studies.stopping import met, same_failure
 from studies.study_file import Study
 from studies.view import Result, View
@@ -85,6 +95,7 @@ class Search:
             if record.state != "running"
         }
         self._prefix = 0
+        self._seen: list[Seen] = []
         self._advance_prefix()
         self._view = View(self._study, earlier)
         numbers = range(len(self._records))
@@ -246,7 +257,8 @@ class Search:
             direction=section.direction,
             pruner=self._pruner,
             number=number,
-            history=[seen_of(self._results[n]) for n in range(known)],
+            known=known,
+            history=self._seen[:known],
             past=dict(past),
         )
 
@@ -314,4 +326,5 @@ class Search:
     def _advance_prefix(self) -> None:
         """Count the trials from 0 on that have finished without a gap."""
         while self._prefix in self._results:
+            self._seen.append(seen_of(self._results[self._prefix]))
             self._prefix += 1

@@ -184,9 +184,9 @@ def _distribution(name: str, table: Mapping[str, Any], hint: Any) -> BaseDistrib
         if key == "step" and value is None:
             continue
         good = type(value) is int or (type(value) is float and not whole)
-        # NaN, infinities, and whole numbers too large for the floats that samplers compute with.
-        good = good and abs(value) <= (2**53 if type(value) is int else sys.float_info.max)
-        if not good:
+        # No NaN, no infinity, no whole number too large for the floats that samplers compute with.
+        limit = 2**53 if type(value) is int else sys.float_info.max
+        if value is None or not good or not abs(value) <= limit:
             kind = "whole number of at most 2**53" if whole else "finite number"
             raise InputError(f"space.{name}.{key}: got {value!r}, accepted is a {kind}")
     low, high, step = table["low"], table["high"], table.get("step")

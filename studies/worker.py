@@ -23,9 +23,12 @@ from nets.errors import InputError
 from nets.outcome import Epoch, Model, Outcome
 from nets.state import pack, unpack
 from studies.job import EpochDone, Job, TrialDone, TrialEvent, TrialStopped
-from studies.judging import PrunerStudy
+from studies.judging import History, PrunerStudy
 
 Send = Callable[[TrialEvent], None]
+
+_heard = History()
+"""What the jobs of this process have told of finished trials."""
 
 
 class _Pruned(BaseException):
@@ -59,7 +62,7 @@ class _Attempt:
         self._job = job
         self._send = send
         self._stopping = stopping
-        self._judge = PrunerStudy(job.judge) if job.judge is not None else None
+        self._judge = PrunerStudy(job.judge, _heard) if job.judge is not None else None
         self._objective = load(job.objective)
         self._resumable = "resume" in signature(self._objective).parameters
         self._values = dict(job.past)

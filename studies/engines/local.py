@@ -13,6 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -103,6 +104,7 @@ class _Worker:
     def __init__(self, name: str, environment: dict[str, str]) -> None:
         self.name = name
         self.job: Job | None = None
+        self._heard = 0
         context = get_context("loky")
         self.connection, far = context.Pipe(duplex=True)
         self._executor = ProcessPoolExecutor(
@@ -119,6 +121,10 @@ class _Worker:
     def start(self, job: Job) -> bool:
         """Send a job; returns False when the process is gone."""
         self.job = job
+        if (judge := job.judge) is not None:
+            # The whole history with each job would soon take longer than the job.
+            job = replace(job, judge=judge.after(self._heard))
+            self._heard = max(self._heard, judge.known)
         try:
             self.connection.send(job)
         except OSError:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from programs import Program
 
+
 class Cluster:
     """A scheduler, and the workers that a test starts."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from studies import pruners
 from studies.job import Judge, Seen
-from studies.judging import PrunerStudy
+from studies.judging import History, PrunerStudy
 
 EPOCHS = 9
 PRUNERS = {
@@ -29,6 +29,7 @@ def judge(name, direction, history, number, past=None):
         direction=direction,
         pruner=pruners.build(PRUNERS[name], EPOCHS),
         number=number,
+        known=len(history),
         history=history,
         past=past or {},
     )
@@ -183,3 +184,37 @@ def test_history_is_left_as_it_was(generator):
     history = [Seen("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
     PrunerStudy(judge("halving", "maximize", history, 1)).prunes(1, float(np.float64(0.1)))
     assert history == [Seen("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
+
+
+def brought(number, since=0):
+    """A job's judge with the trials since `since`, as an engine sends it."""
+    history = [Seen("complete", i / 10, {1: i / 10}, {}) for i in range(max(0, number - 2))]
+    return judge("median", "maximize", history, number).after(since)
+
+
+def test_worker_hears_of_each_trial_once_and_judges_the_same():
+    heard, told = History(), 0
+    for number in (0, 1, 4, 9, 6, 10, 3, 20):  # repeated trials come after later ones
+        asked = brought(number, since=told)
+        told = max(told, asked.known)
+        assert len(asked.history) == max(0, asked.known - asked.since)
+        again = PrunerStudy(asked, heard)._study.get_trials()
+        anew = PrunerStudy(brought(number))._study.get_trials()
+        assert [(t.number, t.state, t.value, t.intermediate_values) for t in again] == [
+            (t.number, t.state, t.value, t.intermediate_values) for t in anew
+        ]
+
+
+def test_judging_marks_no_trial_that_the_next_job_shares():
+    heard = History()
+    history = [Seen("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})] * 4
+    for _ in range(2):
+        study = PrunerStudy(judge("halving", "maximize", history, 6), heard)
+        study.prunes(1, 0.1)
+        study.explain()
+        assert [t.system_attrs for t in heard._trials] == [{"completed_rung_0": 0.5}] * 4
+
+
+def test_job_that_leaves_out_trials_nobody_heard_of_is_refused():
+    with pytest.raises(RuntimeError, match="a job goes on from trial 3, heard were 0"):
+        PrunerStudy(brought(9, since=3))

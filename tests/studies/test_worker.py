@@ -26,7 +26,7 @@ def job(objective="curves:climb", judge=None, settings=None, **changes):
 
 def median(past=None, history=GOOD):
     pruner = pruners.build(pruners.Median(startup_trials=2), 6)
-    return Judge("curves", "maximize", pruner, 9, history, past or {})
+    return Judge("curves", "maximize", pruner, 9, len(history), history, past=past or {})
 
 
 def events_of(job, stop_after=None):
