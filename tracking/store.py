@@ -135,6 +135,8 @@ def prepare_mlflow() -> None:
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     for name, value in {
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # Or a server's run says where its page is, whenever it ends, amid what we print.
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         # A repeated "create" could create twice. Who calls MLflow here looks first and repeats
         # the whole step.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
