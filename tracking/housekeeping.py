@@ -209,7 +209,8 @@ def _temporary(root: Path) -> Waste:
     found = []
     for path in root.iterdir() if root.is_dir() else ():
         process = re.fullmatch(
-            rf"\.{re.escape(names.MLFLOW_DATABASE)}\.(\d+)|{re.escape(BESIDE)}(\d+)-.*", path.name
+            rf"\.{re.escape(names.MLFLOW_DATABASE)}\.(\d{{1,9}})|{re.escape(BESIDE)}(\d{{1,9}})-.*",
+            path.name,
         )
         if process and not psutil.pid_exists(int(process[1] or process[2])):
             found.append(path)
