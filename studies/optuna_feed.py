@@ -51,18 +51,20 @@ class OptunaFeed:
     def _run(self) -> None:
         ledger: Ledger | None = None
         storage: optuna.storages.RDBStorage | None = None
+        target: Target | None = None
         while True:
             # Read before feeding: what is committed before `finish` is then always fed.
             closing = self._closing
             try:
                 ledger = ledger or Ledger(self._ledger_path)
                 storage = storage or open_storage(self._url)
-                append_finished(storage, self._study, ledger)
+                target = target or Target(storage, self._study)
+                target.append_finished(ledger)
                 self.problem = None
             except Exception as error:  # the search goes on whatever befalls the storage
                 self.problem = f"Optuna's storage: {type(error).__name__}: {error}".split("\n")[0]
                 close_storage(storage)
-                storage = None
+                storage = target = None
             if closing:
                 break
             self._news.wait(timeout=5.0 if self.problem else None)
@@ -123,28 +125,34 @@ def _existing(url: str) -> Iterator[optuna.storages.RDBStorage | None]:
         close_storage(storage)
 
 
-def append_finished(storage: optuna.storages.BaseStorage, study: Study, ledger: Ledger) -> int:
-    """Append finished trials in trial order, as far as there is no gap; returns how many."""
-    target = optuna.create_study(
-        storage=storage,
-        study_name=study.name,
-        direction=study.section.direction,
-        load_if_exists=True,
-        sampler=optuna.samplers.RandomSampler(seed=0),
-    )
-    present = len(storage.get_all_trials(target._study_id, deepcopy=False))
-    added = 0
-    for record in ledger.trials(study.name, from_number=present):
-        if record.state == "running":
-            break
-        target.add_trial(_frozen(study, record, ledger))
-        added += 1
-    return added
+class Target:
+    """A study in Optuna's storage, found or created."""
 
+    def __init__(self, storage: optuna.storages.BaseStorage, study: Study) -> None:
+        self._study = study
+        self._stored = optuna.create_study(
+            storage=storage,
+            study_name=study.name,
+            direction=study.section.direction,
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(seed=0),
+        )
+        # Counted once: Optuna reads all trials for it.
+        self._present = storage.get_n_trials(self._stored._study_id)
 
-def _frozen(study: Study, record: TrialRecord, ledger: Ledger) -> optuna.trial.FrozenTrial:
-    epochs = ledger.epochs(study.name, record.number)
-    result = result_of(record, epochs, study.section.metric)
-    reason = record.outcome.get("reason", "failed")
-    attributes: dict[str, Any] = {"reason": reason, "seed": record.settings.get("seed")}
-    return finished_trial(study, record, result, attributes)
+    def append_finished(self, ledger: Ledger) -> int:
+        """Append finished trials in trial order, as far as there is no gap; returns how many."""
+        before = self._present
+        for record in ledger.trials(self._study.name, from_number=before):
+            if record.state == "running":
+                break
+            self._stored.add_trial(self._frozen(record, ledger))
+            self._present += 1
+        return self._present - before
+
+    def _frozen(self, record: TrialRecord, ledger: Ledger) -> optuna.trial.FrozenTrial:
+        epochs = ledger.epochs(self._study.name, record.number)
+        result = result_of(record, epochs, self._study.section.metric)
+        reason = record.outcome.get("reason", "failed")
+        attributes: dict[str, Any] = {"reason": reason, "seed": record.settings.get("seed")}
+        return finished_trial(self._study, record, result, attributes)

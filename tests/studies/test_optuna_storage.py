@@ -8,7 +8,7 @@ from searching import a_study, search
 from studies.engines.local import LocalEngine
 from studies.optuna_feed import (
     OptunaFeed,
-    append_finished,
+    Target,
     close_storage,
     open_storage,
     trials_in,
@@ -21,8 +21,7 @@ def test_finished_trials_are_appended_in_order_and_once(postgresql, ledger):
     study = a_study(trials=6, storage=url)
     search(study, ledger, LocalEngine(2))
     storage = open_storage(url)
-    assert append_finished(storage, study, ledger) == 6
-    assert append_finished(storage, study, ledger) == 0
+    assert [Target(storage, study).append_finished(ledger) for _ in range(2)] == [6, 0]
     stored = optuna.load_study(study_name=study.name, storage=storage)
     assert [t.number for t in stored.trials] == list(range(6))
     records = ledger.trials(study.name)
