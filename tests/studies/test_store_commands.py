@@ -1,0 +1,141 @@
+"""`pack`, `unpack`, `delete` and `gc` as a person meets them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from driving import ledger_of
+from searched import a_definition, a_search
+
+from studies import lock, optuna_feed
+from studies.command_line import main
+from studies.commands import asking
+from studies.stored import StoredStudy
+from tracking import names
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with a study that looks searched."""
+    ledger = ledger_of(tmp_path / "store")
+    a_search(ledger, a_definition(), ["complete"] * 3)
+    ledger.close()
+    return tmp_path / "store"
+
+
+def command(*arguments, code=0, **options):
+    """Run a command as a process; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.command_line", *map(str, arguments)],
+        capture_output=True, text=True, **options,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pack", "digit", "FILE"], "study: got 'digit', accepted are the studies of"),
+        (["unpack", "FILE"], "pack: FILE does not exist; accepted is the path of a pack"),
+    ],
+)
+def test_a_wrong_request_is_refused(arguments, message, store, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--store", str(store)]) == 2
+    assert capsys.readouterr().err.startswith(f"retrial: {message}")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("arguments", [["pack", "digits", "FILE"], ["delete", "digits"], ["gc"]])
+def test_a_store_that_is_none_is_refused(arguments, tmp_path, capsys):
+    assert main([*arguments, "--store", str(tmp_path / "none")]) == 2
+    assert "has no studies; accepted is" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["pack", "digits", "FILE"], ["delete", "digits", "--yes"]])
+def test_a_study_that_is_being_searched_is_left_alone(arguments, store, capsys):
+    with lock.hold(store / names.LEDGER, "digits"):
+        assert main([*arguments, "--store", str(store)]) == 2
+    assert "digits is being searched by process" in capsys.readouterr().err
+
+
+def test_locks_that_are_held_are_known(store):
+    ledger = ledger_of(store)
+    with lock.hold(store / names.LEDGER, "digits"):
+        assert lock.held(ledger) == {"digits"}
+    assert lock.held(ledger) == set()
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "agreed"), [("y", True), (" YES ", True), ("", False), ("n", False), ("what", False)]
+)
+def test_only_yes_means_yes(answer, agreed, monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    assert asking.agreed(yes=False) is agreed
+
+
+def test_optunas_storage_is_looked_into_and_never_made(store, tmp_path):
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    assert optuna_feed.trials_in(url, "digits") is None
+    optuna_feed.remove(url, "digits")
+    assert not (tmp_path / "optuna.db").exists()
+    ledger = ledger_of(store)
+    study = StoredStudy(ledger, ledger.study("digits")).study
+    storage = optuna_feed.open_storage(url)
+    optuna_feed.Target(storage, study).append_finished(ledger)
+    optuna_feed.close_storage(storage)
+    ledger.close()
+    assert optuna_feed.trials_in(url, "digits") == 3
+    assert optuna_feed.trials_in(url, "letters") is None
+    optuna_feed.remove(url, "digits")
+    assert optuna_feed.trials_in(url, "digits") is None
+
+
+@pytest.mark.slow
+def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(tmp_path):
+    (tmp_path / "small.toml").write_text(
+        '[study]\ntrials = 3\nwindow = 2\npruner = { name = "none" }\n'
+        "[training]\nepochs = 2\n[space]\ndropout = { low = 0.0, high = 0.5 }\n"
+    )
+    here, there = ["--store", tmp_path / "here"], ["--store", tmp_path / "there"]
+    command("search", tmp_path / "small.toml", *here)
+    command("train", "small", "--set", "epochs=1", *here)
+    assert "exact" in command("reproduce", "0", "--study", "small-train", *here)
+    figures = {p.stem for p in (tmp_path / "here").rglob("figures/*.png")}
+    assert {"optimization_history", "slice", "timeline"} <= figures
+
+    # Its file stays here.
+    said = command("pack", "small", tmp_path / "small.pack", *here)
+    assert said.startswith("small: 3 trials, 6 epochs, 4 runs, 3 models in ")
+    said = command("unpack", tmp_path / "small.pack", *there, cwd=tmp_path / "here")
+    assert said.splitlines()[-1] == "again: retrial reproduce best --study small"
+    before, after = (json.loads(command("show", "small", "--json", *s)) for s in (here, there))
+    for trials in (before["trials"], after["trials"]):
+        assert len({trial.pop("run_id") for trial in trials}) == 3
+    assert before == after
+    assert "exact" in command("reproduce", "best", "--study", "small", *there)
+    assert "has a study small already" in command("unpack", tmp_path / "small.pack", *there, code=2)
+
+    # There it is continued by its name; the trials are those of the file.
+    command("search", "small", "--trials", 5, *there)
+    command("search", tmp_path / "small.toml", "--trials", 5, *here)
+    before, after = (json.loads(command("show", "small", "--json", *s)) for s in (here, there))
+    for trials in (before["trials"], after["trials"]):
+        assert [trial.pop("run_id") is None for trial in trials] == [False] * 5
+    assert before == after
+
+    said = command("delete", "small", *there, code=2, stdin=subprocess.DEVNULL)
+    assert "ledger  5 trials, 10 epochs" in said
+    assert "MLflow  6 runs, 5 models, 0 registered versions" in said
+    assert said.endswith("nobody can be asked here; accepted is --yes\n")
+    assert command("delete", "small", "--yes", *there).endswith("removed\n")
+    assert not [p for p in (tmp_path / "there" / names.ARTIFACTS).rglob("*") if p.is_file()]
+    assert "got 'small', accepted are the studies" in command("show", "small", *there, code=2)
+    assert "is clean" in command("gc", *there)
+    command("unpack", tmp_path / "small.pack", *there)
+    assert "is clean" in command("gc", *here)
