@@ -98,6 +98,19 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("study", help="name of a study in the store")
     show.add_argument("--json", action="store_true", help="print everything as JSON")
 
+    replay = commands.add_parser(
+        "replay", parents=[shared], help="what another pruner would have saved, and lost"
+    )
+    replay.add_argument("study", help="name of a study in the store")
+    replay.add_argument(
+        "--pruner",
+        action="append",
+        required=True,
+        metavar="NAME[:KEY=VALUE,...]",
+        help="as in a study file, such as median:startup_trials=3; may be given several times",
+    )
+    replay.add_argument("--json", action="store_true", help="print the answers as JSON")
+
     reproduce = commands.add_parser(
         "reproduce", parents=[shared], help="train a recorded trial again and compare"
     )

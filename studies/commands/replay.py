@@ -1,0 +1,98 @@
+"""``retrial replay``: what another pruner would have saved, and whether it would have lost."""
+
+import json
+from argparse import Namespace
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from studies.live import shown, shown_seconds
+from studies.replay import Replay, replay
+from studies.stored import StoredStudy, open_study
+
+MOST_NUMBERS = 12
+
+
+def run(options: Namespace) -> int:
+    """Replay the study under each pruner and print the answers side by side."""
+    with open_study(options.store, options.study) as stored:
+        replays = [replay(stored, text) for text in options.pruner]
+        if options.json:
+            print(json.dumps([as_json(stored, one) for one in replays], indent=2))
+        else:
+            _print(stored, replays)
+    return 0
+
+
+def as_json(stored: StoredStudy, one: Replay) -> dict[str, Any]:
+    """Return the answer as plain values."""
+    return {
+        "study": stored.study.name,
+        "pruner": one.pruner,
+        "trials": len(one.trials),
+        "pruned": one.pruned,
+        "recorded_epochs": one.recorded_epochs,
+        "epochs": one.epochs,
+        "most_epochs": one.most_epochs,
+        "seconds_saved": one.seconds_saved,
+        "most_seconds_more": one.most_seconds_more,
+        "winner": None if one.winner is None else one.winner.record.number,
+        "winner_pruned_at": None if one.winner is None else one.winner.pruned_at,
+        "best": None if one.successor is None else one.successor.record.number,
+        "too_short": [trial.record.number for trial in one.too_short],
+        "pruned_at": {
+            trial.record.number: trial.pruned_at
+            for trial in one.trials
+            if trial.pruned_at is not None
+        },
+    }
+
+
+def _print(stored: StoredStudy, replays: list[Replay]) -> None:
+    console, first = Console(), replays[0]
+    recorded = sum(trial.record.state == "pruned" for trial in first.trials)
+    console.print(
+        f"[bold]{stored.study.name}[/]: {len(first.trials)} trials, of which {recorded} were "
+        f"pruned, {first.recorded_epochs} epochs",
+        highlight=False,
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("pruner", "pruned", "epochs", "fewer", "time saved", "winner"):
+        left = name in ("pruner", "winner")
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
+    for one in replays:
+        fewer = 1 - one.epochs / max(1, one.recorded_epochs)
+        table.add_row(
+            one.pruner, str(one.pruned), str(one.epochs), f"{fewer:.0%}",
+            shown_seconds(one.seconds_saved), _winner(one, stored.study.section.metric),
+        )  # fmt: skip
+    console.print(table, markup=False, highlight=False)
+    for one in replays:
+        if one.too_short:
+            console.print(_not_known(one), markup=False, highlight=False, soft_wrap=True)
+
+
+def _winner(one: Replay, metric: str) -> str:
+    if one.winner is None:
+        return "there was none"
+    number, at = one.winner.record.number, one.winner.pruned_at
+    if at is None:
+        return f"kept: trial {number}"
+    lost = f"LOST: trial {number} pruned after epoch {at}"
+    if one.successor is None:
+        return f"{lost}, none is left"
+    best = one.successor.record
+    return f"{lost}, trial {best.number} is left with {metric} {shown(best.value)}"
+
+
+def _not_known(one: Replay) -> str:
+    """Say what the recorded curves are too short for."""
+    numbers = [str(trial.record.number) for trial in one.too_short]
+    listed = ", ".join(numbers[:MOST_NUMBERS]) + (", ..." if len(numbers) > MOST_NUMBERS else "")
+    more = one.most_epochs - one.epochs
+    return (
+        f"{one.pruner}: not known of {len(numbers)} trials, whose curves the study's own pruner "
+        f"ended before this one would have ({listed}): up to {more} epochs and about "
+        f"{shown_seconds(one.most_seconds_more)} more, and one of them might have won"
+    )
