@@ -38,22 +38,21 @@ def run(options: Namespace) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(lock.hold(options.store / names.LEDGER, options.study))
         stored = stack.enter_context(open_study(options.store, options.study))
-        known = champion.stored_confirmation(stored)
+        confirmation = champion.stored_confirmation(stored)
         store = problem = None
-        if not options.no_record and (not _is_final(known) or not _recorded(stored)):
+        if not options.no_record and not _is_done(confirmation, stored):
             store = _open_store(options)
             stack.callback(store.close)
-            known = _from_mlflow(store, stored) or known
-        if known is not None and _is_final(known):
-            confirmation = known
-            _say_known(known, stored, options)
+            confirmation = _from_mlflow(store, stored) or confirmation
+        if confirmation is not None and confirmation.test is not None:
+            _say_known(confirmation, stored, options)
         else:
             try:
                 confirmation = _confirm(stored, options)
             except champion.TrainingFailed as error:
                 print(f"retrial: {error}", file=sys.stderr)
                 return 1
-        if store is not None and not (_is_final(known) and _recorded(stored)):
+        if store is not None and not _is_done(confirmation, stored):
             problem = _record(store, stored, confirmation, options)
         if options.json:
             print(json.dumps(_as_json(confirmation, _recorded(stored)), indent=2))
@@ -64,9 +63,10 @@ def run(options: Namespace) -> int:
     return 1 if problem or confirmation.winner is None else 0
 
 
-def _is_final(confirmation: Confirmation | None) -> bool:
-    """Tell whether the test images have been looked at."""
-    return confirmation is not None and confirmation.test is not None
+def _is_done(confirmation: Confirmation | None, stored: StoredStudy) -> bool:
+    """Tell whether the test images have been looked at, and MLflow has what they said."""
+    is_final = confirmation is not None and confirmation.test is not None
+    return is_final and _recorded(stored) is not None
 
 
 def _recorded(stored: StoredStudy) -> dict[str, Any] | None:
@@ -87,15 +87,17 @@ def _open_store(options: Namespace) -> Store:
 
 
 def _from_mlflow(store: Store, stored: StoredStudy) -> Confirmation | None:
-    """Return a final confirmation that another ledger's owner recorded, and remember it here."""
+    """Return a final confirmation that MLflow has, from whichever ledger, and remember it here."""
     from tracking.confirmation_run import read
 
     found = read(store, stored.study.name)
-    if found is None or not _is_final(found[0]):
+    if found is None or found[0].test is None:
         return None
     confirmation, recorded = found
-    stored.ledger.note(stored.study.name, champion.NOTE, to_plain(confirmation))
-    stored.ledger.note(stored.study.name, RECORDED_NOTE, recorded)
+    name = stored.study.name
+    stored.ledger.note(name, champion.NOTE, to_plain(confirmation))
+    stored.ledger.note(name, RECORDED_NOTE, recorded)
+    stored.ledger.attach(name, champion.ATTACHMENT, None)
     return confirmation
 
 
@@ -106,6 +108,7 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
     pinned = stored.record.notes.get(kernel.PINNED, {})
     os.environ.update(pinned)  # for the processes that train; here it is too late
     _note_environment(stored, datasets, pinned)
+    _warn_of_open_trials(stored)
     missing = len(repetitions.missing)
     jobs = min(options.jobs or len(os.sched_getaffinity(0)), max(missing, 1))
     quiet = bool(options.json)
@@ -150,6 +153,17 @@ def _note_environment(
         print(f"retrial: since {what} began: {difference}", file=sys.stderr)
     if earlier is None:
         stored.ledger.note(stored.study.name, ENVIRONMENT_NOTE, now)
+
+
+def _warn_of_open_trials(stored: StoredStudy) -> None:
+    """Say so when the search is not over: the test images will not be looked at once more."""
+    finished = sum(trial.state != "running" for trial in stored.trials)
+    if finished < len(stored.trials):
+        print(
+            f"retrial: {len(stored.trials) - finished} trials of the search are still open; what "
+            "wins now is tested, and the test images are looked at once",
+            file=sys.stderr,
+        )
 
 
 def _record(

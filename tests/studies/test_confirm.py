@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from nets.settings import Settings
 from studies import champion, lock, study_file
 from studies.champion import champion_settings
 from studies.command_line import main
+from studies.commands import confirm as command
 from studies.confirmation import Repetitions, candidate, elect
 from studies.repetitions import champion_seed, repetition_seed
 from studies.search import Plan, Search
 from studies.stored import open_study
-from tracking import names
+from tracking import confirmation_run, names
 from tracking.confirmation import Estimate, Repetition, from_plain, to_plain
 from tracking.ledger import Ledger, TrialRecord
 
@@ -345,7 +347,46 @@ def test_a_confirmation_survives_json(store):
     assert from_plain(json.loads(json.dumps(to_plain(found)))) == found
 
 
+def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkeypatch, capsys):
+    monkeypatch.setattr(command, "_open_store", lambda _: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(confirmation_run, "read", lambda *_: None)
+    monkeypatch.setattr(confirmation_run, "record", raising(OSError("no route to MLflow")))
+    options = ["confirm", "digits", "--store", str(store), "--jobs", "1", "--seeds", "1"]
+    with counted_looks(monkeypatch) as looks:
+        assert main(options) == 1
+        said = capsys.readouterr()
+        assert "test: accuracy " in said.out
+        assert said.err.endswith(
+            "retrial: not recorded: no route to MLflow\nthe same command records it\n"
+        )
+        recorded = []
+        monkeypatch.setattr(
+            confirmation_run,
+            "record",
+            lambda store, found, *_, **what: recorded.append((found, what)) or ("run", "1"),
+        )
+        assert main(options) == 0
+    assert looks == [360]
+    ((found, what),) = recorded
+    assert found == found_in(store)
+    assert what["evidence"].answers.shape == (360, 10)
+    assert what["data"].name == "digits"
+    assert "model: digits/1, digits@champion" in capsys.readouterr().out
+    with open_study(store, "digits") as stored:
+        assert champion.stored_evidence(stored) is None  # MLflow has it now
+    assert main(options) == 0
+    assert len(recorded) == 1
+
+
 # What cannot be confirmed, and what can of it
+
+
+def test_search_that_is_not_over_is_said_before_the_test(store, capsys):
+    ledger = Ledger(store / names.LEDGER)
+    ledger.add_trial(TrialRecord("digits", 4, "running", {}, {}, {}, 0.0))
+    ledger.close()
+    confirm(store, "--top", "1", "--seeds", "1")
+    assert "retrial: 1 trials of the search are still open;" in capsys.readouterr().err
 
 
 def test_study_without_a_complete_trial_is_refused(tmp_path, capsys):
