@@ -45,14 +45,14 @@ from nets.layers import (
 )
 from nets.network import Network
 
-NUMBERS = 600_000
-"""Numbers that one kernel works on in one part, at most: 2.4 MB of float32.
+NUMBERS = 1_200_000
+"""Numbers that one kernel works on in one part, at most: 4.8 MB of float32.
 
 With fewer rows, calling NumPy shows; with more, a part no longer stays in a core's own caches. From
 half of this to twice this, a step takes the same time on the machines that were tried.
 """
 
-ROOM_TO_WAIT = 4
+ROOM_TO_WAIT = 2
 """How many times as many rows a part has in a network with batch normalization.
 
 Its parts leave the caches anyway while they wait for each other.
@@ -95,7 +95,7 @@ def rows_of_a_part(chosen: Sequence[Kernel]) -> int:
     >>> small = Network([Affine(100), Affine(10)], (784,))
     >>> large = Network([Convolution(16, (3, 3), padding=(1, 1))] * 2, (28, 28, 1))
     >>> rows_of_a_part(kernels(small)), rows_of_a_part(kernels(large))
-    (512, 8)
+    (1024, 16)
     """
     waits = any(kernel.mixes_rows for kernel in chosen)
     rows = NUMBERS // max((kernel.footprint for kernel in chosen), default=1)
