@@ -156,7 +156,8 @@ def without_password(text: str) -> str:
 
 def one_line(error: BaseException, limit: int = 200) -> str:
     """Return an error's text on one line of bounded length and without passwords."""
-    text = without_password(" ".join(str(error).split())) or type(error).__name__
+    said = str(error).partition("\n[SQL:")[0]  # SQLAlchemy adds the statement, and a link
+    text = without_password(" ".join(said.split())) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
