@@ -98,7 +98,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
     if address is None:
         yield None
         return
-    from studies.engines.dask import connect
+    from studies.engines.dask_client import connect
 
     with connect(address) as client:
         yield client

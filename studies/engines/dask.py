@@ -7,7 +7,6 @@ however many threads it has. What trials say comes through a queue that the sche
 told.
 """
 
-import asyncio
 import contextlib
 import pickle
 import threading
@@ -19,20 +18,14 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from nets.errors import InputError
+import distributed
+
 from studies.admission import Admission, Description
-from studies.engines.base import EngineLost
-from studies.job import Event, Job, Notice, TrialDone, TrialStopped, WorkerDied
-
-try:
-    import dask
-    import distributed
-except ImportError as error:
-    raise InputError(f"cluster: {error}; install it with: pip install 'retrial[dask]'") from error
-
 from studies.engines import dask_worker
+from studies.engines.dask_client import SECONDS_TO_CONNECT, connected
+from studies.job import Event, Job, Notice, TrialDone, TrialStopped, WorkerDied
+from tracking.store import one_line
 
-SECONDS_TO_CONNECT = 5.0
 SECONDS_BETWEEN_COUNTS = 10.0
 """Events tell of workers that come and go at once; a count now and then makes sure of it."""
 
@@ -140,7 +133,7 @@ class DaskEngine:
     def _count(self) -> None:
         """Compare the workers that are known with those of the scheduler."""
         self._counted = time.monotonic()
-        with self._connected():
+        with connected():
             info = self._client.scheduler_info(n_workers=-1)
         there = set(info["workers"])
         if len(there) != info["n_workers"]:
@@ -166,11 +159,11 @@ class DaskEngine:
         worker.task = None
         try:
             description = task.result(timeout=SECONDS_TO_CONNECT)
-        except (TimeoutError, asyncio.CancelledError):
+        except (TimeoutError, distributed.CancelledError):
             del self._workers[address]  # it is leaving; if not, the next count finds it again
             return
         except Exception as error:
-            reason: str | None = f"it cannot run retrial: {_one_line(error)}"
+            reason: str | None = f"it cannot run retrial: {one_line(error)}"
         else:
             reason = self._admission.refusal(description)
         if reason is None:
@@ -205,7 +198,7 @@ class DaskEngine:
 
     def _said(self) -> Iterator[Event]:
         """Return what trials have put into the queue."""
-        with self._connected():
+        with connected():
             packed = self._queue.get(batch=True)
         for event in map(pickle.loads, packed):
             for worker in self._busy():
@@ -231,12 +224,12 @@ class DaskEngine:
             yield _end(job, None)
         else:
             error = task.exception()
-            yield _end(job, "its task ended early" if error is None else _one_line(error))
+            yield _end(job, "its task ended early" if error is None else one_line(error))
 
     # Talking to Dask
 
     def _submit(self, function: Any, arguments: tuple[Any, ...], address: str, name: str) -> Any:
-        with self._connected():
+        with connected():
             return self._client.submit(
                 function,
                 *arguments,
@@ -265,42 +258,10 @@ class DaskEngine:
                 news.append(self._news.get_nowait())
         return news
 
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[None]:
-        """Say so where the scheduler is gone."""
-        try:
-            yield
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
-            raise EngineLost(
-                f"the Dask scheduler is gone ({_one_line(error)}); the same command continues the "
-                "study when it is back"
-            ) from error
-
 
 def _nothing() -> Iterable[Event]:
     """Say what a bell says, that there is something in the queue."""
     return ()
-
-
-@contextlib.contextmanager
-def connect(address: str) -> Iterator[distributed.Client]:
-    """Connect to a scheduler; raises InputError within seconds when none answers."""
-    # A job may hold a checkpoint, and this is not the place to advise on it.
-    dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
-    try:
-        client = distributed.Client(
-            address, timeout=SECONDS_TO_CONNECT, set_as_default=False, name="retrial"
-        )
-    except Exception as error:
-        raise InputError(
-            f"cluster: got {address!r}, no Dask scheduler answers there: {_one_line(error)}; "
-            "accepted is the address that `dask scheduler` prints, tcp://HOST:8786"
-        ) from error
-    try:
-        yield client
-    finally:
-        with contextlib.suppress(Exception):  # the scheduler may be gone
-            client.close(timeout=SECONDS_TO_CONNECT)
 
 
 def _release(worker: _Worker) -> None:
@@ -315,8 +276,3 @@ def _end(job: Job, death: str | None) -> Event:
     if death is None:
         return TrialStopped(job.trial, job.attempt)
     return WorkerDied(job.trial, job.attempt, death)
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else f"{text[:197]}..."

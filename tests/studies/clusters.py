@@ -1,8 +1,13 @@
 """A real Dask cluster for tests: a scheduler and workers, each a process on this machine."""
 
+import os
 from pathlib import Path
 
+import programs
 from programs import Program
+
+OURS = os.pathsep.join(str(Path(file).parent) for file in (__file__, programs.__file__))
+"""The folders in which workers find the objectives of the tests."""
 
 
 class Cluster:
@@ -20,7 +25,7 @@ class Cluster:
         worker = Program(
             "distributed.cli.dask_worker", self.address,
             "--nthreads", "1", "--no-dashboard", "--no-nanny", *options,
-            **{"PYTHONPATH": str(Path(__file__).parent), **environment},
+            **{"PYTHONPATH": OURS, **environment},
         )  # fmt: skip
         address = worker.wait_for(r"Start worker at: +(tcp://\S+)")[1]
         worker.wait_for("Registered to:")

@@ -16,7 +16,8 @@ from studies import kernel
 from studies.admission import FIRST_WORKER, MIXED, Admission
 from studies.command_line import main
 from studies.engines.base import EngineLost
-from studies.engines.dask import DaskEngine, connect
+from studies.engines.dask import DaskEngine
+from studies.engines.dask_client import connect
 from studies.job import EpochDone, Notice, WorkerDied
 from studies.search import Plan, Search
 from tracking import names
@@ -221,6 +222,16 @@ def test_a_worker_without_the_users_code_is_refused(cluster, ledger):
 
 
 @pytest.mark.slow
+def test_a_worker_with_another_retrial_is_refused(cluster, ledger, tmp_path):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "__init__.py").write_text("")
+    cluster.start_worker(folder=tmp_path)
+    refusal = search_until_joined(cluster, a_study(trials=2), ledger)
+    assert "is refused: the code of studies is " in refusal
+    assert "start the worker with what the driver has" in refusal
+
+
+@pytest.mark.slow
 def test_tasks_end_at_their_next_epoch_when_the_driver_is_killed(cluster, tmp_path):
     store = tmp_path / "store"
     worker = cluster.start_worker()
@@ -317,7 +328,7 @@ def test_a_lost_scheduler_ends_the_search_and_says_so(ledger):
 
 
 def test_an_address_where_nobody_listens_is_refused_within_seconds(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("studies.engines.dask.SECONDS_TO_CONNECT", 0.5)
+    monkeypatch.setattr("studies.engines.dask_client.SECONDS_TO_CONNECT", 0.5)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
@@ -336,7 +347,7 @@ def test_what_is_no_address_is_refused(address):
 
 def test_without_dask_the_command_line_says_how_to_install_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.delitem(sys.modules, "studies.engines.dask")
+    monkeypatch.delitem(sys.modules, "studies.engines.dask_client")
     store = ["--store", str(tmp_path / "store")]
     assert main(["search", "digits", "--cluster", "tcp://127.0.0.1:1", *store]) == 2
     assert "install it with: pip install 'retrial[dask]'" in capsys.readouterr().err

@@ -15,13 +15,14 @@ PATIENCE = 120
 class Program:
     """A Python module run as a program; what it prints is read while it runs."""
 
-    def __init__(self, module, *arguments, **environment):
+    def __init__(self, module, *arguments, folder=None, **environment):
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, arguments)],
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            cwd=folder,
             start_new_session=True,
         )
         self.lines = []
