@@ -1,11 +1,14 @@
 """`pack`, `unpack`, `delete` and `gc` as a person meets them."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 
 import pytest
 from driving import ledger_of
+from programs import Program
 from searched import a_definition, a_search
 
 from studies import lock, optuna_feed
@@ -24,11 +27,14 @@ def store(tmp_path):
     return tmp_path / "store"
 
 
-def command(*arguments, code=0, **options):
+def command(*arguments, code=0, server=None, **options):
     """Run a command as a process; returns what it printed."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    if server is not None:
+        environment["MLFLOW_TRACKING_URI"] = server
     done = subprocess.run(
         [sys.executable, "-m", "studies.command_line", *map(str, arguments)],
-        capture_output=True, text=True, **options,
+        env=environment, capture_output=True, text=True, **options,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -96,14 +102,66 @@ def test_optunas_storage_is_looked_into_and_never_made(store, tmp_path):
     assert optuna_feed.trials_in(url, "digits") is None
 
 
+SMALL = """
+[study]
+trials = 3
+window = 2
+pruner = { name = "none" }
+[training]
+epochs = 2
+[space]
+dropout = { low = 0.0, high = 0.5 }
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The file of a study that takes a second."""
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture
+def server(tmp_path):
+    """An MLflow server with artifacts through the server; its address."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    program = Program(
+        "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}",
+        "--artifacts-destination", tmp_path / "files of the server",
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+    )  # fmt: skip
+    program.wait_for("Application startup complete")
+    yield f"http://127.0.0.1:{port}"
+    program.kill()
+
+
 @pytest.mark.slow
-def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(tmp_path):
-    (tmp_path / "small.toml").write_text(
-        '[study]\ntrials = 3\nwindow = 2\npruner = { name = "none" }\n'
-        "[training]\nepochs = 2\n[space]\ndropout = { low = 0.0, high = 0.5 }\n"
-    )
+def test_a_study_moves_to_a_server_and_back(small, server, tmp_path):
     here, there = ["--store", tmp_path / "here"], ["--store", tmp_path / "there"]
-    command("search", tmp_path / "small.toml", *here)
+    command("search", small, "--trials", 2, *here)
+    command("pack", "small", tmp_path / "small.pack", *here)
+    command("unpack", tmp_path / "small.pack", *there, server=server)
+    assert "exact" in command("reproduce", "best", "--study", "small", *there, server=server)
+    command("pack", "small", tmp_path / "again.pack", *there, server=server)
+    assert "is clean" in command("gc", *there, server=server)
+    said = command("delete", "small", "--yes", *there, server=server)
+    assert "the server keeps rows of deleted runs until `mlflow gc` runs there" in said
+    files = tmp_path / "files of the server"
+    assert not [path for path in files.rglob("*") if path.is_file()]
+    command("unpack", tmp_path / "again.pack", *there, server=server)  # the name is free again
+    back = ["--store", tmp_path / "back"]
+    command("unpack", tmp_path / "again.pack", *back)
+    assert "exact" in command("reproduce", "best", "--study", "small", *back)
+
+
+@pytest.mark.slow
+def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(small, tmp_path):
+    here, there = ["--store", tmp_path / "here"], ["--store", tmp_path / "there"]
+    command("search", small, *here)
     command("train", "small", "--set", "epochs=1", *here)
     assert "exact" in command("reproduce", "0", "--study", "small-train", *here)
     figures = {p.stem for p in (tmp_path / "here").rglob("figures/*.png")}
@@ -123,7 +181,7 @@ def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(tmp_path):
 
     # There it is continued by its name; the trials are those of the file.
     command("search", "small", "--trials", 5, *there)
-    command("search", tmp_path / "small.toml", "--trials", 5, *here)
+    command("search", small, "--trials", 5, *here)
     before, after = (json.loads(command("show", "small", "--json", *s)) for s in (here, there))
     for trials in (before["trials"], after["trials"]):
         assert [trial.pop("run_id") is None for trial in trials] == [False] * 5
