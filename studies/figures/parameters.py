@@ -81,6 +81,7 @@ def slices(stored: StoredStudy) -> Figure | None:
         tidy(axes, grid="both")
         _slice(axes, parameters[position], complete, pruned, best, scale)
         value_axis(axes, scale, section.metric)
+        axes.yaxis.label.set_size(10 if rows == 1 else 8.5)
         if position % columns:
             axes.set_ylabel("")
             axes.tick_params(axis="y", labelleft=False, length=0)

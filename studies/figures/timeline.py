@@ -60,7 +60,8 @@ def timeline(stored: StoredStudy) -> Figure | None:
     ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, clock.length / unit)
     axes.set_xticks([tick * unit for tick in ticks], [f"{tick:g}" for tick in ticks])
     axes.set_xlim(0, clock.length)
-    axes.set_xlabel(f"{name} since the search began", fontsize=10)
+    cut = ", pauses cut out" if clock.pauses else ""
+    axes.set_xlabel(f"{name} since the search began{cut}", fontsize=10)
     states = [trial.state for trial in {p.trial.number: p.trial for p in pieces}.values()]
     legend(
         figure,
@@ -164,7 +165,7 @@ def _summary(pieces: list[Piece], clock: Clock, workers: int) -> str:
     trained = sum(piece.end - piece.start for piece in pieces)
     busy = min(1.0, trained / (workers * clock.busy))
     text = f"{plural(workers, 'worker')}, busy {busy:.0%} of {shown_seconds(clock.busy)}"
-    return f"{text}; {plural(len(clock.pauses), 'pause')} cut out" if clock.pauses else text
+    return f"{text}, {plural(len(clock.pauses), 'pause')}" if clock.pauses else text
 
 
 def _box(piece: Piece, clock: Clock, row: int) -> NDArray[np.float64]:
