@@ -7,7 +7,6 @@ import argparse
 import errno
 import math
 import os
-import sqlite3
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone, as `retrial show | head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (sqlite3.OperationalError, OSError) as error:
+    except Exception as error:
         if (trouble := _store_trouble(error)) is None:
             raise
         print(
@@ -49,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _store_trouble(error: BaseException) -> str | None:
     """Return in words that the disk is full, or the store can no longer be written, or None."""
+    import sqlite3
+
     if isinstance(error, sqlite3.OperationalError):
         return str(error)
     full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
