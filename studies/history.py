@@ -3,8 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from studies.job import Seen
-from studies.view import Result
+from studies.job import Result
 from tracking.ledger import EpochRecord, TrialRecord
 
 
@@ -19,8 +18,3 @@ def result_of(record: TrialRecord, epochs: Sequence[EpochRecord], metric: str) -
         intermediate={epoch.number: epoch.metrics[metric] for epoch in epochs},
         attributes=record.outcome.get("attributes", {}),
     )
-
-
-def seen_of(result: Result) -> Seen:
-    """Return a finished trial as a pruner sees it."""
-    return Seen(result.state, result.value, result.intermediate, result.attributes)

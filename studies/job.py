@@ -10,13 +10,15 @@ from nets.outcome import Model
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A finished trial as a pruner sees it."""
+class Result:
+    """A finished trial as the view, a pruner and Optuna's storage are told of it."""
 
     state: str
     value: float | None
     intermediate: dict[int, float]
+    """The study's metric at each epoch."""
     attributes: dict[str, Any]
+    """What the pruner set on the trial."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Judge:
     pruner: optuna.pruners.BasePruner
     number: int
     known: int
-    history: Sequence[Seen] = ()
+    history: Sequence[Result] = ()
     since: int = 0
     past: dict[int, float] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.job import Judge, Seen
+from studies.job import Judge, Result
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -158,7 +158,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _frozen(seen: Seen, number: int) -> FrozenTrial:
+def _frozen(seen: Result, number: int) -> FrozenTrial:
     """Return a finished trial as a pruner sees it; it needs no parameters."""
     parameters: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}

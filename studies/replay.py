@@ -18,7 +18,7 @@ from typing import Any
 from nets.errors import InputError
 from studies import pruners
 from studies.history import result_of
-from studies.job import Judge, Seen
+from studies.job import Judge, Result
 from studies.judging import History, PrunerStudy
 from studies.section import read_section
 from studies.stored import StoredStudy
@@ -115,7 +115,7 @@ def replay(stored: StoredStudy, text: str) -> Replay:
     """
     study = stored.study
     pruner = pruners.build(read_pruner(text), study.epochs)
-    history: list[Seen] = []
+    history: list[Result] = []
     heard = History()
     trials = []
     for record in _finished(stored):
@@ -180,11 +180,11 @@ def _pruned_at(asked: PrunerStudy, curve: Sequence[EpochRecord], metric: str) ->
     return None
 
 
-def _seen(trial: ReplayedTrial, attributes: dict[str, Any], metric: str) -> Seen:
+def _seen(trial: ReplayedTrial, attributes: dict[str, Any], metric: str) -> Result:
     """Return what later trials see of a replayed one."""
     curve = trial.curve[: trial.epochs]
     values = {epoch.number: epoch.metrics[metric] for epoch in curve}
     result = result_of(trial.record, curve, metric)
     if trial.pruned_at is None:
-        return Seen(result.state, result.value, values, attributes)
-    return Seen("pruned", values[trial.pruned_at], values, attributes)
+        return Result(result.state, result.value, values, attributes)
+    return Result("pruned", values[trial.pruned_at], values, attributes)

@@ -16,21 +16,21 @@ from optuna.trial import FrozenTrial
 from nets.settings import to_plain
 from studies import pruners
 from studies.engines import Engine
-from studies.history import result_of, seen_of
+from studies.history import result_of
 from studies.job import (
     EpochDone,
     Event,
     Job,
     Judge,
     Notice,
-    Seen,
+    Result,
     TrialDone,
     TrialStopped,
     WorkerDied,
 )
 from studies.stopping import met, same_failure
 from studies.study_file import Study
-from studies.view import Result, View
+from studies.view import View
 from tracking.ledger import EpochRecord, Ledger, TrialRecord
 
 MOST_DEATHS = 3
@@ -95,7 +95,7 @@ class Search:
             if record.state != "running"
         }
         self._prefix = 0
-        self._seen: list[Seen] = []
+        self._seen: list[Result] = []
         self._advance_prefix()
         self._view = View(self._study, earlier)
         numbers = range(len(self._records))
@@ -326,5 +326,5 @@ class Search:
     def _advance_prefix(self) -> None:
         """Count the trials from 0 on that have finished without a gap."""
         while self._prefix in self._results:
-            self._seen.append(seen_of(self._results[self._prefix]))
+            self._seen.append(self._results[self._prefix])
             self._prefix += 1

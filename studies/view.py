@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from nets.randomness import derived_seed
 from studies import samplers
+from studies.job import Result
 from studies.study_file import Study
 from tracking.ledger import TrialRecord
 
@@ -31,18 +32,6 @@ STATES = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the view (and Optuna's storage) is told of a finished trial."""
-
-    state: str
-    value: float | None
-    intermediate: dict[int, float]
-    """The study's metric at each epoch."""
-    attributes: dict[str, Any]
-    """What the pruner set on the trial."""
 
 
 @dataclass(frozen=True)

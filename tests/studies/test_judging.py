@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from studies import pruners
-from studies.job import Judge, Seen
+from studies.job import Judge, Result
 from studies.judging import History, PrunerStudy
 
 EPOCHS = 9
@@ -49,7 +49,7 @@ def histories(generator, name, direction, trials=24):
                 told.append((asked, curve, study))
                 break
         state = "pruned" if len(curve) < EPOCHS else "complete"
-        history.append(Seen(state, curve[max(curve)], curve, study.attributes))
+        history.append(Result(state, curve[max(curve)], curve, study.attributes))
     return told
 
 
@@ -128,7 +128,7 @@ def test_explaining_leaves_no_mark(generator):
 
 
 def test_threshold_is_found_between_bounds_that_every_known_value_exceeds():
-    seen = [Seen("complete", 0.9, {1: 0.9}, {}), Seen("complete", 0.95, {1: 0.95}, {})]
+    seen = [Result("complete", 0.9, {1: 0.9}, {}), Result("complete", 0.95, {1: 0.95}, {})]
     study = PrunerStudy(judge("threshold", "maximize", seen, 2))
     assert study.prunes(1, 0.1)
     assert study.explain()["survives_from"] == 0.3
@@ -149,7 +149,7 @@ def test_value_that_is_not_finite_has_no_threshold():
 @pytest.mark.parametrize("name", PRUNERS)
 def test_trial_that_continues_is_judged_as_if_it_had_never_stopped(name, generator):
     history = [
-        Seen("complete", v, {e: v * e / EPOCHS for e in range(1, EPOCHS + 1)}, {})
+        Result("complete", v, {e: v * e / EPOCHS for e in range(1, EPOCHS + 1)}, {})
         for v in generator.uniform(0.31, 0.69, size=8).tolist()
     ]
     curve = {
@@ -181,14 +181,14 @@ def test_brackets_of_hyperband_follow_from_study_and_number(generator):
 
 
 def test_history_is_left_as_it_was(generator):
-    history = [Seen("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
+    history = [Result("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
     PrunerStudy(judge("halving", "maximize", history, 1)).prunes(1, float(np.float64(0.1)))
-    assert history == [Seen("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
+    assert history == [Result("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
 
 
 def brought(number, since=0):
     """A job's judge with the trials since `since`, as an engine sends it."""
-    history = [Seen("complete", i / 10, {1: i / 10}, {}) for i in range(max(0, number - 2))]
+    history = [Result("complete", i / 10, {1: i / 10}, {}) for i in range(max(0, number - 2))]
     return judge("median", "maximize", history, number).after(since)
 
 
@@ -207,7 +207,7 @@ def test_worker_hears_of_each_trial_once_and_judges_the_same():
 
 def test_judging_marks_no_trial_that_the_next_job_shares():
     heard = History()
-    history = [Seen("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})] * 4
+    history = [Result("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})] * 4
     for _ in range(2):
         study = PrunerStudy(judge("halving", "maximize", history, 6), heard)
         study.prunes(1, 0.1)

@@ -10,10 +10,10 @@ from nets.errors import InputError
 from nets.outcome import Epoch, Model, Outcome
 from nets.state import unpack
 from studies import pruners
-from studies.job import EpochDone, Job, Judge, Seen, TrialDone, TrialStopped
+from studies.job import EpochDone, Job, Judge, Result, TrialDone, TrialStopped
 from studies.worker import dataset, run
 
-GOOD = [Seen("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
+GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
 
 
 def job(objective="curves:climb", judge=None, settings=None, **changes):
