@@ -5,6 +5,7 @@ trained are free: drawn here, figures would have to wait for the recorder's lock
 """
 
 import os
+import signal
 import sys
 from concurrent.futures import Future
 from pathlib import Path
@@ -45,6 +46,8 @@ class Aside:
 
 
 def _draw(path: list[str], ledger: Path, study: str) -> dict[str, bytes]:
+    # Ctrl-C reaches the whole foreground group; what it means is the driver's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[:] = path  # the settings class may be the user's
     from studies.figures.drawing import draw_study
 

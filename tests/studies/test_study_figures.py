@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from studies.figures.parameters import parallel_coordinates, parameter_importanc
 from studies.figures.progress import intermediate_values, optimization_history
 from studies.figures.scale import ValueScale, parameter_ticks
 from studies.figures.timeline import Clock, Piece, pieces_of, timeline
+from studies.record import Record
 from studies.space import Parameter
 from tracking.figures import to_png
 from tracking.ledger import EpochRecord, Ledger
@@ -111,6 +113,18 @@ def test_figures_are_drawn_by_a_process_of_their_own(search, tmp_path):
     drawn = Aside(tmp_path / "ledger.db", "digits").result()
     assert drawn == draw_study(tmp_path / "ledger.db", "digits")
     assert len(drawn) == len(FIGURES)
+
+
+def test_figures_that_cannot_be_had_cost_a_search_one_line(capsys):
+    def broken():
+        raise OSError("No space left on device")
+
+    record = object.__new__(Record)
+    record._recorder = SimpleNamespace(problem=None)
+    record._log(SimpleNamespace(result=broken))
+    assert capsys.readouterr().err == (
+        "retrial: no figures of the study: No space left on device\n"
+    )
 
 
 def test_pyplot_is_never_loaded(search, tmp_path):
