@@ -11,6 +11,7 @@ import sys
 
 SCRIPTS = (
     "training", "prediction", "cores", "memory", "epochs", "accuracy", "augmentation", "ideas",
+    "portable",
 )  # fmt: skip
 
 

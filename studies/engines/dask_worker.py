@@ -46,8 +46,8 @@ def _computed_with(modules: tuple[str, ...]) -> tuple[environment.Environment, d
     """Describe this process, once: what it has loaded stays, whatever is installed later."""
     with threads.pinned():
         found = environment.capture(modules=modules)
-    # What remains is of the machine; the command and the checkout that count are the driver's.
-    for key in ("command", "git", "captured"):
+    # What remains is of the machine; user, command and checkout that count are the driver's.
+    for key in ("user", "command", "git", "captured"):
         found.pop(key, None)
     return found, programs(modules)
 
