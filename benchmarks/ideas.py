@@ -54,7 +54,7 @@ IDEAS: list[tuple[str, Form, dict[str, Any]]] = [
     (
         "pooling by argmax, rectifier before it",
         executor,
-        {"nets.kernels.plan._is_fast_pooling": lambda layer: False},
+        {"nets.kernels.plan.is_fast_pooling": lambda layer: False},
     ),
     (
         "products of any size: none cut into pieces",

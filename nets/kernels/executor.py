@@ -43,9 +43,14 @@ Loops over views that are not contiguous, and those that convert (a mask to floa
 
 
 @contextmanager
-def short_buffer() -> Iterator[None]:
-    """Use `BUFFER` inside the block; in threads started there too."""
-    with np.errstate():  # restores the size of the buffer as well
+def computing() -> Iterator[None]:
+    """Compute inside the block, and in the threads started there, as the kernels want it.
+
+    BLAS has one thread, NumPy's loops have `BUFFER`, and the flag "invalid" is not looked at: very
+    rarely OpenBLAS leaves it behind after a product of tiny matrices that are all finite. A NaN
+    that is really there shows in the loss.
+    """
+    with pinned(), np.errstate(invalid="ignore"):  # which restores the size of the buffer as well
         np.setbufsize(BUFFER)
         yield
 
@@ -115,7 +120,7 @@ class Executor:
         def come_back(segment: int, part: Part, one: Pass) -> None:
             one.backward(segment, part)
 
-        with pinned(), short_buffer():
+        with computing():
             for segment, barrier in enumerate(self.barriers):
                 self._each(parts, partial(go, segment))
                 barrier.gather()
@@ -140,7 +145,7 @@ class Executor:
             one.forward(0, part)
             outputs[part.start : part.stop] = one.y
 
-        with pinned(), short_buffer():
+        with computing():
             self._each(parts, through, training=False)
         return outputs
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nets.arrays import Array, Shape
+from nets.arrays import Array
 from nets.kernels.base import Ends, Kernel, Part, Stage
 from nets.kernels.batch_normalization import BatchNormalizationStage
 from nets.kernels.cross_entropy import SoftmaxCrossEntropy
@@ -85,32 +85,35 @@ class Pass:
         Returns the last array, its gradient, and (stage, whether it has a way back) for each
         kernel.
         """
-        learns = [bool(kernel.parameters) for kernel in self.kernels]
         value = self.x
         gradient: Array | None = None
         stages: list[tuple[Stage, bool]] = []
+        turn, needed = 0, False
         for number, kernel in enumerate(self.kernels):
             x = value.reshape(self.rows, *kernel.input_shape)
             dx = None if gradient is None else gradient.reshape(x.shape)
-            needed = self.training and any(learns[: number + 1])
+            needed = needed or (self.training and bool(kernel.parameters))
+            shape = (self.rows, *kernel.output_shape)
             if kernel.in_place:
                 y, dy = x, dx
             else:
-                y = self._array(number, kernel.output_shape)
+                if self._is_kept(number):
+                    y = allocate(shape, x.dtype)
+                else:
+                    turn = 1 - turn
+                    y = self.workspace.scratch(f"activations {turn}", shape)
                 dy = y if needed else None
                 if needed and kernel.keeps_gradient:
-                    dy = allocate(y.shape, y.dtype)
+                    dy = allocate(shape, x.dtype)
             ends = Ends(x, y, dx, dy, self.training)
             stages.append((kernel.bind(ends, self.workspace, self.sums[number]), needed))
             value, gradient = y, dy
         return value, gradient, stages
 
-    def _array(self, number: int, shape: Shape) -> Array:
-        """Return the array that a kernel fills: one of the two that take turns, or one to keep."""
+    def _is_kept(self, number: int) -> bool:
+        """Whether what a kernel fills must last: for the loss, or for a kernel that keeps it."""
         users = [kernel for kernel in self.kernels[number + 1 :] if not kernel.in_place]
-        if not users or (self.training and users[0].keeps_input):
-            return allocate((self.rows, *shape), self.x.dtype)
-        return self.workspace.scratch(f"activations {number % 2}", (self.rows, *shape))
+        return not users or (self.training and users[0].keeps_input)
 
     def _segments(
         self, stages: list[tuple[Stage, bool]]

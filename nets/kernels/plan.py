@@ -106,54 +106,52 @@ def rows_of_a_part(chosen: Sequence[Kernel]) -> int:
 def kernels(network: Network) -> list[Kernel]:
     """Return the kernels for a network's layers, in their order."""
     chosen: list[Kernel] = []
-    layers = network.layers
-    learns = [bool(views) for views in network.parameter_views]
     index = 0
-    while index < len(layers):
-        layer = layers[index]
-        following = layers[index + 1 : index + 3]
-        relu = _is(following, ReLU)
-        if relu and len(following) == 2 and _is_fast_pooling(following[1]):
-            relu = False  # the pooling takes it over
-        if isinstance(layer, Flatten) or (isinstance(layer, Dropout) and layer.rate == 0):
-            pass
-        elif isinstance(layer, Convolution) and _is_fast_convolution(layer):
-            if network.shapes[index][2] == 1 and not any(learns[:index]):
-                chosen.append(FirstConvolutionKernel(network, index, layer, relu=relu))
-            else:
-                chosen.append(ConvolutionKernel(network, index, layer, relu=relu))
-            index += relu
-        elif isinstance(layer, Affine):
-            chosen.append(AffineKernel(network, index, relu=relu))
-            index += relu
-        elif isinstance(layer, BatchNormalization):
-            chosen.append(BatchNormalizationKernel(network, index, layer, relu=relu))
-            index += relu
-        elif isinstance(layer, ReLU) and following and _is_fast_pooling(following[0]):
-            index += 1
-            chosen.append(PoolingKernel(network, index, relu=True))
-        elif _is_fast_pooling(layer):
-            chosen.append(PoolingKernel(network, index, relu=relu))
-            index += relu
-        elif isinstance(layer, ReLU):
-            chosen.append(RectifierKernel(network, index))
-        elif isinstance(layer, Dropout):
-            chosen.append(DropoutKernel(network, index, layer.rate))
-        else:
-            chosen.append(PlainKernel(network, index, layer))
-        index += 1
+    while index < len(network.layers):
+        kernel, layers = choose(network, index)
+        if kernel is not None:
+            chosen.append(kernel)
+        index += layers
     return chosen
 
 
-def _is(layers: tuple[Layer, ...], kind: type[Layer]) -> bool:
-    return bool(layers) and isinstance(layers[0], kind)
+def choose(network: Network, index: int) -> tuple[Kernel | None, int]:
+    """Return the kernel that begins with a layer, and the number of layers that it stands for."""
+    layer, *following = network.layers[index : index + 3]
+    next_is_relu = bool(following) and isinstance(following[0], ReLU)
+    # A pooling takes over the rectifier before it.
+    relu = next_is_relu and not (len(following) == 2 and is_fast_pooling(following[1]))
+    layers = 1 + relu
+    match layer:
+        case Flatten() | Dropout(rate=0):
+            return None, 1
+        case Convolution() if is_fast_convolution(layer):
+            first = network.shapes[index][2] == 1 and not any(network.parameter_views[:index])
+            kind = FirstConvolutionKernel if first else ConvolutionKernel
+            return kind(network, index, layer, relu=relu), layers
+        case MaxPooling() if is_fast_pooling(layer):
+            return PoolingKernel(network, index, relu=relu), layers
+        case ReLU() if following and is_fast_pooling(following[0]):
+            return PoolingKernel(network, index + 1, relu=True), 2
+        case Affine():
+            return AffineKernel(network, index, relu=relu), layers
+        case BatchNormalization():
+            return BatchNormalizationKernel(network, index, layer, relu=relu), layers
+        case ReLU():
+            return RectifierKernel(network, index), 1
+        case Dropout():
+            return DropoutKernel(network, index, layer.rate), 1
+        case _:
+            return PlainKernel(network, index, layer), 1
 
 
-def _is_fast_pooling(layer: Layer) -> bool:
+def is_fast_pooling(layer: Layer) -> bool:
+    """Whether it is a max pooling with 2 x 2 windows that do not overlap."""
     return isinstance(layer, MaxPooling) and layer.window == layer.stride == (2, 2)
 
 
-def _is_fast_convolution(layer: Convolution) -> bool:
+def is_fast_convolution(layer: Convolution) -> bool:
+    """Whether Winograd's algorithm applies: stride 1, few rows of taps, less padding than taps."""
     return (
         layer.stride == (1, 1)
         and tile_height(layer.kernel[0], outputs=1) > 0

@@ -60,7 +60,9 @@ class Comparison:
         x, targets, noise = self.data(batch)
         before, statistics = x.copy(), network.statistics.copy()
 
-        expected = network.loss_and_gradients(x, targets, loss, noise)
+        with np.errstate(invalid="ignore"):  # OpenBLAS leaves it behind, see the executor
+            expected = network.loss_and_gradients(x, targets, loss, noise)
+            outputs = network.predict(x)
         gradients, learnt = network.gradients.copy(), network.statistics.copy()
 
         network.gradients[:] = np.nan
@@ -69,7 +71,7 @@ class Comparison:
         assert abs(received - expected) <= tolerance * max(1, abs(expected))
         assert_close(network.gradients, gradients, tolerance)
         assert_close(network.statistics, learnt, tolerance)
-        assert_close(self.fast.predict(x), network.predict(x), tolerance)
+        assert_close(self.fast.predict(x), outputs, tolerance)
         np.testing.assert_array_equal(x, before)
 
 

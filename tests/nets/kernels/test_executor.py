@@ -31,6 +31,11 @@ NETWORKS = {
         Convolution(5, (2, 2)), BatchNormalization(), Tanh(), Flatten(),
         Affine(6, bias=False), BatchNormalization(), ReLU(), Affine(4),
     ],
+    "in place between": [
+        Dropout(0.1), Convolution(3, (2, 2)), Dropout(0.2), MaxPooling(), Dropout(0.3),
+        MaxPooling(),
+        ReLU(), ReLU(), Convolution(5, (2, 1)), Tanh(), ReLU(), Flatten(), Dropout(0.2), Affine(4),
+    ],
     "mlp": [Flatten(), Affine(20), ReLU(), Affine(20), ReLU(), Affine(4)],
     "without a fast form": [
         Convolution(3, (3, 3), stride=(2, 2)), Sigmoid(), Convolution(4, (2, 2)), Tanh(),
