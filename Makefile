@@ -5,6 +5,8 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 STUDY ?= digits
+# One process a core; a file stays in one process, which shares its servers and databases.
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: help search test test-all check format ui reproduce bench install clean
 
@@ -21,10 +23,10 @@ ui: $(VENV)/runtime       ## start the MLflow UI on the store
 	$(BIN)/retrial ui
 
 test: $(VENV)/test        ## run the tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/test    ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(VENV)/test       ## lint, formatting and types
 	$(BIN)/ruff check .
