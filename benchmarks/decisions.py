@@ -1,0 +1,164 @@
+"""What one more trial costs the driver and a worker, at 100, 1,000 and 10,000 finished trials.
+
+All of it runs on one thread, so the times are the processor's: what others take of it is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import statistics
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from benchmarks import recorded
+from benchmarks.utilization import study
+from nets.settings import to_plain
+from studies.job import EpochDone, Event, Job, TrialDone
+from studies.judging import History, PrunerStudy
+from studies.search import Plan, Search
+from studies.study_file import Study
+from tracking.ledger import Ledger
+
+MORE = 20
+"""Trials that are added to those that are there."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds a trial, but for the rebuilding; a job's bytes for a worker new and known."""
+
+    rebuild_seconds: float
+    ask: float
+    driver: float
+    worker: float
+    first_bytes: int
+    later_bytes: int
+
+
+def cost(finished: int) -> Cost:
+    """Measure the search of a study that has so many finished trials, with the TPE sampler."""
+    searched = study(finished + MORE, 8)
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / "ledger.db")
+        fill(ledger, searched, finished)
+        engine = _Instant()
+        began = time.process_time()
+        plan = Plan(study=searched, total=finished + MORE, folders={})
+        search = Search(plan, ledger, engine)
+        rebuild = time.process_time() - began
+        asks = _timed(search._view, "ask")
+        began = time.process_time()
+        search.run()
+        whole = time.process_time() - began - engine.seconds
+        ledger.close()
+    return Cost(
+        rebuild_seconds=rebuild,
+        ask=1000 * statistics.median(asks),
+        driver=1000 * whole / MORE,
+        worker=1000 * statistics.median(engine.judging),
+        first_bytes=engine.bytes[0],
+        later_bytes=int(statistics.median(engine.bytes[1:])),
+    )
+
+
+def fill(ledger: Ledger, searched: Study, finished: int) -> None:
+    """Write finished trials into a ledger as a search would have left them, but at once."""
+    generator = np.random.default_rng(0)
+    ledger.add_study(searched.name, searched.definition, {})
+    trials, epochs = [], []
+    for number in range(finished):
+        parameters = {
+            name: int(generator.integers(ends["low"], ends["high"] + 1))
+            for name, ends in recorded.SPACE.items()
+        }
+        curve = recorded.curve(recorded.Place(**parameters))
+        pruned = bool(generator.random() < 0.5)
+        length = int(generator.integers(1, recorded.EPOCHS)) if pruned else recorded.EPOCHS
+        outcome = {"value": curve[length - 1], "epoch": length, "attributes": {}}
+        settings = to_plain(searched.settings(number, parameters))
+        trials.append(
+            (
+                searched.name, number, "pruned" if pruned else "complete", json.dumps(settings),
+                json.dumps(parameters), '{"trial": {}, "study": {}}', 0.0, 0.0, 0.0, 1,
+                json.dumps(outcome),
+            )
+        )  # fmt: skip
+        epochs.extend(
+            (searched.name, number, e, json.dumps({"val_loss": v}), "{}", 0.0, 0.0)
+            for e, v in enumerate(curve[:length], start=1)
+        )
+    with ledger.transaction() as connection:
+        connection.executemany(
+            "INSERT INTO trial (study, number, state, settings, parameters, memory, asked, started,"
+            " finished, attempts, outcome) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            trials,
+        )
+        connection.executemany("INSERT INTO epoch VALUES (?, ?, ?, ?, ?, ?, ?)", epochs)
+
+
+class _Instant:
+    """One worker that trains in no time; what it does itself is measured apart."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.judging: list[float] = []
+        self.bytes: list[int] = []
+        self._history = History()
+        self._heard = 0
+        self._events: list[Event] = []
+
+    @property
+    def free(self) -> int:
+        return int(not self._events)
+
+    def start(self, job: Job) -> str:
+        judge = job.judge
+        assert judge is not None
+        sent = pickle.dumps(judge.after(self._heard))  # which the driver does
+        self.bytes.append(len(sent))
+        self._heard = max(self._heard, judge.known)
+        began = time.process_time()
+        asked = PrunerStudy(pickle.loads(sent), self._history)
+        losses = recorded.curve(recorded.Place(**job.settings))
+        for number, loss in enumerate(losses, start=1):
+            asked.prunes(number, loss)
+        taken = time.process_time() - began
+        self.judging.append(taken)
+        self.seconds += taken
+        self._events = [
+            EpochDone(job.trial, job.attempt, number, {"val_loss": loss}, {}, 0.0)
+            for number, loss in enumerate(losses, start=1)
+        ]
+        outcome = {"value": losses[-1], "epoch": len(losses), "attributes": {}}
+        self._events.append(TrialDone(job.trial, job.attempt, "complete", outcome))
+        return "here"
+
+    def events(self, timeout: float) -> Iterable[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def stop_trials(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _timed(owner: object, name: str) -> list[float]:
+    """Have a method note how long its calls take; returns the list it notes in."""
+    taken: list[float] = []
+    method = getattr(owner, name)
+
+    def timed():  # type: ignore[no-untyped-def]
+        began = time.process_time()
+        try:
+            return method()
+        finally:
+            taken.append(time.process_time() - began)
+
+    setattr(owner, name, timed)
+    return taken

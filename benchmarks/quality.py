@@ -1,0 +1,62 @@
+"""How good the best of so many trials is: TPE one by one, TPE with window 8, and random draws.
+
+Values are looked up in the recorded table, so that nothing but the choice of trials differs. The
+figure is the validation loss of the best trial so far, above that of the best in the table.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks import recorded
+from benchmarks.utilization import study
+from studies.view import Result, View
+
+TRIALS = 60
+SHOWN = (20, 40, 60)
+WAYS = {
+    "TPE, one by one": ("tpe", 1),
+    "TPE, window 8": ("tpe", 8),
+    "TPE, window 32": ("tpe", 32),
+    "random": ("random", 1),
+}
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds with the half width of its 95 % interval."""
+
+    value: float
+    half_width: float
+
+
+def regrets(way: str, seeds: int) -> list[Mean]:
+    """Return the mean distance of the best trial from the best there is, after `SHOWN` trials."""
+    runs = [_run(*WAYS[way], seed) for seed in range(seeds)]
+    return [_mean([run[count - 1] for run in runs]) for count in SHOWN]
+
+
+def difference(one: str, other: str, seeds: int) -> Mean:
+    """Return the mean difference of two ways after all trials, seed by seed."""
+    last = [[_run(*WAYS[way], seed)[-1] for seed in range(seeds)] for way in (one, other)]
+    return _mean([a - b for a, b in zip(*last, strict=True)])
+
+
+def _run(sampler: str, window: int, seed: int) -> list[float]:
+    """Return the best value so far after each trial of one search, above the table's best."""
+    view = View(study(TRIALS, window, sampler={"name": sampler}, seed=seed))
+    best_there_is = float(recorded.table()[..., -1].min())
+    values: list[float] = []
+    for _ in range(TRIALS):
+        while view.told < view.needs:
+            view.tell(Result("complete", values[view.told], {}, {}))
+        values.append(recorded.curve(recorded.Place(**view.ask().parameters))[-1])
+    return [min(values[: count + 1]) - best_there_is for count in range(TRIALS)]
+
+
+def _mean(values: Sequence[float]) -> Mean:
+    # 1.96 of the normal distribution is 2.05 of Student's with 29 degrees of freedom.
+    half = 2.05 * statistics.stdev(values) / len(values) ** 0.5
+    return Mean(statistics.mean(values), half)

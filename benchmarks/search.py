@@ -1,0 +1,140 @@
+"""Question: what does it cost that a search is the same with any number of workers?
+
+Five tables: how busy two workers are beside Optuna's free-running ones, on the same trials; what a
+decision takes of the driver as a study grows; where the driver becomes the limit with many workers;
+whether trials chosen in parallel are worse than those chosen one by one; and what a user pays for
+`retrial --help` and for a worker's memory.
+
+    python -m benchmarks.search
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+
+import psutil
+
+from benchmarks import decisions, quality, simulation, utilization
+from nets import data
+from nets.settings import Settings, to_plain
+from studies.engines.local import LocalEngine
+from studies.job import Job, TrialDone
+
+REPEATS = 5
+SEEDS = 30
+SCALES = ((64, 640), (256, 2048))
+TRIAL_SECONDS = (10, 60)
+
+
+def print_utilization() -> None:
+    rows = dict(utilization.rows(REPEATS))
+    free = statistics.median(m.seconds for m in rows["Optuna's optimize(n_jobs=2)"])
+    lengths = rows["retrial, window 8"][0].lengths
+    short = sum(length < max(lengths) for length in lengths)
+    print(
+        f"{utilization.TRIALS} trials of which about {short} are pruned, "
+        f"{utilization.JOBS} workers; medians of {REPEATS}, lowest and highest"
+    )
+    print(f"{'':30}  time workers train      wall time to free-running")
+    for way, measured in rows.items():
+        shares = [m.share for m in measured]
+        seconds = statistics.median(m.seconds for m in measured)
+        print(
+            f"{way:30}  {statistics.median(shares):6.1%} ({min(shares):.1%} to {max(shares):.1%})"
+            f"  {seconds / free:6.2f}"
+        )
+
+
+def print_decisions() -> None:
+    print("milliseconds of processor time a trial, TPE sampler and median pruner")
+    print("finished trials     ask  driver  worker   restart   bytes to a new and a known worker")
+    for finished in (100, 1_000, 10_000):
+        cost = decisions.cost(finished)
+        print(
+            f"{finished:15,}  {cost.ask:6.1f}  {cost.driver:6.1f}  {cost.worker:6.1f}"
+            f"  {cost.rebuild_seconds:6.2f} s  {cost.first_bytes:>10,}  {cost.later_bytes:>8,}"
+        )
+
+
+def print_scale() -> None:
+    print("simulated workers, window four times as many, half of the trials pruned")
+    print("workers  trials  a whole trial  time workers train  driver busy  a trial's share of it")
+    for workers, trials in SCALES:
+        for seconds in TRIAL_SECONDS:
+            found = simulation.simulate(workers, trials, seconds)
+            print(
+                f"{workers:7}  {trials:6}  {seconds:11} s  {found.utilization:18.1%}"
+                f"  {found.driver_load:11.1%}  {found.driver_milliseconds:18.1f} ms",
+                flush=True,
+            )
+
+
+def print_quality() -> None:
+    counts = "".join(f"{f'after {count}':>18}" for count in quality.SHOWN)
+    print(
+        f"validation loss of the best trial above the table's best, times 1000; means of {SEEDS} "
+        "seeds, 95 % intervals"
+    )
+    print(f"{'':16}{counts}")
+    for way in quality.WAYS:
+        means = quality.regrets(way, SEEDS)
+        cells = "".join(f"{1000 * m.value:10.2f} ± {1000 * m.half_width:5.2f}" for m in means)
+        print(f"{way:16}{cells}")
+    for other in ("TPE, one by one", "random"):
+        found = quality.difference("TPE, window 8", other, SEEDS)
+        print(
+            f"TPE, window 8 against {other}, seed by seed: {1000 * found.value:+.2f} ± "
+            f"{1000 * found.half_width:.2f}"
+        )
+
+
+def print_small_things() -> None:
+    times = []
+    for _ in range(2 * REPEATS):
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "studies.command_line", "--help"],
+            stdout=subprocess.DEVNULL, check=True,
+        )  # fmt: skip
+        times.append(time.perf_counter() - began)
+    print(f"retrial --help: {statistics.median(times):.2f} s")
+    print(f"a worker that has trained on the digits: {worker_megabytes():.0f} MB resident")
+
+
+def worker_megabytes() -> float:
+    """Return the resident memory of a worker process after a training with a pruner."""
+    dataset = data.load("digits", data.default_folder())
+    settings = to_plain(Settings(hidden=(100, 50), epochs=5))
+    job = Job(
+        trial=0, attempt=1, objective="nets.objective:objective",
+        settings_class="nets.settings:Settings", settings=settings, data=str(dataset.path),
+        judge=None, metric="val_accuracy",
+    )  # fmt: skip
+    engine = LocalEngine(1)
+    try:
+        engine.start(job)
+        while not any(isinstance(event, TrialDone) for event in engine.events(timeout=1.0)):
+            pass
+        workers = psutil.Process().children(recursive=True)
+        return max(worker.memory_info().rss for worker in workers) / 2**20
+    finally:
+        engine.close()
+
+
+def main() -> None:
+    for title, table in (
+        ("busy workers", print_utilization),
+        ("a decision", print_decisions),
+        ("many workers", print_scale),
+        ("the trials themselves", print_quality),
+        ("small things", print_small_things),
+    ):
+        print(f"\n{title}\n{'-' * len(title)}", flush=True)
+        table()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""A search with many workers, without the workers: their time is simulated, the driver's is real.
+
+Every trial is a recorded training whose epochs seem to take as long as is asked for; it is pruned
+by the rule, as a worker would. Only what the driver itself computes is measured, and the simulated
+clock stands still for nobody meanwhile: a worker whose trial ends waits until the driver is free.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import recorded
+from benchmarks.utilization import study
+from studies.job import EpochDone, Event, Job, TrialDone
+from studies.judging import History, PrunerStudy
+from studies.search import Plan, Search
+from tracking.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a simulated search gave."""
+
+    utilization: float
+    """Share of all workers' time in which they trained, up to the start of the last trial."""
+    driver_load: float
+    """Share of the time in which the driver computed."""
+    driver_milliseconds: float
+    """What a trial took of the driver's time."""
+
+
+def simulate(workers: int, trials: int, trial_seconds: float, sampler: str = "tpe") -> Simulated:
+    """Search with a window of four times the workers; a whole trial takes so many seconds."""
+    searched = study(trials, 4 * workers, sampler={"name": sampler})
+    engine = SimulatedEngine(workers, trial_seconds / recorded.EPOCHS)
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder) / "ledger.db")
+        ledger.add_study(searched.name, searched.definition, {})
+        search = Search(Plan(study=searched, total=trials, folders={}), ledger, engine)
+        engine.begin()
+        search.run()
+        ledger.close()
+    last = max(start for start, _ in engine.trainings)
+    trained = sum(min(end, last) - start for start, end in engine.trainings)
+    return Simulated(
+        trained / workers / last,
+        engine.driver / engine.clock,
+        1000 * engine.driver / trials,
+    )
+
+
+class SimulatedEngine:
+    """Workers that train in simulated time."""
+
+    def __init__(self, count: int, epoch_seconds: float) -> None:
+        self.clock = 0.0
+        self.driver = 0.0
+        self.trainings: list[tuple[float, float]] = []
+        """When each began and ended."""
+        self._count = count
+        self._epoch_seconds = epoch_seconds
+        self._history = History()
+        self._due: list[tuple[float, int, int, Event]] = []
+        self._running = 0
+        self._since = 0.0
+
+    def begin(self) -> None:
+        """Count the driver's time from now on."""
+        self._since = time.process_time()
+
+    @property
+    def free(self) -> int:
+        """How many workers wait."""
+        return self._count - self._running
+
+    def start(self, job: Job) -> str:
+        """Train a whole trial, and keep its events until they are due."""
+        self._pause()
+        self._running += 1
+        assert job.judge is not None
+        asked = PrunerStudy(job.judge.after(len(self._history._trials)), self._history)
+        now, number, pruned = self.clock, 0, False
+        losses = recorded.curve(recorded.Place(**job.settings))
+        for number, loss in enumerate(losses, start=1):
+            now += self._epoch_seconds
+            pruned = asked.prunes(number, loss)
+            epoch = EpochDone(job.trial, job.attempt, number, {"val_loss": loss}, {}, 0.0)
+            heapq.heappush(self._due, (now, job.trial, number, epoch))
+            if pruned:
+                break
+        self.trainings.append((self.clock, now))
+        outcome = {
+            "value": losses[number - 1], "epoch": number, "attributes": asked.attributes,
+            "reason": "pruned" if pruned else "finished",
+        }  # fmt: skip
+        end = TrialDone(job.trial, job.attempt, "pruned" if pruned else "complete", outcome)
+        heapq.heappush(self._due, (now, job.trial, recorded.EPOCHS + 1, end))
+        self.begin()
+        return "simulated"
+
+    def events(self, timeout: float) -> Iterable[Event]:
+        """Let the clock go on to the next event, and return what is due then."""
+        self._pause()
+        if self._due:
+            self.clock = max(self.clock, self._due[0][0])
+        events = []
+        while self._due and self._due[0][0] <= self.clock:
+            events.append(heapq.heappop(self._due)[-1])
+        self._running -= sum(isinstance(event, TrialDone) for event in events)
+        self.begin()
+        return events
+
+    def _pause(self) -> None:
+        """Add what the driver has computed to its time, and to everybody's."""
+        taken = time.process_time() - self._since
+        self.driver += taken
+        self.clock += taken
+
+    def stop_trials(self) -> None:
+        """Nothing is stopped here."""
+
+    def close(self) -> None:
+        """Nothing is open."""
