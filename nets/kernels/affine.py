@@ -80,7 +80,7 @@ class AffineKernel(Kernel):
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
-        return AffineStage(self, ends)
+        return AffineStage(self, ends, workspace)
 
     def finish(self, total: Array) -> None:
         """Compute the gradients from all rows, unless a single part has done so."""
@@ -91,13 +91,13 @@ class AffineKernel(Kernel):
 class AffineStage(Stage):
     """One micro-batch of an affine layer."""
 
-    def __init__(self, kernel: AffineKernel, ends: Ends) -> None:
+    def __init__(self, kernel: AffineKernel, ends: Ends, workspace: Workspace) -> None:
         self.kernel = kernel
         inputs, outputs = kernel.weight.shape
         rows = len(ends.x)
         count = pieces(rows, rows * inputs * outputs, FEWEST_ROWS)
         self.x, self.y = ends.x.reshape(count, -1, inputs), ends.y.reshape(count, -1, outputs)
-        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy, workspace) if kernel.relu else None
         if ends.dy is None:
             return
         self.gradients = AffineGradients(ends.x.reshape(rows, inputs), ends.dy, kernel.gradients)

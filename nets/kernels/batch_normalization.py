@@ -120,7 +120,7 @@ class BatchNormalizationStage(Stage):
         self.a, self.b, self.c, self.d = (
             row.reshape(unit) for row in (kernel.a, kernel.b, kernel.c, kernel.d)
         )
-        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy, workspace) if kernel.relu else None
         if ends.dy is None:
             return
         self.count = ends.x.size // kernel.channels

@@ -14,7 +14,6 @@ from nets.kernels.correlation import (
     sums_size,
 )
 from nets.kernels.rectifier import Rectifier
-from nets.kernels.views import allocate
 from nets.kernels.winograd import Geometry
 from nets.kernels.workspace import Workspace
 from nets.layers import Convolution
@@ -73,9 +72,9 @@ class ConvolutionStage(Stage):
             # As for D: whoever shares this memory agrees on where its zeros are.
             planes = workspace.scratch(f"planes {sizes}", planes_shape(sizes))
         else:
-            planes = allocate(planes_shape(sizes), kernel.dtype)
+            planes = workspace.keep(planes_shape(sizes))
         self.correlation = Correlation(sizes, ends.x, ends.y, planes, workspace)
-        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy, workspace) if kernel.relu else None
         if ends.dy is not None:
             self.gradients = CorrelationGradients(sizes, planes, ends.dy, ends.dx, workspace, sums)
 

@@ -178,9 +178,9 @@ class CorrelationGradients:
         self.kernel_sums = sums[:, :size].reshape(-1, *shape)
 
         self.tile_sums = spread[point_one(matrices), : s.columns].reshape(s.lines, -1)
-        self.ones = allocate((s.lines,), dy.dtype)
+        self.ones = workspace.keep((s.lines,))
         self.ones[...] = 1
-        self.bias_share = allocate((s.pitch * s.filters,), dy.dtype)
+        self.bias_share = workspace.keep((s.pitch * s.filters,))
         self.bias_sums = sums[:, size:]
 
         self.into_inputs: list[Product] = []

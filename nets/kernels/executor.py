@@ -26,6 +26,7 @@ from nets.errors import InputError
 from nets.kernels.base import Kernel, Part, Step
 from nets.kernels.batch_normalization import BatchNormalizationKernel
 from nets.kernels.passes import Pass
+from nets.kernels.views import allocate
 from nets.kernels.workspace import Workspace
 from nets.losses import Loss, check_labels
 from nets.network import Network, Noise
@@ -86,7 +87,7 @@ class Executor:
         self.barriers = [k for k in kernels if isinstance(k, BatchNormalizationKernel)]
         ends = np.cumsum([0, *(kernel.sums for kernel in kernels)])
         self.places = [slice(*pair) for pair in itertools.pairwise(ends)]
-        self.sums = np.zeros((LANES, ends[-1]), network.dtype)
+        self.sums = allocate((LANES, ends[-1]), network.dtype)
         self.total = np.zeros(ends[-1], network.dtype)
         self.passes: dict[tuple[object, ...], Pass] = {}
         self.outputs: Array = np.empty((0, *network.output_shape), network.dtype)

@@ -49,7 +49,7 @@ class FirstConvolutionKernel(Kernel):
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
-        return FirstConvolutionStage(self, ends, sums)
+        return FirstConvolutionStage(self, ends, workspace, sums)
 
     def finish(self, total: Array) -> None:
         """Take the gradients apart again."""
@@ -62,12 +62,14 @@ class FirstConvolutionKernel(Kernel):
 class FirstConvolutionStage(Stage):
     """One micro-batch of the first convolution."""
 
-    def __init__(self, kernel: FirstConvolutionKernel, ends: Ends, sums: Array) -> None:
+    def __init__(
+        self, kernel: FirstConvolutionKernel, ends: Ends, workspace: Workspace, sums: Array
+    ) -> None:
         self.kernel = kernel
         rows, height, width, _ = ends.x.shape
         _, out_height, out_width, filters = ends.y.shape
         top, left = kernel.padding
-        padded = allocate((rows, height + 2 * top, width + 2 * left), ends.x.dtype)
+        padded = workspace.keep((rows, height + 2 * top, width + 2 * left))
         self.images = ends.x[..., 0]
         self.inside = padded[:, top : top + height, left : left + width]
         image, line, _ = (stride // padded.itemsize for stride in padded.strides)
@@ -77,18 +79,18 @@ class FirstConvolutionStage(Stage):
             (line, 1, image, line, 1),
         )
         pixels = rows * out_height * out_width
-        columns = allocate((kernel.rows, pixels), ends.x.dtype)
+        columns = workspace.keep((kernel.rows, pixels))
         columns[kernel.taps :] = 1
         self.windows = columns[: kernel.taps].reshape(self.shifted.shape)
 
         count = pieces(pixels, pixels * kernel.rows * filters, at_least=256)
         self.columns = columns.reshape(kernel.rows, count, -1).swapaxes(0, 1)
         self.outputs = ends.y.reshape(count, -1, filters)
-        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy, workspace) if kernel.relu else None
         if ends.dy is None:
             return
         self.gradients = ends.dy.reshape(count, -1, filters)
-        self.shares = allocate((count, kernel.rows, filters), ends.x.dtype)
+        self.shares = workspace.keep((count, kernel.rows, filters))
         self.sums = sums.reshape(-1, kernel.rows, filters)
 
     def forward(self, part: Part) -> None:

@@ -12,7 +12,6 @@ from nets.arrays import Array
 from nets.kernels.base import Ends, Kernel, Part, Stage
 from nets.kernels.batch_normalization import BatchNormalizationStage
 from nets.kernels.cross_entropy import SoftmaxCrossEntropy
-from nets.kernels.views import allocate
 from nets.kernels.workspace import Workspace
 from nets.losses import CrossEntropy, Loss
 from nets.network import Network
@@ -48,12 +47,10 @@ class Pass:
         self.rows = rows
         self.kernels, self.workspace, self.sums = kernels, workspace, sums
         self.training = training
-        self.x = allocate((rows, *network.input_shape), network.dtype)
-        while True:
-            workspace.grown = False
-            last, gradient, stages = self._bind()
-            if not workspace.grown:
-                break
+        self.input_shape = network.input_shape
+        with workspace.measuring():
+            self._bind()
+        self.x, last, gradient, stages = self._bind()
         self.y = last.reshape(rows, *network.output_shape)
         self.dy = (last if gradient is None else gradient).reshape(self.y.shape)
         self.forwards, self.backwards = self._segments(stages)
@@ -79,13 +76,13 @@ class Pass:
         np.copyto(self.dy, backward())
         return value
 
-    def _bind(self) -> tuple[Array, Array | None, list[tuple[Stage, bool]]]:
+    def _bind(self) -> tuple[Array, Array, Array | None, list[tuple[Stage, bool]]]:
         """Lay out the arrays between the kernels and bind each kernel to its own.
 
-        Returns the last array, its gradient, and (stage, whether it has a way back) for each
-        kernel.
+        Returns the first array, the last one, its gradient, and (stage, whether it has a way back)
+        for each kernel.
         """
-        value = self.x
+        first = value = self.workspace.keep((self.rows, *self.input_shape))
         gradient: Array | None = None
         stages: list[tuple[Stage, bool]] = []
         turn, needed = 0, False
@@ -98,17 +95,17 @@ class Pass:
                 y, dy = x, dx
             else:
                 if self._is_kept(number):
-                    y = allocate(shape, x.dtype)
+                    y = self.workspace.keep(shape)
                 else:
                     turn = 1 - turn
                     y = self.workspace.scratch(f"activations {turn}", shape)
                 dy = y if needed else None
                 if needed and kernel.keeps_gradient:
-                    dy = allocate(shape, x.dtype)
+                    dy = self.workspace.keep(shape)
             ends = Ends(x, y, dx, dy, self.training)
             stages.append((kernel.bind(ends, self.workspace, self.sums[number]), needed))
             value, gradient = y, dy
-        return value, gradient, stages
+        return first, value, gradient, stages
 
     def _is_kept(self, number: int) -> bool:
         """Whether what a kernel fills must last: for the loss, or for a kernel that keeps it."""

@@ -46,12 +46,12 @@ class PoolingStage(Stage):
         self.higher = higher.reshape(self.upper.shape)
         self.left, self.right = column_pairs(higher, out_width)
         self.y = ends.y
-        self.rectifier = Rectifier(ends.y, ends.dy) if kernel.relu else None
+        self.rectifier = Rectifier(ends.y, ends.dy, workspace) if kernel.relu else None
         self.learns = ends.dy is not None
         if ends.dy is None or ends.dx is None:
             return
-        self.from_upper = np.empty(self.higher.shape, bool)
-        self.from_left = np.empty(ends.y.shape, bool)
+        self.from_upper = workspace.keep(self.higher.shape, bool)
+        self.from_left = workspace.keep(ends.y.shape, bool)
         self.dy = ends.dy
         self.to_pixels = row_pairs(ends.dx, out_height)
         outside = [ends.dx[:, 2 * out_height :], higher[:, :, 2 * out_width :]]

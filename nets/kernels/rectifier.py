@@ -13,7 +13,7 @@ import numpy as np
 
 from nets.arrays import Array
 from nets.kernels.base import Ends, Kernel, Part, Stage
-from nets.kernels.views import allocate, repeats
+from nets.kernels.views import repeats
 from nets.kernels.workspace import Workspace
 
 
@@ -24,20 +24,22 @@ class Rectifier:
     ----------
     y, dy
         The array and its gradient, which may be the same memory; no gradient in prediction.
+    workspace
+        Keeps the mask.
 
     >>> y, dy = np.array([[-1.0, 2.0]]), np.array([[5.0, 5.0]])
-    >>> rectifier = Rectifier(y, dy)
+    >>> rectifier = Rectifier(y, dy, Workspace(y.dtype))
     >>> rectifier.forward()
     >>> rectifier.backward()
     >>> y, dy
     (array([[0., 2.]]), array([[0., 5.]]))
     """
 
-    def __init__(self, y: Array, dy: Array | None) -> None:
+    def __init__(self, y: Array, dy: Array | None, workspace: Workspace) -> None:
         self.y = y.reshape(-1, repeats(y.size, 1))
-        self.zeros = allocate(self.y.shape[1:], y.dtype)
+        self.zeros = workspace.keep(self.y.shape[1:])
         self.dy = None if dy is None else dy.reshape(self.y.shape)
-        self.mask = None if dy is None else np.empty(self.y.shape, bool)
+        self.mask = None if dy is None else workspace.keep(self.y.shape, bool)
 
     def forward(self) -> None:
         """Rectify; in training remember where."""
@@ -58,14 +60,14 @@ class RectifierKernel(Kernel):
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
-        return RectifierStage(ends)
+        return RectifierStage(ends, workspace)
 
 
 class RectifierStage(Stage):
     """One micro-batch of a ReLU."""
 
-    def __init__(self, ends: Ends) -> None:
-        self.rectifier = Rectifier(ends.y, ends.dy)
+    def __init__(self, ends: Ends, workspace: Workspace) -> None:
+        self.rectifier = Rectifier(ends.y, ends.dy, workspace)
 
     def forward(self, part: Part) -> None:
         """Rectify."""

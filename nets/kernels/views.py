@@ -38,10 +38,20 @@ def allocate(shape: Shape, dtype: Any) -> Array:
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    memory = np.zeros(size + CACHE_LINE, np.uint8)
+    memory = np.empty(size + CACHE_LINE, np.uint8)  # for zeros, NumPy asks for no huge pages
+    memory[...] = 0
     start = -memory.ctypes.data % CACHE_LINE
     aligned: Array = memory[start : start + size].view(dtype).reshape(shape)
     return aligned
+
+
+def in_cache_lines(size: int) -> int:
+    """Return a number of bytes rounded up to whole cache lines.
+
+    >>> in_cache_lines(1), in_cache_lines(64)
+    (64, 64)
+    """
+    return -(-size // CACHE_LINE) * CACHE_LINE
 
 
 def strided(array: Array, shape: Shape, strides: Sequence[int], offset: int = 0) -> Array:

@@ -2,54 +2,98 @@
 
 Three kinds of arrays, by how long what is in them lasts:
 
-- *kept*: from a stage's forward to its own backward. Each stage has its own (`allocate`): the
-  transformed input of a convolution, masks.
+- *kept*: from a stage's forward to its own backward. Each stage has its own: the transformed input
+  of a convolution, masks.
 - *activations*: what one stage hands to the next. Two buffers take turns; the gradient with respect
   to an array comes back in the place of that array.
 - *scratch*: within one call of one stage. All stages share the buffers, by name.
 
-A workspace belongs to one thread.
+A workspace belongs to one thread. Everything that a row of stages asks for lies in one block: from
+four megabytes on NumPy asks the operating system for huge pages, and a step then takes 5 % less,
+since the processor looks up fewer addresses. So whoever binds a row of stages does it twice: once
+while `measuring`, to add up what they ask for, and then in earnest.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from nets.arrays import Array, Shape
-from nets.kernels.views import allocate
+from nets.kernels.views import allocate, in_cache_lines
 
 
 class Workspace:
-    """Buffers by name, each as large as the largest request so far.
-
-    A request that is larger than all before it makes a new buffer, and views into the old one go
-    on using the old one. So whoever binds a row of stages does it again while `grown` says so:
-    then all of them share.
+    """Buffers by name, each as large as the largest request, and memory to keep.
 
     >>> workspace = Workspace(np.float32)
-    >>> first = workspace.scratch("products", (2, 3))
-    >>> workspace.scratch("products", (4,)).base is first.base
+    >>> with workspace.measuring():
+    ...     small, large = workspace.scratch("lines", (4,)), workspace.scratch("lines", (2, 3))
+    >>> np.shares_memory(workspace.scratch("lines", (4,)), workspace.scratch("lines", (2, 3)))
     True
     """
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = np.dtype(dtype)
-        self.grown = False
+        self._measuring = False
+        self._wanted: dict[str, int] = {}
+        self._kept = 0
         self._buffers: dict[str, Array] = {}
+        self._block = allocate((0,), np.uint8)
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Hand out throwaway arrays inside the block; at its end, make room for as much.
+
+        Buffers that are large enough stay as they are, and so do views into those that are not:
+        the larger ones are new.
+        """
+        self._measuring, self._kept, self._wanted = True, 0, {}
+        try:
+            yield
+        finally:
+            self._measuring = False
+        larger = {
+            name: size
+            for name, size in self._wanted.items()
+            if name not in self._buffers or self._buffers[name].size < size
+        }
+        scratch = sum(self._bytes((size,), self.dtype) for size in larger.values())
+        self._block = allocate((self._kept + scratch,), np.uint8)
+        for name, size in larger.items():
+            self._buffers[name] = self._take((size,), self.dtype)
+
+    def keep(self, shape: Shape, dtype: Any = None) -> Array:
+        """Return zeros that nobody else gets."""
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
+        if not self._measuring:
+            return self._take(shape, dtype)
+        self._kept += self._bytes(shape, dtype)
+        return np.zeros(shape, dtype)
 
     def scratch(self, name: str, shape: Shape) -> Array:
         """Return the beginning of a buffer in this shape; it holds whatever was there last."""
         size = math.prod(shape)
-        buffer = self._buffers.get(name)
-        if buffer is None or buffer.size < size:
-            buffer = self._buffers[name] = allocate((size,), self.dtype)
-            self.grown = True
-        return buffer[:size].reshape(shape)
+        if self._measuring:
+            self._wanted[name] = max(size, self._wanted.get(name, 0))
+            return np.zeros(shape, self.dtype)
+        if name not in self._buffers or self._buffers[name].size < size:
+            self._buffers[name] = self._take((size,), self.dtype)
+        return self._buffers[name][:size].reshape(shape)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all buffers."""
-        return sum(buffer.nbytes for buffer in self._buffers.values())
+    def _take(self, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Cut an array off the block, or make one where the block has too little left."""
+        size = self._bytes(shape, dtype)
+        if size > len(self._block):
+            return allocate(shape, dtype)
+        taken, self._block = self._block[:size], self._block[size:]
+        array: Array = taken[: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+        return array
+
+    @staticmethod
+    def _bytes(shape: Shape, dtype: np.dtype[Any]) -> int:
+        return in_cache_lines(math.prod(shape) * dtype.itemsize)

@@ -57,15 +57,42 @@ def test_rows_are_long_where_the_array_is(units, unit):
     assert count * unit > LONG_ROW or count == units
 
 
-def test_requests_for_one_name_share_a_buffer_that_grows():
+def test_requests_for_one_name_share_the_largest_buffer():
     workspace = Workspace(np.float32)
-    small = workspace.scratch("lines", (2, 3))
-    assert workspace.grown
-    workspace.grown = False
-    assert np.shares_memory(workspace.scratch("lines", (3, 2)), small)
-    assert not workspace.grown
-    large = workspace.scratch("lines", (7,))
-    assert workspace.grown
-    assert not np.shares_memory(large, small)
+    with workspace.measuring():
+        workspace.scratch("lines", (2, 3))
+        workspace.scratch("lines", (7,))
+        workspace.scratch("other", (7,))
+        workspace.keep((5,), bool)
+    small, large = workspace.scratch("lines", (2, 3)), workspace.scratch("lines", (7,))
+    assert np.shares_memory(small, large)
     assert not np.shares_memory(workspace.scratch("other", (7,)), large)
-    assert workspace.nbytes == 2 * 7 * 4
+
+
+def test_what_is_kept_belongs_to_nobody_else():
+    workspace = Workspace(np.float64)
+    with workspace.measuring():
+        for _ in range(2):
+            workspace.keep((3, 5))
+        workspace.keep((9,), bool)
+    arrays = [workspace.keep((3, 5)), workspace.keep((3, 5)), workspace.keep((9,), bool)]
+    arrays.append(workspace.keep((100,)))  # more than was measured
+    for array in arrays:
+        assert array.ctypes.data % CACHE_LINE == 0
+        array[...] = 1
+    assert [float(array.sum()) for array in arrays] == [15, 15, 9, 100]
+
+
+def test_a_second_row_of_stages_leaves_the_memory_of_the_first():
+    workspace = Workspace(np.float32)
+    with workspace.measuring():
+        workspace.keep((4,))
+        workspace.scratch("lines", (4,))
+    kept, lines = workspace.keep((4,)), workspace.scratch("lines", (4,))
+    kept[...] = lines[...] = 7
+    with workspace.measuring():
+        workspace.keep((4,))
+        workspace.scratch("lines", (8,))
+    workspace.keep((4,))[...] = 0
+    workspace.scratch("lines", (8,))[...] = 0
+    np.testing.assert_array_equal([kept, lines], 7)
