@@ -178,6 +178,7 @@ class Warnings(Listener):
         self.messages.append(message)
 
 
+@pytest.mark.slow
 def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(ledger):
     study = a_study(settings={"fault": "die"}, trials=10)
     heard = Warnings()

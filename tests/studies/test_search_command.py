@@ -140,6 +140,7 @@ def test_more_workers_than_the_window_keeps_busy_are_warned_of(tmp_path, store, 
     )
 
 
+@pytest.mark.slow
 def test_timeout_is_no_failure_and_the_same_command_continues(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=8, delay=0.05)
     assert run(study, "--timeout", 0.5, "--jobs", 1, "--store", store, "--no-record") == 0
@@ -150,7 +151,9 @@ def test_timeout_is_no_failure_and_the_same_command_continues(tmp_path, store, c
     assert finished(store, study) == finished(other, study)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_first_signal_stops_trials_at_their_next_epoch(number, tmp_path, store):
     study = write_study(tmp_path, trials=30, delay=0.05)
     driver = Driver(study, store, "--jobs", "2", "--no-record")
@@ -220,6 +223,7 @@ def test_interrupted_start_ends_with_the_code_of_ctrl_c(monkeypatch, tmp_path, s
     ledger.close()
 
 
+@pytest.mark.slow
 def test_seed_of_the_command_line_is_a_study_of_its_own(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=2)
     assert run(study, "--store", store, "--no-record") == 0
