@@ -5,7 +5,10 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from nets import threads
+from nets.data import Dataset
 from nets.errors import InputError
+from nets.objective import objective
+from nets.settings import Settings
 
 
 def blas_threads():
@@ -58,3 +61,23 @@ def test_an_error_in_a_share_reaches_the_caller_once_all_have_finished(guilty):
     with pytest.raises(ValueError, match=f"^share {guilty}$"):
         threads.Team(3).run(work)
     assert sorted(finished) == [thread for thread in range(3) if thread != guilty]
+
+
+def test_a_training_is_the_same_to_the_bit_with_any_number_of_threads(generator):
+    images = generator.integers(256, size=(70, 28, 28, 1), dtype=np.uint8)
+    labels = generator.integers(10, size=70, dtype=np.uint8)
+    data = Dataset(
+        name="noise", images=images, labels=labels, test_images=images[:1],
+        test_labels=labels[:1], classes=10, full_scale=255,
+    )  # fmt: skip
+    settings = Settings(
+        architecture="deep_convnet", dropout=0.5, epochs=2, batch_size=48, validation=10
+    )
+    epochs = []
+    for count in (1, 2):
+        with threads.use(count):
+            objective(settings, data, epochs.append)
+    digests = [epoch.digests for epoch in epochs]
+    metrics = [epoch.metrics for epoch in epochs]
+    assert digests[:2] == digests[2:]
+    assert metrics[:2] == metrics[2:]
