@@ -92,7 +92,12 @@ class SmallDisk:
 
 
 class Immutable:
-    """Files that nobody may change any more, while they are open."""
+    """Files that nobody may change any more, while they are open.
+
+    All but the one that SQLite maps into memory: writing to a page of an immutable mapped file is
+    a SIGBUS of the kernel's, which no program can answer with a message. Such a driver is as good
+    as killed, and `test_kills` shows what a kill costs.
+    """
 
     reason = "disk I/O error"
     options = {}  # noqa: RUF012
@@ -109,7 +114,7 @@ class Immutable:
 
     def strike(self, driver):
         driver.wait_for_trial()
-        self._set("+i", *self.store.glob("ledger.db*"))
+        self._set("+i", *(self.store / name for name in ("ledger.db", "ledger.db-wal")))
 
     def mend(self):
         self._set("-i", *self.store.glob("ledger.db*"))
