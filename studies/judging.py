@@ -40,15 +40,15 @@ class History:
 
         Raises RuntimeError when something is missing in between.
         """
-        if judge.since == 0:  # the whole of it: maybe another study, or another driver
-            self._trials.clear()
-        if judge.since > len(self._trials):
-            raise RuntimeError(
-                f"a job goes on from trial {judge.since}, heard were {len(self._trials)}"
-            )
-        for seen in judge.history[len(self._trials) - judge.since :]:
-            self._trials.append(_frozen(seen, len(self._trials)))
-        return self._trials[: judge.known]
+        # All of it at once may be of another study, or another driver; a process of a cluster may
+        # even train for two at the same time, so what the other one got is left as it is.
+        trials = self._trials if judge.since else []
+        if judge.since > len(trials):
+            raise RuntimeError(f"a job goes on from trial {judge.since}, heard were {len(trials)}")
+        for result in judge.history[len(trials) - judge.since :]:
+            trials.append(_frozen(result, len(trials)))
+        self._trials = trials
+        return trials[: judge.known]
 
 
 class PrunerStudy:

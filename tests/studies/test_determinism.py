@@ -185,6 +185,37 @@ def test_first_trials_stand_at_the_beginning(tmp_path, generator):
     assert found == expected
 
 
+def test_trials_continue_from_their_last_checkpoint(tmp_path, generator):
+    """Not from the beginning, which would come out the same but later."""
+    study = a_study(trials=30, pruner=PRUNERS["median"])
+    ledger = Ledger(tmp_path / "one.db")
+    with pytest.raises(Killed):
+        search(study, ledger, ShuffledEngine(4, generator, kill=0.05), checkpoint_seconds=0.0)
+    open_trials = [t.number for t in ledger.trials(study.name) if t.state == "running"]
+    known = {number: len(ledger.epochs(study.name, number)) for number in open_trials}
+    assert any(known.values())
+    engine = Continuing(4, generator)
+    search(study, ledger, engine)
+    assert {number: engine.first_epochs[number] for number in open_trials} == {
+        number: epochs + 1 for number, epochs in known.items()
+    }
+    ledger.close()
+
+
+class Continuing(ShuffledEngine):
+    """Notes the first epoch that each trial trains."""
+
+    def __init__(self, count, generator):
+        super().__init__(count, generator)
+        self.first_epochs = {}
+
+    def start(self, job):
+        super().start(job)
+        _, events = self.running[job.trial]
+        self.first_epochs[job.trial] = events[0].number
+        return "here"
+
+
 def test_searching_a_finished_study_again_changes_nothing(tmp_path, generator):
     study = a_study(trials=8)
     path = tmp_path / "one.db"

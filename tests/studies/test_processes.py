@@ -5,7 +5,7 @@ import signal
 
 import psutil
 import pytest
-from searching import MIXED, ShuffledEngine, a_study, admit, search, trials, trials_with
+from searching import MIXED, POINTS, ShuffledEngine, a_study, admit, search, trials, trials_with
 
 from studies.engines.local import LocalEngine
 from studies.job import EpochDone, Job, TrialDone, WorkerDied
@@ -59,6 +59,36 @@ def slow_study():
 def test_number_of_processes_does_not_matter(jobs, one_worker, tmp_path):
     assert trials_with(slow_study(), tmp_path / "ledger.db", jobs) == one_worker
     assert {t["state"] for t in one_worker} == {"complete", "pruned"}
+
+
+SAMPLERS = {
+    "random": {"name": "random"},
+    "tpe": TPE,
+    "gp": {"name": "gp", "startup_trials": 4},
+    "cmaes": {"name": "cmaes", "population": 4},
+    "sobol": {"name": "qmc"},
+    "halton": {"name": "qmc", "sequence": "halton"},
+    "grid": {"name": "grid"},
+    "nsga2": {"name": "nsga2", "population": 4},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "patient"])
+def test_number_of_processes_matters_to_no_sampler(sampler, pruner, tmp_path):
+    space = POINTS if sampler in ("sobol", "halton", "grid") else MIXED
+    pruner = {
+        "median": MEDIAN,
+        "hyperband": {"name": "hyperband"},
+        "patient": {"name": "patient", "patience": 1, "wrapped": MEDIAN},
+    }[pruner]
+    study = a_study(
+        space, {"delay": 0.01, "fault": "nan"}, sampler=SAMPLERS[sampler], pruner=pruner, trials=16
+    )
+    one, two, four = (trials_with(study, tmp_path / f"{jobs}.db", jobs) for jobs in (1, 2, 4))
+    assert one == two == four
+    assert {"complete", "pruned"} <= {trial["state"] for trial in one}
 
 
 def test_worker_that_dies_while_idle_costs_no_trial_anything(engine):
