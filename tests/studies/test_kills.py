@@ -164,13 +164,22 @@ def everything(store, study):
     return found
 
 
-def check_mlflow(store, study, expected):
-    """Every run is ended, there is one for each trial, and it has every epoch once."""
+def client_of(store):
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=names.mlflow_uri(store))
+    return MlflowClient(tracking_uri=names.mlflow_uri(store))
+
+
+def runs_of(store, study):
+    """All runs of a study in MLflow."""
+    client = client_of(store)
     experiment = client.get_experiment_by_name(study.name)
-    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    return client.search_runs([experiment.experiment_id], max_results=1000)
+
+
+def check_mlflow(store, study, expected):
+    """Every run is ended, there is one for each trial, and it has every epoch once."""
+    client, runs = client_of(store), runs_of(store, study)
     assert {run.info.status for run in runs} <= {"FINISHED", "FAILED"}
     kinds = [run.data.tags[names.KIND_TAG] for run in runs]
     assert kinds.count(names.STUDY_KIND) == 1
@@ -187,6 +196,30 @@ def check_mlflow(store, study, expected):
         assert run.data.tags[names.STATE_TAG] == trial["state"]
         steps = [m.step for m in client.get_metric_history(run.info.run_id, metric)]
         assert sorted(steps) == [number for number, *_ in trial["epochs"]]
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2])
+def test_interrupted_search_leaves_no_run_running_and_continues(signals, tmp_path):
+    path = write_study(tmp_path, trials=16, delay=0.1)
+    store = tmp_path / "store"
+    driver = Driver(path, store, "--jobs", "2", checkpoints=0)
+    for number in signals:
+        driver.wait_for_trial()
+        driver.send(number)
+    children = driver.children()
+    code, _, _ = driver.finish()
+    assert code == 130
+    assert not psutil.wait_procs(children, timeout=20)[1]
+    study = study_file.read(path)
+    statuses = [run.info.status for run in runs_of(store, study)]
+    assert "RUNNING" not in statuses
+    assert "KILLED" in statuses
+    code, _, errors = Driver(path, store, "--jobs", "2").finish()
+    assert (code, errors) == (0, "")
+    assert Driver(path, tmp_path / "undisturbed", "--jobs", "1").finish()[0] == 0
+    found = everything(store, study)
+    assert found == everything(tmp_path / "undisturbed", study)
+    check_mlflow(store, study, found["trials"])
 
 
 def test_driver_killed_while_it_writes_its_last_lines_leaves_no_run_running(tmp_path, generator):
