@@ -2,8 +2,9 @@
 
 With one channel a window of k * k numbers is too short a row for Winograd's algorithm to save
 anything. Here the windows are laid out, transposed: ``(k * k [+ 1], pixels)``, each row of them the
-whole image shifted. A row is copied in runs of a line, and one more row of ones makes the bias a
-part of the product, forward and backward::
+whole image shifted. First the image is shifted sideways k times; shifted upwards, each of these is
+one contiguous run of memory. One more row of ones makes the bias a part of the product, forward and
+backward::
 
     y = columns^T [w; b]        [dw; db] = columns dy
 
@@ -73,15 +74,20 @@ class FirstConvolutionStage(Stage):
         self.images = ends.x[..., 0]
         self.inside = padded[:, top : top + height, left : left + width]
         image, line, _ = (stride // padded.itemsize for stride in padded.strides)
-        self.shifted = strided(
-            padded,
-            (*kernel.window, rows, out_height, out_width),
-            (line, 1, image, line, 1),
+        down, right = kernel.window
+        lines = height + 2 * top
+        self.sideways = strided(padded, (right, rows, lines, out_width), (1, image, line, 1))
+        self.beside = workspace.scratch("lines", self.sideways.shape)
+        pixels_of_one = out_height * out_width
+        self.upwards = strided(
+            self.beside,
+            (down, right, rows, pixels_of_one),
+            (out_width, self.beside[0].size, lines * out_width, 1),
         )
-        pixels = rows * out_height * out_width
+        pixels = rows * pixels_of_one
         columns = workspace.keep((kernel.rows, pixels))
         columns[kernel.taps :] = 1
-        self.windows = columns[: kernel.taps].reshape(self.shifted.shape)
+        self.windows = columns[: kernel.taps].reshape(self.upwards.shape)
 
         count = pieces(pixels, pixels * kernel.rows * filters, at_least=256)
         self.columns = columns.reshape(kernel.rows, count, -1).swapaxes(0, 1)
@@ -96,7 +102,8 @@ class FirstConvolutionStage(Stage):
     def forward(self, part: Part) -> None:
         """Lay the windows out and multiply."""
         np.copyto(self.inside, self.images)
-        np.copyto(self.windows, self.shifted)
+        np.copyto(self.beside, self.sideways)
+        np.copyto(self.windows, self.upwards)
         np.matmul(self.columns.swapaxes(1, 2), self.kernel.matrix, out=self.outputs)
         if self.rectifier:
             self.rectifier.forward()
