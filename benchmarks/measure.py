@@ -1,7 +1,9 @@
 """What the benchmarks share: timing in turns, PyTorch if it is there, and MNIST if it is.
 
 Machines differ and are rarely idle, so only ratios mean anything: what is compared is timed in
-turns within one run, and medians are compared. Importing this module first pins BLAS to one thread.
+turns within one run, and medians are compared. Where everything runs on one thread, the time is the
+processor's: what other processes take of it is not counted. Importing this module before anything
+else pins BLAS to one thread.
 """
 
 from __future__ import annotations
@@ -31,11 +33,15 @@ WARM_UP = 3
 
 
 def in_turns(
-    functions: Mapping[str, Callable[[], object]], repeats: int, inner: int = 1
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int,
+    inner: int = 1,
+    clock: Callable[[], float] = time.process_time,
 ) -> dict[str, float]:
     """Return the median milliseconds of each function, all called in turn ``repeats`` times.
 
-    ``inner`` calls are timed together, for functions of less than a few milliseconds.
+    ``inner`` calls are timed together, for functions of less than a few milliseconds. Functions
+    that use several threads need ``time.perf_counter`` as their clock.
     """
     for function in functions.values():
         for _ in range(WARM_UP):
@@ -43,10 +49,10 @@ def in_turns(
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
-            started = time.perf_counter()
+            started = clock()
             for _ in range(inner):
                 function()
-            times[name].append(1000 * (time.perf_counter() - started) / inner)
+            times[name].append(1000 * (clock() - started) / inner)
     return {name: statistics.median(values) for name, values in times.items()}
 
 

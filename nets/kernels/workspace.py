@@ -9,8 +9,8 @@ Three kinds of arrays, by how long what is in them lasts:
 - *scratch*: within one call of one stage. All stages share the buffers, by name.
 
 A workspace belongs to one thread. Everything that a row of stages asks for lies in one block: from
-four megabytes on NumPy asks the operating system for huge pages, and a step then takes 5 % less,
-since the processor looks up fewer addresses. So whoever binds a row of stages does it twice: once
+four megabytes on NumPy asks the operating system for huge pages, and the processor then looks up
+fewer addresses (between nothing and 5 % of a step). So whoever binds a row of stages does it twice: once
 while `measuring`, to add up what they ask for, and then in earnest.
 """
 
