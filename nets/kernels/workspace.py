@@ -10,8 +10,8 @@ Three kinds of arrays, by how long what is in them lasts:
 
 A workspace belongs to one thread. Everything that a row of stages asks for lies in one block: from
 four megabytes on NumPy asks the operating system for huge pages, and the processor then looks up
-fewer addresses (between nothing and 5 % of a step). So whoever binds a row of stages does it twice: once
-while `measuring`, to add up what they ask for, and then in earnest.
+fewer addresses (between nothing and 5 % of a step). So whoever binds a row of stages does it twice:
+once while `measuring`, to add up what they ask for, and then in earnest.
 """
 
 from __future__ import annotations
