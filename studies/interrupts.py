@@ -9,12 +9,14 @@ from studies.search import Search
 class Interrupts:
     """Lets the first Ctrl-C (or SIGTERM) stop trials at their next epoch, the second at once.
 
-    Until there is a `search` the first one ends the command.
+    Until there is a `search` the first one ends the command. Once the search is over its record is
+    being finished, which takes seconds: there too the first is heard and the second ends it.
     """
 
     def __init__(self) -> None:
         self.search: Search | None = None
-        self._asked = False
+        self._was_over = False
+        self._heard = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -28,7 +30,11 @@ class Interrupts:
 
     def _interrupted(self, number: int, frame: object) -> None:
         # A handler runs between any two steps of the search: it says and sends nothing itself.
-        if self._asked or self.search is None:
+        if self.search is None:
             raise KeyboardInterrupt
-        self._asked = True
+        if self._was_over != self.search.is_over:
+            self._was_over, self._heard = self.search.is_over, 0
+        self._heard += 1
+        if self._heard > 1:
+            raise KeyboardInterrupt
         self.search.stop()

@@ -107,6 +107,7 @@ class Search:
         self._pruner = pruners.build(self._study.section.pruner, self._study.epochs)
         self._stopping: End | None = None
         self._told_to_stop = False
+        self.is_over = False
 
     @property
     def _metric(self) -> str:
@@ -132,6 +133,12 @@ class Search:
 
     def run(self) -> End:
         """Search until the study is complete, stopped, timed out or failing."""
+        try:
+            return self._run()
+        finally:
+            self.is_over = True
+
+    def _run(self) -> End:
         while True:
             self._check_end()
             if self._stopping is None:

@@ -203,9 +203,10 @@ def test_interrupted_search_leaves_no_run_running_and_continues(signals, tmp_pat
     path = write_study(tmp_path, trials=16, delay=0.1)
     store = tmp_path / "store"
     driver = Driver(path, store, "--jobs", "2", checkpoints=0)
+    driver.wait_for_trial()
     for number in signals:
-        driver.wait_for_trial()
         driver.send(number)
+        driver.process.stderr.readline()  # it has heard
     children = driver.children()
     code, _, _ = driver.finish()
     assert code == 130
