@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ class Record:
     ) -> None:
         self._ledger, self._store, self._study = ledger, store, study.name
         self._figures = figures
+        self._aside = Aside(ledger, study.name)
         self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
-        self._recorder = Recorder(ledger, store, study.name, now)
+        self._recorder = Recorder(ledger, store, study.name, now, self._aside.curves)
         self._feed.start()
         self._recorder.start()
 
@@ -51,10 +53,16 @@ class Record:
 
     def finish(self, end: End | None) -> None:
         """Deliver everything and end the study's run; without an end the search has broken off."""
-        figures: Aside | None = None
+        try:
+            self._finish(end)
+        finally:
+            self._aside.close()
+
+    def _finish(self, end: End | None) -> None:
+        drawn: Future[dict[str, bytes]] | None = None
         if end is not None and self._figures:
             with contextlib.suppress(Exception):  # no process more, perhaps: the record goes first
-                figures = Aside(self._ledger, self._study)
+                drawn = self._aside.study()
         self._feed.finish()
         self._recorder.finish(
             end if end in ("finished", "failed") else "stopped",
@@ -62,16 +70,16 @@ class Record:
         )
         for problem in self.problems:
             print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
-        if figures is not None:
-            self._log(figures)
+        if drawn is not None:
+            self._log(drawn)
 
-    def _log(self, figures: Aside) -> None:
+    def _log(self, drawn: "Future[dict[str, bytes]]") -> None:
         """Attach the study's figures; what goes wrong here costs the search nothing."""
         try:
-            drawn = figures.result()
+            figures = drawn.result()
             if self._recorder.problem is None:
                 store = open_store(self._store)
-                log_study_figures(store, self._study, drawn)
+                log_study_figures(store, self._study, figures)
                 store.close()
         except Exception as error:
             print(f"retrial: no figures of the study: {one_line(error)}", file=sys.stderr)

@@ -5,12 +5,16 @@ and a new one goes on where it ended: what MLflow has is remembered in the ledge
 ledger may lag behind, MLflow is asked.
 """
 
+import contextlib
 from collections.abc import Mapping
+from concurrent.futures import Future
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from tracking import trial_run
 from tracking.environment import Environment
-from tracking.ledger import Ledger, StudyRecord, TrialRecord
+from tracking.figures import Draw, curves_png, draw_here
+from tracking.ledger import EpochRecord, Ledger, StudyRecord, TrialRecord
 from tracking.store import Store
 from tracking.study_run import StudyRun
 
@@ -18,20 +22,31 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
+LONGEST_DRAWING = 30.0
+"""Seconds to wait for a trial's curves before they are drawn here; they take a tenth of one."""
+
+
 class Delivery:
     """Writes one study of the ledger to MLflow.
 
     `environment` is that of the driver; a trial's own (``outcome["environment"]``, from the worker
-    that trained it) takes precedence. Raises what MLflow raises.
+    that trained it) takes precedence. `draw` draws the curves of trials. Raises what MLflow raises.
     """
 
     def __init__(
-        self, store: Store, ledger: Ledger, study: StudyRecord, environment: Environment
+        self,
+        store: Store,
+        ledger: Ledger,
+        study: StudyRecord,
+        environment: Environment,
+        draw: Draw = draw_here,
     ) -> None:
         self._client = store.client
         self._ledger = ledger
         self._study = study
         self._environment = environment
+        self._draw = draw
+        self._curves: dict[int, Future[bytes]] = {}
         self._parent = StudyRun(store, study, environment)
         self._certain: set[int] = set()
         """Trials whose runs hold exactly what the ledger says they hold."""
@@ -47,8 +62,12 @@ class Delivery:
         """
         failure: Exception | None = None
         in_a_row = 0
-        for trial in self._ledger.trials(self._study.name, unrecorded=True):
+        trials = self._ledger.trials(self._study.name, unrecorded=True)
+        for trial, following in zip_longest(trials, trials[1:]):
             try:
+                # While one trial is written, the curves of the next one are drawn.
+                self._begin_curves(trial)
+                self._begin_curves(following)
                 self._deliver_trial(trial)
                 in_a_row = 0
             except Exception as error:
@@ -87,10 +106,40 @@ class Delivery:
         if trial.state != "running":
             epochs = self._ledger.epochs(trial.study, trial.number)
             model = self._ledger.model(trial.study, trial.number)
-            trial_run.end(self._client, self._parent, trial, run_id, epochs, model, environment)
+            curves = self._curves_of(trial, epochs)
+            trial_run.end(
+                self._client, self._parent, trial, run_id, epochs, model, environment, curves
+            )
             self._parent.count([trial])
             self._mark(trial, state=trial.state)
             self._certain.discard(trial.number)
+            self._curves.pop(trial.number, None)
+
+    def _begin_curves(self, trial: TrialRecord | None) -> None:
+        """Have the curves of a finished trial drawn, once."""
+        if trial is None or trial.state == "running" or trial.number in self._curves:
+            return
+        if epochs := self._ledger.epochs(trial.study, trial.number):
+            self._curves[trial.number] = self._draw(*self._drawing(trial, epochs))
+
+    def _curves_of(self, trial: TrialRecord, epochs: list[EpochRecord]) -> bytes | None:
+        """Return the curves of a trial as a PNG file, or None where there are none.
+
+        A figure is never worth a trial's record: what cannot be drawn is left out.
+        """
+        if not epochs:
+            return None
+        with contextlib.suppress(Exception):  # who draws for us may have been killed
+            return self._curves[trial.number].result(timeout=LONGEST_DRAWING)
+        with contextlib.suppress(Exception):
+            return curves_png(*self._drawing(trial, epochs))
+        return None
+
+    def _drawing(
+        self, trial: TrialRecord, epochs: list[EpochRecord]
+    ) -> tuple[str, list[EpochRecord], int | None]:
+        title = trial_run.curves_title(trial, self._parent.metric)
+        return title, epochs, trial.outcome.get("epoch")
 
     def _deliver_epochs(self, trial: TrialRecord, run_id: str, run: "Run | None") -> None:
         """Send the epochs that MLflow lacks; `run` is what it has, where that is not certain."""

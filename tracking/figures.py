@@ -4,7 +4,8 @@ import io
 import logging
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tracking.store import Store
+
+Draw = Callable[[str, Sequence[EpochRecord], int | None], "Future[bytes]"]
+"""Promises the curves of a trial as a PNG file: who records draws here, or has them drawn."""
 
 # One colour and dash a curve: told apart in grey print and by colour-blind eyes.
 _TRAIN = {"color": "#4477aa", "linestyle": "--"}
@@ -48,7 +52,8 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
             _draw(axes, key, epochs)
         if kept is not None and epochs and kept != epochs[-1].number:
             axes.axvline(kept, color="0.6", linewidth=0.8, label=f"kept: epoch {kept}")
-        axes.set_title(name, fontsize=10)
+        # At a given height nothing is measured to find one.
+        axes.set_title(name, fontsize=10, y=1.0)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -65,6 +70,21 @@ def to_png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, pil_kwargs={"compress_level": 3})
     return buffer.getvalue()
+
+
+def curves_png(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -> bytes:
+    """Return `curves` as the bytes of a PNG file."""
+    return to_png(curves(title, epochs, kept))
+
+
+def draw_here(title: str, epochs: Sequence[EpochRecord], kept: int | None) -> "Future[bytes]":
+    """Draw curves in this process, at once."""
+    drawn: Future[bytes] = Future()
+    try:
+        drawn.set_result(curves_png(title, epochs, kept))
+    except Exception as error:
+        drawn.set_exception(error)
+    return drawn
 
 
 def log_study_figures(store: "Store", study: str, figures: Mapping[str, "Figure | bytes"]) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 from nets.errors import InputError
 from tracking.delivery import Delivery
 from tracking.environment import Environment, capture
+from tracking.figures import Draw, draw_here
 from tracking.ledger import Ledger, StudyRecord
 from tracking.store import one_line, open_store
 
@@ -31,8 +32,8 @@ LONGEST_PAUSE = 30.0
 class Recorder:
     """Records a study of the ledger in `ledger_path` to the MLflow of the store in `store_root`.
 
-    `environment` describes the process that trains; None describes this one.
-
+    `environment` describes the process that trains; None describes this one. `draw` draws the
+    curves of trials.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Recorder:
         store_root: Path,
         study: str,
         environment: Environment | None = None,
+        draw: Draw = draw_here,
     ) -> None:
         self._ledger_path = ledger_path
         self._store_root = store_root
         self._study = study
         self._environment = environment
+        self._draw = draw
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._news = threading.Event()
         self._opened = threading.Event()
@@ -100,7 +103,8 @@ class Recorder:
             try:
                 store = open_store(self._store_root)
                 study = _study(ledger, self._study)
-                delivery = Delivery(store, ledger, study, self._environment or _capture(study))
+                now = self._environment or _capture(study)
+                delivery = Delivery(store, ledger, study, now, self._draw)
             except InputError as error:
                 self._refuse(error)
             except Exception as error:

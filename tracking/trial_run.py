@@ -100,23 +100,19 @@ def end(
     epochs: Sequence[EpochRecord],
     model: Model | None,
     environment: Environment,
+    curves: bytes | None,
 ) -> None:
     """Write what a finished trial leaves: values, files, figure and model; then end its run."""
     from mlflow.entities import Metric, RunTag
 
-    from tracking.figures import curves, to_png
-
     kept = trial.outcome.get("epoch")
-    title = f"{names.trial_run_name(trial.number)} of {trial.study}: {trial.state}"
-    if trial.value is not None:
-        title += f", {parent.metric} {trial.value:.5g}"
     files: dict[str, Any] = {
         names.EPOCHS_FILE: epochs_json(epochs),
         names.OUTCOME_FILE: {"state": trial.state, **trial.outcome},
         names.ENVIRONMENT_FILE: environment,
     }
-    if epochs:
-        files[names.CURVES_FILE] = to_png(curves(title, epochs, kept))
+    if curves is not None:
+        files[names.CURVES_FILE] = curves
     if trial.outcome.get("error"):
         files[names.ERROR_FILE] = _error_text(trial.outcome["error"])
     write_files(client, run_id, files)
@@ -157,6 +153,12 @@ def end(
         ],
     )
     client.set_terminated(run_id, STATUS[trial.state], at or None)
+
+
+def curves_title(trial: TrialRecord, metric: str) -> str:
+    """Return what stands above a finished trial's curves."""
+    title = f"{names.trial_run_name(trial.number)} of {trial.study}: {trial.state}"
+    return title if trial.value is None else f"{title}, {metric} {trial.value:.5g}"
 
 
 def epochs_json(epochs: Iterable[EpochRecord]) -> list[dict[str, Any]]:

@@ -1,54 +1,73 @@
-"""The figures of a study, drawn by a process of their own.
+"""Figures are drawn by a process of their own.
 
-When a search has ended, its recorder still has seconds of work in this process, and the cores that
-trained are free: drawn here, figures would have to wait for the recorder's lock and it for theirs.
+Drawn in the driver, they would wait for its recorder's lock and it for theirs, and what the
+recorder has left to do would keep a search waiting at its end, while cores that trained are free.
 """
 
+import contextlib
 import os
-import signal
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
 from studies.engines.local import ONE_THREAD
 from studies.following import follow
+from tracking.figures import curves_png, draw_here
+from tracking.ledger import EpochRecord
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Aside:
-    """Begins to draw the figures of a study in the ledger at a path; see `drawing.draw`."""
+    """Draws the figures of a study in the ledger at a path, and the curves of its trials.
+
+    The process starts with the first figure that is wanted. Any thread may ask for one.
+    """
 
     def __init__(self, ledger: Path, study: str) -> None:
+        self._ledger, self._study = ledger, study
         # The context this library starts its workers in: nothing is forked that has threads.
         self._executor = ProcessPoolExecutor(
             max_workers=1,
             context=get_context("loky"),
             env=ONE_THREAD,
-            initializer=follow,
-            initargs=(os.getpid(),),
-        )
-        self._future: Future[dict[str, bytes]] = self._executor.submit(
-            _draw, list(sys.path), ledger, study
+            initializer=_initialize,
+            initargs=(os.getpid(), list(sys.path)),
         )
 
-    def result(self) -> dict[str, bytes]:
-        """Wait for the figures; returns PNG files by their names. Raises what went wrong."""
-        try:
-            return self._future.result()
-        finally:
-            self.close()
+    def curves(
+        self, title: str, epochs: Sequence[EpochRecord], kept: int | None
+    ) -> "Future[bytes]":
+        """Begin to draw the curves of a trial; see `tracking.figures.curves`."""
+        with contextlib.suppress(Exception):  # its process was killed, or none can be had
+            return self._submit(curves_png, title, epochs, kept)
+        return draw_here(title, epochs, kept)
+
+    def study(self) -> "Future[dict[str, bytes]]":
+        """Begin to draw the figures of the study; see `drawing.draw`."""
+        return self._submit(_draw_study, self._ledger, self._study)
 
     def close(self) -> None:
         """End the process, whether it is done or not."""
         self._executor.shutdown(wait=True, kill_workers=True)
 
+    def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        future: Future[T] = self._executor.submit(function, *args, **kwargs)
+        return future
 
-def _draw(path: list[str], ledger: Path, study: str) -> dict[str, bytes]:
-    # Ctrl-C reaches the whole foreground group; what it means is the driver's to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+def _initialize(driver: int, path: list[str]) -> None:
+    follow(driver)
     sys.path[:] = path  # the settings class may be the user's
+
+
+def _draw_study(ledger: Path, study: str) -> dict[str, bytes]:
     from studies.figures.drawing import draw_study
 
     return draw_study(ledger, study)

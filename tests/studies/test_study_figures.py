@@ -1,5 +1,6 @@
 """The figures of a study: what they show, and of which studies there is nothing to show."""
 
+import contextlib
 import io
 import math
 import subprocess
@@ -8,6 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from matplotlib.collections import PolyCollection
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -24,7 +26,7 @@ from studies.figures.scale import ValueScale, parameter_ticks
 from studies.figures.timeline import Clock, Piece, pieces_of, timeline
 from studies.record import Record
 from studies.space import Parameter
-from tracking.figures import to_png
+from tracking.figures import curves_png, to_png
 from tracking.ledger import EpochRecord, Ledger
 
 STATES = ["complete", "failed", "pruned", "complete", "complete", "pruned", "complete"] * 3
@@ -45,6 +47,12 @@ def texts(figure):
     """Everything that is written in a figure, outside of its panels' ticks."""
     parts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
     return [part.get_text() for part in parts]
+
+
+def drawers():
+    """The processes that draw; the library starts one that tracks resources beside them."""
+    children = psutil.Process().children()
+    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
 
 # Which figures there are
@@ -110,9 +118,33 @@ def test_trials_of_equal_value_are_no_obstacle(value, direction, search):
 
 def test_figures_are_drawn_by_a_process_of_their_own(search, tmp_path):
     search()
-    drawn = Aside(tmp_path / "ledger.db", "digits").result()
-    assert drawn == draw_study(tmp_path / "ledger.db", "digits")
-    assert len(drawn) == len(FIGURES)
+    path = tmp_path / "ledger.db"
+    with contextlib.closing(Ledger(path)) as ledger:
+        epochs = ledger.epochs("digits", 0)
+    aside = Aside(path, "digits")
+    curves, drawn = aside.curves("trial 0", epochs, 1), aside.study()
+    assert curves.result() == curves_png("trial 0", epochs, 1)
+    assert drawn.result() == draw_study(path, "digits")
+    assert len(drawn.result()) == len(FIGURES)
+    (process,) = drawers()
+    aside.close()
+    assert not process.is_running()
+
+
+def test_curves_are_drawn_here_when_the_process_for_them_has_been_killed(search, tmp_path):
+    search()
+    path = tmp_path / "ledger.db"
+    with contextlib.closing(Ledger(path)) as ledger:
+        epochs = ledger.epochs("digits", 0)
+    aside = Aside(path, "digits")
+    assert aside.curves("trial 0", epochs, 1).result()
+    (process,) = drawers()
+    process.kill()
+    process.wait()
+    aside.curves("trial 0", epochs, 1).exception()  # at the latest now it is known
+    drawn = aside.curves("trial 0", epochs, 1)
+    aside.close()
+    assert drawn.result() == curves_png("trial 0", epochs, 1)
 
 
 def test_figures_that_cannot_be_had_cost_a_search_one_line(capsys):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from tracking import names, trial_run
 from tracking.delivery import Delivery
+from tracking.figures import draw_here
 from tracking.ledger import Ledger
 from tracking.store import open_store
 
@@ -60,6 +62,52 @@ def test_a_trial_becomes_a_child_run_with_everything_it_was(store, ledger, trial
     assert run.data.tags[names.DATA_TAG] == "d" * 64
     assert run.data.tags[names.WEIGHTS_TAG] == f"{0:032d}{4:032d}"
     assert "retrial reproduce 0 --study digits" in run.data.tags["mlflow.note.content"]
+
+
+def test_curves_are_drawn_while_the_trial_before_is_written(
+    store, ledger, trials, environment, monkeypatch
+):
+    for number in range(3):
+        trials.whole(number)
+    trials.add(3)
+    happened = []
+
+    def draw(title, epochs, kept):
+        happened.append(("drawn", int(title.split()[1])))
+        return draw_here(title, epochs, kept)
+
+    def end(client, parent, trial, *rest):
+        happened.append(("written", trial.number))
+        finish(client, parent, trial, *rest)
+
+    finish = trial_run.end
+    monkeypatch.setattr(trial_run, "end", end)
+    Delivery(store, ledger, ledger.study("digits"), environment, draw).deliver()
+
+    assert happened == [
+        ("drawn", 0), ("drawn", 1), ("written", 0), ("drawn", 2), ("written", 1), ("written", 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ["val_loss", r"val_$\\nonsense{$"])
+def test_curves_that_nobody_draws_are_drawn_here_and_what_cannot_be_drawn_is_left_out(
+    store, ledger, trials, environment, metric
+):
+    def draw(title, epochs, kept):
+        promised = Future()
+        promised.set_exception(OSError("killed"))
+        return promised
+
+    trials.add(0)
+    trials.epoch(0, 1, **{metric: 1.0})
+    trials.finish(0)
+    delivery = Delivery(store, ledger, ledger.study("digits"), environment, draw)
+    assert delivery.deliver() is None
+
+    run = run_of(store, 0)
+    files = {info.path for info in store.client.list_artifacts(run.info.run_id)}
+    assert run.info.status == "FINISHED"
+    assert (names.CURVES_FILE in files) == (metric == "val_loss")
 
 
 def test_the_curves_have_the_epoch_as_step_and_the_time_of_the_ledger(
