@@ -27,14 +27,16 @@ _MINE = "study = ? AND json_extract(holder, '$.token') = ?"
 
 
 @contextmanager
-def hold(path: Path, study: str) -> Iterator[None]:
-    """Hold a study's lock; raises InputError saying who has it.
+def hold(path: Path, study: str, doing: str) -> Iterator[None]:
+    """Hold a study's lock; raises InputError saying who has it, and what is being done there.
+
+    `doing` completes the sentence "the study is being ...".
 
     A holder on this machine is dead when no process with its number and start time exists, and
     its lock is taken over at once.
     """
     with closing(Ledger(path)) as ledger:
-        holder = _myself()
+        holder = {**_myself(), "doing": doing}
         _take(ledger, study, holder)
         done = threading.Event()
         beat = threading.Thread(target=_beat, args=(path, study, holder, done), daemon=True)
@@ -62,8 +64,8 @@ def _take(ledger: Ledger, study: str, holder: dict[str, Any]) -> None:
         if row is not None and _alive(other := json.loads(row[0])):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(other["since"]))
             raise InputError(
-                f"study: {study} is being searched by process {other['pid']} on {other['host']} "
-                f"since {since}; accepted is one driver at a time"
+                f"study: {study} is being {other['doing']} by process {other['pid']} on "
+                f"{other['host']} since {since}; accepted is one driver at a time"
             )
         connection.execute(
             "INSERT OR REPLACE INTO lock (study, holder) VALUES (?, ?)",

@@ -36,7 +36,7 @@ def run(options: Namespace) -> int:
     with open_study(options.store, options.study):
         pass  # says which studies there are, before a lock is made for one that is not
     with contextlib.ExitStack() as stack:
-        stack.enter_context(lock.hold(options.store / names.LEDGER, options.study))
+        stack.enter_context(lock.hold(options.store / names.LEDGER, options.study, "confirmed"))
         stored = stack.enter_context(open_study(options.store, options.study))
         confirmation = champion.stored_confirmation(stored)
         store = problem = None

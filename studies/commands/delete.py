@@ -20,7 +20,7 @@ def run(options: Namespace) -> int:
     name, path = options.study, options.store / names.LEDGER
     if not path.is_file():
         raise InputError(f"store: {options.store} has no studies; accepted is a store (--store)")
-    with lock.hold(path, name), contextlib.closing(Ledger(path)) as ledger:
+    with lock.hold(path, name, "deleted"), contextlib.closing(Ledger(path)) as ledger:
         store = open_store(options.store)
         holdings = removal.survey(store, name)
         url = _optuna_url(store, ledger, name)

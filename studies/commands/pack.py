@@ -20,7 +20,7 @@ def run(options: Namespace) -> int:
     path = options.store / names.LEDGER
     with open_study(options.store, options.study):
         pass  # or its name is wrong, and nothing is created for it
-    with lock.hold(path, options.study), contextlib.closing(Ledger(path)) as ledger:
+    with lock.hold(path, options.study, "packed"), contextlib.closing(Ledger(path)) as ledger:
         if problem := _deliver(ledger, options.store, options.study):
             print(f"retrial: pack: {problem}; nothing was written", file=sys.stderr)
             return 1

@@ -42,7 +42,7 @@ def run(options: Namespace) -> int:
     path = options.store / names.LEDGER
     with (
         _cluster(options.cluster) as cluster,
-        lock.hold(path, study.name),
+        lock.hold(path, study.name, "searched"),
         contextlib.closing(Ledger(path)) as ledger,
     ):
         jobs = _jobs(options.jobs, study.section.window, cluster)

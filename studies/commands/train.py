@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
     plain = to_plain(chosen.settings)
     folder, digests = data_of(plain, options.data)
     now = kernel.capture(pinned, data=digests, modules=study.own_modules)
-    with lock.hold(path, trained.name), contextlib.closing(Ledger(path)) as ledger:
+    with lock.hold(path, trained.name, "trained"), contextlib.closing(Ledger(path)) as ledger:
         number = training.admit(ledger, trained, study.name, chosen.settings, now)
         _say(trained, number, chosen)
         plan = Plan(

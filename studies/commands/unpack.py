@@ -20,7 +20,7 @@ def run(options: Namespace) -> int:
     name = read_manifest(options.file).study
     check_writable(options.store)
     path = options.store / names.LEDGER
-    with lock.hold(path, name), contextlib.closing(Ledger(path)) as ledger:
+    with lock.hold(path, name, "unpacked"), contextlib.closing(Ledger(path)) as ledger:
         _check_optuna(ledger, name, options.store)
         store = open_store(options.store)
         try:

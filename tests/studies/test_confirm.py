@@ -406,7 +406,7 @@ def test_unknown_study_is_refused_with_those_there_are(store, capsys):
 
 
 def test_study_that_is_being_searched_is_refused(store, capsys):
-    with lock.hold(store / names.LEDGER, "digits"):
+    with lock.hold(store / names.LEDGER, "digits", "searched"):
         assert confirm(store) == 2
     assert "accepted is one driver at a time" in capsys.readouterr().err
 

@@ -32,7 +32,7 @@ def holder_of(path, study="digits"):
 
 def held_by(path, **changes):
     """Write a lock as another driver would have left it; returns it."""
-    holder = {**lock._myself(), **changes}
+    holder = {**lock._myself(), "doing": "confirmed", **changes}
     ledger = Ledger(path)
     with ledger.transaction() as connection:
         connection.execute("INSERT INTO lock VALUES ('digits', ?)", (json.dumps(holder),))
@@ -55,13 +55,13 @@ def process_holding(path, process):
 
 
 def test_lock_is_held_inside_and_gone_behind_it(path):
-    with lock.hold(path, "digits"):
+    with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
     assert holder_of(path) is None
 
 
 def test_lock_is_gone_after_an_exception(path):
-    with pytest.raises(ZeroDivisionError), lock.hold(path, "digits"):
+    with pytest.raises(ZeroDivisionError), lock.hold(path, "digits", "searched"):
         raise ZeroDivisionError
     assert holder_of(path) is None
 
@@ -72,10 +72,10 @@ def test_second_driver_hears_who_holds_the_study(path, process):
     with (
         pytest.raises(
             InputError,
-            match=f"^study: digits is being searched by process {process.pid} on "
+            match=f"^study: digits is being confirmed by process {process.pid} on "
             f"{socket.gethostname()} since {since}; accepted is one driver at a time$",
         ),
-        lock.hold(path, "digits"),
+        lock.hold(path, "digits", "searched"),
     ):
         pass
     assert holder_of(path)["pid"] == process.pid
@@ -83,7 +83,7 @@ def test_second_driver_hears_who_holds_the_study(path, process):
 
 def test_other_study_is_not_held(path, process):
     process_holding(path, process)
-    with lock.hold(path, "mnist-mlp"):
+    with lock.hold(path, "mnist-mlp", "searched"):
         assert holder_of(path, "mnist-mlp")["pid"] == os.getpid()
 
 
@@ -91,7 +91,7 @@ def test_lock_of_a_dead_driver_is_taken_at_once(path, process):
     process_holding(path, process)
     process.kill()
     process.wait()
-    with lock.hold(path, "digits"):
+    with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
 
 
@@ -100,14 +100,14 @@ def test_lock_of_a_killed_driver_that_nobody_has_missed_is_taken_at_once(path, p
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
-    with lock.hold(path, "digits"):
+    with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
 
 
 def test_another_process_with_the_number_of_a_dead_driver_holds_nothing(path, process):
     started = psutil.Process(process.pid).create_time()
     held_by(path, pid=process.pid, started=started - 3600)
-    with lock.hold(path, "digits"):
+    with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
 
 
@@ -115,16 +115,19 @@ def test_another_process_with_the_number_of_a_dead_driver_holds_nothing(path, pr
 def test_driver_on_another_machine_lives_as_long_as_it_gives_signs(path, silent_for, is_dead):
     held_by(path, host="elsewhere", beat=time.time() - silent_for)
     if is_dead:
-        with lock.hold(path, "digits"):
+        with lock.hold(path, "digits", "searched"):
             assert holder_of(path)["pid"] == os.getpid()
     else:
-        with pytest.raises(InputError, match="on elsewhere since"), lock.hold(path, "digits"):
+        with (
+            pytest.raises(InputError, match="on elsewhere since"),
+            lock.hold(path, "digits", "searched"),
+        ):
             pass
 
 
 def test_driver_that_slept_while_another_took_over_leaves_the_lock_alone(path, monkeypatch):
     monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.01)
-    with lock.hold(path, "digits"):
+    with lock.hold(path, "digits", "searched"):
         mine = holder_of(path)
         ledger = Ledger(path)
         with ledger.transaction() as connection:
@@ -138,7 +141,7 @@ def test_driver_that_slept_while_another_took_over_leaves_the_lock_alone(path, m
 
 def test_holder_gives_signs_of_life(path, monkeypatch):
     monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.01)
-    with lock.hold(path, "digits"):
+    with lock.hold(path, "digits", "searched"):
         first = holder_of(path)["beat"]
         while holder_of(path)["beat"] == first:
             pass
@@ -152,6 +155,6 @@ def test_study_can_be_let_go_when_the_disk_is_full(path):
             "CREATE TRIGGER full BEFORE DELETE ON lock BEGIN SELECT RAISE(FAIL, 'full'); END"
         )
     ledger.close()
-    with pytest.raises(ZeroDivisionError), lock.hold(path, "digits"):
+    with pytest.raises(ZeroDivisionError), lock.hold(path, "digits", "searched"):
         raise ZeroDivisionError
     assert holder_of(path) is not None

@@ -63,14 +63,14 @@ def test_a_store_that_is_none_is_refused(arguments, tmp_path, capsys):
 
 @pytest.mark.parametrize("arguments", [["pack", "digits", "FILE"], ["delete", "digits", "--yes"]])
 def test_a_study_that_is_being_searched_is_left_alone(arguments, store, capsys):
-    with lock.hold(store / names.LEDGER, "digits"):
+    with lock.hold(store / names.LEDGER, "digits", "searched"):
         assert main([*arguments, "--store", str(store)]) == 2
     assert "digits is being searched by process" in capsys.readouterr().err
 
 
 def test_locks_that_are_held_are_known(store):
     ledger = ledger_of(store)
-    with lock.hold(store / names.LEDGER, "digits"):
+    with lock.hold(store / names.LEDGER, "digits", "searched"):
         assert lock.held(ledger) == {"digits"}
     assert lock.held(ledger) == set()
     ledger.close()
