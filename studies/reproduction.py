@@ -13,6 +13,7 @@ from studies.job import EpochDone, Job, TrialDone, WorkerDied
 from studies.study_file import Study
 from tracking import names
 from tracking.reading import RecordedRun, study_run
+from tracking.run_content import as_params
 from tracking.store import Store
 from tracking.verdict import Verdict, compare
 
@@ -73,6 +74,9 @@ def reproduce(
         metric=recorded.metric,
         validation_count=settings.get("validation", 0),
         kept=recorded.outcome.get("epoch"),
+        # What the run says of itself against the file that it is tried again from.
+        recorded_settings=recorded.parameters,
+        settings=as_params(settings),
         until=until,
     )
     if again.error is not None and verdict.verdict != "exact":

@@ -19,6 +19,7 @@ from nets.randomness import derived_seed
 from studies import pruners, samplers
 from studies.section import StudySection, read_section
 from studies.space import Space, check_first, encoded, read_space
+from tracking.plain_values import flat
 
 SHIPPED = Path(__file__).parent
 _METRICS = ("train_loss", "train_accuracy", "learning_rate", "val_loss", "val_accuracy")
@@ -151,19 +152,12 @@ def build(tables: Mapping[str, Any]) -> Study:
 
 def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """Say key by key how two definitions differ, leaving out what may differ (trials)."""
-    one, other = _flat(stored), _flat(given)
+    one, other = flat(stored), flat(given)
     return [
         f"{key}: stored {one.get(key, 'nothing')!r}, given {other.get(key, 'nothing')!r}"
         for key in sorted(one.keys() | other.keys())
         if key != "study.trials" and one.get(key) != other.get(key)
     ]
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        parts = [_flat(item, f"{prefix}.{key}" if prefix else key) for key, item in value.items()]
-        return {key: item for part in parts for key, item in part.items()}
-    return {prefix: value}
 
 
 def _load(path: str, key: str) -> Any:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
+from tracking.plain_values import flat
 from tracking.store import without_password
 
 Environment = dict[str, Any]
@@ -100,7 +101,7 @@ def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
     """
     found = []
     for what in ("data", "code"):
-        one, other = _flat(recorded.get(what, {})), _flat(now.get(what, {}))
+        one, other = flat(recorded.get(what, {})), flat(now.get(what, {}))
         changed = sorted(name for name in {**one, **other} if one.get(name) != other.get(name))
         found += [
             f"{what}: {name or 'all of it'} was {_short(one.get(name))},"
@@ -243,18 +244,6 @@ def _at(environment: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return nested values under dotted names.
-
-    >>> _flat({"digits": {"sha256": "ab"}})
-    {'digits.sha256': 'ab'}
-    """
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    parts = [_flat(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items()]
-    return {name: item for part in parts for name, item in part.items()}
 
 
 def _short(value: Any) -> str:

@@ -22,7 +22,8 @@ _PAGE = 100
 class RecordedRun:
     """A trial as its run tells it; nothing but MLflow was read for it.
 
-    `settings` is the text of ``settings.json``; `epochs` are the entries of ``epochs.json``:
+    `settings` is the text of ``settings.json``; `parameters` are those of the run, which say the
+    same (see `tracking.run_content.as_params`); `epochs` are the entries of ``epochs.json``:
     ``epoch``, ``metrics``, ``digests``, ``seconds``, exact to the last bit.
     """
 
@@ -31,6 +32,7 @@ class RecordedRun:
     number: int
     state: str
     settings: str
+    parameters: dict[str, str]
     epochs: list[dict[str, Any]]
     environment: dict[str, Any]
     outcome: dict[str, Any]
@@ -185,6 +187,7 @@ def _read(store: Store, run: "Run") -> RecordedRun:
         number=_number(run),
         state=tags[names.STATE_TAG],
         settings=texts[names.SETTINGS_FILE],
+        parameters=dict(run.data.params),
         epochs=json.loads(texts[names.EPOCHS_FILE]),
         environment=environment,
         outcome=json.loads(texts[names.OUTCOME_FILE]),

@@ -3,7 +3,6 @@
 Every function here may be interrupted and called again, and writes nothing twice.
 """
 
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,17 +12,26 @@ from nets.outcome import Model
 from tracking import names
 from tracking.environment import Environment
 from tracking.model_folder import write_model_folder
+from tracking.plain_values import as_text, flat
 from tracking.study_run import write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
+def as_params(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return settings as the parameters of a run: texts, nested ones under dotted names.
+
+    Names and values are cut where MLflow would refuse them.
+    """
+    return {key[:250]: as_text(value)[:6000] for key, value in flat(settings).items()}
+
+
 def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any]) -> None:
-    """Write settings as parameters, nested ones under dotted names."""
+    """Write settings as parameters."""
     from mlflow.entities import Param
 
-    params = [Param(key[:250], as_text(value)[:6000]) for key, value in _flat(settings).items()]
+    params = [Param(key, value) for key, value in as_params(settings).items()]
     for start in range(0, len(params), 100):
         client.log_batch(run_id, params=params[start : start + 100])
 
@@ -82,7 +90,7 @@ def log_model(
             name=name,
             source_run_id=run_id,
             tags=dict(tags),
-            params={key[:250]: as_text(value)[:6000] for key, value in params.items()},
+            params=as_params(params),
         )
     )
     if str(logged.status) != "READY":
@@ -108,26 +116,3 @@ def datasets_of(environment: Environment) -> list[tuple[str, str]]:
     if not isinstance(data, Mapping):
         return []
     return [(str(name), str(sha256)) for name, sha256 in data.items()]
-
-
-def as_text(value: Any) -> str:
-    """Return a value as the pages show it: texts without quotes, everything else as JSON.
-
-    >>> as_text("adam"), as_text([100, 50])
-    ('adam', '[100, 50]')
-    """
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings under dotted names.
-
-    >>> _flat({"epochs": 3, "network": {"hidden": [100]}})
-    {'epochs': 3, 'network.hidden': [100]}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {
-            f"{prefix}{key}": value
-        }  # fmt: skip
-    return flat

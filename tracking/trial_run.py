@@ -11,8 +11,8 @@ from nets.outcome import Model
 from tracking import names
 from tracking.environment import Environment
 from tracking.ledger import EpochRecord, TrialRecord
+from tracking.plain_values import as_text
 from tracking.run_content import (
-    as_text,
     datasets_of,
     log_model,
     write_files,

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from tracking import names
 from tracking.environment import differences
 from tracking.registry import certify
+from tracking.run_content import as_params
 from tracking.store import Store
 
 
@@ -64,7 +65,7 @@ def compare(
     kept
         The epoch whose value counts for *close*; None is the last one compared.
     recorded_settings, settings
-        As dictionaries; compared where both are given.
+        As dictionaries, or as the parameters of a run; compared where both are given.
     until
         Compare up to this epoch only.
 
@@ -171,10 +172,9 @@ def _settings_differences(
 ) -> list[str]:
     if recorded is None or now is None:
         return []
-    # Both through JSON: a tuple and the list it is stored as are equal settings.
-    one, two = (json.loads(json.dumps(dict(settings))) for settings in (recorded, now))
+    one, two = as_params(recorded), as_params(now)
     return [
-        f"settings: {name} was {json.dumps(one.get(name))}, is {json.dumps(two.get(name))}"
+        f"settings: {name} was {one.get(name, 'missing')}, is {two.get(name, 'missing')}"
         for name in {**one, **two}
         if one.get(name) != two.get(name)
     ]

@@ -1,0 +1,26 @@
+"""Nested plain values, as JSON and TOML hold them: with dotted names, and as pages show them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested values under dotted names.
+
+    >>> flat({"epochs": 3, "network": {"hidden": [100]}})
+    {'epochs': 3, 'network.hidden': [100]}
+    """
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    parts = [flat(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items()]
+    return {name: item for part in parts for name, item in part.items()}
+
+
+def as_text(value: Any) -> str:
+    """Return a value as the pages show it: texts without quotes, everything else as JSON.
+
+    >>> as_text("adam"), as_text((100, 50))
+    ('adam', '[100, 50]')
+    """
+    return value if isinstance(value, str) else json.dumps(value)
