@@ -154,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="print all scores as JSON")
 
     ui = commands.add_parser("ui", parents=[shared], help="start the MLflow UI on the store")
-    ui.add_argument("--port", type=_positive, default=5000)
+    ui.add_argument("--port", type=_natural, default=5000, help="0 for any that is free")
 
     pack = commands.add_parser("pack", parents=[shared], help="write a study into one file")
     pack.add_argument("study", help="name of a study in the store")
