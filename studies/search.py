@@ -313,6 +313,10 @@ class Search:
 
     def _worker_died(self, event: WorkerDied) -> None:
         del self._running[event.trial]
+        if self._stopping is not None:
+            # Whoever stops a search may end its workers too; that is nothing against the trial.
+            self._waiting.appendleft(event.trial)
+            return
         deaths = self._ledger.add_death(self._study.name, event.trial)
         if deaths < MOST_DEATHS:
             self._waiting.appendleft(event.trial)

@@ -8,7 +8,6 @@ message would leave locked.
 import contextlib
 import os
 import re
-import signal
 import sys
 import threading
 from collections import deque
@@ -20,6 +19,7 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
+from studies.following import ignore_signals, signals_held
 from studies.job import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
 
 ONE_THREAD = {
@@ -115,7 +115,8 @@ class _Worker:
             env=environment,
         )
         # The process starts with the first submission; only then is its end of the pipe copied.
-        self._future = self._executor.submit(_serve)
+        with signals_held():
+            self._future = self._executor.submit(_serve)
         far.close()
 
     def start(self, job: Job) -> bool:
@@ -164,10 +165,7 @@ def _initialize(connection: Connection, path: list[str]) -> None:
     global _connection
     _connection = connection
     sys.path[:] = path
-    # Ctrl-C reaches the whole foreground group, and a service manager's SIGTERM every process of
-    # a service; what they mean is the driver's to say, and a worker ends with its driver.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ignore_signals()
     threading.Thread(target=_listen, daemon=True).start()
 
 

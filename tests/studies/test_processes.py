@@ -8,7 +8,7 @@ import pytest
 from searching import MIXED, POINTS, ShuffledEngine, a_study, admit, search, trials, trials_with
 
 from studies.engines.local import LocalEngine
-from studies.job import EpochDone, Job, TrialDone, WorkerDied
+from studies.job import EpochDone, Job, TrialDone, TrialStopped, WorkerDied
 from studies.search import Plan, Search
 from tracking.ledger import Ledger
 
@@ -121,6 +121,23 @@ def test_worker_leaves_it_to_its_driver_what_signals_mean(engine):
     assert isinstance(events_until_the_end(engine)[-1], TrialDone)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_worker_leaves_it_to_its_driver_while_it_starts_too(engine, number):
+    os.kill(pid_of(engine._workers[0]), number)  # it is importing what it is made of
+    engine.start(a_job())
+    assert isinstance(events_until_the_end(engine)[-1], TrialDone)
+
+
+def test_worker_holds_no_signal_back_from_what_its_objective_starts(engine):
+    engine.start(a_job())
+    events_until_the_end(engine)
+    held = psutil.Process(pid_of(engine._workers[0]))
+    with open(f"/proc/{held.pid}/status", encoding="ascii") as status:
+        masks = dict(line.split(":", 1) for line in status)
+    blocked = int(masks["SigBlk"], 16)
+    assert not blocked & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1))
+
+
 def test_closed_engine_leaves_no_process():
     engine = LocalEngine(2)
     engine.start(a_job(epochs=1000, delay=0.1))
@@ -231,6 +248,31 @@ def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(led
         assert heard.messages.count(
             f"trial {number}: its worker died (SIGKILL(-9)); trying again"
         ) == 2  # fmt: skip
+
+
+class Interrupted(ShuffledEngine):
+    """Its workers die of what told the search to stop."""
+
+    def events(self, timeout):
+        for event in super().events(timeout):
+            if isinstance(event, TrialStopped):
+                yield WorkerDied(event.trial, event.attempt, "SIGINT(-2)")
+            else:
+                yield event
+
+
+def test_deaths_of_workers_while_a_search_is_stopped_do_not_count(ledger, generator):
+    study = a_study(trials=6)
+    for _ in range(3):
+        heard = Warnings()
+        stopper = Stopper(after_epochs=1)
+        stopper.search = Search(
+            plan_of(study, ledger), ledger, Interrupted(2, generator), [stopper, heard]
+        )
+        assert stopper.search.run() == "stopped"
+        assert not any("died" in message for message in heard.messages)
+    assert {trial.deaths for trial in ledger.trials(study.name)} == {0}
+    assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
 
 
 class Forgetful(ShuffledEngine):
