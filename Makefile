@@ -26,7 +26,7 @@ test: $(VENV)/test        ## run the tests, without the slow ones
 	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/test    ## run all tests
-	$(PYTEST)
+	$(PYTEST) --durations 30
 
 check: $(VENV)/test       ## lint, formatting and types
 	$(BIN)/ruff check .
