@@ -9,7 +9,6 @@ import http.client
 import logging
 import os
 import re
-import shutil
 import sqlite3
 import ssl
 import tempfile
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from nets.errors import InputError
 from tracking import names
+from tracking.database import create_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,8 +78,8 @@ def open_store(root: Path) -> Store:
         # Importing MLflow sets the levels of its loggers; what goes wrong is told by exceptions.
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         logging.getLogger("alembic").setLevel(logging.CRITICAL)
-        if is_own:
-            _create_database(root)
+        if is_own and not (root / names.MLFLOW_DATABASE).exists():
+            create_database(root / names.MLFLOW_DATABASE, root / names.ARTIFACTS)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except Exception as error:
@@ -159,34 +159,3 @@ def one_line(error: BaseException, limit: int = 200) -> str:
     said = str(error).partition("\n[SQL:")[0]  # SQLAlchemy adds the statement, and a link
     text = without_password(" ".join(said.split())) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _create_database(root: Path) -> None:
-    """Create MLflow's database in the store, whole or not at all.
-
-    Its dozens of migrations take seconds and may be killed in their middle, so they run in a
-    folder for temporary files; the result appears in the store under its final name at once.
-    """
-    final = root / names.MLFLOW_DATABASE
-    if final.exists():
-        return
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / names.MLFLOW_DATABASE
-        store = SqlAlchemyStore(  # type: ignore[no-untyped-call]
-            f"sqlite:///{made}", str(root / names.ARTIFACTS)
-        )
-        store.engine.dispose()
-        with contextlib.closing(sqlite3.connect(made)) as database:
-            # With a write-ahead log the user interface reads while a search writes.
-            database.execute("PRAGMA journal_mode=WAL")
-        beside = root / f".{names.MLFLOW_DATABASE}.{os.getpid()}"
-        try:
-            shutil.copyfile(made, beside)
-            # Two studies may start in a new store at once; the first one's database stays.
-            with contextlib.suppress(FileExistsError):
-                os.link(beside, final)
-        finally:
-            beside.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """Killed anywhere: at least 50 times, at moments nobody chose, and nothing is different.
 
-Drivers, single workers and all workers get SIGKILL while two studies are searched and recorded. What
-stands in the ledger, in Optuna's storage and in MLflow at the end is compared with an undisturbed
-search of the same study.
+Drivers, single workers and all workers get SIGKILL while two studies are searched and recorded.
+What stands in the ledger, in Optuna's storage and in MLflow at the end is compared with an
+undisturbed search of the same study.
 """
 
 import os

@@ -63,7 +63,7 @@ def test_of_two_that_create_a_store_at_once_the_first_wins(
         final.write_bytes(migrated_database.read_bytes())
         link(beside, final)
 
-    monkeypatch.setattr("tracking.store.os.link", be_second)
+    monkeypatch.setattr("tracking.database.os.link", be_second)
     store = open_store(tmp_path)
     assert store.client.search_experiments()
     assert not [name for name in everything_below(tmp_path) if name.startswith(".")]
