@@ -1,8 +1,7 @@
 """What a search leaves beside the ledger: the record in MLflow, Optuna's storage, figures."""
 
-import contextlib
 import sys
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ class Record:
         self._ledger, self._store, self._study = ledger, store, study.name
         self._figures = figures
         self._aside = Aside(ledger, study.name)
+        self._is_drawing = False
         self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
         self._recorder = Recorder(ledger, store, study.name, now, self._aside.curves)
         self._feed.start()
@@ -59,19 +59,19 @@ class Record:
             self._aside.close()
 
     def _finish(self, end: End | None) -> None:
-        drawn: Future[dict[str, bytes]] | None = None
-        if end is not None and self._figures:
-            with contextlib.suppress(Exception):  # no process more, perhaps: the record goes first
-                drawn = self._aside.study()
-        self._feed.finish()
-        self._recorder.finish(
-            end if end in ("finished", "failed") else "stopped",
-            patience=5.0 if end is None else 60.0,
-        )
-        for problem in self.problems:
-            print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
-        if drawn is not None:
-            self._log(drawn)
+        with ThreadPoolExecutor(1) as beside:
+            drawn: Future[dict[str, bytes]] | None = None
+            if end is not None and self._figures:
+                drawn = beside.submit(self._aside.study)
+            self._feed.finish()
+            self._recorder.finish(
+                end if end in ("finished", "failed") else "stopped",
+                patience=5.0 if end is None else 60.0,
+            )
+            for problem in self.problems:
+                print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
+            if drawn is not None:
+                self._log(drawn)
 
     def _log(self, drawn: "Future[dict[str, bytes]]") -> None:
         """Attach the study's figures; what goes wrong here costs the search nothing."""
@@ -93,6 +93,9 @@ class Record:
 
     def finished(self, trial: TrialRecord) -> None:
         """Hear that a trial is complete, pruned or failed."""
+        if not self._is_drawing:
+            self._is_drawing = True
+            self._aside.prepare()
         self._notify()
 
     def warned(self, message: str) -> None:

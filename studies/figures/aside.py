@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Aside:
     """Draws the figures of a study in the ledger at a path, and the curves of its trials.
 
-    The process starts with the first figure that is wanted. Any thread may ask for one.
+    Any thread may ask for one. The process starts with the first one, or with `prepare`.
     """
 
     def __init__(self, ledger: Path, study: str) -> None:
@@ -41,6 +41,11 @@ class Aside:
             initargs=(os.getpid(), list(sys.path)),
         )
 
+    def prepare(self) -> None:
+        """Start the process, which needs a second before it can draw."""
+        with contextlib.suppress(Exception):
+            self._submit(_names)
+
     def curves(
         self, title: str, epochs: Sequence[EpochRecord], kept: int | None
     ) -> "Future[bytes]":
@@ -49,9 +54,17 @@ class Aside:
             return self._submit(curves_png, title, epochs, kept)
         return draw_here(title, epochs, kept)
 
-    def study(self) -> "Future[dict[str, bytes]]":
-        """Begin to draw the figures of the study; see `drawing.draw`."""
-        return self._submit(_draw_study, self._ledger, self._study)
+    def study(self) -> dict[str, bytes]:
+        """Return the figures of the study by their names; see `drawing.draw`.
+
+        Drawn one after another, so that curves wanted meanwhile wait for one of them, not for all.
+        """
+        names = self._submit(_names).result()
+        drawn = {
+            name: self._submit(_draw_one, name, self._ledger, self._study).result()
+            for name in names
+        }
+        return {name: figure for name, figure in drawn.items() if figure is not None}
 
     def close(self) -> None:
         """End the process, whether it is done or not."""
@@ -68,7 +81,16 @@ def _initialize(driver: int, path: list[str]) -> None:
     sys.path[:] = path  # the settings class may be the user's
 
 
-def _draw_study(ledger: Path, study: str) -> dict[str, bytes]:
-    from studies.figures.drawing import draw_study
+# The library of figures is loaded there, and not in the driver.
 
-    return draw_study(ledger, study)
+
+def _names() -> list[str]:
+    from studies.figures.drawing import FIGURES
+
+    return list(FIGURES)
+
+
+def _draw_one(name: str, ledger: Path, study: str) -> bytes | None:
+    from studies.figures.drawing import draw_one
+
+    return draw_one(name, ledger, study)

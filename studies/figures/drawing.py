@@ -1,7 +1,7 @@
 """All figures of a study."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -26,23 +26,23 @@ FIGURES: dict[str, Callable[[StoredStudy], Figure | None]] = {
 """Each figure by the name of its file; a function returns None where there is nothing to draw."""
 
 
-def draw_study(ledger: Path, name: str) -> dict[str, bytes]:
-    """Return the figures of a study in the ledger at a path, as `draw` does."""
+def draw_one(name: str, ledger: Path, study: str) -> bytes | None:
+    """Return one of the `FIGURES` of a study in the ledger at a path, as `draw` does."""
     with contextlib.closing(Ledger(ledger)) as opened:
-        record = opened.study(name)
-        return {} if record is None else draw(StoredStudy(opened, record))
+        record = opened.study(study)
+        return None if record is None else draw(StoredStudy(opened, record), [name]).get(name)
 
 
-def draw(stored: StoredStudy) -> dict[str, bytes]:
-    """Return the figures of a study as PNG files by their names.
+def draw(stored: StoredStudy, names: Iterable[str] = tuple(FIGURES)) -> dict[str, bytes]:
+    """Return figures of a study as PNG files by their names.
 
     What cannot be drawn for this study (importances of one parameter, a contour of choices) is left
     out, and so is what goes wrong: a figure is never worth a search.
     """
     drawn = {}
-    for name, function in FIGURES.items():
+    for name in names:
         with contextlib.suppress(Exception):
-            figure = function(stored)
+            figure = FIGURES[name](stored)
             if figure is not None:
                 drawn[name] = to_png(figure)
     return drawn

@@ -19,7 +19,7 @@ from searched import CONDITIONAL, SEARCHED, START, a_definition, a_search
 from studies.figures import drawing
 from studies.figures.aside import Aside
 from studies.figures.contour import contour, smoothed
-from studies.figures.drawing import FIGURES, draw, draw_study
+from studies.figures.drawing import FIGURES, draw, draw_one
 from studies.figures.parameters import parallel_coordinates, parameter_importances, slices
 from studies.figures.progress import intermediate_values, optimization_history
 from studies.figures.scale import ValueScale, parameter_ticks
@@ -124,8 +124,7 @@ def test_figures_are_drawn_by_a_process_of_their_own(search, tmp_path):
     aside = Aside(path, "digits")
     curves, drawn = aside.curves("trial 0", epochs, 1), aside.study()
     assert curves.result() == curves_png("trial 0", epochs, 1)
-    assert drawn.result() == draw_study(path, "digits")
-    assert len(drawn.result()) == len(FIGURES)
+    assert drawn == {name: draw_one(name, path, "digits") for name in FIGURES}
     (process,) = drawers()
     aside.close()
     assert not process.is_running()
@@ -162,8 +161,8 @@ def test_figures_that_cannot_be_had_cost_a_search_one_line(capsys):
 def test_pyplot_is_never_loaded(search, tmp_path):
     search()
     code = (
-        "import sys; from pathlib import Path; from studies.figures.drawing import draw_study;"
-        f"assert draw_study(Path({str(tmp_path / 'ledger.db')!r}), 'digits');"
+        "import sys; from pathlib import Path; from studies.figures.drawing import draw_one;"
+        f"assert draw_one('slice', Path({str(tmp_path / 'ledger.db')!r}), 'digits');"
         "assert 'matplotlib.pyplot' not in sys.modules and 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
@@ -351,4 +350,4 @@ def test_parameters_have_few_round_ticks(table, texts):
 
 def test_a_study_that_the_ledger_does_not_have_has_no_figures(tmp_path):
     Ledger(tmp_path / "ledger.db").close()
-    assert draw_study(tmp_path / "ledger.db", "digits") == {}
+    assert draw_one("slice", tmp_path / "ledger.db", "digits") is None
