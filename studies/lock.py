@@ -3,8 +3,10 @@
 import json
 import os
 import secrets
+import signal
 import socket
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -32,8 +34,8 @@ def hold(path: Path, study: str, doing: str) -> Iterator[None]:
 
     `doing` completes the sentence "the study is being ...".
 
-    A holder on this machine is dead when no process with its number and start time exists, and
-    its lock is taken over at once.
+    A holder on this machine is dead when no process with its number and birth exists, and its lock
+    is taken over at once. Whose lock was taken over, after a long sleep, is interrupted.
     """
     with closing(Ledger(path)) as ledger:
         holder = {**_myself(), "doing": doing}
@@ -74,10 +76,9 @@ def _take(ledger: Ledger, study: str, holder: dict[str, Any]) -> None:
 
 
 def _myself() -> dict[str, Any]:
-    process = psutil.Process()
     return {
         "pid": os.getpid(),
-        "started": process.create_time(),
+        "born": _birth(os.getpid()),
         "host": socket.gethostname(),
         "token": secrets.token_hex(8),
         "since": time.time(),
@@ -89,15 +90,27 @@ def _alive(holder: dict[str, Any]) -> bool:
     """Tell whether the holder of a lock still lives."""
     if holder["host"] != socket.gethostname():
         return bool(time.time() - holder["beat"] < _DEAD_SECONDS)
+    return bool(_birth(holder["pid"]) == holder["born"])
+
+
+def _birth(pid: int) -> str | None:
+    """Return when a process began, in words that no correction of the clock changes.
+
+    None stands for a process that is dead, also if its parent has not missed it yet.
+    """
     try:
-        process = psutil.Process(holder["pid"])
-        started = process.create_time()
-        if process.status() == psutil.STATUS_ZOMBIE:  # killed, and not yet missed by its parent
-            return False
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        try:
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+            # Behind the name, which may hold anything: the 22nd field, in clock ticks since boot.
+            _, _, fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")
+            return f"{boot} {fields.split()[19]}"
+        except FileNotFoundError:  # no Linux, or gone since
+            return f"{process.create_time():.0f}"
     except psutil.NoSuchProcess:
-        return False
-    # The start time is computed from the boot time, which follows corrections of the clock.
-    return bool(abs(started - holder["started"]) < 5.0)
+        return None
 
 
 def _beat(path: Path, study: str, holder: dict[str, Any], done: threading.Event) -> None:
@@ -107,11 +120,17 @@ def _beat(path: Path, study: str, holder: dict[str, Any], done: threading.Event)
         try:
             ledger = ledger or Ledger(path)
             with ledger.transaction() as connection:
-                connection.execute(
+                is_mine = connection.execute(
                     f"UPDATE lock SET holder = ? WHERE {_MINE}",
                     (json.dumps({**holder, "beat": time.time()}), study, holder["token"]),
-                )
+                ).rowcount
         except Exception:
             ledger = None
+        else:
+            if not is_mine:
+                print(f"retrial: {study} was taken over by another driver", file=sys.stderr)
+                # A signal to that thread wakes it, wherever it waits.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                break
     if ledger is not None:
         ledger.close()

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -50,8 +51,7 @@ def process():
 
 
 def process_holding(path, process):
-    started = psutil.Process(process.pid).create_time()
-    return held_by(path, pid=process.pid, started=started, since=0.0)
+    return held_by(path, pid=process.pid, born=lock._birth(process.pid), since=0.0)
 
 
 def test_lock_is_held_inside_and_gone_behind_it(path):
@@ -81,6 +81,15 @@ def test_second_driver_hears_who_holds_the_study(path, process):
     assert holder_of(path)["pid"] == process.pid
 
 
+def test_a_correction_of_the_clock_makes_no_holder_a_dead_one(path, process, monkeypatch):
+    process_holding(path, process)
+    for clock in ("create_time", "boot_time"):
+        target = psutil.Process if clock == "create_time" else psutil
+        monkeypatch.setattr(target, clock, lambda *_: 0.0)
+    with pytest.raises(InputError, match="is being"), lock.hold(path, "digits", "searched"):
+        pass
+
+
 def test_other_study_is_not_held(path, process):
     process_holding(path, process)
     with lock.hold(path, "mnist-mlp", "searched"):
@@ -105,8 +114,8 @@ def test_lock_of_a_killed_driver_that_nobody_has_missed_is_taken_at_once(path, p
 
 
 def test_another_process_with_the_number_of_a_dead_driver_holds_nothing(path, process):
-    started = psutil.Process(process.pid).create_time()
-    held_by(path, pid=process.pid, started=started - 3600)
+    boot, ticks = lock._birth(process.pid).split()
+    held_by(path, pid=process.pid, born=f"{boot} {int(ticks) - 1}")
     with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
 
@@ -125,18 +134,24 @@ def test_driver_on_another_machine_lives_as_long_as_it_gives_signs(path, silent_
             pass
 
 
-def test_driver_that_slept_while_another_took_over_leaves_the_lock_alone(path, monkeypatch):
-    monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.01)
-    with lock.hold(path, "digits", "searched"):
-        mine = holder_of(path)
-        ledger = Ledger(path)
-        with ledger.transaction() as connection:
-            connection.execute("DELETE FROM lock")
-        ledger.close()
-        held_by(path, host="elsewhere", token="theirs")
-        beats = holder_of(path)["beat"]
-    assert holder_of(path)["token"] == "theirs" != mine["token"]
-    assert holder_of(path)["beat"] == beats
+def taken_over(path):
+    """Have a driver on another machine take the lock; returns it."""
+    ledger = Ledger(path)
+    with ledger.transaction() as connection:
+        connection.execute("DELETE FROM lock")
+    ledger.close()
+    return held_by(path, host="elsewhere", token="theirs")
+
+
+def test_driver_that_slept_while_another_took_over_ends_and_leaves_the_lock_alone(
+    path, monkeypatch, capsys
+):
+    monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.1)
+    with pytest.raises(KeyboardInterrupt), lock.hold(path, "digits", "searched"):  # noqa: PT012
+        theirs = taken_over(path)
+        threading.Event().wait(timeout=60)
+    assert holder_of(path) == theirs
+    assert capsys.readouterr().err == "retrial: digits was taken over by another driver\n"
 
 
 def test_holder_gives_signs_of_life(path, monkeypatch):

@@ -49,10 +49,10 @@ def texts(figure):
     return [part.get_text() for part in parts]
 
 
-def drawers():
-    """The processes that draw; the library starts one that tracks resources beside them."""
-    children = psutil.Process().children()
-    return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+def drawer_of(aside):
+    """The process that draws, once there is one."""
+    (pid,) = aside._executor._processes
+    return psutil.Process(pid)
 
 
 # Which figures there are
@@ -125,7 +125,7 @@ def test_figures_are_drawn_by_a_process_of_their_own(search, tmp_path):
     curves, drawn = aside.curves("trial 0", epochs, 1), aside.study()
     assert curves.result() == curves_png("trial 0", epochs, 1)
     assert drawn == {name: draw_one(name, path, "digits") for name in FIGURES}
-    (process,) = drawers()
+    process = drawer_of(aside)
     aside.close()
     assert not process.is_running()
 
@@ -137,7 +137,7 @@ def test_curves_are_drawn_here_when_the_process_for_them_has_been_killed(search,
         epochs = ledger.epochs("digits", 0)
     aside = Aside(path, "digits")
     assert aside.curves("trial 0", epochs, 1).result()
-    (process,) = drawers()
+    process = drawer_of(aside)
     process.kill()
     process.wait()
     aside.curves("trial 0", epochs, 1).exception()  # at the latest now it is known
