@@ -14,6 +14,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from nets.errors import InputError
 from studies import pruners, samplers
 
+Direction = Literal["maximize", "minimize"]
+
+_METRIC = "val_accuracy"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
@@ -31,8 +35,9 @@ class StudySection:
     trials: Annotated[int, Field(ge=1)] = 20
     window: Annotated[int, Field(ge=1)] = 8
     """How many trials may be open at once; the result depends on it, and not on the workers."""
-    metric: str = "val_accuracy"
-    direction: Literal["maximize", "minimize"] = "maximize"
+    metric: str = _METRIC
+    direction: Direction
+    """Follows from the metric where it is left out: see `natural_direction`."""
     sampler: Annotated[samplers.Sampler, Field(discriminator="name")] = field(
         default_factory=samplers.TPE
     )
@@ -53,8 +58,18 @@ class StudySection:
     """Pin the kernel of the BLAS, so that results are equal on machines that differ."""
 
 
+def natural_direction(metric: str) -> Direction:
+    """Return in which direction a metric is better: losses and errors fall, all else rises.
+
+    >>> natural_direction("val_loss"), natural_direction("error"), natural_direction("val_accuracy")
+    ('minimize', 'minimize', 'maximize')
+    """
+    return "minimize" if metric.lower().endswith(("loss", "error")) else "maximize"
+
+
 def read_section(raw: dict[str, Any]) -> StudySection:
     """Return the section that parsed values describe; raises InputError."""
+    raw = {"direction": natural_direction(str(raw.get("metric", _METRIC))), **raw}
     try:
         # JSON, because only there does strictness mean "no text for a number" and still allow a
         # table for a dataclass. TOML knows dates, JSON does not: they become texts.

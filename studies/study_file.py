@@ -17,11 +17,12 @@ from nets.data import DATASETS
 from nets.errors import InputError
 from nets.randomness import derived_seed
 from studies import pruners, samplers
-from studies.section import StudySection, read_section
+from studies.section import StudySection, natural_direction, read_section
 from studies.space import Space, check_first, encoded, read_space
 from tracking.plain_values import flat
 
 SHIPPED = Path(__file__).parent
+_OBJECTIVE = "nets.objective:objective"
 _METRICS = ("train_loss", "train_accuracy", "learning_rate", "val_loss", "val_accuracy")
 """What our own objective reports; another one may report anything."""
 
@@ -302,9 +303,15 @@ def _check_together(study: Study) -> None:
     for name in study.data_names:
         if name not in DATASETS:
             raise InputError(f"data.name: got {name!r}, accepted are {', '.join(DATASETS)}")
-    if section.objective == "nets.objective:objective" and section.metric not in _METRICS:
+    if section.objective == _OBJECTIVE and section.metric not in _METRICS:
         raise InputError(
             f"study.metric: got {section.metric!r}, accepted are {', '.join(_METRICS)}"
+        )
+    natural = natural_direction(section.metric)
+    if section.objective == _OBJECTIVE and section.direction != natural:
+        raise InputError(
+            f"study.direction: got {section.direction!r} with study.metric = {section.metric!r}, "
+            f"accepted is {natural!r}, which is also what it is when left out"
         )
     if section.metric.startswith("val_") and study.fixed.get("validation") == 0:
         raise InputError(

@@ -39,6 +39,10 @@ REFUSED = {
     '[study]\ndirection = "up"': "study.direction: got 'up', accepted is 'maximize' or 'minimize'",
     '[study]\nmetric = "accuracy"': "study.metric: got 'accuracy', accepted are train_loss, "
     "train_accuracy, learning_rate, val_loss, val_accuracy",
+    '[study]\nmetric = "val_loss"\ndirection = "maximize"': "study.direction: got 'maximize' with "
+    "study.metric = 'val_loss', accepted is 'minimize', which is also what it is when left out",
+    '[study]\ndirection = "minimize"': "study.direction: got 'minimize' with study.metric = "
+    "'val_accuracy', accepted is 'maximize', which is also what it is when left out",
     "[study]\nstop = 3": "study.stop: got 3, accepted is a table",
     "[study]\nstop = { patience = 0 }": "study.stop.patience: got 0, accepted is at least 1",
     "[study]\nstop = { min_delta = 0.1 }": "study.stop.patience: missing; accepted is a value for "
@@ -258,6 +262,35 @@ def test_our_own_metrics_are_those_that_the_objective_reports(tmp_path):
     settings = Settings(epochs=1, hidden=(2,))
     objective(settings, load("digits", tmp_path, cache=tmp_path), reported.append)
     assert set(reported[0].metrics) == set(study_file._METRICS)
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [("val_loss", "minimize"), ("train_loss", "minimize"), ("val_accuracy", "maximize")],
+)
+def test_direction_follows_from_the_metric(metric, direction):
+    tables = {"study": {"name": "s", "metric": metric}}
+    study = study_file.build(tables)
+    assert study.section.direction == direction
+    assert study.definition["study"]["direction"] == direction
+    given = study_file.build({"study": {**tables["study"], "direction": direction}})
+    assert given.definition == study.definition
+
+
+def test_an_objective_of_ones_own_may_say_what_is_better():
+    assert a_study(metric="loss").section.direction == "minimize"
+    assert a_study(metric="Relative_Error").section.direction == "minimize"
+    assert a_study(metric="value").section.direction == "maximize"
+    assert a_study(metric="loss", direction="maximize").section.direction == "maximize"
+
+
+def test_stored_study_keeps_the_direction_it_was_searched_in():
+    definition = study_file.build({"study": {"name": "s", "metric": "val_loss"}}).definition
+    old = {**definition, "study": {**definition["study"], "direction": "maximize"}}
+    assert study_file.stored(old).section.direction == "maximize"
+    assert study_file.differences(old, definition) == [
+        "study.direction: stored 'maximize', given 'minimize'"
+    ]
 
 
 STORED = {
