@@ -7,7 +7,7 @@ form: key, value received, what is accepted.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -108,12 +108,24 @@ def _sentence(problem: Any, raw: Mapping[str, Any]) -> str:
         return f"{key}: got {problem['input']!r}, accepted is a table with a name"
     if kind == "string_pattern_mismatch":
         return f"{key}: got {problem['input']!r}, accepted are letters, digits, '.', '_' and '-'"
-    if kind in ("dataclass_type", "model_attributes_type"):
-        return f"{key}: got {problem['input']!r}, accepted is a table"
+    if kind in ("dict_type", "dataclass_type", "model_attributes_type"):
+        return f"{key}: got {problem['input']!r}, accepted is {_table(key, problem['input'])}"
     rule = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     for theirs, ours in _WORDS.items():
         rule = rule.replace(theirs, ours)
     return f"{key}: got {problem['input']!r}, accepted is {rule}"
+
+
+def _table(key: str, received: Any) -> str:
+    """Say what a table looks like that should stand in place of something else."""
+    kinds = {"sampler": samplers.Sampler, "pruner": pruners.Pruner, "wrapped": pruners.Wrapped}
+    last = key.rpartition(".")[2]
+    if last not in kinds:
+        return "a table such as { patience = 20 }" if last == "stop" else "a table"
+    names = [kind.__dataclass_fields__["name"].default for kind in get_args(kinds[last])]
+    if received in names:
+        return f'{{ name = "{received}" }}'
+    return f'a table such as {{ name = "{names[1]}" }}'
 
 
 _WORDS = {
@@ -122,7 +134,6 @@ _WORDS = {
     "a valid number": "a number",
     "a valid boolean": "true or false",
     "a valid array": "a list",
-    "an object": "a table",
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
     "greater than": "above",

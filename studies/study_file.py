@@ -16,9 +16,10 @@ from typing import Any
 from nets.data import DATASETS
 from nets.errors import InputError
 from nets.randomness import derived_seed
+from nets.settings import Settings
 from studies import pruners, samplers
 from studies.section import StudySection, natural_direction, read_section
-from studies.space import Space, check_first, encoded, read_space
+from studies.space import Space, check_first, check_steps, decoded, encoded, read_space
 from tracking.plain_values import flat
 
 SHIPPED = Path(__file__).parent
@@ -101,11 +102,17 @@ def find(name: str) -> Path:
 
 
 def read(
-    path: Path, *, trials: int | None = None, seed: int | None = None, portable: bool = False
+    path: Path,
+    *,
+    trials: int | None = None,
+    seed: int | None = None,
+    portable: bool = False,
+    to_search: bool = True,
 ) -> Study:
     """Return the study of a file, with what the command line says in its place.
 
-    A seed other than the file's makes another study, named ``NAME-seedS``.
+    A seed other than the file's makes another study, named ``NAME-seedS``. With `to_search` a
+    file that leaves nothing to search is refused.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -115,6 +122,7 @@ def read(
     if not isinstance(study, dict):
         raise InputError(f"study: got {study!r}, accepted is a section [study]")
     study.setdefault("name", path.stem)
+    _section(study)  # what the command line replaces must be right too
     if seed is not None and seed != study.get("seed", 0):
         study["name"] = f"{study['name']}-seed{seed}"
         study["seed"] = seed
@@ -122,13 +130,18 @@ def read(
         study["trials"] = trials
     if portable:
         study["portable"] = True
-    return build(tables)
+    built = build(tables)
+    if to_search and not built.space.parameters:
+        raise InputError(
+            "space: got nothing to search, all trials would have the same settings; accepted is a "
+            "section [space] with at least one setting, or `retrial train` for one training"
+        )
+    return built
 
 
 def build(tables: Mapping[str, Any]) -> Study:
     """Return the study that parsed tables describe; the inverse of `Study.definition`."""
-    raw = dict(tables.get("study", {}))
-    section = read_section(raw)
+    section = _section(tables.get("study", {}))
     settings = _settings_class(section)
     by_section = _keys_by_section(settings)
     for name, table in tables.items():
@@ -138,6 +151,7 @@ def build(tables: Mapping[str, Any]) -> Study:
         if not isinstance(table, dict):
             raise InputError(f"{name}: got {table!r}, accepted is a section [{name}]")
     space = read_space(tables.get("space", {}), settings)
+    check_steps(tables.get("space", {}))
     fixed = _fixed(tables, by_section, settings, space, section)
     section = replace(
         section,
@@ -148,6 +162,7 @@ def build(tables: Mapping[str, Any]) -> Study:
     )
     study = Study(section, fixed, space, _definition(section, fixed, tables.get("space", {})))
     _check_together(study)
+    _check_used(study)
     return study
 
 
@@ -174,6 +189,23 @@ def _load(path: str, key: str) -> Any:
         raise InputError(f"{key}: got {path!r}, but {module} has no {name}") from error
 
 
+def _section(raw: Mapping[str, Any]) -> StudySection:
+    """Return the section ``[study]``, or say where a key of another section belongs."""
+    for key in raw.keys() - {item.name for item in fields(StudySection)}:
+        if "settings" not in raw:
+            _refuse_unknown("study", key, _keys_by_section(Settings))
+    return read_section(dict(raw))
+
+
+def _refuse_unknown(name: str, key: str, by_section: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise InputError for a key that its section does not know, naming those that do."""
+    keys = {"study": [item.name for item in fields(StudySection)], **by_section}
+    owners = [f"[{section}]" for section, known in keys.items() if key in known]
+    if owners:
+        raise InputError(f"{name}.{key}: unknown; {key} stands under {' or '.join(owners)}")
+    raise InputError(f"{name}.{key}: unknown; accepted are {', '.join(keys[name])}")
+
+
 def _settings_class(section: StudySection) -> type[Any]:
     """Return the settings class, checked for what the search needs of it."""
     kind = _load(section.settings, "study.settings")
@@ -198,6 +230,13 @@ def _keys_by_section(settings: type[Any]) -> dict[str, dict[str, str]]:
     return sections
 
 
+def _full_names(by_section: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the full name of each field's key, such as ``training.epochs``."""
+    return {
+        field: f"{name}.{key}" for name, keys in by_section.items() for key, field in keys.items()
+    }
+
+
 def _fixed(
     tables: Mapping[str, Any],
     by_section: Mapping[str, Mapping[str, str]],
@@ -218,16 +257,14 @@ def _fixed(
     for name, keys in by_section.items():
         for key, value in tables.get(name, {}).items():
             if key not in keys:
-                raise InputError(f"{name}.{key}: unknown; accepted are {', '.join(keys)}")
+                _refuse_unknown(name, key, by_section)
             if keys[key] in searched:
                 raise InputError(
                     f"{name}.{key}: got {value!r}, but space.{keys[key]} searches it; "
                     "accepted is one of the two"
                 )
             fixed[keys[key]] = value
-    where = {
-        field: f"{name}.{key}" for name, keys in by_section.items() for key, field in keys.items()
-    }
+    where = _full_names(by_section)
     missing = [name for name in known if name not in fixed and name not in searched | {"seed"}]
     if missing:
         raise InputError(f"{where[missing[0]]}: missing; accepted is a value or a range in [space]")
@@ -300,6 +337,13 @@ def _check_together(study: Study) -> None:
         pruners.build(section.pruner, study.epochs)
     except ValueError as error:
         raise InputError(f"study.pruner: {error}") from error
+    key, least = pruners.min_resource(section.pruner) or ("", 0)
+    if least > study.epochs:
+        epochs = _full_names(_keys_by_section(study.settings_class))["epochs"]
+        raise InputError(
+            f"study.pruner.{key}: got {least} with {epochs} = {study.epochs}, no trial would ever "
+            f"be pruned; accepted is at most {study.epochs}"
+        )
     for name in study.data_names:
         if name not in DATASETS:
             raise InputError(f"data.name: got {name!r}, accepted are {', '.join(DATASETS)}")
@@ -318,3 +362,28 @@ def _check_together(study: Study) -> None:
             f"study.metric: got {section.metric!r} with data.validation = 0, accepted is a "
             "validation of at least 1"
         )
+
+
+def _check_used(study: Study) -> None:
+    """Refuse to search what has no effect: the sampler would learn from differences of luck."""
+    where = _full_names(_keys_by_section(study.settings_class))
+    searched = {parameter.name: parameter for parameter in study.space.parameters}
+    for item in fields(study.settings_class):
+        if item.name not in searched:
+            continue
+        when = searched[item.name].when
+        for other, values in item.metadata.get("only_with", {}).items():
+            if when is not None and when.parameter == other:
+                possible = [decoded(value) for value in when.values]
+                place = f"space.{item.name}.when.{other}"
+            elif other in searched:
+                possible = [decoded(value) for value in searched[other].points or []]
+                place = f"space.{other}"
+            else:
+                possible, place = [study.fixed[other]], where[other]
+            if not set(possible) & set(values):
+                raise InputError(
+                    f"space.{item.name}: got a range for it, but {place} is "
+                    f"{', '.join(map(repr, possible))}, which has no {item.name}; accepted beside "
+                    f"it is {other} {' or '.join(map(repr, values))}"
+                )

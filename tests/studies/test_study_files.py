@@ -43,7 +43,7 @@ REFUSED = {
     "study.metric = 'val_loss', accepted is 'minimize', which is also what it is when left out",
     '[study]\ndirection = "minimize"': "study.direction: got 'minimize' with study.metric = "
     "'val_accuracy', accepted is 'maximize', which is also what it is when left out",
-    "[study]\nstop = 3": "study.stop: got 3, accepted is a table",
+    "[study]\nstop = 3": "study.stop: got 3, accepted is a table such as { patience = 20 }",
     "[study]\nstop = { patience = 0 }": "study.stop.patience: got 0, accepted is at least 1",
     "[study]\nstop = { min_delta = 0.1 }": "study.stop.patience: missing; accepted is a value for "
     "it",
@@ -59,7 +59,13 @@ REFUSED = {
     '[study]\nsettings = "math:sin"': "study.settings: got math:sin, accepted is a dataclass with "
     "at least the fields seed and epochs",
     # Samplers and pruners
-    '[study]\nsampler = "tpe"': "study.sampler: got 'tpe', accepted is a table",
+    '[study]\nsampler = "tpe"': "study.sampler: got 'tpe', accepted is { name = \"tpe\" }",
+    '[study]\nsampler = "bayes"': "study.sampler: got 'bayes', accepted is a table such as "
+    '{ name = "tpe" }',
+    '[study]\npruner = "hyperband"': "study.pruner: got 'hyperband', accepted is "
+    '{ name = "hyperband" }',
+    '[study]\npruner = { name = "patient", wrapped = 3 }': "study.pruner.wrapped: got 3, accepted "
+    'is a table such as { name = "median" }',
     '[study]\nsampler = { name = "bayes" }': "study.sampler.name: got 'bayes', accepted are "
     "random, tpe, gp, cmaes, qmc, grid, nsga2",
     "[study]\nsampler = { candidates = 3 }": "study.sampler: got {'candidates': 3}, accepted is a "
@@ -88,7 +94,17 @@ REFUSED = {
     ),
     '[study]\nsampler = { name = "qmc" }\n[space]\n' + TWO_OPTIMIZERS + "momentum = { low = 0.5, "
     'high = 0.9, when = { optimizer = ["momentum"] } }': "space.momentum.when: the qmc sampler "
-    "knows no conditions; accepted are tpe, random, gp, cmaes or nsga2, or a space without `when`",
+    "knows no conditions; accepted are tpe, random, gp or nsga2, or a space without `when`",
+    '[study]\nsampler = { name = "cmaes" }\n[space]\n' + TWO_OPTIMIZERS: "space.optimizer.choices: "
+    "the cmaes sampler knows no choices; accepted is low and high, or another sampler",
+    '[study]\nsampler = { name = "cmaes" }\n[space]\nepochs = { low = 1, high = 3 }\n'
+    "dropout = { low = 0.0, high = 0.5, when = { epochs = [1] } }": "space.dropout.when: the cmaes "
+    "sampler knows no conditions; accepted are tpe, random, gp or nsga2, or a space without `when`",
+    '[study]\npruner = { name = "hyperband", min_resource = 21 }': "study.pruner.min_resource: got "
+    "21 with training.epochs = 20, no trial would ever be pruned; accepted is at most 20",
+    '[study]\npruner = { name = "patient", wrapped = { name = "successive_halving", min_resource = '
+    "9 } }\n[space]\nepochs = { low = 2, high = 8 }": "study.pruner.wrapped.min_resource: got 9 "
+    "with training.epochs = 8, no trial would ever be pruned; accepted is at most 8",
     '[study]\nsampler = { name = "grid" }\nfirst = [{ dropout = 0.1 }]\n[space]\n'
     "dropout = { low = 0.0, high = 0.5, step = 0.1 }\nbatch_size = { low = 1, high = 3 }": (
         "study.first[0].batch_size: missing; with the grid sampler accepted are first trials that "
@@ -108,7 +124,36 @@ REFUSED = {
     "[training]\nepochs = 0": "training.epochs: got 0, accepted is a whole number at least 1",
     "[training]\nlearning_rate = nan": "training.learning_rate: got nan, accepted is a number "
     "above 0",
+    "[training]\nhidden = [50]": "training.hidden: unknown; hidden stands under [network]",
+    "[network]\nname = 3": "network.name: unknown; name stands under [study] or [data]",
+    "[training]\nseed = 3": "training.seed: unknown; seed stands under [study]",
+    "[study]\nepochs = 3": "study.epochs: unknown; epochs stands under [training]",
     # [space]
+    "": "space: got nothing to search, all trials would have the same settings; accepted is a "
+    "section [space] with at least one setting, or `retrial train` for one training",
+    "[[study.first]]\ndropout = 0.1": "study.first[0].dropout: got 0.1, but nothing is searched; "
+    "accepted are settings that [space] names",
+    '[network]\narchitecture = "lenet"\n[space]\nhidden = { choices = [[50], [100]] }': "space."
+    "hidden: got a range for it, but network.architecture is 'lenet', which has no hidden; "
+    "accepted beside it is architecture 'mlp'",
+    '[training]\noptimizer = "sgd"\n[space]\nmomentum = { low = 0.5, high = 0.9 }': "space."
+    "momentum: got a range for it, but training.optimizer is 'sgd', which has no momentum; "
+    "accepted beside it is optimizer 'momentum' or 'nesterov'",
+    '[space]\noptimizer = { choices = ["sgd", "momentum"] }\nbeta1 = { low = 0.5, high = 0.9 }': (
+        "space.beta1: got a range for it, but space.optimizer is 'sgd', 'momentum', which has no "
+        "beta1; accepted beside it is optimizer 'adam' or 'adamw'"
+    ),
+    '[space]\noptimizer = { choices = ["sgd", "momentum"] }\nmomentum = { low = 0.5, high = 0.9, '
+    'when = { optimizer = "sgd" } }': "space.momentum: got a range for it, but space.momentum.when."
+    "optimizer is 'sgd', which has no momentum; accepted beside it is optimizer 'momentum' or "
+    "'nesterov'",
+    "[space]\ndropout = { low = 0.1, high = 0.35, step = 0.1 }": "space.dropout.high: got 0.35, "
+    "accepted is low = 0.1 and a whole number of steps of 0.1: the nearest are 0.3 and 0.4",
+    "[space]\nbatch_size = { low = 10, high = 36, step = 10 }": "space.batch_size.high: got 36, "
+    "accepted is low = 10 and a whole number of steps of 10: the nearest are 30 and 40",
+    "[space]\nlearning_rate = { low = 1e-5, high = 3.5e-5, step = 1e-5 }": "space.learning_rate."
+    "high: got 3.5e-05, accepted is low = 1e-05 and a whole number of steps of 1e-05: the nearest "
+    "are 0.00003 and 0.00004",
     "[space]\ndropout = 0.3": "space.dropout: got 0.3, accepted is a table such as { low = 0.0, "
     "high = 0.5 } or { choices = [...] }",
     "[space]\ndropout = { low = 0.5, high = 0.5 }": "space.dropout: got low = 0.5 and high = 0.5, "
@@ -185,6 +230,12 @@ REFUSED = {
     "speed: unknown; accepted are dropout",
     "[[study.first]]\ndropout = 0.6\n[space]\ndropout = { low = 0.0, high = 0.5 }": "study."
     "first[0].dropout: got 0.6, accepted is 0.0 to 0.5",
+    "[[study.first]]\ndropout = 0.25\n[space]\ndropout = { low = 0.0, high = 0.5, step = 0.1 }": (
+        "study.first[0].dropout: got 0.25, accepted is 0.0 to 0.5 in steps of 0.1"
+    ),
+    "[[study.first]]\nbatch_size = 17\n[space]\nbatch_size = { low = 16, high = 64, step = 16 }": (
+        "study.first[0].batch_size: got 17, accepted is 16 to 64 in steps of 16"
+    ),
     '[[study.first]]\noptimizer = "sgd"\nmomentum = 0.5\n[space]\n'
     + TWO_OPTIMIZERS
     + 'momentum = { low = 0.5, high = 0.9, when = { optimizer = "momentum" } }': "study.first[0]."
@@ -327,11 +378,40 @@ def test_stored_study_is_the_one_that_was_read(name):
 
 def test_seed_of_the_command_line_makes_another_study(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text("[study]\nseed = 4\n")
+    path.write_text("[study]\nseed = 4\n[space]\ndropout = { low = 0.0, high = 0.5 }")
     assert study_file.read(path).name == "mine"
     assert study_file.read(path, seed=4).name == "mine"
     other = study_file.read(path, seed=5)
     assert (other.name, other.section.seed, other.fixed["split_seed"]) == ("mine-seed5", 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "message"),
+    [
+        ("trials = 12.5", {"trials": 3}, "study.trials: got 12.5, accepted is a whole number"),
+        ('seed = "x"', {"seed": 3}, "study.seed: got 'x', accepted is a whole number"),
+    ],
+)
+def test_what_the_command_line_replaces_is_checked_too(text, option, message, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[study]\n{text}\n")
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        study_file.read(path, **option)
+
+
+def test_one_training_needs_no_space(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nepochs = 3\n")
+    assert study_file.read(path, to_search=False).fixed["epochs"] == 3
+
+
+def test_a_setting_may_have_an_effect_in_some_of_the_trials(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "[space]\n" + TWO_OPTIMIZERS + "momentum = { low = 0.5, high = 0.9 }\n"
+        "dropout = { low = 0.0, high = 0.5 }"
+    )
+    assert len(study_file.read(path).space.parameters) == 3
 
 
 def test_differences_name_keys_and_leave_out_the_number_of_trials():
@@ -358,13 +438,13 @@ def test_steps_are_decimals_as_written():
     assert all(rate.contains(point) for point in rate.points)
 
 
-def test_range_ends_at_the_last_whole_step():
-    space = a_study(
-        {
-            "rate": {"low": 0.1, "high": 0.35, "step": 0.1},
-            "waves": {"low": 1, "high": 6, "step": 2},
-        }
-    ).space
+def test_range_of_an_older_study_ends_at_the_last_whole_step():
+    definition = a_study().definition
+    space = {
+        "rate": {"low": 0.1, "high": 0.35, "step": 0.1},
+        "waves": {"low": 1, "high": 6, "step": 2},
+    }
+    space = study_file.stored({**definition, "space": space}).space
     assert [p.points for p in space.parameters] == [[0.1, 0.2, 0.3], [1, 3, 5]]
 
 
