@@ -6,6 +6,7 @@ refused with the key's full name, the value received and what is accepted.
 """
 
 import importlib
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
@@ -72,9 +73,7 @@ class Study:
     @property
     def own_modules(self) -> list[str]:
         """Modules of the user's that decide a result, beside the package nets."""
-        named = (self.section.objective, self.section.settings)
-        modules = {path.partition(":")[0] for path in named}
-        return sorted(m for m in modules if m.split(".")[0] != "nets")
+        return _own_modules(self.section)
 
     @property
     def most_trials(self) -> int | None:
@@ -122,7 +121,8 @@ def read(
     if not isinstance(study, dict):
         raise InputError(f"study: got {study!r}, accepted is a section [study]")
     study.setdefault("name", path.stem)
-    _section(study)  # what the command line replaces must be right too
+    # As it stands: what the command line replaces must be right too.
+    _import_from(_section(study), path.parent, Path.cwd())
     if seed is not None and seed != study.get("seed", 0):
         study["name"] = f"{study['name']}-seed{seed}"
         study["seed"] = seed
@@ -176,6 +176,23 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     ]
 
 
+def _own_modules(section: StudySection) -> list[str]:
+    """Return the modules of the user's that a section names."""
+    modules = {path.partition(":")[0] for path in (section.objective, section.settings)}
+    return sorted(m for m in modules if m.split(".")[0] != "nets")
+
+
+def _import_from(section: StudySection, *folders: Path) -> None:
+    """Put folders first on `sys.path`, which workers copy, for a study with modules of its own.
+
+    Once these are loaded it stays as it is: a study read from its file and then from the store
+    must not have its workers import from another folder than its driver has.
+    """
+    if any(module not in sys.modules for module in _own_modules(section)):
+        first = list(dict.fromkeys(str(folder.absolute()) for folder in folders))
+        sys.path[:] = [*first, *(place for place in sys.path if place not in first)]
+
+
 def _load(path: str, key: str) -> Any:
     """Return what ``package.module:name`` names."""
     module, _, name = path.partition(":")
@@ -184,7 +201,10 @@ def _load(path: str, key: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError as error:
-        raise InputError(f"{key}: got {path!r}, which cannot be imported: {error}") from error
+        raise InputError(
+            f"{key}: got {path!r}, which cannot be imported: {error}\n"
+            "accepted is a module beside the study file, in the current folder, or installed"
+        ) from error
     except AttributeError as error:
         raise InputError(f"{key}: got {path!r}, but {module} has no {name}") from error
 
@@ -314,8 +334,13 @@ def _definition(
 
 
 def stored(definition: Mapping[str, Any]) -> Study:
-    """Return the study that a stored definition describes."""
+    """Return the study that a stored definition describes.
+
+    Nothing here knows where its file was: modules of the user's own are imported from the current
+    folder, or from where Python finds them.
+    """
     section = read_section({**definition["study"]})
+    _import_from(section, Path.cwd())
     settings = _load(section.settings, "study.settings")
     space = read_space(definition["space"], settings)
     first = tuple({k: encoded(v) for k, v in values.items()} for values in section.first)

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 
 import pytest
 from searching import MIXED, a_study
@@ -53,7 +54,8 @@ REFUSED = {
     '[study]\nobjective = "nothing"': "study.objective: got 'nothing', accepted is "
     "package.module:name",
     '[study]\nobjective = "no.such:thing"': "study.objective: got 'no.such:thing', which cannot be "
-    "imported: No module named 'no'",
+    "imported: No module named 'no'\naccepted is a module beside the study file, in the current "
+    "folder, or installed",
     '[study]\nobjective = "math:thing"': "study.objective: got 'math:thing', but math has no thing",
     '[study]\nobjective = "math:pi"': "study.objective: got math:pi, accepted is a function",
     '[study]\nsettings = "math:sin"': "study.settings: got math:sin, accepted is a dataclass with "
@@ -412,6 +414,84 @@ def test_a_setting_may_have_an_effect_in_some_of_the_trials(tmp_path):
         "dropout = { low = 0.0, high = 0.5 }"
     )
     assert len(study_file.read(path).space.parameters) == 3
+
+
+OWN = """
+from dataclasses import dataclass
+
+PLACE = {place!r}
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 1
+    seed: int = 0
+
+def objective(settings, data, report):
+    ...
+"""
+OF_OWN = """
+[study]
+objective = "ofmine.training:objective"
+settings = "ofmine.training:Settings"
+[space]
+epochs = { low = 1, high = 3 }
+"""
+
+
+@pytest.fixture
+def own_package(tmp_path, monkeypatch):
+    """Write a package into a folder, and forget at the end of the test that it was imported."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(place):
+        package = tmp_path / place / "ofmine"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "training.py").write_text(OWN.format(place=place))
+        return package.parent
+
+    yield write
+    for name in ("ofmine", "ofmine.training"):
+        sys.modules.pop(name, None)
+
+
+def test_own_modules_are_imported_from_the_folder_of_the_study_file(own_package, monkeypatch):
+    beside, here = own_package("beside"), own_package("here")
+    monkeypatch.chdir(here)
+    (beside / "mine.toml").write_text(OF_OWN)
+    study = study_file.read(beside / "mine.toml")
+    assert sys.modules["ofmine.training"].PLACE == "beside"
+    assert sys.path[:2] == [str(beside), str(here)]
+    # Read from the store in the same process, the workers' modules stay those of the driver.
+    study_file.stored(study.definition)
+    assert sys.path[:2] == [str(beside), str(here)]
+
+
+def test_own_modules_are_imported_from_the_current_folder(own_package, tmp_path, monkeypatch):
+    monkeypatch.chdir(own_package("here"))
+    (tmp_path / "mine.toml").write_text(OF_OWN)
+    study_file.read(tmp_path / "mine.toml")
+    assert sys.modules["ofmine.training"].PLACE == "here"
+
+
+def test_own_modules_of_a_stored_study_are_imported_from_the_current_folder(
+    own_package, monkeypatch
+):
+    here = own_package("here")
+    (here / "mine.toml").write_text(OF_OWN)
+    definition = study_file.read(here / "mine.toml").definition
+    for name in ("ofmine", "ofmine.training"):
+        del sys.modules[name]
+    sys.path.remove(str(here))
+    monkeypatch.chdir(here)
+    assert study_file.stored(definition).own_modules == ["ofmine.training"]
+    assert sys.path[0] == str(here)
+
+
+def test_studies_that_ship_leave_the_path_of_modules_as_it_is(monkeypatch):
+    monkeypatch.setattr(sys, "path", before := list(sys.path))
+    study_file.read(study_file.find("digits"))
+    assert sys.path == before
 
 
 def test_differences_name_keys_and_leave_out_the_number_of_trials():
