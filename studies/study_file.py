@@ -211,8 +211,9 @@ def _load(path: str, key: str) -> Any:
 
 def _section(raw: Mapping[str, Any]) -> StudySection:
     """Return the section ``[study]``, or say where a key of another section belongs."""
-    for key in raw.keys() - {item.name for item in fields(StudySection)}:
-        if "settings" not in raw:
+    known = {item.name for item in fields(StudySection)}
+    for key in raw:
+        if key not in known and "settings" not in raw:
             _refuse_unknown("study", key, _keys_by_section(Settings))
     return read_section(dict(raw))
 

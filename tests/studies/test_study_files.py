@@ -401,6 +401,16 @@ def test_what_the_command_line_replaces_is_checked_too(text, option, message, tm
         study_file.read(path, **option)
 
 
+def test_study_stored_with_what_is_refused_now_is_still_read():
+    definition = study_file.build({"study": {"name": "s"}, "space": {}}).definition
+    old = {
+        "study": {**definition["study"], "sampler": {"name": "cmaes"}},
+        "fixed": {**definition["fixed"], "optimizer": "sgd"},
+        "space": {"momentum": {"low": 0.5, "high": 0.9}, "activation": {"choices": ["relu"]}},
+    }
+    assert len(study_file.stored(old).space.parameters) == 2
+
+
 def test_one_training_needs_no_space(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[training]\nepochs = 3\n")
