@@ -51,13 +51,17 @@ def _one_of(section: str, key: str | None = None) -> dict[str, Any]:
     return {"section": section} | ({"key": key} if key else {})
 
 
+def _only_with(**used_with: tuple[str, ...]) -> dict[str, Any]:
+    return {"only_with": used_with}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a trial is: its data, network, training and seed.
 
     A field's metadata names the section of a study file it belongs to, its key there where that
-    differs from its name, and the values it accepts. Building one checks it, so whoever holds a
-    `Settings` can trust it.
+    differs from its name, the values it accepts, and beside which values of another field alone it
+    has an effect. Building one checks it, so whoever holds a `Settings` can trust it.
 
     >>> Settings(learning_rate=0.1).learning_rate
     0.1
@@ -73,11 +77,15 @@ class Settings:
     """Seed of the shuffle that chooses them, the same for all trials of a study."""
 
     architecture: Architecture = field(default="mlp", metadata=_one_of("network"))
-    hidden: tuple[int, ...] = field(default=(100,), metadata=_widths("network"))
+    hidden: tuple[int, ...] = field(
+        default=(100,), metadata=_widths("network") | _only_with(architecture=("mlp",))
+    )
     """Widths of the hidden layers of an mlp; the other architectures have their own."""
     activation: Activation = field(default="relu", metadata=_one_of("network"))
     initialization: Initialization = field(default="he_normal", metadata=_one_of("network"))
-    initial_std: float = field(default=0.01, metadata=_above(0, "network"))
+    initial_std: float = field(
+        default=0.01, metadata=_above(0, "network") | _only_with(initialization=("constant_std",))
+    )
     """Standard deviation of the weights under ``initialization = "constant_std"``."""
     batch_normalization: bool = field(default=False, metadata=_one_of("network"))
     dropout: float = field(default=0.0, metadata=_within(0, 1, "network"))
@@ -87,19 +95,32 @@ class Settings:
     batch_size: int = field(default=64, metadata=_at_least(1, "training"))
     optimizer: Optimizer = field(default="adam", metadata=_one_of("training"))
     learning_rate: float = field(default=1e-3, metadata=_above(0, "training"))
-    momentum: float = field(default=0.9, metadata=_within(0, 1, "training"))
+    momentum: float = field(
+        default=0.9,
+        metadata=_within(0, 1, "training") | _only_with(optimizer=("momentum", "nesterov")),
+    )
     """Of momentum and nesterov."""
-    beta1: float = field(default=0.9, metadata=_within(0, 1, "training"))
+    beta1: float = field(
+        default=0.9, metadata=_within(0, 1, "training") | _only_with(optimizer=("adam", "adamw"))
+    )
     """Decay of the first moment in adam and adamw."""
-    beta2: float = field(default=0.999, metadata=_within(0, 1, "training"))
+    beta2: float = field(
+        default=0.999,
+        metadata=_within(0, 1, "training") | _only_with(optimizer=("rmsprop", "adam", "adamw")),
+    )
     """Decay of the second moment in adam and adamw, and of the square in rmsprop."""
     weight_decay: float = field(default=0.0, metadata=_at_least(0, "training"))
     """Of the weights, never of biases, scales and shifts; decoupled in adamw."""
     schedule: Schedule = field(default="constant", metadata=_one_of("training"))
     warmup: float = field(default=0.0, metadata=_within(0, 1, "training"))
     """Fraction of all steps in which the learning rate rises linearly from zero."""
-    step_epochs: int = field(default=10, metadata=_at_least(1, "training"))
-    step_factor: float = field(default=0.1, metadata=_within(0, 1, "training", closed=True))
+    step_epochs: int = field(
+        default=10, metadata=_at_least(1, "training") | _only_with(schedule=("step",))
+    )
+    step_factor: float = field(
+        default=0.1,
+        metadata=_within(0, 1, "training", closed=True) | _only_with(schedule=("step",)),
+    )
     """The step schedule multiplies the learning rate by this every `step_epochs` epochs."""
     clip_norm: float = field(default=0.0, metadata=_at_least(0, "training"))
     """Largest norm of the whole gradient; 0 is no clipping."""

@@ -147,3 +147,17 @@ def build(pruner: Pruner, epochs: int) -> optuna.pruners.BasePruner:
         # Patient calls itself experimental; constraints.txt pins what we tested.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return pruner.build(epochs)
+
+
+def min_resource(pruner: Pruner) -> tuple[str, int] | None:
+    """Return the fewest epochs before a pruner decides, with their key, or None without one.
+
+    >>> min_resource(Patient(wrapped=Hyperband(min_resource=3)))
+    ('wrapped.min_resource', 3)
+    """
+    if isinstance(pruner, Patient):
+        found = None if pruner.wrapped is None else min_resource(pruner.wrapped)
+        return None if found is None else (f"wrapped.{found[0]}", found[1])
+    if isinstance(pruner, SuccessiveHalving | Hyperband):
+        return "min_resource", pruner.min_resource
+    return None

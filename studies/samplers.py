@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from pydantic import Field
 
@@ -87,7 +87,7 @@ class GP:
 
 @dataclass(frozen=True, kw_only=True)
 class CMAES:
-    """Covariance matrix adaptation (Hansen 2016); needs the package cmaes."""
+    """Covariance matrix adaptation (Hansen 2016), of numbers only; needs the package cmaes."""
 
     name: Literal["cmaes"] = "cmaes"
     startup_trials: Annotated[int, Field(ge=0)] = 1
@@ -189,13 +189,21 @@ def check(sampler: Sampler, space: Space) -> None:
                 f"study.sampler: {sampler.name} needs the package {package}, which is not "
                 f"installed; install it with: pip install 'retrial[{extra}]'"
             ) from error
-    if not isinstance(sampler, Grid | QMC):
+    if not isinstance(sampler, Grid | QMC | CMAES):
         return
     for parameter in space.parameters:
         if parameter.when is not None:
             raise InputError(
                 f"space.{parameter.name}.when: the {sampler.name} sampler knows no conditions; "
-                "accepted are tpe, random, gp, cmaes or nsga2, or a space without `when`"
+                "accepted are tpe, random, gp or nsga2, or a space without `when`"
+            )
+        if isinstance(sampler, CMAES) and isinstance(
+            parameter.distribution, CategoricalDistribution
+        ):
+            # Optuna would draw them at random, beside the covariances of the others.
+            raise InputError(
+                f"space.{parameter.name}.choices: the cmaes sampler knows no choices; accepted is "
+                "low and high, or another sampler"
             )
         if isinstance(sampler, Grid) and parameter.points is None:
             raise InputError(

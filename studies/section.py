@@ -7,12 +7,16 @@ form: key, value received, what is accepted.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from nets.errors import InputError
 from studies import pruners, samplers
+
+Direction = Literal["maximize", "minimize"]
+
+_METRIC = "val_accuracy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +35,9 @@ class StudySection:
     trials: Annotated[int, Field(ge=1)] = 20
     window: Annotated[int, Field(ge=1)] = 8
     """How many trials may be open at once; the result depends on it, and not on the workers."""
-    metric: str = "val_accuracy"
-    direction: Literal["maximize", "minimize"] = "maximize"
+    metric: str = _METRIC
+    direction: Direction
+    """Follows from the metric where it is left out: see `natural_direction`."""
     sampler: Annotated[samplers.Sampler, Field(discriminator="name")] = field(
         default_factory=samplers.TPE
     )
@@ -53,8 +58,18 @@ class StudySection:
     """Pin the kernel of the BLAS, so that results are equal on machines that differ."""
 
 
+def natural_direction(metric: str) -> Direction:
+    """Return in which direction a metric is better: losses and errors fall, all else rises.
+
+    >>> natural_direction("val_loss"), natural_direction("error"), natural_direction("val_accuracy")
+    ('minimize', 'minimize', 'maximize')
+    """
+    return "minimize" if metric.lower().endswith(("loss", "error")) else "maximize"
+
+
 def read_section(raw: dict[str, Any]) -> StudySection:
     """Return the section that parsed values describe; raises InputError."""
+    raw = {"direction": natural_direction(str(raw.get("metric", _METRIC))), **raw}
     try:
         # JSON, because only there does strictness mean "no text for a number" and still allow a
         # table for a dataclass. TOML knows dates, JSON does not: they become texts.
@@ -93,12 +108,24 @@ def _sentence(problem: Any, raw: Mapping[str, Any]) -> str:
         return f"{key}: got {problem['input']!r}, accepted is a table with a name"
     if kind == "string_pattern_mismatch":
         return f"{key}: got {problem['input']!r}, accepted are letters, digits, '.', '_' and '-'"
-    if kind in ("dataclass_type", "model_attributes_type"):
-        return f"{key}: got {problem['input']!r}, accepted is a table"
+    if kind in ("dict_type", "dataclass_type", "model_attributes_type"):
+        return f"{key}: got {problem['input']!r}, accepted is {_table(key, problem['input'])}"
     rule = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     for theirs, ours in _WORDS.items():
         rule = rule.replace(theirs, ours)
     return f"{key}: got {problem['input']!r}, accepted is {rule}"
+
+
+def _table(key: str, received: Any) -> str:
+    """Say what a table looks like that should stand in place of something else."""
+    kinds = {"sampler": samplers.Sampler, "pruner": pruners.Pruner, "wrapped": pruners.Wrapped}
+    last = key.rpartition(".")[2]
+    if last not in kinds:
+        return "a table such as { patience = 20 }" if last == "stop" else "a table"
+    names = [kind.__dataclass_fields__["name"].default for kind in get_args(kinds[last])]
+    if received in names:
+        return f'{{ name = "{received}" }}'
+    return f'a table such as {{ name = "{names[1]}" }}'
 
 
 _WORDS = {
@@ -107,7 +134,6 @@ _WORDS = {
     "a valid number": "a number",
     "a valid boolean": "true or false",
     "a valid array": "a list",
-    "an object": "a table",
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
     "greater than": "above",

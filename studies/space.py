@@ -204,7 +204,8 @@ def _distribution(name: str, table: Mapping[str, Any], hint: Any) -> BaseDistrib
         raise InputError(f"space.{name}.step: got {step!r}, accepted is {rule}")
     if whole:
         step = 1 if step is None else step
-        # Optuna would round `high` down with a warning; here both say the same.
+        # Studies stored before `check_steps` may have another `high`: Optuna would round it down
+        # with a warning; here both say the same.
         return IntDistribution(low, high - (high - low) % step, log=log, step=step)
     if step is not None:
         # In decimals, as written: Optuna would call 0.1 no divisor of 0.3, and warn.
@@ -212,6 +213,22 @@ def _distribution(name: str, table: Mapping[str, Any], hint: Any) -> BaseDistrib
         steps = (Decimal(str(high)) - start) // stride
         return FloatDistribution(float(low), float(start + steps * stride), step=float(step))
     return FloatDistribution(float(low), float(high), log=log)
+
+
+def check_steps(tables: Mapping[str, Any]) -> None:
+    """Refuse ranges that their steps do not divide: the top would silently never be tried."""
+    for name, table in tables.items():
+        if "step" not in table:
+            continue
+        # In decimals, as written: 0.1 does not divide 0.3.
+        low, high, step = (Decimal(str(table[key])) for key in ("low", "high", "step"))
+        if (high - low) % step:
+            below = low + (high - low) // step * step
+            raise InputError(
+                f"space.{name}.high: got {table['high']!r}, accepted is low = {table['low']!r} and "
+                f"a whole number of steps of {table['step']!r}: the nearest are "
+                f"{below.normalize():f} and {(below + step).normalize():f}"
+            )
 
 
 def _check_choice(name: str, choice: Any) -> None:
@@ -262,7 +279,10 @@ def described(distribution: BaseDistribution) -> str:
     if isinstance(distribution, CategoricalDistribution):
         return ", ".join(repr(decoded(choice)) for choice in distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return f"{distribution.low!r} to {distribution.high!r}"
+    whole = isinstance(distribution, IntDistribution)
+    coarse = distribution.step is not None and not (whole and distribution.step == 1)
+    steps = f" in steps of {distribution.step!r}" if coarse else ""
+    return f"{distribution.low!r} to {distribution.high!r}{steps}"
 
 
 def check_first(first: Mapping[str, Any], space: Space, where: str) -> dict[str, Any]:
@@ -270,6 +290,11 @@ def check_first(first: Mapping[str, Any], space: Space, where: str) -> dict[str,
     named = {p.name: p for p in space.parameters}
     chosen: dict[str, Any] = {}
     for name, value in first.items():
+        if not named:
+            raise InputError(
+                f"{where}.{name}: got {value!r}, but nothing is searched; accepted are settings "
+                "that [space] names"
+            )
         if name not in named:
             raise InputError(f"{where}.{name}: unknown; accepted are {', '.join(named)}")
         distribution = named[name].distribution

@@ -6,6 +6,7 @@ refused with the key's full name, the value received and what is accepted.
 """
 
 import importlib
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
@@ -16,12 +17,14 @@ from typing import Any
 from nets.data import DATASETS
 from nets.errors import InputError
 from nets.randomness import derived_seed
+from nets.settings import Settings
 from studies import pruners, samplers
-from studies.section import StudySection, read_section
-from studies.space import Space, check_first, encoded, read_space
+from studies.section import StudySection, natural_direction, read_section
+from studies.space import Space, check_first, check_steps, decoded, encoded, read_space
 from tracking.plain_values import flat
 
 SHIPPED = Path(__file__).parent
+_OBJECTIVE = "nets.objective:objective"
 _METRICS = ("train_loss", "train_accuracy", "learning_rate", "val_loss", "val_accuracy")
 """What our own objective reports; another one may report anything."""
 
@@ -70,9 +73,7 @@ class Study:
     @property
     def own_modules(self) -> list[str]:
         """Modules of the user's that decide a result, beside the package nets."""
-        named = (self.section.objective, self.section.settings)
-        modules = {path.partition(":")[0] for path in named}
-        return sorted(m for m in modules if m.split(".")[0] != "nets")
+        return _own_modules(self.section)
 
     @property
     def most_trials(self) -> int | None:
@@ -100,11 +101,17 @@ def find(name: str) -> Path:
 
 
 def read(
-    path: Path, *, trials: int | None = None, seed: int | None = None, portable: bool = False
+    path: Path,
+    *,
+    trials: int | None = None,
+    seed: int | None = None,
+    portable: bool = False,
+    to_search: bool = True,
 ) -> Study:
     """Return the study of a file, with what the command line says in its place.
 
-    A seed other than the file's makes another study, named ``NAME-seedS``.
+    A seed other than the file's makes another study, named ``NAME-seedS``. With `to_search` a
+    file that leaves nothing to search is refused.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -114,6 +121,8 @@ def read(
     if not isinstance(study, dict):
         raise InputError(f"study: got {study!r}, accepted is a section [study]")
     study.setdefault("name", path.stem)
+    # As it stands: what the command line replaces must be right too.
+    _import_from(_section(study), path.parent, Path.cwd())
     if seed is not None and seed != study.get("seed", 0):
         study["name"] = f"{study['name']}-seed{seed}"
         study["seed"] = seed
@@ -121,13 +130,18 @@ def read(
         study["trials"] = trials
     if portable:
         study["portable"] = True
-    return build(tables)
+    built = build(tables)
+    if to_search and not built.space.parameters:
+        raise InputError(
+            "space: got nothing to search, all trials would have the same settings; accepted is a "
+            "section [space] with at least one setting, or `retrial train` for one training"
+        )
+    return built
 
 
 def build(tables: Mapping[str, Any]) -> Study:
     """Return the study that parsed tables describe; the inverse of `Study.definition`."""
-    raw = dict(tables.get("study", {}))
-    section = read_section(raw)
+    section = _section(tables.get("study", {}))
     settings = _settings_class(section)
     by_section = _keys_by_section(settings)
     for name, table in tables.items():
@@ -137,6 +151,7 @@ def build(tables: Mapping[str, Any]) -> Study:
         if not isinstance(table, dict):
             raise InputError(f"{name}: got {table!r}, accepted is a section [{name}]")
     space = read_space(tables.get("space", {}), settings)
+    check_steps(tables.get("space", {}))
     fixed = _fixed(tables, by_section, settings, space, section)
     section = replace(
         section,
@@ -147,6 +162,7 @@ def build(tables: Mapping[str, Any]) -> Study:
     )
     study = Study(section, fixed, space, _definition(section, fixed, tables.get("space", {})))
     _check_together(study)
+    _check_used(study)
     return study
 
 
@@ -160,6 +176,23 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     ]
 
 
+def _own_modules(section: StudySection) -> list[str]:
+    """Return the modules of the user's that a section names."""
+    modules = {path.partition(":")[0] for path in (section.objective, section.settings)}
+    return sorted(m for m in modules if m.split(".")[0] != "nets")
+
+
+def _import_from(section: StudySection, *folders: Path) -> None:
+    """Put folders first on `sys.path`, which workers copy, for a study with modules of its own.
+
+    Once these are loaded it stays as it is: a study read from its file and then from the store
+    must not have its workers import from another folder than its driver has.
+    """
+    if any(module not in sys.modules for module in _own_modules(section)):
+        first = list(dict.fromkeys(str(folder.absolute()) for folder in folders))
+        sys.path[:] = [*first, *(place for place in sys.path if place not in first)]
+
+
 def _load(path: str, key: str) -> Any:
     """Return what ``package.module:name`` names."""
     module, _, name = path.partition(":")
@@ -168,9 +201,30 @@ def _load(path: str, key: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError as error:
-        raise InputError(f"{key}: got {path!r}, which cannot be imported: {error}") from error
+        raise InputError(
+            f"{key}: got {path!r}, which cannot be imported: {error}\n"
+            "accepted is a module beside the study file, in the current folder, or installed"
+        ) from error
     except AttributeError as error:
         raise InputError(f"{key}: got {path!r}, but {module} has no {name}") from error
+
+
+def _section(raw: Mapping[str, Any]) -> StudySection:
+    """Return the section ``[study]``, or say where a key of another section belongs."""
+    known = {item.name for item in fields(StudySection)}
+    for key in raw:
+        if key not in known and "settings" not in raw:
+            _refuse_unknown("study", key, _keys_by_section(Settings))
+    return read_section(dict(raw))
+
+
+def _refuse_unknown(name: str, key: str, by_section: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise InputError for a key that its section does not know, naming those that do."""
+    keys = {"study": [item.name for item in fields(StudySection)], **by_section}
+    owners = [f"[{section}]" for section, known in keys.items() if key in known]
+    if owners:
+        raise InputError(f"{name}.{key}: unknown; {key} stands under {' or '.join(owners)}")
+    raise InputError(f"{name}.{key}: unknown; accepted are {', '.join(keys[name])}")
 
 
 def _settings_class(section: StudySection) -> type[Any]:
@@ -197,6 +251,13 @@ def _keys_by_section(settings: type[Any]) -> dict[str, dict[str, str]]:
     return sections
 
 
+def _full_names(by_section: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the full name of each field's key, such as ``training.epochs``."""
+    return {
+        field: f"{name}.{key}" for name, keys in by_section.items() for key, field in keys.items()
+    }
+
+
 def _fixed(
     tables: Mapping[str, Any],
     by_section: Mapping[str, Mapping[str, str]],
@@ -217,16 +278,14 @@ def _fixed(
     for name, keys in by_section.items():
         for key, value in tables.get(name, {}).items():
             if key not in keys:
-                raise InputError(f"{name}.{key}: unknown; accepted are {', '.join(keys)}")
+                _refuse_unknown(name, key, by_section)
             if keys[key] in searched:
                 raise InputError(
                     f"{name}.{key}: got {value!r}, but space.{keys[key]} searches it; "
                     "accepted is one of the two"
                 )
             fixed[keys[key]] = value
-    where = {
-        field: f"{name}.{key}" for name, keys in by_section.items() for key, field in keys.items()
-    }
+    where = _full_names(by_section)
     missing = [name for name in known if name not in fixed and name not in searched | {"seed"}]
     if missing:
         raise InputError(f"{where[missing[0]]}: missing; accepted is a value or a range in [space]")
@@ -276,8 +335,13 @@ def _definition(
 
 
 def stored(definition: Mapping[str, Any]) -> Study:
-    """Return the study that a stored definition describes."""
+    """Return the study that a stored definition describes.
+
+    Nothing here knows where its file was: modules of the user's own are imported from the current
+    folder, or from where Python finds them.
+    """
     section = read_section({**definition["study"]})
+    _import_from(section, Path.cwd())
     settings = _load(section.settings, "study.settings")
     space = read_space(definition["space"], settings)
     first = tuple({k: encoded(v) for k, v in values.items()} for values in section.first)
@@ -299,15 +363,53 @@ def _check_together(study: Study) -> None:
         pruners.build(section.pruner, study.epochs)
     except ValueError as error:
         raise InputError(f"study.pruner: {error}") from error
+    key, least = pruners.min_resource(section.pruner) or ("", 0)
+    if least > study.epochs:
+        epochs = _full_names(_keys_by_section(study.settings_class))["epochs"]
+        raise InputError(
+            f"study.pruner.{key}: got {least} with {epochs} = {study.epochs}, no trial would ever "
+            f"be pruned; accepted is at most {study.epochs}"
+        )
     for name in study.data_names:
         if name not in DATASETS:
             raise InputError(f"data.name: got {name!r}, accepted are {', '.join(DATASETS)}")
-    if section.objective == "nets.objective:objective" and section.metric not in _METRICS:
+    if section.objective == _OBJECTIVE and section.metric not in _METRICS:
         raise InputError(
             f"study.metric: got {section.metric!r}, accepted are {', '.join(_METRICS)}"
+        )
+    natural = natural_direction(section.metric)
+    if section.objective == _OBJECTIVE and section.direction != natural:
+        raise InputError(
+            f"study.direction: got {section.direction!r} with study.metric = {section.metric!r}, "
+            f"accepted is {natural!r}, which is also what it is when left out"
         )
     if section.metric.startswith("val_") and study.fixed.get("validation") == 0:
         raise InputError(
             f"study.metric: got {section.metric!r} with data.validation = 0, accepted is a "
             "validation of at least 1"
         )
+
+
+def _check_used(study: Study) -> None:
+    """Refuse to search what has no effect: the sampler would learn from differences of luck."""
+    where = _full_names(_keys_by_section(study.settings_class))
+    searched = {parameter.name: parameter for parameter in study.space.parameters}
+    for item in fields(study.settings_class):
+        if item.name not in searched:
+            continue
+        when = searched[item.name].when
+        for other, values in item.metadata.get("only_with", {}).items():
+            if when is not None and when.parameter == other:
+                possible = [decoded(value) for value in when.values]
+                place = f"space.{item.name}.when.{other}"
+            elif other in searched:
+                possible = [decoded(value) for value in searched[other].points or []]
+                place = f"space.{other}"
+            else:
+                possible, place = [study.fixed[other]], where[other]
+            if not set(possible) & set(values):
+                raise InputError(
+                    f"space.{item.name}: got a range for it, but {place} is "
+                    f"{', '.join(map(repr, possible))}, which has no {item.name}; accepted beside "
+                    f"it is {other} {' or '.join(map(repr, values))}"
+                )

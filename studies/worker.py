@@ -114,8 +114,8 @@ class _Attempt:
         metrics = {str(name): float(value) for name, value in epoch.metrics.items()}
         if self._job.metric not in metrics:
             raise ValueError(
-                f"report: got the metrics {', '.join(metrics) or 'none'}, accepted are metrics "
-                f"with the study's own: {self._job.metric}"
+                f"study.metric: got {self._job.metric!r}, which the objective does not report; "
+                f"accepted are the metrics of its epochs: {', '.join(metrics) or 'it has none'}"
             )
         return metrics
 
@@ -173,9 +173,13 @@ def _checked_model(model: Model) -> Model:
 
 
 def described(error: BaseException) -> dict[str, str]:
-    """Return type, message, place and traceback of an exception."""
+    """Return type, message, place and traceback of an exception.
+
+    The place of what this module finds wrong with a report is where the objective reported it.
+    """
     frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "unknown"
+    theirs = [frame for frame in frames if frame.filename != __file__] or frames
+    place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else "unknown"
     return {
         "type": type(error).__name__,
         "message": str(error),

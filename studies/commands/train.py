@@ -58,7 +58,7 @@ def _study(path: Path, text: str) -> tuple[Study, TrialRecord | None, dict[str, 
             training.check_trainable(record)
             stored = StoredStudy(known, record)
             return stored.study, stored.best, record.notes.get(kernel.PINNED, {})
-        study = study_file.read(study_file.find(text))
+        study = study_file.read(study_file.find(text), to_search=False)
         record = known.study(study.name) if known else None
         if known is None or record is None:
             return study, None, kernel.choose() if study.section.portable else {}

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -205,6 +207,32 @@ def test_validation_loss_has_no_label_smoothing():
 def test_without_validation_there_are_no_validation_metrics():
     _, announced = run(BASE.with_changes({"validation": 0, "epochs": 1}))
     assert set(announced[0]["metrics"]) == {"train_loss", "train_accuracy", "learning_rate"}
+
+
+ALONE = {
+    field.name: field.metadata["only_with"] for field in fields(Settings)
+    if "only_with" in field.metadata
+}  # fmt: skip
+OTHER_VALUE = {
+    "hidden": (5,), "initial_std": 0.1, "momentum": 0.5, "beta1": 0.5, "beta2": 0.5,
+    "step_epochs": 2, "step_factor": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "value"),
+    [
+        (name, other, value)
+        for name, beside in ALONE.items()
+        for other in beside
+        for value in get_args(get_type_hints(Settings)[other])
+    ],
+)
+def test_setting_has_an_effect_beside_the_values_it_names_and_no_others(name, other, value):
+    settings = replace(BASE, epochs=2, step_epochs=1, **{other: value})
+    changed = replace(settings, **{name: OTHER_VALUE[name]})
+    one, another = facts(run(settings)[1]), facts(run(changed)[1])
+    assert (one != another) == (value in ALONE[name][other])
 
 
 def test_digests_are_those_of_the_documentation():

@@ -17,6 +17,12 @@ POINTS = {
     "waves": {"low": 1, "high": 7, "step": 2},
     "kind": {"choices": ["plain", "wavy"]},
 }
+NUMBERS = {
+    "rate": {"low": 1e-3, "high": 1.0, "log": True},
+    "waves": {"low": 1, "high": 9, "step": 2},
+    "height": {"low": 0.1, "high": 1.0, "step": 0.1},
+    "ripple": {"low": 0.0, "high": 0.2},
+}
 MIXED = {
     "kind": {"choices": ["plain", "wavy", "steep"]},
     "rate": {"low": 1e-3, "high": 1.0, "log": True},
@@ -33,6 +39,11 @@ def a_study(space=SPACE, settings=None, **section):
         "objective": "curves:climb", "settings": "curves:Curve", **section,
     }  # fmt: skip
     return study_file.build({"study": study, "settings": settings or {}, "space": space})
+
+
+def space_for(sampler):
+    """A space the sampler can search, as mixed as it goes."""
+    return {"qmc": POINTS, "grid": POINTS, "cmaes": NUMBERS}.get(sampler["name"], MIXED)
 
 
 def admit(study, ledger):

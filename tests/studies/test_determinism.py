@@ -16,6 +16,7 @@ from searching import (
     ShuffledEngine,
     a_study,
     search,
+    space_for,
     trials,
     trials_shuffled,
 )
@@ -49,10 +50,6 @@ QUICK = [pytest.param(s, marks=pytest.mark.slow) if s == "gp" else s for s in SA
 """A Gaussian process takes 0.2 s an ask."""
 
 
-def space_of(sampler):
-    return POINTS if sampler in ("sobol", "halton", "grid") else MIXED
-
-
 def reference(study, tmp_path):
     """The trials of one worker that nothing happens to."""
     return trials_shuffled(study, tmp_path / "reference.db", np.random.default_rng(0), workers=1)
@@ -61,7 +58,9 @@ def reference(study, tmp_path):
 @pytest.mark.parametrize("sampler", QUICK)
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_trials_do_not_depend_on_workers_deaths_or_kills(sampler, pruner, tmp_path, generator):
-    study = a_study(space_of(sampler), sampler=SAMPLERS[sampler], pruner=PRUNERS[pruner], trials=20)
+    study = a_study(
+        space_for(SAMPLERS[sampler]), sampler=SAMPLERS[sampler], pruner=PRUNERS[pruner], trials=20
+    )
     expected = reference(study, tmp_path)
     assert len(expected) == 20
     for workers in (2, 4):
@@ -79,7 +78,7 @@ def test_no_combination_depends_on_workers_deaths_or_kills(
     sampler, pruner, direction, tmp_path, generator
 ):
     study = a_study(
-        space_of(sampler), sampler=SAMPLERS[sampler], pruner=PRUNERS[pruner],
+        space_for(SAMPLERS[sampler]), sampler=SAMPLERS[sampler], pruner=PRUNERS[pruner],
         trials=12 if sampler == "gp" else 30,  # of which a Gaussian process asks 0.2 s each
         direction=direction, metric="value" if direction == "maximize" else "loss",
         settings={"fault": "nan" if pruner == "median" else "raise"},
@@ -157,7 +156,7 @@ def test_warm_start_does_not_follow_the_other_study_as_it_grows(tmp_path, genera
 
 @pytest.mark.parametrize("sampler", QUICK)
 def test_every_sampler_takes_a_warm_start(sampler, tmp_path, generator):
-    space = space_of(sampler)
+    space = space_for(SAMPLERS[sampler])
     earlier = a_study(space, name="earlier", trials=12)
     study = a_study(space, warm_start="earlier", trials=16, sampler=SAMPLERS[sampler])
     found = []

@@ -5,7 +5,7 @@ import signal
 
 import psutil
 import pytest
-from searching import MIXED, POINTS, ShuffledEngine, a_study, admit, search, trials, trials_with
+from searching import MIXED, ShuffledEngine, a_study, admit, search, space_for, trials, trials_with
 
 from studies.engines.local import LocalEngine
 from studies.job import EpochDone, Job, TrialDone, TrialStopped, WorkerDied
@@ -77,14 +77,17 @@ SAMPLERS = {
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("pruner", ["median", "hyperband", "patient"])
 def test_number_of_processes_matters_to_no_sampler(sampler, pruner, tmp_path):
-    space = POINTS if sampler in ("sobol", "halton", "grid") else MIXED
     pruner = {
         "median": MEDIAN,
         "hyperband": {"name": "hyperband"},
         "patient": {"name": "patient", "patience": 1, "wrapped": MEDIAN},
     }[pruner]
     study = a_study(
-        space, {"delay": 0.01, "fault": "nan"}, sampler=SAMPLERS[sampler], pruner=pruner, trials=16
+        space_for(SAMPLERS[sampler]),
+        {"delay": 0.01, "fault": "nan"},
+        sampler=SAMPLERS[sampler],
+        pruner=pruner,
+        trials=16,
     )
     one, two, four = (trials_with(study, tmp_path / f"{jobs}.db", jobs) for jobs in (1, 2, 4))
     assert one == two == four

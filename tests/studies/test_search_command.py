@@ -79,7 +79,7 @@ def test_store_below_a_file_cannot_be_written(tmp_path, capsys):
 
 def test_more_validation_images_than_there_are_is_refused(tmp_path, store, capsys):
     study = tmp_path / "mine.toml"
-    study.write_text("[data]\nvalidation = 1437\n")
+    study.write_text("[data]\nvalidation = 1437\n[space]\ndropout = { low = 0.0, high = 0.5 }")
     assert run(study, "--store", store) == 2
     assert capsys.readouterr().err == (
         "retrial: data.validation: got 1437, accepted is 0 to 1436, so that at least one of the "

@@ -106,8 +106,7 @@ def test_a_figure_that_fails_is_left_out(search, monkeypatch):
     ("value", "direction"), [(0.0, "minimize"), (1.0, "maximize"), (-3.0, "minimize")]
 )
 def test_trials_of_equal_value_are_no_obstacle(value, direction, search):
-    section = {"metric": "val_loss", "direction": direction}
-    stored = search(**section)
+    stored = search(metric="val_loss" if direction == "minimize" else "val_accuracy")
     stored.trials = [
         replace(t, outcome={**t.outcome, "value": value}) if t.state == "complete" else t
         for t in stored.trials

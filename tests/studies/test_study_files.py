@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 
 import pytest
 from searching import MIXED, a_study
@@ -39,7 +40,11 @@ REFUSED = {
     '[study]\ndirection = "up"': "study.direction: got 'up', accepted is 'maximize' or 'minimize'",
     '[study]\nmetric = "accuracy"': "study.metric: got 'accuracy', accepted are train_loss, "
     "train_accuracy, learning_rate, val_loss, val_accuracy",
-    "[study]\nstop = 3": "study.stop: got 3, accepted is a table",
+    '[study]\nmetric = "val_loss"\ndirection = "maximize"': "study.direction: got 'maximize' with "
+    "study.metric = 'val_loss', accepted is 'minimize', which is also what it is when left out",
+    '[study]\ndirection = "minimize"': "study.direction: got 'minimize' with study.metric = "
+    "'val_accuracy', accepted is 'maximize', which is also what it is when left out",
+    "[study]\nstop = 3": "study.stop: got 3, accepted is a table such as { patience = 20 }",
     "[study]\nstop = { patience = 0 }": "study.stop.patience: got 0, accepted is at least 1",
     "[study]\nstop = { min_delta = 0.1 }": "study.stop.patience: missing; accepted is a value for "
     "it",
@@ -49,13 +54,20 @@ REFUSED = {
     '[study]\nobjective = "nothing"': "study.objective: got 'nothing', accepted is "
     "package.module:name",
     '[study]\nobjective = "no.such:thing"': "study.objective: got 'no.such:thing', which cannot be "
-    "imported: No module named 'no'",
+    "imported: No module named 'no'\naccepted is a module beside the study file, in the current "
+    "folder, or installed",
     '[study]\nobjective = "math:thing"': "study.objective: got 'math:thing', but math has no thing",
     '[study]\nobjective = "math:pi"': "study.objective: got math:pi, accepted is a function",
     '[study]\nsettings = "math:sin"': "study.settings: got math:sin, accepted is a dataclass with "
     "at least the fields seed and epochs",
     # Samplers and pruners
-    '[study]\nsampler = "tpe"': "study.sampler: got 'tpe', accepted is a table",
+    '[study]\nsampler = "tpe"': "study.sampler: got 'tpe', accepted is { name = \"tpe\" }",
+    '[study]\nsampler = "bayes"': "study.sampler: got 'bayes', accepted is a table such as "
+    '{ name = "tpe" }',
+    '[study]\npruner = "hyperband"': "study.pruner: got 'hyperband', accepted is "
+    '{ name = "hyperband" }',
+    '[study]\npruner = { name = "patient", wrapped = 3 }': "study.pruner.wrapped: got 3, accepted "
+    'is a table such as { name = "median" }',
     '[study]\nsampler = { name = "bayes" }': "study.sampler.name: got 'bayes', accepted are "
     "random, tpe, gp, cmaes, qmc, grid, nsga2",
     "[study]\nsampler = { candidates = 3 }": "study.sampler: got {'candidates': 3}, accepted is a "
@@ -84,7 +96,17 @@ REFUSED = {
     ),
     '[study]\nsampler = { name = "qmc" }\n[space]\n' + TWO_OPTIMIZERS + "momentum = { low = 0.5, "
     'high = 0.9, when = { optimizer = ["momentum"] } }': "space.momentum.when: the qmc sampler "
-    "knows no conditions; accepted are tpe, random, gp, cmaes or nsga2, or a space without `when`",
+    "knows no conditions; accepted are tpe, random, gp or nsga2, or a space without `when`",
+    '[study]\nsampler = { name = "cmaes" }\n[space]\n' + TWO_OPTIMIZERS: "space.optimizer.choices: "
+    "the cmaes sampler knows no choices; accepted is low and high, or another sampler",
+    '[study]\nsampler = { name = "cmaes" }\n[space]\nepochs = { low = 1, high = 3 }\n'
+    "dropout = { low = 0.0, high = 0.5, when = { epochs = [1] } }": "space.dropout.when: the cmaes "
+    "sampler knows no conditions; accepted are tpe, random, gp or nsga2, or a space without `when`",
+    '[study]\npruner = { name = "hyperband", min_resource = 21 }': "study.pruner.min_resource: got "
+    "21 with training.epochs = 20, no trial would ever be pruned; accepted is at most 20",
+    '[study]\npruner = { name = "patient", wrapped = { name = "successive_halving", min_resource = '
+    "9 } }\n[space]\nepochs = { low = 2, high = 8 }": "study.pruner.wrapped.min_resource: got 9 "
+    "with training.epochs = 8, no trial would ever be pruned; accepted is at most 8",
     '[study]\nsampler = { name = "grid" }\nfirst = [{ dropout = 0.1 }]\n[space]\n'
     "dropout = { low = 0.0, high = 0.5, step = 0.1 }\nbatch_size = { low = 1, high = 3 }": (
         "study.first[0].batch_size: missing; with the grid sampler accepted are first trials that "
@@ -104,7 +126,36 @@ REFUSED = {
     "[training]\nepochs = 0": "training.epochs: got 0, accepted is a whole number at least 1",
     "[training]\nlearning_rate = nan": "training.learning_rate: got nan, accepted is a number "
     "above 0",
+    "[training]\nhidden = [50]": "training.hidden: unknown; hidden stands under [network]",
+    "[network]\nname = 3": "network.name: unknown; name stands under [study] or [data]",
+    "[training]\nseed = 3": "training.seed: unknown; seed stands under [study]",
+    "[study]\nepochs = 3": "study.epochs: unknown; epochs stands under [training]",
     # [space]
+    "": "space: got nothing to search, all trials would have the same settings; accepted is a "
+    "section [space] with at least one setting, or `retrial train` for one training",
+    "[[study.first]]\ndropout = 0.1": "study.first[0].dropout: got 0.1, but nothing is searched; "
+    "accepted are settings that [space] names",
+    '[network]\narchitecture = "lenet"\n[space]\nhidden = { choices = [[50], [100]] }': "space."
+    "hidden: got a range for it, but network.architecture is 'lenet', which has no hidden; "
+    "accepted beside it is architecture 'mlp'",
+    '[training]\noptimizer = "sgd"\n[space]\nmomentum = { low = 0.5, high = 0.9 }': "space."
+    "momentum: got a range for it, but training.optimizer is 'sgd', which has no momentum; "
+    "accepted beside it is optimizer 'momentum' or 'nesterov'",
+    '[space]\noptimizer = { choices = ["sgd", "momentum"] }\nbeta1 = { low = 0.5, high = 0.9 }': (
+        "space.beta1: got a range for it, but space.optimizer is 'sgd', 'momentum', which has no "
+        "beta1; accepted beside it is optimizer 'adam' or 'adamw'"
+    ),
+    '[space]\noptimizer = { choices = ["sgd", "momentum"] }\nmomentum = { low = 0.5, high = 0.9, '
+    'when = { optimizer = "sgd" } }': "space.momentum: got a range for it, but space.momentum.when."
+    "optimizer is 'sgd', which has no momentum; accepted beside it is optimizer 'momentum' or "
+    "'nesterov'",
+    "[space]\ndropout = { low = 0.1, high = 0.35, step = 0.1 }": "space.dropout.high: got 0.35, "
+    "accepted is low = 0.1 and a whole number of steps of 0.1: the nearest are 0.3 and 0.4",
+    "[space]\nbatch_size = { low = 10, high = 36, step = 10 }": "space.batch_size.high: got 36, "
+    "accepted is low = 10 and a whole number of steps of 10: the nearest are 30 and 40",
+    "[space]\nlearning_rate = { low = 1e-5, high = 3.5e-5, step = 1e-5 }": "space.learning_rate."
+    "high: got 3.5e-05, accepted is low = 1e-05 and a whole number of steps of 1e-05: the nearest "
+    "are 0.00003 and 0.00004",
     "[space]\ndropout = 0.3": "space.dropout: got 0.3, accepted is a table such as { low = 0.0, "
     "high = 0.5 } or { choices = [...] }",
     "[space]\ndropout = { low = 0.5, high = 0.5 }": "space.dropout: got low = 0.5 and high = 0.5, "
@@ -181,6 +232,12 @@ REFUSED = {
     "speed: unknown; accepted are dropout",
     "[[study.first]]\ndropout = 0.6\n[space]\ndropout = { low = 0.0, high = 0.5 }": "study."
     "first[0].dropout: got 0.6, accepted is 0.0 to 0.5",
+    "[[study.first]]\ndropout = 0.25\n[space]\ndropout = { low = 0.0, high = 0.5, step = 0.1 }": (
+        "study.first[0].dropout: got 0.25, accepted is 0.0 to 0.5 in steps of 0.1"
+    ),
+    "[[study.first]]\nbatch_size = 17\n[space]\nbatch_size = { low = 16, high = 64, step = 16 }": (
+        "study.first[0].batch_size: got 17, accepted is 16 to 64 in steps of 16"
+    ),
     '[[study.first]]\noptimizer = "sgd"\nmomentum = 0.5\n[space]\n'
     + TWO_OPTIMIZERS
     + 'momentum = { low = 0.5, high = 0.9, when = { optimizer = "momentum" } }': "study.first[0]."
@@ -260,6 +317,35 @@ def test_our_own_metrics_are_those_that_the_objective_reports(tmp_path):
     assert set(reported[0].metrics) == set(study_file._METRICS)
 
 
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [("val_loss", "minimize"), ("train_loss", "minimize"), ("val_accuracy", "maximize")],
+)
+def test_direction_follows_from_the_metric(metric, direction):
+    tables = {"study": {"name": "s", "metric": metric}}
+    study = study_file.build(tables)
+    assert study.section.direction == direction
+    assert study.definition["study"]["direction"] == direction
+    given = study_file.build({"study": {**tables["study"], "direction": direction}})
+    assert given.definition == study.definition
+
+
+def test_an_objective_of_ones_own_may_say_what_is_better():
+    assert a_study(metric="loss").section.direction == "minimize"
+    assert a_study(metric="Relative_Error").section.direction == "minimize"
+    assert a_study(metric="value").section.direction == "maximize"
+    assert a_study(metric="loss", direction="maximize").section.direction == "maximize"
+
+
+def test_stored_study_keeps_the_direction_it_was_searched_in():
+    definition = study_file.build({"study": {"name": "s", "metric": "val_loss"}}).definition
+    old = {**definition, "study": {**definition["study"], "direction": "maximize"}}
+    assert study_file.stored(old).section.direction == "maximize"
+    assert study_file.differences(old, definition) == [
+        "study.direction: stored 'maximize', given 'minimize'"
+    ]
+
+
 STORED = {
     "shipped": lambda: study_file.read(study_file.find("digits")),
     "everything": lambda: a_study(
@@ -294,11 +380,128 @@ def test_stored_study_is_the_one_that_was_read(name):
 
 def test_seed_of_the_command_line_makes_another_study(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text("[study]\nseed = 4\n")
+    path.write_text("[study]\nseed = 4\n[space]\ndropout = { low = 0.0, high = 0.5 }")
     assert study_file.read(path).name == "mine"
     assert study_file.read(path, seed=4).name == "mine"
     other = study_file.read(path, seed=5)
     assert (other.name, other.section.seed, other.fixed["split_seed"]) == ("mine-seed5", 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "message"),
+    [
+        ("trials = 12.5", {"trials": 3}, "study.trials: got 12.5, accepted is a whole number"),
+        ('seed = "x"', {"seed": 3}, "study.seed: got 'x', accepted is a whole number"),
+    ],
+)
+def test_what_the_command_line_replaces_is_checked_too(text, option, message, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[study]\n{text}\n")
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        study_file.read(path, **option)
+
+
+def test_study_stored_with_what_is_refused_now_is_still_read():
+    definition = study_file.build({"study": {"name": "s"}, "space": {}}).definition
+    old = {
+        "study": {**definition["study"], "sampler": {"name": "cmaes"}},
+        "fixed": {**definition["fixed"], "optimizer": "sgd"},
+        "space": {"momentum": {"low": 0.5, "high": 0.9}, "activation": {"choices": ["relu"]}},
+    }
+    assert len(study_file.stored(old).space.parameters) == 2
+
+
+def test_one_training_needs_no_space(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[training]\nepochs = 3\n")
+    assert study_file.read(path, to_search=False).fixed["epochs"] == 3
+
+
+def test_a_setting_may_have_an_effect_in_some_of_the_trials(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "[space]\n" + TWO_OPTIMIZERS + "momentum = { low = 0.5, high = 0.9 }\n"
+        "dropout = { low = 0.0, high = 0.5 }"
+    )
+    assert len(study_file.read(path).space.parameters) == 3
+
+
+OWN = """
+from dataclasses import dataclass
+
+PLACE = {place!r}
+
+@dataclass(frozen=True)
+class Settings:
+    epochs: int = 1
+    seed: int = 0
+
+def objective(settings, data, report):
+    ...
+"""
+OF_OWN = """
+[study]
+objective = "ofmine.training:objective"
+settings = "ofmine.training:Settings"
+[space]
+epochs = { low = 1, high = 3 }
+"""
+
+
+@pytest.fixture
+def own_package(tmp_path, monkeypatch):
+    """Write a package into a folder, and forget at the end of the test that it was imported."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(place):
+        package = tmp_path / place / "ofmine"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        (package / "training.py").write_text(OWN.format(place=place))
+        return package.parent
+
+    yield write
+    for name in ("ofmine", "ofmine.training"):
+        sys.modules.pop(name, None)
+
+
+def test_own_modules_are_imported_from_the_folder_of_the_study_file(own_package, monkeypatch):
+    beside, here = own_package("beside"), own_package("here")
+    monkeypatch.chdir(here)
+    (beside / "mine.toml").write_text(OF_OWN)
+    study = study_file.read(beside / "mine.toml")
+    assert sys.modules["ofmine.training"].PLACE == "beside"
+    assert sys.path[:2] == [str(beside), str(here)]
+    # Read from the store in the same process, the workers' modules stay those of the driver.
+    study_file.stored(study.definition)
+    assert sys.path[:2] == [str(beside), str(here)]
+
+
+def test_own_modules_are_imported_from_the_current_folder(own_package, tmp_path, monkeypatch):
+    monkeypatch.chdir(own_package("here"))
+    (tmp_path / "mine.toml").write_text(OF_OWN)
+    study_file.read(tmp_path / "mine.toml")
+    assert sys.modules["ofmine.training"].PLACE == "here"
+
+
+def test_own_modules_of_a_stored_study_are_imported_from_the_current_folder(
+    own_package, monkeypatch
+):
+    here = own_package("here")
+    (here / "mine.toml").write_text(OF_OWN)
+    definition = study_file.read(here / "mine.toml").definition
+    for name in ("ofmine", "ofmine.training"):
+        del sys.modules[name]
+    sys.path.remove(str(here))
+    monkeypatch.chdir(here)
+    assert study_file.stored(definition).own_modules == ["ofmine.training"]
+    assert sys.path[0] == str(here)
+
+
+def test_studies_that_ship_leave_the_path_of_modules_as_it_is(monkeypatch):
+    monkeypatch.setattr(sys, "path", before := list(sys.path))
+    study_file.read(study_file.find("digits"))
+    assert sys.path == before
 
 
 def test_differences_name_keys_and_leave_out_the_number_of_trials():
@@ -325,13 +528,13 @@ def test_steps_are_decimals_as_written():
     assert all(rate.contains(point) for point in rate.points)
 
 
-def test_range_ends_at_the_last_whole_step():
-    space = a_study(
-        {
-            "rate": {"low": 0.1, "high": 0.35, "step": 0.1},
-            "waves": {"low": 1, "high": 6, "step": 2},
-        }
-    ).space
+def test_range_of_an_older_study_ends_at_the_last_whole_step():
+    definition = a_study().definition
+    space = {
+        "rate": {"low": 0.1, "high": 0.35, "step": 0.1},
+        "waves": {"low": 1, "high": 6, "step": 2},
+    }
+    space = study_file.stored({**definition, "space": space}).space
     assert [p.points for p in space.parameters] == [[0.1, 0.2, 0.3], [1, 3, 5]]
 
 

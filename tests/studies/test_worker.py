@@ -222,11 +222,13 @@ MISTAKES = {
     ),
     "another metric": (
         lambda report: report(Epoch(1, {"accuracy": 1.0, "loss": 2.0}, 0.0)),
-        "report: got the metrics accuracy, loss, accepted are metrics with the study's own: value",
+        "study.metric: got 'value', which the objective does not report; accepted are the metrics "
+        "of its epochs: accuracy, loss",
     ),
     "no metric": (
         lambda report: report(Epoch(1, {}, 0.0)),
-        "report: got the metrics none, accepted are metrics with the study's own: value",
+        "study.metric: got 'value', which the objective does not report; accepted are the metrics "
+        "of its epochs: it has none",
     ),
     "no outcome": (
         lambda report: report(Epoch(1, {"value": 1.0}, 0.0)),
@@ -251,6 +253,14 @@ def test_mistake_of_an_objective_fails_its_trial_with_a_sentence(mistake, monkey
     does, message = MISTAKES[mistake]
     trial = written_here(monkeypatch, lambda settings, data, report: does(report))
     assert failure_of(trial)["message"] == message
+
+
+def test_mistake_in_a_report_is_placed_where_the_objective_reported(monkeypatch):
+    def of_another_metric(settings, data, report):
+        report(Epoch(1, {"accuracy": 1.0}, 0.0))
+
+    place = failure_of(written_here(monkeypatch, of_another_metric))["place"]
+    assert place == f"{__file__}:{of_another_metric.__code__.co_firstlineno + 1}"
 
 
 def test_pruner_that_raises_fails_its_trial_only():

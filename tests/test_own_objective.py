@@ -1,0 +1,82 @@
+"""docs/own-objective.md: its example does, as written, what the page says."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nets.state import pack, unpack
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "own-objective.md").read_text("utf-8")
+FILES = re.findall(r"^```(?:python|toml)\n(# (\S+\.(?:py|toml)).*?)^```", PAGE, re.M | re.S)
+COMMANDS = re.findall(r"^\$ retrial (.*)$", PAGE, re.M)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the files of the page."""
+    assert [name for _, name in FILES] == ["valley.py", "valley.toml"]
+    for text, name in FILES:
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
+def valley(folder):
+    """The page's module."""
+    spec = importlib.util.spec_from_file_location("valley", folder / "valley.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["valley"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["valley"]
+
+
+def retrial(*arguments, folder):
+    """Run the command as its entry point does: with no current folder on the path of modules."""
+    start = "import sys; from studies.command_line import main; sys.exit(main())"
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-P", "-c", start, *arguments],
+        cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def test_the_example_continues_bit_by_bit_from_any_epoch(valley):
+    settings = valley.Settings(epochs=5, seed=3)
+    whole, states = [], []
+
+    def report(epoch):
+        whole.append(dict(epoch.metrics))
+        states.append(pack(epoch.state()))
+
+    assert valley.objective(settings, None, report).epoch == 5
+    for number, state in enumerate(states, start=1):
+        rest = []
+        valley.objective(settings, None, lambda e, to=rest: to.append(e.metrics), unpack(state))
+        assert rest == whole[number:]
+    assert np.isfinite([metrics["height_error"] for metrics in whole]).all()
+
+
+def test_the_example_is_searched_from_another_folder(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    study = str(folder / "valley.toml")
+    done = retrial("search", study, "--no-record", "--store", "store", folder=elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert "valley: 12 of 12 trials, best height_error" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_beside_the_example(folder):
+    assert [command.split()[0] for command in COMMANDS] == ["search", "reproduce"]
+    for command in COMMANDS:
+        done = retrial(*command.split(), folder=folder)
+        assert done.returncode == 0, done.stderr
+    assert "exact: all metrics and digests" in done.stdout
