@@ -63,23 +63,19 @@ def crown(
     stored: StoredStudy,
     datasets: Mapping[str, Dataset],
     compared: Confirmation,
-    *,
-    apart: bool = False,
 ) -> Confirmation:
     """Train the winner on training and validation images, ask the test images once, commit.
-
-    For `apart` see `studies.repetitions.train_all`.
 
     Where that is not possible, as for an objective with data of its own, the confirmation returned
     says why in `untested`. Raises TrainingFailed when the winner cannot be trained.
     """
-    confirmation = _crowned(stored, datasets, compared, apart)
+    confirmation = _crowned(stored, datasets, compared)
     stored.ledger.note(stored.study.name, NOTE, values.to_plain(confirmation))
     return confirmation
 
 
 def _crowned(
-    stored: StoredStudy, datasets: Mapping[str, Dataset], compared: Confirmation, apart: bool
+    stored: StoredStudy, datasets: Mapping[str, Dataset], compared: Confirmation
 ) -> Confirmation:
     if compared.winner is None:
         return replace(compared, untested="no trial has a value under every seed")
@@ -87,7 +83,7 @@ def _crowned(
     data = datasets.get(trial.settings.get("data", ""))
     if data is None:
         return replace(compared, untested="the objective has data of its own, without test images")
-    evidence = _train(stored, trial, compared, data, apart)
+    evidence = _train(stored, trial, compared, data)
     model = evidence.model
     confirmation = replace(compared, champion=_champion(evidence, data))
     if model is None:
@@ -146,7 +142,7 @@ def _answers(model: Model, data: Dataset) -> Array:
 
 
 def _train(
-    stored: StoredStudy, trial: TrialRecord, compared: Confirmation, data: Dataset, apart: bool
+    stored: StoredStudy, trial: TrialRecord, compared: Confirmation, data: Dataset
 ) -> Evidence:
     """Train the champion and commit it, unless that was done before."""
     kept = [again.epoch for again in compared.candidate(trial.number).repetitions]
@@ -157,7 +153,7 @@ def _train(
     metric = _metric(compared.metric, stored.epochs(trial.number))
     folders = {data.name: str(data.path)}
     job = job_for(stored.study, trial.number, settings, folders, metric)
-    (trained,) = train_all([job], 1, apart=apart, models=True)
+    (trained,) = train_all([job], 1, models=True)
     evidence = _evidence(settings, metric, trained)
     stored.ledger.attach(stored.study.name, ATTACHMENT, evidence.packed())
     return evidence

@@ -67,12 +67,10 @@ class Repetitions:
         folders: Mapping[str, str],
         processes: int,
         heard: Callable[[Repetition], None],
-        *,
-        apart: bool = False,
     ) -> None:
         """Train those that are missing, side by side; commit each at once, then tell `heard`.
 
-        `folders` are the datasets' by name; for `apart` see `studies.repetitions.train_all`.
+        `folders` are the datasets' by name.
         """
         study, missing = self._stored.study, self.missing
         jobs = [
@@ -87,7 +85,7 @@ class Repetitions:
             )
             for trial, number in missing
         ]
-        for trained in train_all(jobs, processes, apart=apart):
+        for trained in train_all(jobs, processes):
             trial, number = missing[trained.place]
             repetition = _repetition(number, jobs[trained.place], trained)
             self._stored.ledger.note(study.name, _key(trial.number, number), to_plain(repetition))

@@ -1,16 +1,20 @@
 """The same settings again under fresh seeds: a fixed batch of trainings, side by side.
 
 `joblib.Parallel` runs it, since no training depends on another. Whoever calls is handed each one as
-it finishes, and may commit it; the order in which that happens means nothing.
+it finishes, and may commit it; the order in which that happens means nothing. All train in other
+processes, never in this one: an objective may be anybody's, and may end its process.
 """
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from nets.randomness import derived_seed
+from studies.deaths import MOST_DEATHS, cause_of_death, death
 from studies.following import follow
 from studies.job import EpochDone, Event, Job, TrialDone
 from studies.worker import run
@@ -59,25 +63,60 @@ def train(job: Job, place: int = 0) -> Trained:
     return Trained(place, epochs, end)
 
 
-def train_all(
-    jobs: Sequence[Job], processes: int, *, apart: bool = False, models: bool = False
-) -> Iterator[Trained]:
+def train_all(jobs: Sequence[Job], processes: int, *, models: bool = False) -> Iterator[Trained]:
     """Train every job and yield each when it has finished, with its model only if asked to.
 
-    With one process they run here, one after the other, unless they have to be `apart` because
-    the environment has changed since NumPy was loaded here. With any number they give the same
-    bits: each computes with one BLAS thread.
+    With any number of processes they give the same bits: each computes with one BLAS thread.
+
+    A process that dies takes the others' trainings with it, and nobody says whose fault it was. So
+    those that are left are then trained one at a time; one that is alone when its process dies, as
+    often as a trial of a search may, has failed.
     """
+    left = dict(enumerate(jobs))
+    try:
+        for trained in _side_by_side(list(left.items()), processes, models):
+            del left[trained.place]
+            yield trained
+    except TerminatedWorkerError:
+        for place, job in left.items():
+            yield _alone(place, job, models)
+
+
+def _side_by_side(
+    jobs: Sequence[tuple[int, Job]], processes: int, models: bool
+) -> Iterator[Trained]:
     with parallel_config(
         "loky", inner_max_num_threads=1, initializer=follow, initargs=(os.getpid(),)
     ):
-        # One job a task: in a batch, a finished one would wait for the others to be committed.
         parallel = Parallel(
-            max(processes, 2) if apart else processes,
+            max(processes, 2),  # the library trains in this process where there is one only
+            pre_dispatch=processes,
+            # One job a task: in a batch, a finished one would wait for the others to be committed.
             batch_size=1,
             return_as="generator_unordered",
         )
-        yield from parallel(delayed(_train)(job, place, models) for place, job in enumerate(jobs))
+        results = parallel(delayed(_train)(job, place, models) for place, job in jobs)
+        try:
+            for trained in results:
+                yield trained
+        finally:
+            # Broken off, it warns that tasks were cancelled: just that was wanted.
+            with warnings.catch_warnings(action="ignore"):
+                results.close()
+
+
+def _alone(place: int, job: Job, models: bool) -> Trained:
+    """Train one job with nobody beside it, so that a death is its own."""
+    reason = ""
+    for _ in range(MOST_DEATHS):
+        try:
+            (trained,) = _side_by_side([(place, job)], 1, models)
+        except TerminatedWorkerError as ended:
+            reason = cause_of_death(ended)
+        else:
+            return trained
+    error = death(MOST_DEATHS, reason)
+    return Trained(place, (), TrialDone(job.trial, job.attempt, "failed", {"error": error}))
 
 
 def _train(job: Job, place: int, models: bool) -> Trained:

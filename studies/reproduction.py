@@ -23,7 +23,13 @@ class Again:
     """What trying a trial again gave: its epochs, and how it ended if it did."""
 
     epochs: list[dict[str, Any]]
-    error: dict[str, str] | None
+    outcome: dict[str, Any] | None = None
+    """As recorded of a trial; None where it was stopped before its end."""
+
+    @property
+    def error(self) -> dict[str, str] | None:
+        """What it failed with, or None."""
+        return (self.outcome or {}).get("error")
 
 
 def definition_of(store: Store, study: str) -> Study:
@@ -65,7 +71,9 @@ def reproduce(
         threads=threads,
         checkpoint_seconds=float("inf"),
     )
-    again = train(job, min(last, until or last), pinned)
+    # A pruned trial would train on without its pruner; a complete one has to end by itself.
+    is_whole = recorded.state == "complete" and until is None
+    again = train(job, min(last, until or last), pinned, to_the_end=is_whole)
     verdict = compare(
         recorded.epochs,
         again.epochs,
@@ -74,6 +82,8 @@ def reproduce(
         metric=recorded.metric,
         validation_count=settings.get("validation", 0),
         kept=recorded.outcome.get("epoch"),
+        recorded_outcome=recorded.outcome if is_whole else None,
+        outcome=again.outcome,
         # What the run says of itself against the file that it is tried again from.
         recorded_settings=recorded.parameters,
         settings=as_params(settings),
@@ -84,8 +94,11 @@ def reproduce(
     return verdict, now
 
 
-def train(job: Job, last: int, environment: dict[str, str]) -> Again:
-    """Run a job in a fresh process with `environment` up to the epoch `last`."""
+def train(job: Job, last: int, environment: dict[str, str], *, to_the_end: bool = False) -> Again:
+    """Run a job in a fresh process with `environment` up to the epoch `last`.
+
+    `to_the_end` is to see it end there by itself, or go on to one epoch more.
+    """
     epochs: list[dict[str, Any]] = []
     engine = LocalEngine(1, environment)
     try:
@@ -102,13 +115,13 @@ def train(job: Job, last: int, environment: dict[str, str]) -> Again:
                                 "seconds": event.seconds,
                             }
                         )
-                        if event.number >= last:
-                            return Again(epochs, None)
+                        if event.number > last or (event.number == last and not to_the_end):
+                            return Again(epochs)
                     case TrialDone():
-                        return Again(epochs, event.outcome.get("error"))
+                        return Again(epochs, event.outcome)
                     case WorkerDied():
                         reason = {"type": "WorkerDied", "message": event.reason}
-                        return Again(epochs, reason)
+                        return Again(epochs, {"error": reason})
     finally:
         engine.close()
 

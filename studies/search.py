@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 
 from nets.settings import to_plain
 from studies import pruners
+from studies.deaths import MOST_DEATHS, death
 from studies.engines import Engine
 from studies.history import result_of
 from studies.job import (
@@ -32,9 +33,6 @@ from studies.stopping import met, same_failure
 from studies.study_file import Study
 from studies.view import View
 from tracking.ledger import EpochRecord, Ledger, TrialRecord
-
-MOST_DEATHS = 3
-"""Deaths of its workers after which a trial is failed: a second chance, and a third."""
 
 End = Literal["finished", "stopped", "timeout", "failed"]
 
@@ -322,12 +320,7 @@ class Search:
             self._waiting.appendleft(event.trial)
             self._warn(f"trial {event.trial}: its worker died ({event.reason}); trying again")
             return
-        error = {
-            "type": "WorkerDied",
-            "message": f"its worker died {deaths} times; the last time: {event.reason}",
-            "place": "worker",
-            "traceback": "",
-        }
+        error = death(deaths, event.reason)
         self._finish(TrialDone(event.trial, event.attempt, "failed", {"error": error}))
 
     def _warn(self, message: str) -> None:

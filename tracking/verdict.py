@@ -20,6 +20,9 @@ from tracking.registry import certify
 from tracking.run_content import as_params
 from tracking.store import Store
 
+_END = {"reason": "the reason for its end", "epoch": "the epoch whose weights are kept"}
+"""What is compared of the ends of two trainings, in words."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -47,6 +50,8 @@ def compare(
     kept: int | None = None,
     recorded_settings: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    recorded_outcome: Mapping[str, Any] | None = None,
+    outcome: Mapping[str, Any] | None = None,
     until: int | None = None,
 ) -> Verdict:
     """Compare the recorded epochs of a trial with those of trying it again.
@@ -66,6 +71,8 @@ def compare(
         The epoch whose value counts for *close*; None is the last one compared.
     recorded_settings, settings
         As dictionaries, or as the parameters of a run; compared where both are given.
+    recorded_outcome, outcome
+        How the trial ended, ``epoch`` and ``reason``; compared where both are given.
     until
         Compare up to this epoch only.
 
@@ -79,7 +86,7 @@ def compare(
     if until is not None:
         recorded = [entry for entry in recorded if entry["epoch"] <= until]
         again = [entry for entry in again if entry["epoch"] <= until]
-    first = _first_difference(recorded, again)
+    first = _first_difference(recorded, again) or _end_difference(recorded_outcome, outcome)
     if first is None:
         return Verdict("exact", differences=differences(recorded_environment, environment))
     epoch, name, sentence = first
@@ -141,6 +148,20 @@ def _first_difference(
         if entry["epoch"] not in known:
             number = entry["epoch"]
             return number, "epochs", f"epoch {number}: not recorded, but training went on to it"
+    return None
+
+
+def _end_difference(
+    recorded: Mapping[str, Any] | None, again: Mapping[str, Any] | None
+) -> tuple[int, str, str] | None:
+    """Return epoch, name and sentence of the first thing that differs in two ends, or None."""
+    if recorded is None or again is None:
+        return None
+    epoch = int(recorded.get("epoch") or 0)
+    for name, what in _END.items():
+        one, two = recorded.get(name), again.get(name)
+        if one != two:
+            return epoch, name, f"{what} was {one}, is {two}"
     return None
 
 

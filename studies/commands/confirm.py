@@ -124,12 +124,11 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
         folders,
         jobs,
         lambda one: None if quiet else _say(one, metric, options),
-        apart=bool(pinned),
     )
     compared = repetitions.compare()
     if not quiet and compared.winner is not None:
         print(f"trial {compared.winner} wins: training it on all images, then the test", flush=True)
-    return champion.crown(stored, datasets, compared, apart=bool(pinned))
+    return champion.crown(stored, datasets, compared)
 
 
 def _load_data(stored: StoredStudy, folder: Path | None) -> "dict[str, Dataset]":

@@ -7,7 +7,6 @@ message would leave locked.
 
 import contextlib
 import os
-import re
 import sys
 import threading
 from collections import deque
@@ -19,6 +18,7 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
+from studies.deaths import cause_of_death
 from studies.following import ignore_signals, signals_held
 from studies.job import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
 
@@ -143,8 +143,7 @@ class _Worker:
             error = self._future.exception(timeout=10)
         except TimeoutError:
             return "it closed its connection"
-        code = re.search(r"\{(.+)\}", str(error))  # loky: ... exit codes ... are {SIGKILL(-9)}
-        return code[1] if code else " ".join(str(error).split())[:300]
+        return cause_of_death(error)
 
     def end(self) -> None:
         """Kill the process and release what the driver holds of it."""

@@ -432,12 +432,23 @@ def test_objective_without_a_model_is_trained_and_not_tested(tmp_path, digits, c
     assert found_in(tmp_path).champion.trained_on == 1437
 
 
-def test_trial_that_diverges_under_a_fresh_seed_is_told_and_loses(tmp_path, capsys):
-    study = a_study(settings={"fault": "raise"}, trials=8, window=8)
-    searched(study, tmp_path)
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        ("raise", "ZeroDivisionError: a mistake in the objective"),
+        ("die", "WorkerDied: its worker died 3 times; the last time: SIGKILL(-9)"),
+    ],
+)
+def test_trial_that_fails_under_a_fresh_seed_is_told_and_loses(fault, what, tmp_path, capsys):
+    searched(a_study(trials=8, window=8), tmp_path)
+    ledger = Ledger(tmp_path / names.LEDGER)
+    with ledger.transaction() as connection:  # the search went well, what comes now does not
+        change = "UPDATE trial SET settings = json_set(settings, '$.fault', ?)"
+        connection.execute(change, (fault,))
+    ledger.close()
     confirm(tmp_path, "--top", "4", "--seeds", "4", study="curves")
     said = capsys.readouterr().out
-    assert "ZeroDivisionError: a mistake in the objective" in said
+    assert what in said
     assert "without a value" in said
     found = found_in(tmp_path, "curves")
     for each in found.candidates:

@@ -122,6 +122,22 @@ def test_a_training_that_went_on_diverged(judge):
     assert verdict.differences[0] == "epoch 2: not recorded, but training went on to it"
 
 
+@pytest.mark.parametrize(
+    ("end", "sentence"),
+    [
+        ({"epoch": 1, "reason": "finished"}, "the epoch whose weights are kept was 2, is 1"),
+        ({"epoch": 2, "reason": "diverged"}, "the reason for its end was finished, is diverged"),
+        ({"error": {}}, "the reason for its end was finished, is None"),
+    ],
+)
+def test_a_training_of_equal_epochs_that_ended_otherwise_diverged(judge, end, sentence):
+    recorded = {"epoch": 2, "reason": "finished"}
+    found = judge(epochs(0.8, 0.9), epochs(0.8, 0.9), recorded_outcome=recorded, outcome=end)
+    assert (found.verdict, found.epoch, found.differences[0]) == ("diverged", 2, sentence)
+    same = judge(epochs(0.8, 0.9), epochs(0.8, 0.9), recorded_outcome=recorded, outcome=recorded)
+    assert same == Verdict("exact")
+
+
 def test_only_epochs_up_to_the_one_asked_for_are_compared(judge):
     assert judge(epochs(0.1, 0.2, 0.3), epochs(0.1, 0.2), until=2).verdict == "exact"
     assert judge(epochs(0.1, 0.2, 0.3), epochs(0.1, 0.9), until=1).verdict == "exact"
