@@ -99,6 +99,7 @@ class Repetitions:
             candidate(
                 trial,
                 [self._done[trial.number, number] for number in range(1, self.seeds + 1)],
+                section.metric,
                 section.direction,
             )
             for trial in self.trials
@@ -118,14 +119,17 @@ class Repetitions:
         )
 
 
-def candidate(trial: TrialRecord, repetitions: Sequence[Repetition], direction: str) -> Candidate:
+def candidate(
+    trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: str
+) -> Candidate:
     """Return a trial with its mean under fresh seeds, and by how much the search was lucky."""
     value = trial.value
     assert value is not None
     numbers = [again.value for again in repetitions if again.value is not None]
     if len(numbers) < len(repetitions):
         return Candidate(trial.number, value, tuple(repetitions), mean=None, luck=None)
-    mean = mean_of(numbers)
+    is_proportion = metric.endswith("accuracy")
+    mean = mean_of(numbers, 0.0, 1.0) if is_proportion else mean_of(numbers)
     luck = luck_of(value, mean, direction)
     return Candidate(trial.number, value, tuple(repetitions), mean, luck)
 

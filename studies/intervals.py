@@ -9,20 +9,21 @@ from tracking.confirmation import Estimate
 LEVEL = 0.95
 
 
-def mean_of(values: Sequence[float]) -> Estimate:
+def mean_of(values: Sequence[float], low: float = -math.inf, high: float = math.inf) -> Estimate:
     """Return the mean of independent repetitions with Student's t-interval.
 
-    ``mean ± t(n - 1) s / sqrt(n)``, s the standard deviation with divisor n - 1. One value has a
-    mean and no interval.
+    ``mean ± t(n - 1) s / sqrt(n)``, s the standard deviation with divisor n - 1, within the range
+    that a mean can have, `low` to `high`. One value has a mean and no interval, and so have equal
+    values, which say nothing about their spread.
 
-    >>> mean_of([0.96, 0.97, 0.98]).rounded()
-    (0.97, 0.9452, 0.9948)
+    >>> mean_of([0.96, 0.97, 0.98]).rounded(), mean_of([0.9, 1.0], 0.0, 1.0).rounded()
+    ((0.97, 0.9452, 0.9948), (0.95, 0.3147, 1.0))
     """
     middle = mean(values)  # exact before it is rounded, so that equal means compare equal
-    if len(values) < 2:
+    if len(values) < 2 or (spread := variance(values)) == 0:
         return Estimate(middle)
-    margin = _t(len(values) - 1) * math.sqrt(variance(values) / len(values))
-    return Estimate(middle, middle - margin, middle + margin)
+    margin = _t(len(values) - 1) * math.sqrt(spread / len(values))
+    return Estimate(middle, max(low, middle - margin), min(high, middle + margin))
 
 
 def difference_of(one: Sequence[float], other: Sequence[float]) -> Estimate:

@@ -97,7 +97,8 @@ def _side_by_side(
         )
         results = parallel(delayed(_train)(job, place, models) for place, job in jobs)
         try:
-            for trained in results:
+            # `yield from` would close them itself, before the warning can be held back.
+            for trained in results:  # noqa: UP028
                 yield trained
         finally:
             # Broken off, it warns that tasks were cancelled: just that was wanted.

@@ -205,11 +205,11 @@ def test_champion_trains_for_the_epochs_that_were_kept():
 # Who wins
 
 
-def a_candidate(trial, *values, search=0.9, direction="maximize"):
+def a_candidate(trial, *values, search=0.9, metric="val_accuracy", direction="maximize"):
     again = [Repetition(trial, n, n, value) for n, value in enumerate(values, start=1)]
     outcome = {"value": search}
     record = TrialRecord("s", trial, "complete", {}, {}, {}, 0.0, outcome=outcome)
-    return candidate(record, again, direction)
+    return candidate(record, again, metric, direction)
 
 
 @pytest.mark.parametrize(("direction", "winner"), [("maximize", 4), ("minimize", 7)])
@@ -237,11 +237,14 @@ def test_without_a_value_for_every_seed_nobody_wins():
 
 
 def test_luck_is_positive_where_the_search_was_better():
-    assert a_candidate(0, 0.85, 0.85, search=0.9).luck == Estimate(
-        pytest.approx(0.05), pytest.approx(0.05), pytest.approx(0.05)
-    )
+    assert a_candidate(0, 0.85, 0.85, search=0.9).luck == Estimate(pytest.approx(0.05))
     minimized = a_candidate(0, 0.85, 0.85, search=0.8, direction="minimize")
     assert minimized.luck.value == pytest.approx(0.05)
+
+
+def test_an_accuracy_is_never_said_to_be_above_one():
+    assert a_candidate(0, 0.9, 1.0).mean.high == 1.0
+    assert a_candidate(0, 0.9, 1.0, metric="val_loss").mean.high > 1.0
 
 
 # Killed, and asked again

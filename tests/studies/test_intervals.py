@@ -16,8 +16,14 @@ def test_one_value_has_no_interval():
     assert mean_of([0.5]) == Estimate(0.5, None, None)
 
 
-def test_equal_values_have_an_interval_of_no_width():
-    assert mean_of([0.1, 0.1, 0.1]) == Estimate(0.1, 0.1, 0.1)
+def test_equal_values_say_nothing_about_their_spread():
+    assert mean_of([0.1, 0.1, 0.1]) == Estimate(0.1, None, None)
+
+
+def test_no_interval_goes_beyond_what_a_mean_can_be():
+    wide = mean_of([0.9, 1.0])
+    assert wide.high > 1.0
+    assert mean_of([0.9, 1.0], 0.0, 1.0) == Estimate(0.95, wide.low, 1.0)
 
 
 def test_mean_is_covered_in_95_of_100_cases(generator):
