@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from studies.live import shown, shown_seconds
 from studies.replay import Replay, replay
 from studies.stored import StoredStudy, open_study
+from studies.wording import plural, shown, shown_seconds
 
 MOST_NUMBERS = 12
 
@@ -53,8 +53,8 @@ def _print(stored: StoredStudy, replays: list[Replay]) -> None:
     console, first = Console(), replays[0]
     recorded = sum(trial.record.state == "pruned" for trial in first.trials)
     console.print(
-        f"[bold]{stored.study.name}[/]: {len(first.trials)} trials, of which {recorded} were "
-        f"pruned, {first.recorded_epochs} epochs",
+        f"[bold]{stored.study.name}[/]: {plural(len(first.trials), 'trial')}, of which {recorded} "
+        f"were pruned, {plural(first.recorded_epochs, 'epoch')}",
         highlight=False,
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -92,7 +92,7 @@ def _not_known(one: Replay) -> str:
     listed = ", ".join(numbers[:MOST_NUMBERS]) + (", ..." if len(numbers) > MOST_NUMBERS else "")
     more = one.most_epochs - one.epochs
     return (
-        f"{one.pruner}: not known of {len(numbers)} trials, whose curves the study's own pruner "
-        f"ended before this one would have ({listed}): up to {more} epochs and about "
-        f"{shown_seconds(one.most_seconds_more)} more, and one of them might have won"
+        f"{one.pruner}: not known of {plural(len(numbers), 'trial')}, whose curves the study's own "
+        f"pruner ended before this one would have ({listed}): up to {plural(more, 'epoch')} and "
+        f"about {shown_seconds(one.most_seconds_more)} more, and one of them might have won"
     )

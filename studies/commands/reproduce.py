@@ -4,8 +4,8 @@ import json
 import time
 from argparse import Namespace
 
-from studies.live import shown, shown_seconds
 from studies.reproduction import reproduce
+from studies.wording import plural, shown, shown_seconds
 from tracking.reading import find_trial
 from tracking.store import open_store
 from tracking.verdict import write_certificate
@@ -18,7 +18,8 @@ def run(options: Namespace) -> int:
     if not options.json:
         print(
             f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
-            f"{shown(recorded.value)}, {len(recorded.epochs)} epochs, run {recorded.run_id}",
+            f"{shown(recorded.value)}, {plural(len(recorded.epochs), 'epoch')}, "
+            f"run {recorded.run_id}",
             flush=True,
         )
     began = time.monotonic()

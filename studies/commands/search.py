@@ -12,15 +12,17 @@ from typing import Any
 from nets.errors import InputError
 from studies import kernel, lock, study_file
 from studies.admission import FIRST_WORKER, Admission, decisive
+from studies.commands import hints
 from studies.engines import Engine
 from studies.engines.base import EngineLost
 from studies.interrupts import Interrupts
-from studies.live import Progress, display, shown, shown_parameters, shown_seconds
+from studies.live import Progress, Status, display
 from studies.record import Record
 from studies.search import End, Listener, Plan, Search
 from studies.stored import stored_definition
 from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
+from studies.wording import shown, shown_parameters, shown_seconds
 from tracking import environment, names
 from tracking.environment import Environment
 from tracking.ledger import Ledger
@@ -195,16 +197,18 @@ def _search(
     """Run the search with everything that listens to it."""
     study = plan.study
     began = time.monotonic()
-    progress = Progress(study, plan.total, ledger.trials(study.name))
+    progress = Progress(study, plan.total, ledger)
     ledger.note(study.name, _RECORDED, False)
     end: End | None = None
     record: Record | None = None
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
+        status = stack.enter_context(Status())
         # Recording is finished on every way out, after the workers have ended.
         stack.callback(lambda: None if record is None else record.finish(end))
         engine = _engine(plan, ledger, jobs, now, cluster, mixed=options.mixed)
         stack.callback(engine.close)
+        stack.callback(lambda: None if record is None else status.show("recording…"))
         if not options.no_record:
             record = Record(ledger.path, options.store, study, now)
         screen = stack.enter_context(display(progress))
@@ -218,7 +222,7 @@ def _search(
         end = search.run()
     if record is not None and not record.problems:
         ledger.note(study.name, _RECORDED, True)
-    return _report(plan, end, search, progress, time.monotonic() - began)
+    return _report(plan, end, search, progress, time.monotonic() - began, options.store)
 
 
 def _engine(
@@ -241,7 +245,9 @@ def _engine(
     return DaskEngine(cluster, admission, data, plan.study.own_modules, jobs)
 
 
-def _report(plan: Plan, end: End, search: Search, progress: Progress, seconds: float) -> int:
+def _report(
+    plan: Plan, end: End, search: Search, progress: Progress, seconds: float, store: Path
+) -> int:
     """Print the outcome of the search and return the exit code."""
     study = plan.study
     if end == "failed" and search.failure is not None:
@@ -258,7 +264,7 @@ def _report(plan: Plan, end: End, search: Search, progress: Progress, seconds: f
     if best is not None:
         print(f"best: trial {best.number}  {study.section.metric} {shown(best.value)}")
         print(f"      {shown_parameters(best.parameters)}")
-        print(f"again: retrial reproduce best --study {study.name}")
+        print(f"again: {hints.command(store, 'reproduce', 'best', '--study', study.name)}")
     if end == "stopped":
         print("stopped: the same command continues it")
         return 130

@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from studies.live import shown, shown_seconds
 from studies.space import decoded
 from studies.stored import StoredStudy, open_study
+from studies.wording import shown, shown_seconds
 from tracking.ledger import TrialRecord
 
 MOST_ROWS = 10

@@ -8,6 +8,7 @@ import psutil
 import pytest
 from driving import Driver, ledger_of, until, write_study
 from searching import trials
+from terminal import Terminal
 
 from nets.errors import InputError
 from studies import study_file
@@ -138,6 +139,40 @@ def test_more_workers_than_the_window_keeps_busy_are_warned_of(tmp_path, store, 
         "retrial: 3 workers with study.window = 4: some will wait; a window of 12 keeps them "
         "busy, and changes which trials the study has\n"
     )
+
+
+def test_what_is_suggested_names_the_store_unless_it_is_the_default(
+    tmp_path, store, monkeypatch, capsys
+):
+    study = write_study(tmp_path, trials=1)
+    suggested = "again: retrial reproduce best --study curves"
+    assert run(study, "--store", store, "--no-record") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{suggested} --store {store}"
+    monkeypatch.setenv("RETRIAL_STORE", str(tmp_path / "other"))
+    assert run(study, "--no-record") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == suggested
+
+
+def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, monkeypatch):
+    terminal, seen = Terminal(), []
+
+    class SlowRecord:
+        """Stands for MLflow, which takes seconds here."""
+
+        problems = ()
+
+        def __init__(self, *_, **__):
+            self.started = self.epoch = self.finished = self.warned = lambda *_: None
+
+        def finish(self, end):
+            seen.extend(terminal.lines)
+
+    monkeypatch.setattr("studies.commands.search.Record", SlowRecord)
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert run(write_study(tmp_path, trials=2), "--store", store) == 0
+    assert [line[:6] for line in seen] == ["trial ", "trial ", "record"]
+    assert seen[-1] == "recording…"
+    assert "recording…" not in terminal.lines
 
 
 @pytest.mark.slow
