@@ -8,12 +8,12 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from studies import champion, kernel, lock
 from studies.admission import FIRST_WORKER
 from studies.commands import hints
+from studies.commands.printing import console
 from studies.confirmation import Repetitions
 from studies.stored import StoredStudy, open_study
 from studies.wording import plural, shown_seconds
@@ -241,7 +241,7 @@ def _print(confirmation: Confirmation, recorded: dict[str, Any] | None, options:
     for row in rows:
         is_winner = row[0] == str(confirmation.winner)
         shown_table.add_row(*row, style="bold" if is_winner else None)
-    Console().print(shown_table)
+    console().print(shown_table)
     for sentence in sentences(confirmation):
         print(sentence)
     if recorded is not None and recorded.get("version"):

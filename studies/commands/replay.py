@@ -4,9 +4,9 @@ import json
 from argparse import Namespace
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from studies.commands.printing import console
 from studies.replay import Replay, replay
 from studies.stored import StoredStudy, open_study
 from studies.wording import plural, shown, shown_seconds
@@ -50,9 +50,9 @@ def as_json(stored: StoredStudy, one: Replay) -> dict[str, Any]:
 
 
 def _print(stored: StoredStudy, replays: list[Replay]) -> None:
-    console, first = Console(), replays[0]
+    screen, first = console(), replays[0]
     recorded = sum(trial.record.state == "pruned" for trial in first.trials)
-    console.print(
+    screen.print(
         f"[bold]{stored.study.name}[/]: {plural(len(first.trials), 'trial')}, of which {recorded} "
         f"were pruned, {plural(first.recorded_epochs, 'epoch')}",
         highlight=False,
@@ -67,10 +67,10 @@ def _print(stored: StoredStudy, replays: list[Replay]) -> None:
             one.pruner, str(one.pruned), str(one.epochs), f"{fewer:.0%}",
             shown_seconds(one.seconds_saved), _winner(one, stored.study.section.metric),
         )  # fmt: skip
-    console.print(table, markup=False, highlight=False)
+    screen.print(table, markup=False, highlight=False)
     for one in replays:
         if one.too_short:
-            console.print(_not_known(one), markup=False, highlight=False, soft_wrap=True)
+            screen.print(_not_known(one), markup=False, highlight=False, soft_wrap=True)
 
 
 def _winner(one: Replay, metric: str) -> str:

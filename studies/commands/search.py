@@ -13,6 +13,7 @@ from nets.errors import InputError
 from studies import kernel, lock, study_file
 from studies.admission import FIRST_WORKER, Admission, decisive
 from studies.commands import hints
+from studies.commands.printing import console, listed
 from studies.engines import Engine
 from studies.engines.base import EngineLost
 from studies.interrupts import Interrupts
@@ -22,7 +23,7 @@ from studies.search import End, Listener, Plan, Search
 from studies.stored import stored_definition
 from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
-from studies.wording import shown, shown_parameters, shown_seconds
+from studies.wording import shown, shown_seconds
 from tracking import environment, names
 from tracking.environment import Environment
 from tracking.ledger import Ledger
@@ -263,7 +264,8 @@ def _report(
     best = progress.best
     if best is not None:
         print(f"best: trial {best.number}  {study.section.metric} {shown(best.value)}")
-        print(f"      {shown_parameters(best.parameters)}")
+        for line in listed(best.parameters, console().width):
+            print(line)
         print(f"again: {hints.command(store, 'reproduce', 'best', '--study', study.name)}")
     if end == "stopped":
         print("stopped: the same command continues it")
