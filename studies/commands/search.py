@@ -20,13 +20,14 @@ from studies.interrupts import Interrupts
 from studies.live import Progress, Status, display
 from studies.record import Record
 from studies.search import End, Listener, Plan, Search
+from studies.stopping import same_failure
 from studies.stored import stored_definition
 from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
 from studies.wording import shown, shown_seconds
 from tracking import environment, names
 from tracking.environment import Environment
-from tracking.ledger import Ledger
+from tracking.ledger import Ledger, TrialRecord
 from tracking.store import check_reachable, check_writable, is_remote
 
 _RECORDED = "recorded"
@@ -51,12 +52,11 @@ def run(options: Namespace) -> int:
         jobs = _jobs(options.jobs, study.section.window, cluster)
         now = _admit(study, ledger, digests, on_cluster=cluster is not None)
         total = min(study.section.trials, study.most_trials or study.section.trials)
-        finished = [trial.number for trial in ledger.trials(study.name) if trial.state != "running"]
-        if len([number for number in finished if number < total]) == total and (
+        finished = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
+        if len([trial for trial in finished if trial.number < total]) == total and (
             options.no_record or _is_recorded(ledger, study.name)
         ):
-            print(f"{study.name}: nothing to do, {len(finished)} of {total} trials are finished")
-            return 0
+            return _nothing_to_do(study, total, finished, options.store)
         plan = Plan(
             study=study,
             total=total,
@@ -93,6 +93,33 @@ def _study(options: Namespace) -> Study:
         )
     section = {**section, "trials": options.trials or section["trials"]}
     return study_file.stored({**definition, "study": section})
+
+
+def _nothing_to_do(study: Study, total: int, finished: list[TrialRecord], store: Path) -> int:
+    """Say so of a study whose trials are all finished and recorded; return the exit code."""
+    failed = sum(trial.state == "failed" for trial in finished)
+    error = same_failure(finished[: min(study.section.window, total)])
+    if error is not None:
+        print(
+            f"retrial: {study.name}: nothing to do, {failed} of {len(finished)} finished trials "
+            f"failed; {_stopped(study, error, store)}",
+            file=sys.stderr,
+        )
+        return 1
+    known = f"{len(finished)} of {total} trials are finished"
+    if len(finished) > total:
+        known = f"{len(finished)} trials are finished, {total} were asked for"
+    print(f"{study.name}: nothing to do, {known}" + (f"; {failed} failed" if failed else ""))
+    return 0
+
+
+def _stopped(study: Study, error: dict[str, str], store: Path) -> str:
+    """Say why a study has stopped whose first trials all failed alike, and what can be done."""
+    return (
+        f"the first trials all failed with {error['type']} at {error['place']}; the study has "
+        "stopped: with that mended, search it under another study.name, or again after "
+        f"`{hints.command(store, 'delete', study.name)}`"
+    )
 
 
 @contextlib.contextmanager
@@ -254,11 +281,7 @@ def _report(
     if end == "failed" and search.failure is not None:
         error = search.failure
         print(error["traceback"], file=sys.stderr, end="")
-        print(
-            f"retrial: the first trials all failed with {error['type']} at {error['place']}; "
-            "the study has stopped: with that mended, search it under another study.name",
-            file=sys.stderr,
-        )
+        print(f"retrial: {_stopped(study, error, store)}", file=sys.stderr)
         return 1
     print(f"{study.name}: {progress.summary()}, in {shown_seconds(seconds)}")
     best = progress.best

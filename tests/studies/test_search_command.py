@@ -103,10 +103,12 @@ def test_finished_study_has_nothing_to_do_and_may_grow(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=4)
     assert run(study, "--store", store, "--no-record") == 0
     assert capsys.readouterr().out.count("\ntrial ") == 3
-    for trials_ in (4, 3):
+    for trials_, known in (
+        (4, "4 of 4 trials are finished"),
+        (3, "4 trials are finished, 3 were asked for"),
+    ):
         assert run(study, "--trials", trials_, "--store", store, "--no-record") == 0
-        said = capsys.readouterr().out
-        assert said == f"curves: nothing to do, 4 of {trials_} trials are finished\n"
+        assert capsys.readouterr().out == f"curves: nothing to do, {known}\n"
     assert run(study, "--trials", 6, "--store", store, "--no-record") == 0
     assert "curves: 6 of 6 trials" in capsys.readouterr().out
     assert study_trials(store) == 6
@@ -129,7 +131,29 @@ def test_study_whose_trials_all_fail_shows_the_mistake_once(tmp_path, store, cap
     assert said.err.count("Traceback") == said.err.count("raise ZeroDivisionError") == 1
     assert "retrial: the first trials all failed with ZeroDivisionError at " in said.err
     assert said.err.endswith(
-        "; the study has stopped: with that mended, search it under another study.name\n"
+        "; the study has stopped: with that mended, search it under another study.name, or again "
+        f"after `retrial delete curves --store {store}`\n"
+    )
+    assert run(study, "--trials", 4, "--store", store, "--no-record") == 1
+    again = capsys.readouterr()
+    assert again.out == ""
+    assert (
+        again.err
+        == said.err.splitlines()[-1].replace(
+            "retrial: ", "retrial: curves: nothing to do, 4 of 4 finished trials failed; "
+        )
+        + "\n"
+    )
+
+
+def test_failed_trials_are_counted_where_there_is_nothing_to_do(tmp_path, store, capsys):
+    study = write_study(tmp_path, trials=8, fault="raise")
+    assert run(study, "--store", store, "--no-record") == 0
+    failed = capsys.readouterr().out.count("  failed  ")
+    assert 0 < failed < 8
+    assert run(study, "--store", store, "--no-record") == 0
+    assert capsys.readouterr().out == (
+        f"curves: nothing to do, 8 of 8 trials are finished; {failed} failed\n"
     )
 
 
