@@ -37,6 +37,7 @@ def store(tmp_path):
     ("arguments", "message"),
     [
         (["digit"], "study: got 'digit', accepted are digits, mnist-cnn, mnist-mlp or the path of"),
+        (["/tmp"], "study: '/tmp' is a folder; accepted is the path of a study file"),
         (["no/such.toml"], "study: got 'no/such.toml', no such file; accepted is the path of one"),
     ],
 )
@@ -242,7 +243,7 @@ def test_second_signal_stops_at_once(tmp_path, store):
     assert "once more stops at once" in driver.process.stderr.readline()
     driver.send(signal.SIGINT)
     code, _, errors = driver.finish()
-    assert (code, errors) == (130, "")
+    assert (code, errors) == (130, "interrupted: the same command continues it\n")
     assert not psutil.wait_procs(workers, timeout=10)[1]
 
 
