@@ -247,6 +247,23 @@ def test_second_signal_stops_at_once(tmp_path, store):
     assert not psutil.wait_procs(workers, timeout=10)[1]
 
 
+def test_ctrl_c_while_workers_start_is_no_death_of_theirs(tmp_path, store):
+    """A terminal sends it to the whole group, of which the workers are."""
+    study = write_study(tmp_path, trials=4, delay=0.05)
+    driver = Driver(study, store, "--jobs", "2", "--no-record", start_new_session=True)
+    until((store / "ledger.db").exists)
+    ledger = ledger_of(store)
+    until(lambda: any(trial.attempts for trial in ledger.trials("curves")))
+    os.killpg(driver.pid, signal.SIGINT)
+    code, output, errors = driver.finish()
+    assert (code, errors) == (
+        130, "retrial: stopping at the end of the running epochs; once more stops at once\n",
+    )  # fmt: skip
+    assert output.endswith("stopped: the same command continues it\n")
+    assert {trial.deaths for trial in ledger.trials("curves")} == {0}
+    ledger.close()
+
+
 def test_second_driver_is_told_who_searches_the_study(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=30, delay=0.1)
     driver = Driver(study, store, "--jobs", "1", "--no-record")
