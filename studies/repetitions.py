@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from joblib import Parallel, delayed, parallel_config
 
 from nets.randomness import derived_seed
-from studies.following import follow
+from studies.following import follow, signals_held
 from studies.job import EpochDone, Event, Job, TrialDone
 from studies.worker import run
 
@@ -77,7 +77,11 @@ def train_all(
             batch_size=1,
             return_as="generator_unordered",
         )
-        yield from parallel(delayed(_train)(job, place, models) for place, job in enumerate(jobs))
+        with signals_held():  # the processes start with the first jobs
+            trained = parallel(
+                delayed(_train)(job, place, models) for place, job in enumerate(jobs)
+            )
+        yield from trained
 
 
 def _train(job: Job, place: int, models: bool) -> Trained:

@@ -12,15 +12,15 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
+from studies.following import signals_held
 from studies.job import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
 
 ONE_THREAD = {
@@ -116,7 +116,7 @@ class _Worker:
             env=environment,
         )
         # The process starts with the first submission; only then is its end of the pipe copied.
-        with _signals_held():
+        with signals_held():
             self._future = self._executor.submit(_serve)
         far.close()
 
@@ -151,21 +151,6 @@ class _Worker:
         """Kill the process and release what the driver holds of it."""
         self.connection.close()
         self._executor.shutdown(wait=True, kill_workers=True)
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Start processes that no Ctrl-C can reach; one that comes meanwhile is heard here, later.
-
-    A process inherits what its parent holds back. Before it can ignore a signal by itself it
-    imports for a second, and Ctrl-C would be its death, counted against its trial.
-    """
-    resource_tracker.ensure_running()  # which, when it starts, lets both signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # The worker's side. Its state is the process's own: one connection, one flag.

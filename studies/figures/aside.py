@@ -16,7 +16,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
 from studies.engines.local import ONE_THREAD
-from studies.following import follow
+from studies.following import follow, signals_held
 from tracking.figures import curves_png, draw_here
 from tracking.ledger import EpochRecord
 
@@ -58,7 +58,8 @@ class Aside:
         self._executor.shutdown(wait=True, kill_workers=True)
 
     def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        future: Future[T] = self._executor.submit(function, *args, **kwargs)
+        with signals_held():
+            future: Future[T] = self._executor.submit(function, *args, **kwargs)
         return future
 
 
