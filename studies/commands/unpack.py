@@ -45,7 +45,7 @@ def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
     if not known and optuna_feed.trials_in(names.optuna_uri(store), name) is not None:
         raise InputError(
             f"unpack: Optuna's storage has a study {name} already; accepted is another store, or "
-            f"`retrial delete {name}` first"
+            f"`{hints.command(store, 'delete', name)}` first"
         )
 
 
