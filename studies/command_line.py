@@ -7,10 +7,27 @@ import argparse
 import errno
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any, NoReturn
+
+from studies.commands.hints import default_store
+
+_INTERRUPTED = {
+    "search": "the same command continues it",
+    "train": "the same command continues it",
+    "confirm": "the same command continues it, with the trainings that have finished",
+    "reproduce": "no verdict was recorded",
+    "pack": "no file was written",
+    "unpack": "nothing was imported",
+    "delete": "the same command removes the rest",
+    "gc": "the same command removes the rest",
+    "data": "the same command starts it again",
+}
+"""What Ctrl-C has left of each command that does more than look."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[variable] = "1"
     # Before MLflow loads: it reads this when it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
     from nets.errors import InputError
 
     try:
@@ -30,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"retrial: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        left = _INTERRUPTED.get(options.command, "nothing was changed")
+        print(f"interrupted: {left}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output has gone, as `retrial show | head` does.
@@ -50,28 +69,53 @@ def _store_trouble(error: BaseException) -> str | None:
     """Return in words that the disk is full, or the store can no longer be written, or None."""
     import sqlite3
 
-    if isinstance(error, sqlite3.OperationalError):
+    # A damaged file is told by the plain class, mistakes of ours by others beside it.
+    if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
         return str(error)
     full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
     return error.strerror if isinstance(error, OSError) and error.errno in full else None
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that takes no option for another, and says in two lines what it does not take."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Say what was wrong, and end the command."""
+        message = message.removeprefix("argument ")
+        if found := re.fullmatch(r"(.*: )invalid choice: (.*) \(choose from (.*)\)", message):
+            accepted = found[3].replace("'", "")
+            message = f"{found[1]}got {found[2]}, accepted are {accepted}"
+        self.exit(2, f"retrial: {message}\nsee: {self.prog} --help\n")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        # The parser of all commands would not say which one's help to read.
+        told = f"got {' '.join(unknown)}, which `retrial {options.command}` does not take"
+        _Parser(prog=f"retrial {options.command}").error(told)
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="retrial",
         description="Hyperparameter search and experiment tracking: any trial can be tried again.",
     )
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = _Parser(add_help=False)
     shared.add_argument(
         "--store",
-        type=Path,
-        default=Path(os.environ.get("RETRIAL_STORE", "mlruns")),
+        type=_folder,
+        default=default_store(),
         help="folder of the store (default: mlruns, or RETRIAL_STORE)",
     )
     data = os.environ.get("RETRIAL_DATA")
     shared.add_argument(
         "--data",
-        type=Path,
+        type=_folder,
         default=Path(data) if data else None,
         help="folder of the datasets (default: RETRIAL_DATA, or a cache folder of the user)",
     )
@@ -154,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--json", action="store_true", help="print all scores as JSON")
 
     ui = commands.add_parser("ui", parents=[shared], help="start the MLflow UI on the store")
-    ui.add_argument("--port", type=_natural, default=5000, help="0 for any that is free")
+    ui.add_argument("--port", type=_port, default=5000, help="0 for any that is free")
 
     pack = commands.add_parser("pack", parents=[shared], help="write a study into one file")
     pack.add_argument("study", help="name of a study in the store")
@@ -190,6 +234,16 @@ def _natural(text: str) -> int:
     return _whole(text, 0)
 
 
+def _port(text: str) -> int:
+    return _whole(text, 0, 65535)
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"got {text!r}, accepted is the path of a folder")
+    return Path(text)
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -200,10 +254,11 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _whole(text: str, low: int) -> int:
-    number = int(text) if text.lstrip("-").isdigit() else None
-    if number is None or number < low:
-        raise argparse.ArgumentTypeError(f"got {text!r}, accepted is a whole number from {low}")
+def _whole(text: str, low: int, high: int | None = None) -> int:
+    number = int(text) if re.fullmatch("-?[0-9]{1,18}", text) else None
+    if number is None or number < low or (high is not None and number > high):
+        accepted = f"a whole number from {low}" + ("" if high is None else f" to {high}")
+        raise argparse.ArgumentTypeError(f"got {text!r}, accepted is {accepted}")
     return number
 
 

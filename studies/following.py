@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+from joblib.externals.loky.backend import resource_tracker
+
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -21,6 +23,7 @@ def signals_held() -> Iterator[None]:
     A process needs a second before it can ignore anything, and Ctrl-C would end it there. What
     arrives here meanwhile is delivered afterwards.
     """
+    resource_tracker.ensure_running()  # which, when it starts, lets both signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield

@@ -2,66 +2,40 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from studies.search import Listener
-from studies.space import decoded
 from studies.study_file import Study
-from tracking.ledger import EpochRecord, TrialRecord
+from studies.wording import shown, shown_parameters, shown_seconds
+from tracking.ledger import EpochRecord, Ledger, TrialRecord
 
-
-def shown(value: Any) -> str:
-    """Return a value in few characters.
-
-    >>> shown(0.000123456), shown(0.97), shown("adam"), shown(None)
-    ('0.0001235', '0.97', 'adam', '-')
-    """
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def shown_parameters(parameters: Mapping[str, Any]) -> str:
-    """Return parameters as ``name value`` pairs."""
-    return "  ".join(f"{name} {shown(decoded(value))}" for name, value in parameters.items())
-
-
-def shown_seconds(seconds: float) -> str:
-    """Return a duration as a person says it.
-
-    >>> shown_seconds(7.21), shown_seconds(130), shown_seconds(7300)
-    ('7.2 s', '2 min 10 s', '2 h 1 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+MOST_DRAWINGS = 10
+"""How many times a second the live table is drawn anew for its running trials."""
 
 
 class Progress:
     """What both displays know: how many trials are finished, and the best of them.
 
-    `trials` are those the ledger had when the search started.
+    Trials that the ledger has are not news; they count, and one of them may be the best.
     """
 
-    def __init__(self, study: Study, total: int, trials: list[TrialRecord]) -> None:
+    def __init__(self, study: Study, total: int, ledger: Ledger) -> None:
+        trials = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
         self.study = study
-        self.total = max(total, sum(trial.state != "running" for trial in trials))
+        self.total = max(total, len(trials))
         self.best: TrialRecord | None = None
         self.finished = 0
         self.finished_now = 0
         self.began = time.monotonic()
+        self._ledger = ledger
         for trial in trials:
-            if trial.state != "running":
-                self.add(trial)
+            self.add(trial)
         self.finished_now = 0
 
     def add(self, trial: TrialRecord) -> bool:
@@ -81,6 +55,10 @@ class Progress:
                 return False
         self.best = trial
         return True
+
+    def epochs(self, trial: TrialRecord) -> list[EpochRecord]:
+        """Return the epochs of a trial, those of earlier searches and attempts included."""
+        return self._ledger.epochs(self.study.name, trial.number)
 
     @property
     def seconds_left(self) -> float | None:
@@ -115,7 +93,6 @@ class PlainLines:
     def __init__(self, progress: Progress, stream: TextIO | None = None) -> None:
         self._progress = progress
         self._stream = stream or sys.stdout
-        self._epochs: dict[int, int] = {}
 
     def __enter__(self) -> "PlainLines":
         return self
@@ -128,46 +105,75 @@ class PlainLines:
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Hear of an epoch of an open trial."""
-        self._epochs[trial.number] = epoch.number
 
     def finished(self, trial: TrialRecord) -> None:
         """Print the line of a finished trial."""
         best = self._progress.add(trial)
-        print(
-            _line(self._progress, trial, self._epochs.get(trial.number, 0), best), file=self._stream
-        )
-        self._stream.flush()
+        print(_line(self._progress, trial, best), file=self._stream, flush=True)
 
     def warned(self, message: str) -> None:
         """Print a warning where it does not mix with results."""
         print(f"retrial: {message}", file=sys.stderr, flush=True)
 
 
-def _line(progress: Progress, trial: TrialRecord, epochs: int, best: bool) -> str:
-    """Return what is said of a finished trial."""
+def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None = None) -> str:
+    """Return what is said of a finished trial; in a `width`, its parameters give way."""
     text = f"trial {trial.number:4d}  {trial.state:8s}"
     if trial.state == "failed":
         error = trial.outcome["error"]
         return f"{text}  {error['type']}: {error['message']}".split("\n")[0]
-    seconds = (trial.finished or 0) - (trial.started or 0)
-    reason = "" if trial.outcome["reason"] in ("finished", "pruned") else trial.outcome["reason"]
+    epochs = progress.epochs(trial)
+    seconds = sum(epoch.seconds for epoch in epochs)
     text += (
-        f"  {progress.study.section.metric} {shown(trial.value):7s} {epochs:3d} epochs"
-        f"  {shown_seconds(seconds):>7s}  {shown_parameters(trial.parameters)}"
+        f"  {progress.study.section.metric} {shown(trial.value):7s} {len(epochs):3d}"
+        f" {'epoch' if len(epochs) == 1 else 'epochs':6s}  {shown_seconds(seconds):>7s}"
     )
-    return text + (f"  {reason}" if reason else "") + ("  best" if best else "")
+    reason = "" if trial.outcome["reason"] in ("finished", "pruned") else trial.outcome["reason"]
+    end = (f"  {reason}" if reason else "") + ("  best" if best else "")
+    parameters = Text(f"  {shown_parameters(trial.parameters)}")
+    if width is not None:
+        parameters.truncate(max(0, width - len(text) - len(end)), overflow="ellipsis")
+    return f"{text}{parameters.plain}{end}"
+
+
+class Allowance:
+    """How often something may be done: so many times in a row, and that often a second."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = self._left = per_second
+        self._clock = clock
+        self._asked = clock()
+
+    def take(self) -> bool:
+        """Tell whether it may be done once more now."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._asked) * self._most)
+        self._asked = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class LiveTable:
-    """A table of the running trials, redrawn in place; finished ones scroll by above it."""
+    """A table of the running trials, redrawn in place; finished ones scroll by above it.
 
-    def __init__(self, progress: Progress, console: Console | None = None) -> None:
+    It is drawn by whoever tells it something, and by no thread of Rich's: one that draws a table
+    of another height while a line is printed erases lines above it. As epochs may be very short,
+    not each of them is drawn; when they are long, all are.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._progress = progress
         self._console = console or Console()
         self._running: dict[int, tuple[TrialRecord, EpochRecord | None]] = {}
-        self._live = Live(
-            console=self._console, refresh_per_second=4, get_renderable=self._draw, transient=True
-        )
+        self._drawings = Allowance(MOST_DRAWINGS, clock)
+        self._live = _live(self, self._console)
 
     def __enter__(self) -> "LiveTable":
         self._live.__enter__()
@@ -179,30 +185,46 @@ class LiveTable:
     def started(self, trial: TrialRecord) -> None:
         """Add a row."""
         self._running[trial.number] = (trial, None)
+        self._refresh()
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Update a row."""
         self._running[trial.number] = (trial, epoch)
+        self._refresh()
 
     def finished(self, trial: TrialRecord) -> None:
         """Move a row up into the list of finished trials."""
-        _, epoch = self._running.pop(trial.number, (trial, None))
+        self._running.pop(trial.number, None)
         best = self._progress.add(trial)
-        line = _line(self._progress, trial, epoch.number if epoch else 0, best)
         style = {"complete": "", "pruned": "dim", "failed": "red"}[trial.state]
-        self._live.console.print(
-            Text(line, style="bold green" if best else style, overflow="ellipsis", no_wrap=True)
-        )
+        line = _line(self._progress, trial, best, self._console.width)
+        self._print(Text(line, style="bold green" if best else style))
 
     def warned(self, message: str) -> None:
         """Print a warning above the table."""
-        self._live.console.print(Text(f"retrial: {message}", style="yellow"))
+        self._console.print(Text(f"retrial: {message}", style="yellow"))
 
-    def _draw(self) -> Group:
+    def _print(self, line: Text) -> None:
+        """Print one line above the table, however long it is; the table is drawn anew with it."""
+        self._console.print(line, no_wrap=True, overflow="ellipsis")
+
+    def _refresh(self) -> None:
+        if self._drawings.take():
+            self._live.refresh()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the trials that run now, and how far the search has come."""
+        if self._running:
+            yield self._table()
+        yield _whole("bold", self._progress.summary())
+
+    def _table(self) -> Table:
         metric = self._progress.study.section.metric
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for name in ("trial", "worker", "epoch", metric, "train_loss", "parameters"):
-            table.add_column(name, no_wrap=True, overflow="ellipsis")
+        for name in ("trial", "worker", "epoch", metric, "train_loss"):
+            table.add_column(name, no_wrap=True)
+        # The one column that a narrow terminal may cut.
+        table.add_column(_whole("", "parameters"))
         for number in sorted(self._running):
             trial, epoch = self._running[number]
             metrics = epoch.metrics if epoch else {}
@@ -210,9 +232,44 @@ class LiveTable:
             table.add_row(
                 str(number), trial.worker, f"{epoch.number if epoch else 0}/{epochs}",
                 shown(metrics.get(metric)), shown(metrics.get("train_loss")),
-                shown_parameters(trial.parameters),
+                _whole("", shown_parameters(trial.parameters)),
             )  # fmt: skip
-        return Group(table, Text(self._progress.summary(), style="bold"))
+        return table
+
+
+class Status:
+    """A word on what keeps the command busy: in a terminal only, and gone when it is done."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Status":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._live is not None:
+            self._live.__exit__(*error)
+
+    def show(self, text: str) -> None:
+        """Say it from now on."""
+        if self._console.is_terminal and self._live is None:
+            self._live = _live(_whole("dim", text), self._console)
+            self._live.__enter__()
+
+
+def _live(content: Any, console: Console) -> Live:
+    """Return what draws its content when it is told to and below what is printed."""
+    # Errors that go to a file or a pipe shall still get there.
+    errors = sys.stderr.isatty()
+    return Live(
+        content, console=console, auto_refresh=False, transient=True, redirect_stderr=errors
+    )
+
+
+def _whole(style: str, text: str) -> Text:
+    """Return a text of one line, whose end is cut where it does not fit."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def display(progress: Progress) -> Screen:

@@ -15,7 +15,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from nets.randomness import derived_seed
 from studies.deaths import MOST_DEATHS, cause_of_death, death
-from studies.following import follow
+from studies.following import follow, signals_held
 from studies.job import EpochDone, Event, Job, TrialDone
 from studies.worker import run
 
@@ -95,7 +95,8 @@ def _side_by_side(
             batch_size=1,
             return_as="generator_unordered",
         )
-        results = parallel(delayed(_train)(job, place, models) for place, job in jobs)
+        with signals_held():  # the processes start with the first jobs
+            results = parallel(delayed(_train)(job, place, models) for place, job in jobs)
         try:
             # `yield from` would close them itself, before the warning can be held back.
             for trained in results:  # noqa: UP028

@@ -151,14 +151,16 @@ def read_pruner(text: str) -> pruners.Pruner:
     >>> read_pruner("median:startup_trials=3,warmup_epochs=2")
     Median(name='median', startup_trials=3, warmup_epochs=2, interval=1)
     """
-    name, _, options = text.partition(":")
+    name, colon, options = text.partition(":")
     try:
         table = tomllib.loads(f"options = {{ {options} }}")["options"]
-    except tomllib.TOMLDecodeError as error:
+    except tomllib.TOMLDecodeError:
+        table = {}
+    if colon and not table:
         raise InputError(
             f"pruner: got {text!r}, accepted is NAME or NAME:key=value,... with values as in a "
             "study file"
-        ) from error
+        )
     try:
         return read_section({"name": "replay", "pruner": {**table, "name": name}}).pruner
     except InputError as error:

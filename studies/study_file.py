@@ -89,6 +89,8 @@ def find(name: str) -> Path:
     """Return the path of a study file: a path as given, or one that ships by its name."""
     path = Path(name)
     if path.suffix == ".toml" or len(path.parts) > 1:
+        if path.is_dir():
+            raise InputError(f"study: {name!r} is a folder; accepted is the path of a study file")
         if not path.is_file():
             raise InputError(f"study: got {name!r}, no such file; accepted is the path of one")
         return path

@@ -161,6 +161,11 @@ class Ledger:
                     f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;"
                 )
         except (OSError, sqlite3.Error) as error:
+            if _is_damage(error):
+                raise InputError(
+                    f"store: {path} is not a ledger of retrial: {error}; accepted is one that "
+                    "`retrial search` has written, or a folder without one"
+                ) from error
             raise InputError(
                 f"store: cannot write {path}: {error}; accepted is a folder this user may write to"
             ) from error
@@ -442,6 +447,12 @@ class Ledger:
                 self._connection.execute(
                     "DELETE FROM model WHERE study = ? AND trial = ?", (study, number)
                 )
+
+
+def _is_damage(error: Exception) -> bool:
+    """Tell whether an error is about what a file holds, and not about reaching it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def _trial(row: tuple[Any, ...]) -> TrialRecord:

@@ -3,7 +3,7 @@
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,7 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
         run = _numbered(store, _named(study), int(text))
     else:
         run = _by_id(store, text)
+        _check_study(run, study)
     if run.data.tags.get(names.STATE_TAG) not in ("complete", "pruned", "failed"):
         _refuse_foreign(run)
         raise InputError(
@@ -142,8 +143,44 @@ def _numbered(store: Store, study: str, number: int) -> "Run":
         max_results=1,
     )
     if not runs:
-        raise InputError(f"trial: got {number}, accepted is best or a recorded trial of {study}")
+        raise InputError(
+            f"trial: got {number}, accepted is best or a recorded trial of {study}: "
+            f"{_ranges(_numbers(store, study)) or 'none yet'}"
+        )
     return runs[0]
+
+
+def _numbers(store: Store, study: str) -> list[int]:
+    """Return the numbers of a study's recorded trials, in order."""
+    numbers: list[int] = []
+    token = None
+    while True:
+        page = store.client.search_runs(
+            [_experiment(store, study).experiment_id],
+            f"tags.`{names.STUDY_TAG}` = {names.quoted(study)}"
+            f" and tags.`{names.KIND_TAG}` = {names.quoted(names.TRIAL_KIND)}",
+            max_results=_PAGE,
+            page_token=token,
+        )
+        numbers += map(_number, page)
+        token = page.token
+        if not token:
+            return sorted(numbers)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return numbers in order in few words.
+
+    >>> _ranges([0, 1, 2, 3, 5, 7, 8])
+    '0 to 3, 5, 7 to 8'
+    """
+    ends: list[list[int]] = []
+    for number in numbers:
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in ends)
 
 
 def _by_id(store: Store, run_id: str) -> "Run":
@@ -155,6 +192,17 @@ def _by_id(store: Store, run_id: str) -> "Run":
         raise InputError(
             f"trial: got {run_id!r}, accepted is best, a trial number or an MLflow run id"
         ) from error
+
+
+def _check_study(run: "Run", study: str | None) -> None:
+    """Raise InputError for a run of another study than the one that was named."""
+    _refuse_foreign(run)
+    found = run.data.tags[names.STUDY_TAG]
+    if study not in (None, found):
+        raise InputError(
+            f"study: got {study!r}, but run {run.info.run_id} is {run.info.run_name} of {found}; "
+            "accepted is that study, or none beside a run id"
+        )
 
 
 def _refuse_foreign(run: "Run") -> None:

@@ -105,6 +105,8 @@ def _find(store: Store, text: str) -> "ModelVersion":
 def _missing(store: Store, text: str, name: str) -> str:
     models = {model.name: model for model in store.client.search_registered_models()}
     if name not in models:
+        if _is_study(store, name):
+            return f"model: got {text!r}, accepted is that study once `retrial confirm {name}` ran"
         accepted = ", ".join(sorted(models))
         return f"model: got {text!r}, " + (
             f"accepted are the registered models: {accepted}"
@@ -119,6 +121,16 @@ def _missing(store: Store, text: str, name: str) -> str:
         + [f"{name}/{number}" for number in numbers]
     )
     return f"model: got {text!r}, accepted are {accepted}"
+
+
+def _is_study(store: Store, name: str) -> bool:
+    """Tell whether a name without a model is that of a study that was searched."""
+    experiment = store.client.get_experiment_by_name(name) if name else None
+    return (
+        experiment is not None
+        and experiment.lifecycle_stage == "active"
+        and experiment.tags.get(names.KIND_TAG) == names.STUDY_KIND
+    )
 
 
 def _weights(store: Store, version: "ModelVersion", folder: str) -> dict[str, NDArray[Any]]:

@@ -26,12 +26,3 @@ def shown_bytes(count: int) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.1f} {unit}" if size < 10 and unit != "bytes" else f"{size:.0f} {unit}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> plural(1, "run"), plural(2, "run")
-    ('1 run', '2 runs')
-    """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -8,14 +8,15 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
 from studies import champion, kernel, lock
 from studies.admission import FIRST_WORKER
+from studies.commands import hints
+from studies.commands.printing import console
 from studies.confirmation import Repetitions
-from studies.live import shown_seconds
 from studies.stored import StoredStudy, open_study
+from studies.wording import plural, shown_seconds
 from tracking import environment, names
 from tracking.confirmation import Confirmation, Repetition, to_plain
 from tracking.confirmation_text import number, sentences, table
@@ -57,7 +58,7 @@ def run(options: Namespace) -> int:
         if options.json:
             print(json.dumps(_as_json(confirmation, _recorded(stored)), indent=2))
         else:
-            _print(confirmation, _recorded(stored))
+            _print(confirmation, _recorded(stored), options)
     if problem:
         print(f"retrial: not recorded: {problem}\nthe same command records it", file=sys.stderr)
     return 1 if problem or confirmation.winner is None else 0
@@ -114,8 +115,8 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
     quiet = bool(options.json)
     if not quiet:
         print(
-            f"{stored.study.name}: the top {len(repetitions.trials)} trials again under "
-            f"{options.seeds} fresh seeds each, {missing} trainings to go",
+            f"{stored.study.name}: the top {plural(len(repetitions.trials), 'trial')} again under "
+            f"{plural(options.seeds, 'fresh seed')} each, {plural(missing, 'training')} to go",
             flush=True,
         )
     folders = {name: str(data.path) for name, data in datasets.items()}
@@ -231,7 +232,7 @@ def _say_known(known: Confirmation, stored: StoredStudy, options: Namespace) -> 
     print(f"{text}; test images are looked at once, this is the record")
 
 
-def _print(confirmation: Confirmation, recorded: dict[str, Any] | None) -> None:
+def _print(confirmation: Confirmation, recorded: dict[str, Any] | None, options: Namespace) -> None:
     heading, *rows = table(confirmation)
     shown_table = Table(box=None, padding=(0, 2, 0, 0))
     for name in heading:
@@ -239,10 +240,10 @@ def _print(confirmation: Confirmation, recorded: dict[str, Any] | None) -> None:
     for row in rows:
         is_winner = row[0] == str(confirmation.winner)
         shown_table.add_row(*row, style="bold" if is_winner else None)
-    Console().print(shown_table)
+    console().print(shown_table)
     for sentence in sentences(confirmation):
         print(sentence)
     if recorded is not None and recorded.get("version"):
         name, version = confirmation.study, recorded["version"]
         print(f"model: {name}/{version}, {name}@{names.CHAMPION}")
-        print(f"use it: retrial predict {name} FILE...")
+        print(f"use it: {hints.command(options.store, 'predict', name, 'FILE...')}")

@@ -5,7 +5,8 @@ from argparse import Namespace
 
 from nets.errors import InputError
 from studies import lock, optuna_feed
-from studies.commands.asking import agreed, plural, shown_bytes
+from studies.commands.asking import agreed, shown_bytes
+from studies.wording import plural
 from tracking import names, removal
 from tracking.ledger import Ledger
 from tracking.pack.ledger_copy import size_of

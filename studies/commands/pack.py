@@ -6,8 +6,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from studies import lock
-from studies.commands.asking import plural, shown_bytes
+from studies.commands.asking import shown_bytes
 from studies.stored import open_study
+from studies.wording import plural
 from tracking import names
 from tracking.ledger import Ledger
 from tracking.pack.packing import pack

@@ -4,12 +4,12 @@ import json
 from argparse import Namespace
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from studies.live import shown, shown_seconds
+from studies.commands.printing import console
 from studies.replay import Replay, replay
 from studies.stored import StoredStudy, open_study
+from studies.wording import plural, shown, shown_seconds
 
 MOST_NUMBERS = 12
 
@@ -50,11 +50,11 @@ def as_json(stored: StoredStudy, one: Replay) -> dict[str, Any]:
 
 
 def _print(stored: StoredStudy, replays: list[Replay]) -> None:
-    console, first = Console(), replays[0]
+    screen, first = console(), replays[0]
     recorded = sum(trial.record.state == "pruned" for trial in first.trials)
-    console.print(
-        f"[bold]{stored.study.name}[/]: {len(first.trials)} trials, of which {recorded} were "
-        f"pruned, {first.recorded_epochs} epochs",
+    screen.print(
+        f"[bold]{stored.study.name}[/]: {plural(len(first.trials), 'trial')}, of which {recorded} "
+        f"were pruned, {plural(first.recorded_epochs, 'epoch')}",
         highlight=False,
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -67,10 +67,10 @@ def _print(stored: StoredStudy, replays: list[Replay]) -> None:
             one.pruner, str(one.pruned), str(one.epochs), f"{fewer:.0%}",
             shown_seconds(one.seconds_saved), _winner(one, stored.study.section.metric),
         )  # fmt: skip
-    console.print(table, markup=False, highlight=False)
+    screen.print(table, markup=False, highlight=False)
     for one in replays:
         if one.too_short:
-            console.print(_not_known(one), markup=False, highlight=False, soft_wrap=True)
+            screen.print(_not_known(one), markup=False, highlight=False, soft_wrap=True)
 
 
 def _winner(one: Replay, metric: str) -> str:
@@ -92,7 +92,7 @@ def _not_known(one: Replay) -> str:
     listed = ", ".join(numbers[:MOST_NUMBERS]) + (", ..." if len(numbers) > MOST_NUMBERS else "")
     more = one.most_epochs - one.epochs
     return (
-        f"{one.pruner}: not known of {len(numbers)} trials, whose curves the study's own pruner "
-        f"ended before this one would have ({listed}): up to {more} epochs and about "
-        f"{shown_seconds(one.most_seconds_more)} more, and one of them might have won"
+        f"{one.pruner}: not known of {plural(len(numbers), 'trial')}, whose curves the study's own "
+        f"pruner ended before this one would have ({listed}): up to {plural(more, 'epoch')} and "
+        f"about {shown_seconds(one.most_seconds_more)} more, and one of them might have won"
     )

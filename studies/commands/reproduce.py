@@ -4,9 +4,10 @@ import json
 import time
 from argparse import Namespace
 
-from studies.live import shown, shown_seconds
+from nets.errors import InputError
 from studies.reproduction import reproduce
-from tracking.reading import find_trial
+from studies.wording import plural, shown, shown_seconds
+from tracking.reading import RecordedRun, find_trial
 from tracking.store import open_store
 from tracking.verdict import write_certificate
 
@@ -15,10 +16,12 @@ def run(options: Namespace) -> int:
     """Try the trial again; exit 0 for exact and close, 1 for diverged."""
     store = open_store(options.store)
     recorded = find_trial(store, options.study, options.trial)
+    _check_at(recorded, options.at)
     if not options.json:
         print(
             f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
-            f"{shown(recorded.value)}, {len(recorded.epochs)} epochs, run {recorded.run_id}",
+            f"{shown(recorded.value)}, {plural(len(recorded.epochs), 'epoch')}, "
+            f"run {recorded.run_id}",
             flush=True,
         )
     began = time.monotonic()
@@ -40,9 +43,9 @@ def run(options: Namespace) -> int:
             )
         )
     else:
-        count = min(len(recorded.epochs), options.at or len(recorded.epochs))
+        count = plural(options.at or len(recorded.epochs), "epoch")
         said = {
-            "exact": f"all metrics and digests of {count} epochs are equal to the last bit",
+            "exact": f"all metrics and digests of {count} are equal to the last bit",
             "close": f"differs from epoch {verdict.epoch} on ({verdict.metric}), within the error",
             "diverged": f"differs from epoch {verdict.epoch} on ({verdict.metric})",
         }[verdict.verdict]
@@ -50,3 +53,12 @@ def run(options: Namespace) -> int:
         for difference in verdict.differences:
             print(f"  {difference}")
     return 1 if verdict.verdict == "diverged" else 0
+
+
+def _check_at(recorded: RecordedRun, at: int | None) -> None:
+    """Raise InputError for an epoch that there is nothing to compare with."""
+    if at is not None and recorded.epochs and at > len(recorded.epochs):
+        raise InputError(
+            f"--at: got {at}, accepted is 1 to {len(recorded.epochs)}, the epochs recorded of "
+            f"trial {recorded.number}"
+        )

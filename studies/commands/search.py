@@ -12,18 +12,22 @@ from typing import Any
 from nets.errors import InputError
 from studies import kernel, lock, study_file
 from studies.admission import FIRST_WORKER, Admission, decisive
+from studies.commands import hints
+from studies.commands.printing import console, listed
 from studies.engines import Engine
 from studies.engines.base import EngineLost
 from studies.interrupts import Interrupts
-from studies.live import Progress, display, shown, shown_parameters, shown_seconds
+from studies.live import Progress, Status, display
 from studies.record import Record
 from studies.search import End, Listener, Plan, Search
+from studies.stopping import same_failure
 from studies.stored import stored_definition
 from studies.study_file import Study
 from studies.warm_start import earlier_trials, snapshot
+from studies.wording import shown, shown_seconds
 from tracking import environment, names
 from tracking.environment import Environment
-from tracking.ledger import Ledger
+from tracking.ledger import Ledger, TrialRecord
 from tracking.store import check_reachable, check_writable, is_remote
 
 _RECORDED = "recorded"
@@ -48,12 +52,11 @@ def run(options: Namespace) -> int:
         jobs = _jobs(options.jobs, study.section.window, cluster)
         now = _admit(study, ledger, digests, on_cluster=cluster is not None)
         total = min(study.section.trials, study.most_trials or study.section.trials)
-        finished = [trial.number for trial in ledger.trials(study.name) if trial.state != "running"]
-        if len([number for number in finished if number < total]) == total and (
+        finished = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
+        if len([trial for trial in finished if trial.number < total]) == total and (
             options.no_record or _is_recorded(ledger, study.name)
         ):
-            print(f"{study.name}: nothing to do, {len(finished)} of {total} trials are finished")
-            return 0
+            return _nothing_to_do(study, total, finished, options.store)
         plan = Plan(
             study=study,
             total=total,
@@ -90,6 +93,33 @@ def _study(options: Namespace) -> Study:
         )
     section = {**section, "trials": options.trials or section["trials"]}
     return study_file.stored({**definition, "study": section})
+
+
+def _nothing_to_do(study: Study, total: int, finished: list[TrialRecord], store: Path) -> int:
+    """Say so of a study whose trials are all finished and recorded; return the exit code."""
+    failed = sum(trial.state == "failed" for trial in finished)
+    error = same_failure(finished[: min(study.section.window, total)])
+    if error is not None:
+        print(
+            f"retrial: {study.name}: nothing to do, {failed} of {len(finished)} finished trials "
+            f"failed; {_stopped(study, error, store)}",
+            file=sys.stderr,
+        )
+        return 1
+    known = f"{len(finished)} of {total} trials are finished"
+    if len(finished) > total:
+        known = f"{len(finished)} trials are finished, {total} were asked for"
+    print(f"{study.name}: nothing to do, {known}" + (f"; {failed} failed" if failed else ""))
+    return 0
+
+
+def _stopped(study: Study, error: dict[str, str], store: Path) -> str:
+    """Say why a study has stopped whose first trials all failed alike, and what can be done."""
+    return (
+        f"the first trials all failed with {error['type']} at {error['place']}; the study has "
+        "stopped: with that mended, search it under another study.name, or again after "
+        f"`{hints.command(store, 'delete', study.name)}`"
+    )
 
 
 @contextlib.contextmanager
@@ -195,16 +225,18 @@ def _search(
     """Run the search with everything that listens to it."""
     study = plan.study
     began = time.monotonic()
-    progress = Progress(study, plan.total, ledger.trials(study.name))
+    progress = Progress(study, plan.total, ledger)
     ledger.note(study.name, _RECORDED, False)
     end: End | None = None
     record: Record | None = None
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
+        status = stack.enter_context(Status())
         # Recording is finished on every way out, after the workers have ended.
         stack.callback(lambda: None if record is None else record.finish(end))
         engine = _engine(plan, ledger, jobs, now, cluster, mixed=options.mixed)
         stack.callback(engine.close)
+        stack.callback(lambda: None if record is None else status.show("recording…"))
         if not options.no_record:
             record = Record(ledger.path, options.store, study, now)
         screen = stack.enter_context(display(progress))
@@ -218,7 +250,7 @@ def _search(
         end = search.run()
     if record is not None and not record.problems:
         ledger.note(study.name, _RECORDED, True)
-    return _report(plan, end, search, progress, time.monotonic() - began)
+    return _report(plan, end, search, progress, time.monotonic() - began, options.store)
 
 
 def _engine(
@@ -241,24 +273,23 @@ def _engine(
     return DaskEngine(cluster, admission, data, plan.study.own_modules, jobs)
 
 
-def _report(plan: Plan, end: End, search: Search, progress: Progress, seconds: float) -> int:
+def _report(
+    plan: Plan, end: End, search: Search, progress: Progress, seconds: float, store: Path
+) -> int:
     """Print the outcome of the search and return the exit code."""
     study = plan.study
     if end == "failed" and search.failure is not None:
         error = search.failure
         print(error["traceback"], file=sys.stderr, end="")
-        print(
-            f"retrial: the first trials all failed with {error['type']} at {error['place']}; "
-            "the study has stopped: with that mended, search it under another study.name",
-            file=sys.stderr,
-        )
+        print(f"retrial: {_stopped(study, error, store)}", file=sys.stderr)
         return 1
     print(f"{study.name}: {progress.summary()}, in {shown_seconds(seconds)}")
     best = progress.best
     if best is not None:
         print(f"best: trial {best.number}  {study.section.metric} {shown(best.value)}")
-        print(f"      {shown_parameters(best.parameters)}")
-        print(f"again: retrial reproduce best --study {study.name}")
+        for line in listed(best.parameters, console().width):
+            print(line)
+        print(f"again: {hints.command(store, 'reproduce', 'best', '--study', study.name)}")
     if end == "stopped":
         print("stopped: the same command continues it")
         return 130

@@ -3,14 +3,16 @@
 import json
 import math
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from studies.live import shown, shown_seconds
+from studies.commands import hints
+from studies.commands.printing import aligned, console, is_wider, listed, print_lines
 from studies.space import decoded
 from studies.stored import StoredStudy, open_study
+from studies.wording import plural, shown, shown_seconds
 from tracking.ledger import TrialRecord
 
 MOST_ROWS = 10
@@ -22,7 +24,7 @@ def run(options: Namespace) -> int:
         if options.json:
             print(json.dumps(as_json(stored), indent=2))
         else:
-            _print(stored)
+            _print(stored, options.store)
     return 0
 
 
@@ -53,8 +55,8 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _print(stored: StoredStudy) -> None:
-    console = Console()
+def _print(stored: StoredStudy, store: Path) -> None:
+    screen = console()
     section = stored.study.section
     states = [trial.state for trial in stored.trials]
     counts = ", ".join(
@@ -62,55 +64,76 @@ def _print(stored: StoredStudy) -> None:
         for state in ("complete", "pruned", "failed", "running")
         if state in states
     )
-    console.print(f"[bold]{section.name}[/]: {len(states)} of {section.trials} trials ({counts})")
+    title = Text.assemble(
+        (section.name, "bold"), f": {len(states)} of {plural(section.trials, 'trial')} ({counts})"
+    )
+    screen.print(title, soft_wrap=True)
     ranked = stored.ranked()
     if ranked:
-        console.print(_best_table(stored, ranked[:MOST_ROWS]))
+        heading, *lines = best_lines(stored, ranked[:MOST_ROWS], screen.width)
+        print_lines(screen, [heading], "bold")
+        print_lines(screen, lines)
     importances = stored.importances()
     if importances:
         text = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
-        console.print(f"importance: {text}")
+        screen.print(Text(f"importance: {text}"))
     for line in stored.advice():
-        console.print(f"look next: {line}")
+        screen.print(Text(f"look next: {line}"))
     pruned = [trial for trial in stored.trials if trial.outcome.get("pruned")]
-    for trial in pruned[:MOST_ROWS]:
-        console.print(f"trial {trial.number} {why_pruned(trial, section.metric)}", highlight=False)
-    if len(pruned) > MOST_ROWS:
-        console.print(f"... and {len(pruned) - MOST_ROWS} more pruned")
-    for trial in stored.trials:
-        if trial.state == "failed":
-            error = trial.outcome["error"]
-            line = f"{error['type']}: {error['message']}".split("\n")[0]
-            console.print(f"trial {trial.number} failed: {line}", highlight=False, markup=False)
+    if pruned:
+        heading, *lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
+        print_lines(screen, [heading], "bold")
+        print_lines(screen, [*lines, *_more(pruned, "pruned")])
+    failed = [trial for trial in stored.trials if trial.state == "failed"]
+    print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
     if ranked:
-        console.print(f"again: retrial reproduce best --study {section.name}", highlight=False)
+        again = hints.command(store, "reproduce", "best", "--study", section.name)
+        print_lines(screen, [f"again: {again}"])
 
 
-def why_pruned(trial: TrialRecord, metric: str) -> str:
-    """Say at which epoch, by which rule, and from which value on the trial would have survived."""
-    why = trial.outcome["pruned"]
-    text = f"pruned after epoch {why['epoch']} by {why['rule']}: {metric} {shown(why['value'])}"
-    if "survives_from" in why:
-        text += f", with {shown(why['survives_from'])} it would have gone on"
-    return text
-
-
-def _best_table(stored: StoredStudy, trials: list[TrialRecord]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    columns = _columns(stored, trials)
-    for name in ("trial", stored.study.section.metric, "epoch", "time", *columns):
-        table.add_column(name, justify="right")
+def best_lines(stored: StoredStudy, trials: list[TrialRecord], width: int) -> list[str]:
+    """Return a heading and the best trials; where a line is too short, parameters are below."""
+    names = _columns(stored, trials)
+    searched = stored.study.space.parameters
+    parameters = [trial.parameters if searched else trial.settings for trial in trials]
+    heads = [("trial", stored.study.section.metric, "epoch", "time")]
     for trial in trials:
-        values = trial.parameters if stored.study.space.parameters else trial.settings
-        seconds = (trial.finished or 0) - (trial.started or 0)
-        table.add_row(
-            str(trial.number),
-            shown(trial.value),
-            str(trial.outcome.get("epoch", "-")),
-            shown_seconds(seconds),
-            *(shown(decoded(values.get(name))) for name in columns),
+        seconds = sum(epoch.seconds for epoch in stored.epochs(trial.number))
+        epoch = str(trial.outcome.get("epoch", "-"))
+        heads.append((str(trial.number), shown(trial.value), epoch, shown_seconds(seconds)))
+    cells = [names, *([shown(decoded(p.get(name))) for name in names] for p in parameters)]
+    lines = aligned([(*head, *more) for head, more in zip(heads, cells, strict=True)])
+    if not is_wider(lines, width):
+        return lines
+    heading, *lines = aligned(heads)
+    below = [listed({n: p[n] for n in names if n in p}, width, " " * 7) for p in parameters]
+    return [
+        heading,
+        *(line for rows in zip(lines, below, strict=True) for line in (rows[0], *rows[1])),
+    ]
+
+
+def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
+    """Return a heading, and of each pruned trial after which epoch, why, and what it had needed."""
+    rows = [("pruned", "after epoch", metric, "needed", "by")]
+    for trial in trials:
+        why = trial.outcome["pruned"]
+        needed = shown(why.get("survives_from"))
+        rows.append(
+            (str(trial.number), str(why["epoch"]), shown(why["value"]), needed, why["rule"])
         )
-    return table
+    return aligned(rows)
+
+
+def _why_failed(trial: TrialRecord) -> str:
+    error = trial.outcome["error"]
+    line = f"{error['type']}: {error['message']}".split("\n")[0]
+    return f"trial {trial.number} failed: {line}"
+
+
+def _more(trials: list[TrialRecord], state: str) -> list[str]:
+    rest = len(trials) - MOST_ROWS
+    return [f"... and {rest} more {state}"] if rest > 0 else []
 
 
 def _columns(stored: StoredStudy, trials: list[TrialRecord]) -> list[str]:

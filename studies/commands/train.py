@@ -10,14 +10,16 @@ from typing import Any
 
 from nets.settings import to_plain
 from studies import kernel, lock, study_file, training
+from studies.commands import hints
 from studies.engines.local import LocalEngine
 from studies.interrupts import Interrupts
-from studies.live import shown, shown_seconds
+from studies.live import Status
 from studies.record import Record
 from studies.reproduction import data_of
 from studies.search import End, Plan, Search
 from studies.stored import StoredStudy
 from studies.study_file import Study
+from studies.wording import shown, shown_seconds
 from tracking import names
 from tracking.ledger import EpochRecord, Ledger, TrialRecord
 from tracking.store import check_writable, is_remote
@@ -114,9 +116,11 @@ def _train(
     record: Record | None = None
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
+        status = stack.enter_context(Status())
         stack.callback(lambda: None if record is None else record.finish(end))
         engine = LocalEngine(1, pinned)
         stack.callback(engine.close)
+        stack.callback(lambda: None if record is None else status.show("recording…"))
         if not options.no_record:
             record = Record(ledger.path, options.store, study, now, figures=False)
         lines = _EpochLines(study.section.metric)
@@ -127,10 +131,10 @@ def _train(
         end = search.run()
     trial = ledger.trial(study.name, number)
     assert trial is not None
-    return _report(study, trial, time.monotonic() - began)
+    return _report(study, trial, time.monotonic() - began, options.store)
 
 
-def _report(study: Study, trial: TrialRecord, seconds: float) -> int:
+def _report(study: Study, trial: TrialRecord, seconds: float, store: Path) -> int:
     """Print what came out and return the exit code."""
     if trial.state == "running":
         print("stopped: the same command continues it")
@@ -140,9 +144,10 @@ def _report(study: Study, trial: TrialRecord, seconds: float) -> int:
         print(error["traceback"], file=sys.stderr, end="")
         print(f"retrial: the training failed: {error['type']}: {error['message']}", file=sys.stderr)
         return 1
+    again = hints.command(store, "reproduce", str(trial.number), "--study", study.name)
     print(
         f"{study.name}: {study.section.metric} {shown(trial.value)} at epoch "
         f"{trial.outcome['epoch']} ({trial.outcome['reason']}), in {shown_seconds(seconds)}\n"
-        f"again: retrial reproduce {trial.number} --study {study.name}"
+        f"again: {again}"
     )
     return 0

@@ -3,7 +3,10 @@
 import sys
 from argparse import Namespace
 
+from studies.wording import plural
 from tracking.server import serve, study_pages
+
+MOST_STUDIES = 5
 
 
 def run(options: Namespace) -> int:
@@ -17,7 +20,10 @@ def run(options: Namespace) -> int:
 
 
 def _announce(url: str) -> None:
-    """Print where the pages are, and the table of trials of each study."""
+    """Print where the pages are, and the tables of trials of the newest studies."""
     print(f"MLflow is at {url}", flush=True)
-    for study, address in study_pages(url).items():
+    pages = list(study_pages(url).items())
+    for study, address in pages[:MOST_STUDIES]:
         print(f"  trials of {study}: {address}", flush=True)
+    if len(pages) > MOST_STUDIES:
+        print(f"  and {plural(len(pages) - MOST_STUDIES, 'older one')}", flush=True)

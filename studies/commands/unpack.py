@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nets.errors import InputError
 from studies import lock, optuna_feed, study_file
-from studies.commands.asking import plural
+from studies.commands import hints
+from studies.wording import plural
 from tracking import names
 from tracking.ledger import Ledger
 from tracking.pack.archive import read_manifest
@@ -34,7 +35,7 @@ def run(options: Namespace) -> int:
         print(f"{name}: {counts}, packed {manifest.made}, now in {options.store}")
         if problem := _feed(ledger, name, options.store):
             print(f"retrial: not in Optuna's storage yet: {problem}", file=sys.stderr)
-    print(f"again: retrial reproduce best --study {name}")
+    print(f"again: {hints.command(options.store, 'reproduce', 'best', '--study', name)}")
     return 0
 
 
@@ -44,7 +45,7 @@ def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
     if not known and optuna_feed.trials_in(names.optuna_uri(store), name) is not None:
         raise InputError(
             f"unpack: Optuna's storage has a study {name} already; accepted is another store, or "
-            f"`retrial delete {name}` first"
+            f"`{hints.command(store, 'delete', name)}` first"
         )
 
 

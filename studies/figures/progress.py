@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from studies.figures.marks import mark, mark_best, mark_ends, mark_key, value_axis
 from studies.figures.page import BEST, COLORS, key, legend, margins, page, plural, tidy
 from studies.figures.scale import ValueScale
-from studies.live import shown
 from studies.stored import StoredStudy
+from studies.wording import shown
 from tracking.ledger import EpochRecord
 
 MANY = 200

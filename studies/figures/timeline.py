@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from studies.figures.page import COLORS, INK, QUIET, WIDTH, key, legend, margins, page, plural, tidy
-from studies.live import shown_seconds
 from studies.stored import StoredStudy
+from studies.wording import shown_seconds
 from tracking.ledger import EpochRecord, TrialRecord
 
 _PAUSE = 0.1

@@ -57,7 +57,8 @@ def a_search(ledger, study, states, *, workers=2, epochs=10, generator=None, qua
         if state != "running":
             value = None if state == "failed" else metrics[study.section.metric]
             error = {"type": "ValueError", "message": "no", "place": "x:1", "traceback": ""}
-            outcome = {"value": value, "epoch": last, "reason": state, "error": error}
+            reason = "finished" if state == "complete" else state
+            outcome = {"value": value, "epoch": last, "reason": reason, "error": error}
             ledger.finish_trial(study.name, number, state, outcome, None)
         with ledger.transaction() as connection:
             connection.execute(

@@ -129,6 +129,7 @@ def test_pruner_is_named_as_in_a_study_file(text, pruner):
         ("middle", "pruner.name: got 'middle', accepted are none, median, percentile, "),
         ("median:x=1", "pruner.x: unknown; accepted are name, startup_trials, warmup_epochs, "),
         ("median:interval=0", "pruner.interval: got 0, accepted is at least 1"),
+        ("median:", "pruner: got 'median:', accepted is NAME or NAME:key=value"),
         ("median:interval", "pruner: got 'median:interval', accepted is NAME or NAME:key=value"),
         ("threshold", "pruner: got {'name': 'threshold'}, accepted is a lower or an upper bound"),
     ],

@@ -8,6 +8,7 @@ import psutil
 import pytest
 from driving import Driver, ledger_of, until, write_study
 from searching import trials
+from terminal import Terminal
 
 from nets.errors import InputError
 from studies import study_file
@@ -36,6 +37,7 @@ def store(tmp_path):
     ("arguments", "message"),
     [
         (["digit"], "study: got 'digit', accepted are digits, mnist-cnn, mnist-mlp or the path of"),
+        (["/tmp"], "study: '/tmp' is a folder; accepted is the path of a study file"),
         (["no/such.toml"], "study: got 'no/such.toml', no such file; accepted is the path of one"),
     ],
 )
@@ -102,10 +104,12 @@ def test_finished_study_has_nothing_to_do_and_may_grow(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=4)
     assert run(study, "--store", store, "--no-record") == 0
     assert capsys.readouterr().out.count("\ntrial ") == 3
-    for trials_ in (4, 3):
+    for trials_, known in (
+        (4, "4 of 4 trials are finished"),
+        (3, "4 trials are finished, 3 were asked for"),
+    ):
         assert run(study, "--trials", trials_, "--store", store, "--no-record") == 0
-        said = capsys.readouterr().out
-        assert said == f"curves: nothing to do, 4 of {trials_} trials are finished\n"
+        assert capsys.readouterr().out == f"curves: nothing to do, {known}\n"
     assert run(study, "--trials", 6, "--store", store, "--no-record") == 0
     assert "curves: 6 of 6 trials" in capsys.readouterr().out
     assert study_trials(store) == 6
@@ -128,7 +132,29 @@ def test_study_whose_trials_all_fail_shows_the_mistake_once(tmp_path, store, cap
     assert said.err.count("Traceback") == said.err.count("raise ZeroDivisionError") == 1
     assert "retrial: the first trials all failed with ZeroDivisionError at " in said.err
     assert said.err.endswith(
-        "; the study has stopped: with that mended, search it under another study.name\n"
+        "; the study has stopped: with that mended, search it under another study.name, or again "
+        f"after `retrial delete curves --store {store}`\n"
+    )
+    assert run(study, "--trials", 4, "--store", store, "--no-record") == 1
+    again = capsys.readouterr()
+    assert again.out == ""
+    assert (
+        again.err
+        == said.err.splitlines()[-1].replace(
+            "retrial: ", "retrial: curves: nothing to do, 4 of 4 finished trials failed; "
+        )
+        + "\n"
+    )
+
+
+def test_failed_trials_are_counted_where_there_is_nothing_to_do(tmp_path, store, capsys):
+    study = write_study(tmp_path, trials=8, fault="raise")
+    assert run(study, "--store", store, "--no-record") == 0
+    failed = capsys.readouterr().out.count("  failed  ")
+    assert 0 < failed < 8
+    assert run(study, "--store", store, "--no-record") == 0
+    assert capsys.readouterr().out == (
+        f"curves: nothing to do, 8 of 8 trials are finished; {failed} failed\n"
     )
 
 
@@ -138,6 +164,40 @@ def test_more_workers_than_the_window_keeps_busy_are_warned_of(tmp_path, store, 
         "retrial: 3 workers with study.window = 4: some will wait; a window of 12 keeps them "
         "busy, and changes which trials the study has\n"
     )
+
+
+def test_what_is_suggested_names_the_store_unless_it_is_the_default(
+    tmp_path, store, monkeypatch, capsys
+):
+    study = write_study(tmp_path, trials=1)
+    suggested = "again: retrial reproduce best --study curves"
+    assert run(study, "--store", store, "--no-record") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{suggested} --store {store}"
+    monkeypatch.setenv("RETRIAL_STORE", str(tmp_path / "other"))
+    assert run(study, "--no-record") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == suggested
+
+
+def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, monkeypatch):
+    terminal, seen = Terminal(), []
+
+    class SlowRecord:
+        """Stands for MLflow, which takes seconds here."""
+
+        problems = ()
+
+        def __init__(self, *_, **__):
+            self.started = self.epoch = self.finished = self.warned = lambda *_: None
+
+        def finish(self, end):
+            seen.extend(terminal.lines)
+
+    monkeypatch.setattr("studies.commands.search.Record", SlowRecord)
+    monkeypatch.setattr("sys.stdout", terminal)
+    assert run(write_study(tmp_path, trials=2), "--store", store) == 0
+    assert [line[:6] for line in seen] == ["trial ", "trial ", "record"]
+    assert seen[-1] == "recording…"
+    assert "recording…" not in terminal.lines
 
 
 @pytest.mark.slow
@@ -183,8 +243,25 @@ def test_second_signal_stops_at_once(tmp_path, store):
     assert "once more stops at once" in driver.process.stderr.readline()
     driver.send(signal.SIGINT)
     code, _, errors = driver.finish()
-    assert (code, errors) == (130, "")
+    assert (code, errors) == (130, "interrupted: the same command continues it\n")
     assert not psutil.wait_procs(workers, timeout=10)[1]
+
+
+def test_ctrl_c_while_workers_start_is_no_death_of_theirs(tmp_path, store):
+    """A terminal sends it to the whole group, of which the workers are."""
+    study = write_study(tmp_path, trials=4, delay=0.05)
+    driver = Driver(study, store, "--jobs", "2", "--no-record", start_new_session=True)
+    until((store / "ledger.db").exists)
+    ledger = ledger_of(store)
+    until(lambda: any(trial.attempts for trial in ledger.trials("curves")))
+    os.killpg(driver.pid, signal.SIGINT)
+    code, output, errors = driver.finish()
+    assert (code, errors) == (
+        130, "retrial: stopping at the end of the running epochs; once more stops at once\n",
+    )  # fmt: skip
+    assert output.endswith("stopped: the same command continues it\n")
+    assert {trial.deaths for trial in ledger.trials("curves")} == {0}
+    ledger.close()
 
 
 def test_second_driver_is_told_who_searches_the_study(tmp_path, store, capsys):

@@ -171,7 +171,9 @@ def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(small, tmp_
     said = command("pack", "small", tmp_path / "small.pack", *here)
     assert said.startswith("small: 3 trials, 6 epochs, 4 runs, 3 models in ")
     said = command("unpack", tmp_path / "small.pack", *there, cwd=tmp_path / "here")
-    assert said.splitlines()[-1] == "again: retrial reproduce best --study small"
+    assert said.splitlines()[-1] == (
+        f"again: retrial reproduce best --study small --store {tmp_path / 'there'}"
+    )
     before, after = (json.loads(command("show", "small", "--json", *s)) for s in (here, there))
     for trials in (before["trials"], after["trials"]):
         assert len({trial.pop("run_id") for trial in trials}) == 3

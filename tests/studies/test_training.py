@@ -147,7 +147,7 @@ def test_a_training_is_kept_and_is_no_trial_of_the_study(tmp_path, store, train,
     assert [line[:14] for line in lines if line.startswith("epoch")] == [
         f"epoch   {n} of 3" for n in (1, 2, 3)
     ]
-    assert lines[-1] == "again: retrial reproduce 0 --study curves-train"
+    assert lines[-1] == f"again: retrial reproduce 0 --study curves-train --store {store}"
     (trial,) = trained()
     assert (trial.state, trial.settings["rate"], trial.parameters) == ("complete", 0.3, {})
     assert trained("curves") == []

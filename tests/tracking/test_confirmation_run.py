@@ -285,6 +285,17 @@ def test_without_any_model_the_way_to_one_is_said(store):
         registry.load(store, "digits")
 
 
+def test_a_study_without_a_champion_is_told_how_to_get_one(store):
+    experiment = store.client.create_experiment("digits-seed1", store.artifact_location)
+    store.client.set_experiment_tag(experiment, names.KIND_TAG, names.STUDY_KIND)
+    for name in ("digits-seed1", "digits-seed1@champion", "digits-seed1/1"):
+        with pytest.raises(InputError) as refused:
+            registry.load(store, name)
+        assert str(refused.value) == (
+            f"model: got {name!r}, accepted is that study once `retrial confirm digits-seed1` ran"
+        )
+
+
 def test_model_of_somebody_else_is_refused(champion, tmp_path):
     store, run_id = champion
     (tmp_path / "model.txt").write_text("weights")

@@ -115,7 +115,7 @@ def test_a_value_that_is_not_a_number_is_never_best(ledger, trials, recorded):
         ("digit", "best", "study: got 'digit', accepted is digits"),
         (None, "best", "study: missing; accepted is --study NAME, or an MLflow run id as trial"),
         ("digits", "best", "trial: got best, but digits has no complete trial with a value yet"),
-        ("digits", 7, "trial: got 7, accepted is best or a recorded trial of digits"),
+        ("digits", 7, "trial: got 7, accepted is best or a recorded trial of digits: 0"),
         ("digits", "bset", "trial: got 'bset', accepted is best, a trial number or an MLflow run"),
         ("digits", "0" * 31 + "f", "accepted is best, a trial number or an MLflow run id"),
         ("digits", 0, "trial: trial 0000 of digits has not finished"),
@@ -126,6 +126,27 @@ def test_what_is_not_there_is_refused(trials, recorded, study, which, message):
     with pytest.raises(InputError) as refusal:
         find_trial(recorded("KILLED"), study, which)
     assert message in str(refusal.value)
+
+
+def test_a_number_that_is_not_there_is_answered_with_those_that_are(trials, recorded, monkeypatch):
+    monkeypatch.setattr("tracking.reading._PAGE", 2)
+    for number in (0, 1, 2, 3):
+        trials.whole(number, epochs=1, model=False)
+    with pytest.raises(InputError, match=r"a recorded trial of digits: 0 to 3$"):
+        find_trial(recorded(), "digits", 99)
+
+
+def test_a_run_of_another_study_is_refused(trials, recorded):
+    trials.whole(0, epochs=1, model=False)
+    store = recorded()
+    run_id = find_trial(store, "digits", 0).run_id
+    assert find_trial(store, "digits", run_id).number == find_trial(store, None, run_id).number == 0
+    with pytest.raises(InputError) as refusal:
+        find_trial(store, "own", run_id)
+    assert str(refusal.value) == (
+        f"study: got 'own', but run {run_id} is trial 0000 of digits; accepted is that study, or "
+        "none beside a run id"
+    )
 
 
 def test_a_store_without_studies_says_so(store):

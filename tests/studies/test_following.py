@@ -1,0 +1,44 @@
+"""Processes that a driver starts: Ctrl-C, which reaches the whole group, is not theirs."""
+
+import os
+import signal
+
+import pytest
+
+from studies import repetitions
+from studies.figures.aside import Aside
+from studies.following import signals_held
+
+
+def held(*_):
+    """Return the signals that this process holds back."""
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def interrupt_a_start(steps):
+    """Send Ctrl-C while processes are started."""
+    with signals_held():
+        os.kill(os.getpid(), signal.SIGINT)
+        steps.append("started")
+    steps.append("went on")
+
+
+def test_a_ctrl_c_while_processes_start_is_heard_when_they_have():
+    steps = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_a_start(steps)
+    assert steps == ["started"]
+    assert signal.SIGINT not in held()
+
+
+def test_the_process_that_draws_cannot_be_reached(tmp_path):
+    aside = Aside(tmp_path / "ledger.db", "digits")
+    assert aside._submit(held).result() >= {signal.SIGINT, signal.SIGTERM}
+    aside.close()
+
+
+def test_the_processes_that_repeat_trials_cannot_be_reached(monkeypatch):
+    monkeypatch.setattr("studies.repetitions._train", held)
+    found = list(repetitions.train_all([None, None], 2))
+    assert all(one >= {signal.SIGINT, signal.SIGTERM} for one in found)
+    assert len(found) == 2
