@@ -28,6 +28,21 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def stand_apart() -> None:
+    """Give this fresh process a process group of its own.
+
+    With it goes what it starts: that can be killed together, also when the process has died, and
+    Ctrl-C reaches none of it. (Ctrl-Z neither: a search that is suspended finishes its epochs.)
+    """
+    os.setpgid(0, 0)
+    # Of the terminal such a group may not read, and by default is stopped when it tries: an
+    # objective that asks something finds nobody there. It may write, whatever `stty tostop` says.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+
+
 def ignore_signals() -> None:
     """Ignore Ctrl-C and SIGTERM in this fresh process, also those that were held back.
 

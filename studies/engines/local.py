@@ -7,9 +7,10 @@ message would leave locked.
 
 import contextlib
 import os
-import re
+import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
-from studies.following import ignore_signals, signals_held
+from studies.following import ignore_signals, signals_held, stand_apart
 from studies.job import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
 
 ONE_THREAD = {
@@ -60,14 +61,15 @@ class LocalEngine:
 
     def events(self, timeout: float) -> Iterable[Event]:
         """Return what happened; wait up to `timeout` seconds for the first event."""
-        busy = {w.connection: w for w in self._workers if w.job is not None}
-        for connection in wait(list(busy), timeout) if busy else ():
-            assert isinstance(connection, Connection)
-            worker = busy[connection]
+        busy = [worker for worker in self._workers if worker.job is not None]
+        ready = wait([worker.connection for worker in busy], timeout) if busy else ()
+        for worker in busy:
             assert worker.job is not None
             trial, attempt = worker.job.trial, worker.job.attempt
+            if worker.connection not in ready and not worker.is_gone:
+                continue
             try:
-                event: TrialEvent = connection.recv()
+                event = worker.receive()
             except (EOFError, OSError):
                 reason = worker.cause_of_death()
                 self._renew(worker)
@@ -116,8 +118,25 @@ class _Worker:
         )
         # The process starts with the first submission; only then is its end of the pipe copied.
         with signals_held():
-            self._future = self._executor.submit(_serve)
+            self._executor.submit(_serve)
+        (self._process,) = self._executor._processes.values()
         far.close()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the process has ended.
+
+        Its sentinel does not tell: that is the end of a pipe too, which children of it may hold.
+        """
+        return self._process.exitcode is not None
+
+    def receive(self) -> TrialEvent:
+        """Return the next message; raises EOFError or OSError where there will be none."""
+        # A process that is gone writes nothing more, though a child of it may hold the pipe open.
+        if self.is_gone and not self.connection.poll():
+            raise EOFError
+        event: TrialEvent = self.connection.recv()
+        return event
 
     def start(self, job: Job) -> bool:
         """Send a job; returns False when the process is gone."""
@@ -139,15 +158,20 @@ class _Worker:
 
     def cause_of_death(self) -> str:
         """Say in a few words what is known about the end of the process."""
-        try:
-            error = self._future.exception(timeout=10)
-        except TimeoutError:
+        last = time.monotonic() + 10
+        while not self.is_gone and time.monotonic() < last:
+            time.sleep(0.01)  # its pipe ends a moment before it does
+        code = self._process.exitcode
+        if code is None:
             return "it closed its connection"
-        code = re.search(r"\{(.+)\}", str(error))  # loky: ... exit codes ... are {SIGKILL(-9)}
-        return code[1] if code else " ".join(str(error).split())[:300]
+        return f"{signal.Signals(-code).name}({code})" if code < 0 else f"EXIT({code})"
 
     def end(self) -> None:
-        """Kill the process and release what the driver holds of it."""
+        """Kill the process and what it has started; release what the driver holds of it."""
+        # Of a process that ended long ago, while it was idle, the number may be another's by now.
+        if self.job is not None or not self.is_gone:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+                os.killpg(self._process.pid, signal.SIGKILL)
         self.connection.close()
         self._executor.shutdown(wait=True, kill_workers=True)
 
@@ -165,7 +189,11 @@ def _initialize(connection: Connection, path: list[str]) -> None:
     global _connection
     _connection = connection
     sys.path[:] = path
+    stand_apart()
     ignore_signals()
+    # What the objective starts shall not hold the pipe open when this process has died.
+    os.set_inheritable(connection.fileno(), False)
+    os.register_at_fork(after_in_child=connection.close)
     threading.Thread(target=_listen, daemon=True).start()
 
 
@@ -175,7 +203,7 @@ def _listen() -> None:
         try:
             message: Any = _connection.recv()
         except BaseException:  # mostly EOFError; a worker that cannot hear must not train on
-            os._exit(1)
+            os.killpg(os.getpgrp(), signal.SIGKILL)  # nor what it has started
         if isinstance(message, Job):
             _stopping.clear()
             _jobs.append(message)

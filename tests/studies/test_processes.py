@@ -5,6 +5,7 @@ import signal
 
 import psutil
 import pytest
+from driving import until
 from searching import MIXED, POINTS, ShuffledEngine, a_study, admit, search, trials, trials_with
 
 from studies.engines.local import LocalEngine
@@ -16,18 +17,18 @@ TPE = {"name": "tpe", "startup_trials": 4}
 MEDIAN = {"name": "median", "startup_trials": 2}
 
 
-def a_job(trial=0, attempt=1, **settings):
+def a_job(trial=0, attempt=1, objective="curves:climb", **settings):
     return Job(
-        trial=trial, attempt=attempt, objective="curves:climb", settings_class="curves:Curve",
+        trial=trial, attempt=attempt, objective=objective, settings_class="curves:Curve",
         settings={"epochs": 3, "seed": 1, **settings}, data=None, judge=None, metric="value",
     )  # fmt: skip
 
 
-def events_until_the_end(engine):
+def events_until_the_end(engine, timeout=10.0):
     """All events of the one running job."""
     events = []
     while not events or isinstance(events[-1], EpochDone):
-        events.extend(engine.events(timeout=10.0))
+        events.extend(engine.events(timeout))
     return events
 
 
@@ -110,6 +111,27 @@ def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
     assert engine.free == 1
     engine.start(a_job(attempt=2))
     assert isinstance(events_until_the_end(engine)[-1], TrialDone)
+
+
+@pytest.mark.parametrize("objective", ["offspring:orphan", "offspring:orphan_of_c"])
+def test_worker_whose_child_outlives_it_is_told_and_the_child_ended(objective, engine, tmp_path):
+    """The child has a copy of the worker's end of the pipe, which so has no end."""
+    word = tmp_path / "word"
+    engine.start(a_job(objective=objective, kind=str(word)))
+    epoch, death = events_until_the_end(engine, timeout=0.2)
+    assert death == WorkerDied(0, 1, "EXIT(3)")
+    until(lambda: has_ended(int(epoch.metrics["value"])))
+    assert not word.exists()
+    engine.start(a_job(attempt=2))
+    assert isinstance(events_until_the_end(engine)[-1], TrialDone)
+
+
+def has_ended(pid):
+    """Tell whether a process has ended, even if nobody has asked it how."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_worker_leaves_it_to_its_driver_what_signals_mean(engine):
