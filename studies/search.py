@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from nets.settings import to_plain
 from studies import pruners
 from studies.engines import Engine
+from studies.handed_over import storable
 from studies.history import result_of
 from studies.job import (
     EpochDone,
@@ -324,7 +325,7 @@ class Search:
             return
         error = {
             "type": "WorkerDied",
-            "message": f"its worker died {deaths} times; the last time: {event.reason}",
+            "message": storable(f"its worker died {deaths} times; the last time: {event.reason}"),
             "place": "worker",
             "traceback": "",
         }
