@@ -44,13 +44,23 @@ def stand_apart() -> None:
 
 
 def ignore_signals() -> None:
-    """Ignore Ctrl-C and SIGTERM in this fresh process, also those that were held back.
+    """Do nothing at Ctrl-C and SIGTERM in this fresh process, also at those that were held back.
 
     Ctrl-C reaches the whole foreground group, and a service manager's SIGTERM every process of a
     service; what they mean is the driver's to say, and this process ends with its driver.
+
+    What this process starts is no part of that: whoever starts it must be able to end it so. A
+    program would inherit SIG_IGN, but never a handler, and a fork has its handler end it.
     """
+    own = os.getpid()
+
+    def handle(number: int, frame: object) -> None:
+        if os.getpid() != own:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, handle)
     # What this process may start has an ordinary mask again.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 

@@ -4,11 +4,14 @@ A process that lives to its own end leaves word in the file that the settings na
 """
 
 import ctypes
+import multiprocessing
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
 
-from nets.outcome import Epoch
+from nets.outcome import Epoch, Outcome
 
 MOST_SECONDS = 30.0
 
@@ -30,3 +33,35 @@ def _die_before(child, settings, report):
         os._exit(0)
     report(Epoch(1, {"value": child}, 0.0))
     os._exit(3)
+
+
+def ended_program(settings, data, report):
+    """Start a program, end it with each signal, and report how it ended."""
+    ends = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        child = subprocess.Popen(["sleep", str(MOST_SECONDS)])
+        child.send_signal(number)
+        ends[number.name] = child.wait()
+    report(Epoch(1, {"value": 0.0, **ends}, 0.0))
+    return Outcome(1)
+
+
+def ended_fork(settings, data, report):
+    """The same with forks of this process."""
+    context = multiprocessing.get_context("fork")
+    ends = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        there, here = context.Pipe()
+        child = context.Process(target=_sleep, args=(there,))
+        child.start()
+        here.recv()
+        os.kill(child.pid, number)
+        child.join()
+        ends[number.name] = child.exitcode
+    report(Epoch(1, {"value": 0.0, **ends}, 0.0))
+    return Outcome(1)
+
+
+def _sleep(there):
+    there.send("asleep")
+    time.sleep(MOST_SECONDS)

@@ -160,6 +160,14 @@ def test_worker_holds_no_signal_back_from_what_its_objective_starts(engine):
     assert not blocked & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1))
 
 
+@pytest.mark.parametrize("objective", ["offspring:ended_program", "offspring:ended_fork"])
+def test_objective_can_end_what_it_starts(objective, engine):
+    engine.start(a_job(objective=objective))
+    epoch, _ = events_until_the_end(engine)
+    ends = {name: int(code) for name, code in epoch.metrics.items() if name != "value"}
+    assert ends == {"SIGTERM": -signal.SIGTERM, "SIGINT": -signal.SIGINT}
+
+
 def test_closed_engine_leaves_no_process():
     engine = LocalEngine(2)
     engine.start(a_job(epochs=1000, delay=0.1))
