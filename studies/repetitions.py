@@ -12,7 +12,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from nets.randomness import derived_seed
 from studies.following import follow
-from studies.job import EpochDone, Event, Job, TrialDone
+from studies.job import MOST_DEATHS, EpochDone, Event, Job, TrialDone, WorkerDied
 from studies.worker import run
 
 
@@ -50,13 +50,23 @@ def champion_seed(study_seed: int, trial: int) -> int:
 
 
 def train(job: Job, place: int = 0) -> Trained:
-    """Train one job here; a training that fails ends with the state ``failed``."""
-    events: list[Event] = []
-    run(job, events.append, stopping=lambda: False)
-    epochs = tuple(event for event in events if isinstance(event, EpochDone))
-    end = events[-1]
-    assert isinstance(end, TrialDone)
-    return Trained(place, epochs, end)
+    """Train one job here; a training that fails ends with the state ``failed``.
+
+    Where the machine lacks something it gets as many chances as in a search.
+    """
+    deaths = 0
+    while True:
+        events: list[Event] = []
+        run(job, events.append, stopping=lambda: False)
+        end = events[-1]
+        if isinstance(end, WorkerDied):
+            deaths += 1
+            if deaths < MOST_DEATHS:
+                continue
+            end = end.as_failure(deaths)
+        assert isinstance(end, TrialDone)
+        epochs = tuple(event for event in events if isinstance(event, EpochDone))
+        return Trained(place, epochs, end)
 
 
 def train_all(

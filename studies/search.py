@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial
 from nets.settings import to_plain
 from studies import pruners
 from studies.engines import Engine
-from studies.handed_over import storable
 from studies.history import result_of
 from studies.job import (
+    MOST_DEATHS,
     EpochDone,
     Event,
     Job,
@@ -33,9 +33,6 @@ from studies.stopping import met, same_failure
 from studies.study_file import Study
 from studies.view import View
 from tracking.ledger import EpochRecord, Ledger, TrialRecord
-
-MOST_DEATHS = 3
-"""Deaths of its workers after which a trial is failed: a second chance, and a third."""
 
 End = Literal["finished", "stopped", "timeout", "failed"]
 
@@ -323,13 +320,7 @@ class Search:
             self._waiting.appendleft(event.trial)
             self._warn(f"trial {event.trial}: its worker died ({event.reason}); trying again")
             return
-        error = {
-            "type": "WorkerDied",
-            "message": storable(f"its worker died {deaths} times; the last time: {event.reason}"),
-            "place": "worker",
-            "traceback": "",
-        }
-        self._finish(TrialDone(event.trial, event.attempt, "failed", {"error": error}))
+        self._finish(event.as_failure(deaths))
 
     def _warn(self, message: str) -> None:
         for listener in self._listeners:

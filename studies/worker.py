@@ -5,6 +5,7 @@ knows the driver as two functions: `send` takes events, `stopping` tells whether
 of the epoch.
 """
 
+import errno
 import importlib
 import math
 import os
@@ -23,15 +24,19 @@ from studies.handed_over import (
     MOST_BYTES,
     described,
     digests_of,
+    message_of,
     metrics_of,
     model_of,
     reason_of,
     seconds_of,
 )
-from studies.job import EpochDone, Job, TrialDone, TrialEvent, TrialStopped
+from studies.job import EpochDone, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
 from studies.judging import History, PrunerStudy
 
 Send = Callable[[TrialEvent], None]
+
+_OF_MACHINE = {errno.ENOMEM, errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENFILE}
+"""Errors that say something of the machine at that moment, and nothing of the trial."""
 
 _heard = History()
 """What the jobs of this process have told of finished trials."""
@@ -48,13 +53,19 @@ class _Stopped(BaseException):
 def run(job: Job, send: Send, stopping: Callable[[], bool]) -> None:
     """Train one trial: send an event an epoch, and one at the end.
 
-    Whatever the objective does wrong fails its trial, and nothing else.
+    Whatever the objective does wrong fails its trial, and nothing else. What the machine lacks is
+    told like a death of the worker: the trial gets another chance, as after the system has killed
+    a worker for its memory.
     """
     end: TrialEvent
     try:
         end = _Attempt(job, send, stopping).train()
     except (Exception, SystemExit) as error:
-        end = TrialDone(job.trial, job.attempt, "failed", {"error": described(error)})
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_MACHINE:
+            reason = f"{type(error).__name__}: {message_of(error)}".removesuffix(": ")
+            end = WorkerDied(job.trial, job.attempt, reason)
+        else:
+            end = TrialDone(job.trial, job.attempt, "failed", {"error": described(error)})
     send(end)
 
 

@@ -77,7 +77,9 @@ class LocalEngine:
                 continue
             if (event.trial, event.attempt) != (trial, attempt):
                 continue  # of an attempt that is over
-            if isinstance(event, TrialDone | TrialStopped):
+            if isinstance(event, WorkerDied):
+                self._renew(worker)  # a fresh one has nothing left in memory, and no file open
+            elif isinstance(event, TrialDone | TrialStopped):
                 worker.job = None
             yield event
 

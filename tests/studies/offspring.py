@@ -35,6 +35,12 @@ def _die_before(child, settings, report):
     os._exit(3)
 
 
+def without_memory(settings, data, report):
+    """Tell the process id of the worker, and run out of memory."""
+    report(Epoch(1, {"value": os.getpid()}, 0.0))
+    raise MemoryError
+
+
 def ended_program(settings, data, report):
     """Start a program, end it with each signal, and report how it ended."""
     ends = {}

@@ -119,6 +119,27 @@ def test_trials_that_go_wrong_change_nothing_about_it(fault, tmp_path, generator
     assert found == expected
 
 
+def test_machine_that_lacks_memory_now_and_then_changes_nothing(tmp_path, generator, monkeypatch):
+    import curves
+
+    def poor(settings, data, report, resume=None):
+        def report_if_there_is_memory(epoch):
+            report(epoch)
+            if settings.seed not in spared and generator.random() < 0.2:
+                spared.add(settings.seed)
+                raise MemoryError
+
+        return curves.climb(settings, data, report_if_there_is_memory, resume)
+
+    spared = set()
+    monkeypatch.setattr(curves, "poor", poor, raising=False)
+    study = a_study(trials=20, sampler=SAMPLERS["tpe"], objective="curves:poor")
+    rich = a_study(trials=20, sampler=SAMPLERS["tpe"])
+    found = trials_shuffled(study, tmp_path / "poor.db", generator, workers=3, kill=0.05)
+    assert spared
+    assert found == reference(rich, tmp_path)
+
+
 def test_study_extended_later_has_the_trials_of_one_asked_at_once(tmp_path, generator):
     def extended(**section):
         return a_study(sampler=SAMPLERS["tpe"], pruner=PRUNERS["hyperband"], **section)

@@ -134,6 +134,14 @@ def has_ended(pid):
         return True
 
 
+def test_worker_out_of_memory_is_told_as_dead_and_replaced(engine):
+    engine.start(a_job(objective="offspring:without_memory"))
+    epoch, death = events_until_the_end(engine)
+    assert death == WorkerDied(0, 1, "MemoryError")
+    assert engine.free == 1
+    assert pid_of(engine._workers[0]) != epoch.metrics["value"]
+
+
 def test_worker_leaves_it_to_its_driver_what_signals_mean(engine):
     engine.start(a_job())
     events_until_the_end(engine)

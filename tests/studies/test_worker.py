@@ -1,6 +1,7 @@
 """One attempt at one trial, run in this process: which events it sends, and never an exception."""
 
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -12,7 +13,8 @@ from nets.errors import InputError
 from nets.outcome import Epoch, Model, Outcome
 from nets.state import unpack
 from studies import pruners
-from studies.job import EpochDone, Job, Judge, Result, TrialDone, TrialStopped
+from studies.job import EpochDone, Job, Judge, Result, TrialDone, TrialStopped, WorkerDied
+from studies.repetitions import train
 from studies.worker import dataset, run
 
 GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
@@ -334,6 +336,48 @@ def test_mistake_of_an_objective_fails_its_trial_with_a_sentence(mistake, monkey
     error = failure_of(trial)
     assert error["message"] == message
     json.dumps(error, ensure_ascii=False).encode()
+
+
+LACKS = {
+    "memory": (MemoryError("3 GiB"), "MemoryError: 3 GiB"),
+    "a disk": (OSError(errno.ENOSPC, "full"), f"OSError: [Errno {errno.ENOSPC}] full"),
+    "files": (OSError(errno.EMFILE, "many"), f"OSError: [Errno {errno.EMFILE}] many"),
+}
+
+
+def lacking(what, times):
+    """An objective whose machine lacks something the first times that it trains."""
+    left = [LACKS[what][0]] * times
+
+    def objective(settings, data, report):
+        report(Epoch(1, {"value": 0.5}, 0.0))
+        if left:
+            raise left.pop()
+        return Outcome(1)
+
+    return objective
+
+
+@pytest.mark.parametrize("what", LACKS)
+def test_what_the_machine_lacks_is_no_fault_of_the_trial(what, monkeypatch):
+    trial = written_here(monkeypatch, lacking(what, times=1))
+    assert events_of(trial)[-1] == WorkerDied(5, 2, LACKS[what][1])
+    assert events_of(trial)[-1].state == "complete"
+
+
+def test_repetition_has_as_many_chances_as_a_trial(monkeypatch):
+    once = train(written_here(monkeypatch, lacking("memory", times=0)))
+    assert train(written_here(monkeypatch, lacking("memory", times=2))) == once
+    failed = train(written_here(monkeypatch, lacking("memory", times=3)))
+    assert failed.end.state == "failed"
+    assert failed.end.outcome["error"]["message"] == (
+        "its worker died 3 times; the last time: MemoryError: 3 GiB"
+    )
+
+
+def test_file_that_is_not_there_is_a_fault_of_the_trial(monkeypatch):
+    trial = written_here(monkeypatch, lambda settings, data, report: os.stat("/nowhere"))
+    assert failure_of(trial)["type"] == "FileNotFoundError"
 
 
 def test_pruner_that_raises_fails_its_trial_only():
