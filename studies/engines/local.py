@@ -7,6 +7,7 @@ message would leave locked.
 
 import contextlib
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
@@ -123,6 +125,8 @@ class _Worker:
             self._executor.submit(_serve)
         (self._process,) = self._executor._processes.values()
         far.close()
+        self._unsent: SimpleQueue[bytes | None] = SimpleQueue()
+        threading.Thread(target=self._send, daemon=True).start()
 
     @property
     def is_gone(self) -> bool:
@@ -142,21 +146,26 @@ class _Worker:
 
     def start(self, job: Job) -> bool:
         """Send a job; returns False when the process is gone."""
+        if self.is_gone or self.connection.poll():  # who is idle has nothing to say but its end
+            return False
         self.job = job
         if (judge := job.judge) is not None:
             # The whole history with each job would soon take longer than the job.
             job = replace(job, judge=judge.after(self._heard))
             self._heard = max(self._heard, judge.known)
-        try:
-            self.connection.send(job)
-        except OSError:
-            return False
+        self._unsent.put(pickle.dumps(job))
         return True
 
     def tell_stop(self) -> None:
         """Tell the running trial to stop at the end of its epoch."""
-        with contextlib.suppress(OSError):  # it is dead, which `events` finds out
-            self.connection.send("stop")
+        self._unsent.put(pickle.dumps("stop"))
+
+    def _send(self) -> None:
+        """Send what is to be sent, in a thread: a worker that takes nothing holds up no other."""
+        while (message := self._unsent.get()) is not None:
+            with contextlib.suppress(OSError):  # it is dead, which `events` finds out
+                self.connection.send_bytes(message)
+        self.connection.close()  # here, as nobody may close it while it is written to
 
     def cause_of_death(self) -> str:
         """Say in a few words what is known about the end of the process."""
@@ -174,8 +183,8 @@ class _Worker:
         if self.job is not None or not self.is_gone:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self.connection.close()
         self._executor.shutdown(wait=True, kill_workers=True)
+        self._unsent.put(None)
 
 
 # The worker's side. Its state is the process's own: one connection, one flag.

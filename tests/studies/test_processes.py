@@ -2,12 +2,16 @@
 
 import os
 import signal
+import threading
+from dataclasses import replace
 
+import numpy as np
 import psutil
 import pytest
 from driving import until
 from searching import MIXED, POINTS, ShuffledEngine, a_study, admit, search, trials, trials_with
 
+from nets.state import pack
 from studies.engines.local import LocalEngine
 from studies.job import EpochDone, Job, TrialDone, TrialStopped, WorkerDied
 from studies.search import Plan, Search
@@ -101,6 +105,25 @@ def test_worker_that_dies_while_idle_costs_no_trial_anything(engine):
     assert engine.start(a_job(1)) == "worker 0"
     *_, end = events_until_the_end(engine)
     assert isinstance(end, TrialDone)
+
+
+def test_worker_that_takes_nothing_holds_up_nobody(engine):
+    """It is idle and stopped, as by a debugger, when it gets more than fits into its pipe."""
+    engine.start(a_job())
+    events_until_the_end(engine)
+    worker = psutil.Process(pid_of(engine._workers[0]))
+    worker.suspend()
+    until(lambda: worker.status() == psutil.STATUS_STOPPED)
+    in_the_end = threading.Timer(30.0, worker.resume)
+    in_the_end.start()
+    state = pack({"epoch": 0, "level": 0.0, "trace": np.zeros(4), "more": np.zeros(10**6)})
+    engine.start(replace(a_job(1), state=state))
+    engine.stop_trials()
+    assert worker.status() == psutil.STATUS_STOPPED
+    in_the_end.cancel()
+    worker.resume()
+    epoch, end = events_until_the_end(engine)
+    assert (epoch.number, end) == (1, TrialStopped(1, 1))
 
 
 def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
