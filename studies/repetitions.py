@@ -13,6 +13,7 @@ from joblib import Parallel, delayed, parallel_config
 from nets.randomness import derived_seed
 from studies.following import follow
 from studies.job import MOST_DEATHS, EpochDone, Event, Job, TrialDone, WorkerDied
+from studies.output import printing_to_errors
 from studies.worker import run
 
 
@@ -57,7 +58,8 @@ def train(job: Job, place: int = 0) -> Trained:
     deaths = 0
     while True:
         events: list[Event] = []
-        run(job, events.append, stopping=lambda: False)
+        with printing_to_errors():
+            run(job, events.append, stopping=lambda: False)
         end = events[-1]
         if isinstance(end, WorkerDied):
             deaths += 1

@@ -24,6 +24,7 @@ from joblib.externals.loky.backend import get_context
 
 from studies.following import ignore_signals, signals_held, stand_apart
 from studies.job import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
+from studies.output import output_is_errors
 
 ONE_THREAD = {
     # The bits of a float32 product depend on the number of BLAS threads, so it is always one.
@@ -202,6 +203,7 @@ def _initialize(connection: Connection, path: list[str]) -> None:
     sys.path[:] = path
     stand_apart()
     ignore_signals()
+    output_is_errors()
     # What the objective starts shall not hold the pipe open when this process has died.
     os.set_inheritable(connection.fileno(), False)
     os.register_at_fork(after_in_child=connection.close)

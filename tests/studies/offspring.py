@@ -1,4 +1,4 @@
-"""Objectives that start processes of their own.
+"""Objectives that start processes of their own, and others that use the process they are in.
 
 A process that lives to its own end leaves word in the file that the settings name as `kind`.
 """
@@ -39,6 +39,15 @@ def without_memory(settings, data, report):
     """Tell the process id of the worker, and run out of memory."""
     report(Epoch(1, {"value": os.getpid()}, 0.0))
     raise MemoryError
+
+
+def talkative(settings, data, report):
+    """Print in every way there is."""
+    print("by Python")
+    os.write(1, b"by the system\n")
+    subprocess.run(["echo", "by a program"], check=True)
+    report(Epoch(1, {"value": 0.0}, 0.0))
+    return Outcome(1)
 
 
 def ended_program(settings, data, report):

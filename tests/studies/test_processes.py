@@ -14,6 +14,7 @@ from searching import MIXED, POINTS, ShuffledEngine, a_study, admit, search, tri
 from nets.state import pack
 from studies.engines.local import LocalEngine
 from studies.job import EpochDone, Job, TrialDone, TrialStopped, WorkerDied
+from studies.repetitions import train_all
 from studies.search import Plan, Search
 from tracking.ledger import Ledger
 
@@ -189,6 +190,29 @@ def test_worker_holds_no_signal_back_from_what_its_objective_starts(engine):
         masks = dict(line.split(":", 1) for line in status)
     blocked = int(masks["SigBlk"], 16)
     assert not blocked & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1))
+
+
+PRINTED = ["by Python", "by a program", "by the system"]
+
+
+def test_worker_leaves_the_output_to_its_driver(capfd):
+    engine = LocalEngine(1)
+    engine.start(a_job(objective="offspring:talkative"))
+    events_until_the_end(engine)
+    engine.close()
+    output, errors = capfd.readouterr()
+    assert (output, sorted(errors.splitlines())) == ("", PRINTED)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_repetitions_leave_the_output_to_their_command(processes, capfd):
+    jobs = [a_job(objective="offspring:talkative")] * 2
+    print("before", end="")
+    for trained in train_all(jobs, processes):
+        assert trained.end.state == "complete"
+    print(", after")
+    output, errors = capfd.readouterr()
+    assert (output, sorted(errors.splitlines())) == ("before, after\n", sorted(PRINTED * 2))
 
 
 @pytest.mark.parametrize("objective", ["offspring:ended_program", "offspring:ended_fork"])
