@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from optuna.trial import FrozenTrial
 
@@ -184,7 +184,7 @@ class Search:
             study=self._study.name,
             number=number,
             state="running",
-            settings=to_plain(self._study.settings(number, asked.parameters)),
+            settings=self._settings(number, asked.parameters),
             parameters=asked.parameters,
             memory=asked.memory,
             asked=time.time(),
@@ -193,6 +193,17 @@ class Search:
         self._records[number] = record
         self._waiting.append(number)
         return True
+
+    def _settings(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of a trial as plain values.
+
+        Each value is one that the space has, but together their class may refuse them. Then they
+        stay as they are: the worker builds the settings too, and fails the trial with its message.
+        """
+        try:
+            return to_plain(self._study.settings(number, chosen))
+        except Exception:  # a settings class may be anybody's
+            return self._study.values(number, chosen)
 
     def _in_doubt(self, number: int) -> bool:
         """Tell whether the study may yet stop because its first trials all fail alike.

@@ -48,8 +48,12 @@ class Study:
 
     def settings(self, number: int, chosen: Mapping[str, Any]) -> Any:
         """Return the settings of a trial: what is fixed, what was chosen, and its own seed."""
+        return self.settings_class(**self.values(number, chosen))
+
+    def values(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the settings of a trial are built from."""
         seed = derived_seed(self.section.seed, number)
-        return self.settings_class(**{**self.fixed, **self.space.settings(chosen), "seed": seed})
+        return {**self.fixed, **self.space.settings(chosen), "seed": seed}
 
     @property
     def epochs(self) -> int:

@@ -50,6 +50,17 @@ class Curve:
         return self.fault == "always" or self.seed % 3 == 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Picky(Curve):
+    """The same, which may not be steep and high at once."""
+
+    def __post_init__(self):
+        """Check what no single value shows."""
+        super().__post_init__()
+        if self.rate + self.height > 1.2:
+            raise ValueError(f"rate + height: got {self.rate + self.height}, accepted is up to 1.2")
+
+
 def climb(settings, data, report, resume=None):
     """Report one value an epoch, as `value` and turned around as `loss`."""
     state = resume or {"epoch": 0, "level": 0.0, "trace": np.zeros(4)}

@@ -67,6 +67,13 @@ def test_number_of_processes_does_not_matter(jobs, one_worker, tmp_path):
     assert {t["state"] for t in one_worker} == {"complete", "pruned"}
 
 
+def test_number_of_processes_does_not_matter_where_a_class_refuses_values(tmp_path):
+    study = a_study(MIXED, {"delay": 0.02}, kind="curves:Picky", sampler=TPE, trials=12)
+    one, two = (trials_with(study, tmp_path / f"{jobs}.db", jobs) for jobs in (1, 2))
+    assert one == two
+    assert {t["state"] for t in one} == {"complete", "failed"}
+
+
 SAMPLERS = {
     "random": {"name": "random"},
     "tpe": TPE,
