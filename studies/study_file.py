@@ -16,6 +16,7 @@ from typing import Any
 from nets.data import DATASETS
 from nets.errors import InputError
 from nets.randomness import derived_seed
+from nets.settings import to_plain
 from studies import pruners, samplers
 from studies.section import StudySection, read_section
 from studies.space import Space, check_first, encoded, read_space
@@ -248,7 +249,7 @@ def _check_ends(
     """Build settings with what is fixed, and with each end of the space: their own checks speak."""
     middle = {p.name: _ends(p)[0] for p in space.parameters}
     try:
-        settings(**{**fixed, **space.settings(middle), "seed": 0})
+        to_plain(settings(**{**fixed, **space.settings(middle), "seed": 0}))
     except InputError as error:
         name, _, rest = str(error).partition(":")
         place = f"space.{name}" if name in middle else where.get(name, name)
