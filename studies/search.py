@@ -289,11 +289,14 @@ class Search:
         match event:
             case EpochDone():
                 self._epoch_done(event)
+            case TrialDone(state="failed") if self._stopping == "stopped":
+                # Whoever stops a search may end what an objective has started too, as a service
+                # manager does. If that was not why, it will fail again.
+                self._leave_open(event.trial)
             case TrialDone():
                 self._finish(event)
             case TrialStopped():
-                del self._running[event.trial]
-                self._waiting.appendleft(event.trial)
+                self._leave_open(event.trial)
             case WorkerDied():
                 self._worker_died(event)
 
@@ -308,6 +311,11 @@ class Search:
                 "repeated; the objective is not repeatable, or the machine has changed"
             )
 
+    def _leave_open(self, number: int) -> None:
+        """Let a trial wait for another attempt, before all others."""
+        del self._running[number]
+        self._waiting.appendleft(number)
+
     def _finish(self, event: TrialDone) -> None:
         name, number = self._study.name, event.trial
         self._ledger.finish_trial(name, number, event.state, event.outcome, event.model)
@@ -321,14 +329,13 @@ class Search:
             listener.finished(record)
 
     def _worker_died(self, event: WorkerDied) -> None:
-        del self._running[event.trial]
         if self._stopping is not None:
             # Whoever stops a search may end its workers too; that is nothing against the trial.
-            self._waiting.appendleft(event.trial)
+            self._leave_open(event.trial)
             return
         deaths = self._ledger.add_death(self._study.name, event.trial)
         if deaths < MOST_DEATHS:
-            self._waiting.appendleft(event.trial)
+            self._leave_open(event.trial)
             self._warn(f"trial {event.trial}: its worker died ({event.reason}); trying again")
             return
         self._finish(event.as_failure(deaths))

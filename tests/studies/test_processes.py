@@ -367,6 +367,26 @@ def test_deaths_of_workers_while_a_search_is_stopped_do_not_count(ledger, genera
     assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
 
 
+class Bereft(ShuffledEngine):
+    """What its objectives have started is ended by what told the search to stop."""
+
+    def events(self, timeout):
+        for event in super().events(timeout):
+            if isinstance(event, TrialStopped):
+                yield TrialDone(event.trial, event.attempt, "failed", {"error": {}})
+            else:
+                yield event
+
+
+def test_failures_of_trials_while_a_search_is_stopped_do_not_count(ledger, generator):
+    study = a_study(trials=6)
+    stopper = Stopper(after_epochs=1)
+    stopper.search = Search(plan_of(study, ledger), ledger, Bereft(2, generator), [stopper])
+    assert stopper.search.run() == "stopped"
+    assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
+    assert search(study, ledger, ShuffledEngine(2, generator)) == "finished"
+
+
 class Forgetful(ShuffledEngine):
     """Its workers die once after their first epoch, and repeat it a little differently."""
 
