@@ -35,6 +35,15 @@ def _die_before(child, settings, report):
     os._exit(3)
 
 
+def parent(settings, data, report):
+    """Start a program, tell its process id as the value of an epoch, and wait for its end."""
+    script = 'sleep "$0"; echo "it lived to its end" > "$1"'
+    child = subprocess.Popen(["sh", "-c", script, str(MOST_SECONDS), settings.kind])
+    report(Epoch(1, {"value": child.pid}, 0.0))
+    child.wait()
+    return Outcome(1)
+
+
 def without_memory(settings, data, report):
     """Tell the process id of the worker, and run out of memory."""
     report(Epoch(1, {"value": os.getpid()}, 0.0))

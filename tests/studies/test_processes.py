@@ -157,6 +157,15 @@ def test_worker_whose_child_outlives_it_is_told_and_the_child_ended(objective, e
     assert isinstance(events_until_the_end(engine)[-1], TrialDone)
 
 
+def test_what_an_objective_has_started_ends_with_the_driver(engine, tmp_path):
+    word = tmp_path / "word"
+    engine.start(a_job(objective="offspring:parent", kind=str(word)))
+    (epoch,) = engine.events(timeout=10.0)
+    engine._workers[0].connection.close()  # as the system does for a driver that is gone
+    until(lambda: has_ended(int(epoch.metrics["value"])))
+    assert not word.exists()
+
+
 def has_ended(pid):
     """Tell whether a process has ended, even if nobody has asked it how."""
     try:
