@@ -126,8 +126,7 @@ class _Worker:
             self._executor.submit(_serve)
         (self._process,) = self._executor._processes.values()
         far.close()
-        self._unsent: SimpleQueue[bytes | None] = SimpleQueue()
-        threading.Thread(target=self._send, daemon=True).start()
+        self._unsent: SimpleQueue[bytes | None] | None = None
 
     @property
     def is_gone(self) -> bool:
@@ -154,19 +153,20 @@ class _Worker:
             # The whole history with each job would soon take longer than the job.
             job = replace(job, judge=judge.after(self._heard))
             self._heard = max(self._heard, judge.known)
-        self._unsent.put(pickle.dumps(job))
+        self._post(job)
         return True
 
     def tell_stop(self) -> None:
         """Tell the running trial to stop at the end of its epoch."""
-        self._unsent.put(pickle.dumps("stop"))
+        self._post("stop")
 
-    def _send(self) -> None:
-        """Send what is to be sent, in a thread: a worker that takes nothing holds up no other."""
-        while (message := self._unsent.get()) is not None:
-            with contextlib.suppress(OSError):  # it is dead, which `events` finds out
-                self.connection.send_bytes(message)
-        self.connection.close()  # here, as nobody may close it while it is written to
+    def _post(self, message: Job | str) -> None:
+        """Have a message sent by a thread: a worker that takes nothing holds up no other."""
+        if self._unsent is None:
+            self._unsent = SimpleQueue()
+            arguments = (self.connection, self._unsent)
+            threading.Thread(target=_send, args=arguments, daemon=True).start()
+        self._unsent.put(pickle.dumps(message))
 
     def cause_of_death(self) -> str:
         """Say in a few words what is known about the end of the process."""
@@ -176,7 +176,8 @@ class _Worker:
         code = self._process.exitcode
         if code is None:
             return "it closed its connection"
-        return f"{signal.Signals(-code).name}({code})" if code < 0 else f"EXIT({code})"
+        names = {-number: number.name for number in signal.Signals}
+        return f"{names.get(code, 'EXIT' if code >= 0 else 'SIGNAL')}({code})"
 
     def end(self) -> None:
         """Kill the process and what it has started; release what the driver holds of it."""
@@ -185,7 +186,17 @@ class _Worker:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._executor.shutdown(wait=True, kill_workers=True)
-        self._unsent.put(None)
+        if self._unsent is None:
+            self.connection.close()
+        else:
+            self._unsent.put(None)
+
+
+def _send(connection: Connection, unsent: "SimpleQueue[bytes | None]") -> None:
+    while (message := unsent.get()) is not None:
+        with contextlib.suppress(OSError):  # the worker is dead, which `events` finds out
+            connection.send_bytes(message)
+    connection.close()  # here, as nobody may close it while it is written to
 
 
 # The worker's side. Its state is the process's own: one connection, one flag.
