@@ -45,8 +45,9 @@ class Epoch:
     """One finished epoch, announced through `report`.
 
     `number` counts from 1; `metrics` are plain floats (NaN and infinities included); `seconds` is
-    the epoch's duration. `digests` name what must be equal when the trial is tried again: the
-    weights, the order of the batches, the state of the generators. `state` and `outcome` are
+    the epoch's duration, finite and at least 0. `digests`, short texts, name what must be equal
+    when the trial is tried again: the weights, the order of the batches, the state of the
+    generators. `state` and `outcome` are
     computed only when somebody calls them, and only valid until `report` returns: `state()`
     continues the training from here, `outcome()` is the outcome as if it ended here. An objective
     without them (None) restarts from epoch 1 and leaves no model when it is pruned.

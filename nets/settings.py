@@ -212,8 +212,27 @@ def _accepted(hint: Any, accepts: str | None) -> str:
 
 
 def to_plain(settings: Any) -> dict[str, Any]:
-    """Return settings as the dict that JSON gives back: names to plain values and lists."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+    """Return settings as the dict that JSON gives back: names to plain values and lists.
+
+    Raises InputError for a value that JSON does not give back, which a class of the user's own may
+    have.
+    """
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+    for name, value in plain.items():
+        if not _is_plain(value):
+            raise InputError(
+                f"{name}: got {value!r}, accepted are values that JSON has: numbers, texts, true, "
+                "false, lists and tables"
+            )
+    return plain
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def to_json(settings: Any) -> str:

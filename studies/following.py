@@ -31,14 +31,39 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def stand_apart() -> None:
+    """Give this fresh process a process group of its own.
+
+    With it goes what it starts: that can be killed together, also when the process has died, and
+    Ctrl-C reaches none of it. (Ctrl-Z neither: a search that is suspended finishes its epochs.)
+    """
+    os.setpgid(0, 0)
+    # Of the terminal such a group may not read, and by default is stopped when it tries: an
+    # objective that asks something finds nobody there. It may write, whatever `stty tostop` says.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+
+
 def ignore_signals() -> None:
-    """Ignore Ctrl-C and SIGTERM in this fresh process, also those that were held back.
+    """Do nothing at Ctrl-C and SIGTERM in this fresh process, also at those that were held back.
 
     Ctrl-C reaches the whole foreground group, and a service manager's SIGTERM every process of a
     service; what they mean is the driver's to say, and this process ends with its driver.
+
+    What this process starts is no part of that: whoever starts it must be able to end it so. A
+    program would inherit SIG_IGN, but never a handler, and a fork has its handler end it.
     """
+    own = os.getpid()
+
+    def handle(number: int, frame: object) -> None:
+        if os.getpid() != own:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
     for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, handle)
     # What this process may start has an ordinary mask again.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 

@@ -7,6 +7,10 @@ from typing import Any, Literal
 import optuna
 
 from nets.outcome import Model
+from studies.handed_over import storable
+
+MOST_DEATHS = 3
+"""Deaths of its workers after which a trial is failed: a second chance, and a third."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +106,25 @@ class TrialStopped:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """The worker of a trial is gone; `reason` says what is known."""
+    """The worker of a trial is gone, or its machine lacks something; `reason` says what is known.
+
+    Either way the attempt was none, and says nothing of the trial.
+    """
 
     trial: int
     attempt: int
     reason: str
+
+    def as_failure(self, deaths: int) -> TrialDone:
+        """Return the end of a trial that had so many deaths."""
+        message = f"its worker died {deaths} times; the last time: {self.reason}"
+        error = {
+            "type": "WorkerDied",
+            "message": storable(message),
+            "place": "worker",
+            "traceback": "",
+        }
+        return TrialDone(self.trial, self.attempt, "failed", {"error": error})
 
 
 @dataclass(frozen=True)

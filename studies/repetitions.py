@@ -6,6 +6,7 @@ processes, never in this one: an objective may be anybody's, and may end its pro
 """
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +15,9 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from nets.randomness import derived_seed
-from studies.deaths import MOST_DEATHS, cause_of_death, death
 from studies.following import follow, signals_held
-from studies.job import EpochDone, Event, Job, TrialDone
+from studies.job import MOST_DEATHS, EpochDone, Event, Job, TrialDone, WorkerDied
+from studies.output import printing_to_errors
 from studies.worker import run
 
 
@@ -54,13 +55,24 @@ def champion_seed(study_seed: int, trial: int) -> int:
 
 
 def train(job: Job, place: int = 0) -> Trained:
-    """Train one job here; a training that fails ends with the state ``failed``."""
-    events: list[Event] = []
-    run(job, events.append, stopping=lambda: False)
-    epochs = tuple(event for event in events if isinstance(event, EpochDone))
-    end = events[-1]
-    assert isinstance(end, TrialDone)
-    return Trained(place, epochs, end)
+    """Train one job here; a training that fails ends with the state ``failed``.
+
+    Where the machine lacks something it gets as many chances as in a search.
+    """
+    deaths = 0
+    while True:
+        events: list[Event] = []
+        with printing_to_errors():
+            run(job, events.append, stopping=lambda: False)
+        end = events[-1]
+        if isinstance(end, WorkerDied):
+            deaths += 1
+            if deaths < MOST_DEATHS:
+                continue
+            end = end.as_failure(deaths)
+        assert isinstance(end, TrialDone)
+        epochs = tuple(event for event in events if isinstance(event, EpochDone))
+        return Trained(place, epochs, end)
 
 
 def train_all(jobs: Sequence[Job], processes: int, *, models: bool = False) -> Iterator[Trained]:
@@ -109,16 +121,21 @@ def _side_by_side(
 
 def _alone(place: int, job: Job, models: bool) -> Trained:
     """Train one job with nobody beside it, so that a death is its own."""
-    reason = ""
+    died = WorkerDied(job.trial, job.attempt, "")
     for _ in range(MOST_DEATHS):
         try:
             (trained,) = _side_by_side([(place, job)], 1, models)
-        except TerminatedWorkerError as ended:
-            reason = cause_of_death(ended)
+        except TerminatedWorkerError as error:
+            died = replace(died, reason=_cause_of_death(error))
         else:
             return trained
-    error = death(MOST_DEATHS, reason)
-    return Trained(place, (), TrialDone(job.trial, job.attempt, "failed", {"error": error}))
+    return Trained(place, (), died.as_failure(MOST_DEATHS))
+
+
+def _cause_of_death(error: TerminatedWorkerError) -> str:
+    """Return what the library knows of it: ``... The exit codes ... are {SIGKILL(-9)}``."""
+    code = re.search(r"\{(.+)\}", str(error))
+    return code[1] if code else " ".join(str(error).split())[:300]
 
 
 def _train(job: Job, place: int, models: bool) -> Trained:

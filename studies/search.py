@@ -9,16 +9,16 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from optuna.trial import FrozenTrial
 
 from nets.settings import to_plain
 from studies import pruners
-from studies.deaths import MOST_DEATHS, death
 from studies.engines import Engine
 from studies.history import result_of
 from studies.job import (
+    MOST_DEATHS,
     EpochDone,
     Event,
     Job,
@@ -184,7 +184,7 @@ class Search:
             study=self._study.name,
             number=number,
             state="running",
-            settings=to_plain(self._study.settings(number, asked.parameters)),
+            settings=self._settings(number, asked.parameters),
             parameters=asked.parameters,
             memory=asked.memory,
             asked=time.time(),
@@ -193,6 +193,17 @@ class Search:
         self._records[number] = record
         self._waiting.append(number)
         return True
+
+    def _settings(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of a trial as plain values.
+
+        Each value is one that the space has, but together their class may refuse them. Then they
+        stay as they are: the worker builds the settings too, and fails the trial with its message.
+        """
+        try:
+            return to_plain(self._study.settings(number, chosen))
+        except Exception:  # a settings class may be anybody's
+            return self._study.values(number, chosen)
 
     def _in_doubt(self, number: int) -> bool:
         """Tell whether the study may yet stop because its first trials all fail alike.
@@ -278,11 +289,14 @@ class Search:
         match event:
             case EpochDone():
                 self._epoch_done(event)
+            case TrialDone(state="failed") if self._stopping == "stopped":
+                # Whoever stops a search may end what an objective has started too, as a service
+                # manager does. If that was not why, it will fail again.
+                self._leave_open(event.trial)
             case TrialDone():
                 self._finish(event)
             case TrialStopped():
-                del self._running[event.trial]
-                self._waiting.appendleft(event.trial)
+                self._leave_open(event.trial)
             case WorkerDied():
                 self._worker_died(event)
 
@@ -297,6 +311,11 @@ class Search:
                 "repeated; the objective is not repeatable, or the machine has changed"
             )
 
+    def _leave_open(self, number: int) -> None:
+        """Let a trial wait for another attempt, before all others."""
+        del self._running[number]
+        self._waiting.appendleft(number)
+
     def _finish(self, event: TrialDone) -> None:
         name, number = self._study.name, event.trial
         self._ledger.finish_trial(name, number, event.state, event.outcome, event.model)
@@ -310,18 +329,16 @@ class Search:
             listener.finished(record)
 
     def _worker_died(self, event: WorkerDied) -> None:
-        del self._running[event.trial]
         if self._stopping is not None:
             # Whoever stops a search may end its workers too; that is nothing against the trial.
-            self._waiting.appendleft(event.trial)
+            self._leave_open(event.trial)
             return
         deaths = self._ledger.add_death(self._study.name, event.trial)
         if deaths < MOST_DEATHS:
-            self._waiting.appendleft(event.trial)
+            self._leave_open(event.trial)
             self._warn(f"trial {event.trial}: its worker died ({event.reason}); trying again")
             return
-        error = death(deaths, event.reason)
-        self._finish(TrialDone(event.trial, event.attempt, "failed", {"error": error}))
+        self._finish(event.as_failure(deaths))
 
     def _warn(self, message: str) -> None:
         for listener in self._listeners:

@@ -17,7 +17,7 @@ from typing import Any
 from nets.data import DATASETS
 from nets.errors import InputError
 from nets.randomness import derived_seed
-from nets.settings import Settings
+from nets.settings import Settings, to_plain
 from studies import pruners, samplers
 from studies.section import StudySection, natural_direction, read_section
 from studies.space import Space, check_first, check_steps, decoded, encoded, read_space
@@ -51,8 +51,12 @@ class Study:
 
     def settings(self, number: int, chosen: Mapping[str, Any]) -> Any:
         """Return the settings of a trial: what is fixed, what was chosen, and its own seed."""
+        return self.settings_class(**self.values(number, chosen))
+
+    def values(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the settings of a trial are built from."""
         seed = derived_seed(self.section.seed, number)
-        return self.settings_class(**{**self.fixed, **self.space.settings(chosen), "seed": seed})
+        return {**self.fixed, **self.space.settings(chosen), "seed": seed}
 
     @property
     def epochs(self) -> int:
@@ -305,7 +309,7 @@ def _check_ends(
     """Build settings with what is fixed, and with each end of the space: their own checks speak."""
     middle = {p.name: _ends(p)[0] for p in space.parameters}
     try:
-        settings(**{**fixed, **space.settings(middle), "seed": 0})
+        to_plain(settings(**{**fixed, **space.settings(middle), "seed": 0}))
     except InputError as error:
         name, _, rest = str(error).partition(":")
         place = f"space.{name}" if name in middle else where.get(name, name)

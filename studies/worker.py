@@ -5,27 +5,38 @@ knows the driver as two functions: `send` takes events, `stopping` tells whether
 of the epoch.
 """
 
+import errno
 import importlib
 import math
 import os
 import platform
 import time
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nets.errors import InputError
-from nets.outcome import Epoch, Model, Outcome
+from nets.outcome import Epoch, Outcome
 from nets.state import pack, unpack
-from studies.job import EpochDone, Job, TrialDone, TrialEvent, TrialStopped
+from studies.handed_over import (
+    MOST_BYTES,
+    described,
+    digests_of,
+    message_of,
+    metrics_of,
+    model_of,
+    reason_of,
+    seconds_of,
+)
+from studies.job import EpochDone, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
 from studies.judging import History, PrunerStudy
 
 Send = Callable[[TrialEvent], None]
+
+_OF_MACHINE = {errno.ENOMEM, errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENFILE}
+"""Errors that say something of the machine at that moment, and nothing of the trial."""
 
 _heard = History()
 """What the jobs of this process have told of finished trials."""
@@ -42,20 +53,26 @@ class _Stopped(BaseException):
 def run(job: Job, send: Send, stopping: Callable[[], bool]) -> None:
     """Train one trial: send an event an epoch, and one at the end.
 
-    Whatever the objective does wrong fails its trial, and nothing else.
+    Whatever the objective does wrong fails its trial, and nothing else. What the machine lacks is
+    told like a death of the worker: the trial gets another chance, as after the system has killed
+    a worker for its memory.
     """
     end: TrialEvent
     try:
         end = _Attempt(job, send, stopping).train()
     except (Exception, SystemExit) as error:
-        end = TrialDone(job.trial, job.attempt, "failed", {"error": described(error)})
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_MACHINE:
+            reason = f"{type(error).__name__}: {message_of(error)}".removesuffix(": ")
+            end = WorkerDied(job.trial, job.attempt, reason)
+        else:
+            end = TrialDone(job.trial, job.attempt, "failed", {"error": described(error)})
     send(end)
 
 
 class _Attempt:
     """One attempt at one trial: the values of its epochs so far, and what its pruner makes of them.
 
-    An objective may be anybody's, so what it reports is checked here, before it reaches the driver.
+    What an objective reports is checked here, before it reaches the driver.
     """
 
     def __init__(self, job: Job, send: Send, stopping: Callable[[], bool]) -> None:
@@ -89,14 +106,15 @@ class _Attempt:
 
     def _report(self, epoch: Epoch) -> None:
         metrics = self._checked(epoch)
+        digests, seconds = digests_of(epoch), seconds_of(epoch)
         number, value = int(epoch.number), metrics[self._job.metric]
         self._values[number] = value
         pruned = self._judge is not None and self._judge.prunes(number, value)
         stop = not pruned and self._stopping()
         self._send(
             EpochDone(
-                self._job.trial, self._job.attempt, number, metrics, dict(epoch.digests),
-                float(epoch.seconds), self._checkpoint(epoch, pruned=pruned, stop=stop),
+                self._job.trial, self._job.attempt, number, metrics, digests, seconds,
+                self._checkpoint(epoch, pruned=pruned, stop=stop),
             )
         )  # fmt: skip
         if pruned:
@@ -111,7 +129,7 @@ class _Attempt:
         due = max(self._values, default=0) + 1
         if epoch.number != due:
             raise ValueError(f"report: got epoch {epoch.number}, accepted is the next one: {due}")
-        metrics = {str(name): float(value) for name, value in epoch.metrics.items()}
+        metrics = metrics_of(epoch)
         if self._job.metric not in metrics:
             raise ValueError(
                 f"study.metric: got {self._job.metric!r}, which the objective does not report; "
@@ -129,7 +147,8 @@ class _Attempt:
             return None
         packed = pack(epoch.state())
         self._saved = time.monotonic()
-        return packed
+        # One that is too large must not fail the trial, or it would matter when one was due.
+        return packed if len(packed) <= MOST_BYTES else None
 
     def _done(self, outcome: Outcome, *, pruned: bool = False) -> TrialDone:
         """Return the end of a trial; its value is that of the epoch whose weights are kept."""
@@ -143,8 +162,9 @@ class _Attempt:
                 f"was reported: 1 to {max(self._values)}"
             )
         value = self._values[outcome.epoch]
-        reason: str = "pruned" if pruned else outcome.reason
-        if outcome.reason == "diverged" or not math.isfinite(value):
+        said = reason_of(outcome)
+        reason = "pruned" if pruned else said
+        if said == "diverged" or not math.isfinite(value):
             reason = "diverged"
         details: dict[str, Any] = {
             "value": value,
@@ -159,33 +179,8 @@ class _Attempt:
             self._job.attempt,
             "pruned" if reason in ("pruned", "diverged") else "complete",
             details,
-            None if outcome.model is None else _checked_model(outcome.model),
+            model_of(outcome),
         )
-
-
-def _checked_model(model: Model) -> Model:
-    """Return a model whose arrays can be stored without pickle; raises TypeError."""
-    arrays: Mapping[str, Any] = {name: np.asarray(array) for name, array in model.arrays.items()}
-    for name, array in arrays.items():
-        if array.dtype.hasobject:
-            raise TypeError(f"Model.arrays: {name} has the type object, accepted are numbers")
-    return Model(str(model.source), arrays)
-
-
-def described(error: BaseException) -> dict[str, str]:
-    """Return type, message, place and traceback of an exception.
-
-    The place of what this module finds wrong with a report is where the objective reported it.
-    """
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if frame.filename != __file__] or frames
-    place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else "unknown"
-    return {
-        "type": type(error).__name__,
-        "message": str(error),
-        "place": place,
-        "traceback": "".join(traceback.format_exception(error)),
-    }
 
 
 def load(path: str) -> Any:

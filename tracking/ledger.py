@@ -326,9 +326,10 @@ class Ledger:
         """
         metrics, digests = json.dumps(epoch.metrics), json.dumps(epoch.digests)
         with self._connection:
+            # Not OR IGNORE, which loses an epoch without a word when a column does not take it.
             inserted = self._connection.execute(
-                "INSERT OR IGNORE INTO epoch (study, trial, number, metrics, digests, seconds, at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO epoch (study, trial, number, metrics, digests, seconds, at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (study, trial, number) DO NOTHING",
                 (study, number, epoch.number, metrics, digests, epoch.seconds, epoch.at),
             ).rowcount
             if checkpoint is not None:

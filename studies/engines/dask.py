@@ -208,7 +208,7 @@ class DaskEngine:
                 if isinstance(event, TrialDone):
                     assert worker.description is not None
                     event.outcome["environment"] = self._admission.record(worker.description)
-                if isinstance(event, TrialDone | TrialStopped):
+                if isinstance(event, TrialDone | TrialStopped | WorkerDied):
                     worker.job = None
                 yield event
 

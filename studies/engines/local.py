@@ -7,20 +7,24 @@ message would leave locked.
 
 import contextlib
 import os
+import pickle
+import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
-from studies.deaths import cause_of_death
-from studies.following import ignore_signals, signals_held
+from studies.following import ignore_signals, signals_held, stand_apart
 from studies.job import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
+from studies.output import output_is_errors
 
 ONE_THREAD = {
     # The bits of a float32 product depend on the number of BLAS threads, so it is always one.
@@ -60,14 +64,15 @@ class LocalEngine:
 
     def events(self, timeout: float) -> Iterable[Event]:
         """Return what happened; wait up to `timeout` seconds for the first event."""
-        busy = {w.connection: w for w in self._workers if w.job is not None}
-        for connection in wait(list(busy), timeout) if busy else ():
-            assert isinstance(connection, Connection)
-            worker = busy[connection]
+        busy = [worker for worker in self._workers if worker.job is not None]
+        ready = wait([worker.connection for worker in busy], timeout) if busy else ()
+        for worker in busy:
             assert worker.job is not None
             trial, attempt = worker.job.trial, worker.job.attempt
+            if worker.connection not in ready and not worker.is_gone:
+                continue
             try:
-                event: TrialEvent = connection.recv()
+                event = worker.receive()
             except (EOFError, OSError):
                 reason = worker.cause_of_death()
                 self._renew(worker)
@@ -75,7 +80,9 @@ class LocalEngine:
                 continue
             if (event.trial, event.attempt) != (trial, attempt):
                 continue  # of an attempt that is over
-            if isinstance(event, TrialDone | TrialStopped):
+            if isinstance(event, WorkerDied):
+                self._renew(worker)  # a fresh one has nothing left in memory, and no file open
+            elif isinstance(event, TrialDone | TrialStopped):
                 worker.job = None
             yield event
 
@@ -116,39 +123,80 @@ class _Worker:
         )
         # The process starts with the first submission; only then is its end of the pipe copied.
         with signals_held():
-            self._future = self._executor.submit(_serve)
+            self._executor.submit(_serve)
+        (self._process,) = self._executor._processes.values()
         far.close()
+        self._unsent: SimpleQueue[bytes | None] | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the process has ended.
+
+        Its sentinel does not tell: that is the end of a pipe too, which children of it may hold.
+        """
+        return self._process.exitcode is not None
+
+    def receive(self) -> TrialEvent:
+        """Return the next message; raises EOFError or OSError where there will be none."""
+        # A process that is gone writes nothing more, though a child of it may hold the pipe open.
+        if self.is_gone and not self.connection.poll():
+            raise EOFError
+        event: TrialEvent = self.connection.recv()
+        return event
 
     def start(self, job: Job) -> bool:
         """Send a job; returns False when the process is gone."""
+        if self.is_gone or self.connection.poll():  # who is idle has nothing to say but its end
+            return False
         self.job = job
         if (judge := job.judge) is not None:
             # The whole history with each job would soon take longer than the job.
             job = replace(job, judge=judge.after(self._heard))
             self._heard = max(self._heard, judge.known)
-        try:
-            self.connection.send(job)
-        except OSError:
-            return False
+        self._post(job)
         return True
 
     def tell_stop(self) -> None:
         """Tell the running trial to stop at the end of its epoch."""
-        with contextlib.suppress(OSError):  # it is dead, which `events` finds out
-            self.connection.send("stop")
+        self._post("stop")
+
+    def _post(self, message: Job | str) -> None:
+        """Have a message sent by a thread: a worker that takes nothing holds up no other."""
+        if self._unsent is None:
+            self._unsent = SimpleQueue()
+            arguments = (self.connection, self._unsent)
+            threading.Thread(target=_send, args=arguments, daemon=True).start()
+        self._unsent.put(pickle.dumps(message))
 
     def cause_of_death(self) -> str:
         """Say in a few words what is known about the end of the process."""
-        try:
-            error = self._future.exception(timeout=10)
-        except TimeoutError:
+        last = time.monotonic() + 10
+        while not self.is_gone and time.monotonic() < last:
+            time.sleep(0.01)  # its pipe ends a moment before it does
+        code = self._process.exitcode
+        if code is None:
             return "it closed its connection"
-        return cause_of_death(error)
+        names = {-number: number.name for number in signal.Signals}
+        return f"{names.get(code, 'EXIT' if code >= 0 else 'SIGNAL')}({code})"
 
     def end(self) -> None:
-        """Kill the process and release what the driver holds of it."""
-        self.connection.close()
+        """Kill the process and what it has started; release what the driver holds of it."""
+        # Of a process that ended long ago, while it was idle, the number may be another's by now.
+        if self.job is not None or not self.is_gone:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._executor.shutdown(wait=True, kill_workers=True)
+        if self._unsent is None:
+            self.connection.close()
+        else:
+            self._unsent.put(None)
+
+
+def _send(connection: Connection, unsent: "SimpleQueue[bytes | None]") -> None:
+    while (message := unsent.get()) is not None:
+        with contextlib.suppress(OSError):  # the worker is dead, which `events` finds out
+            connection.send_bytes(message)
+    connection.close()  # here, as nobody may close it while it is written to
 
 
 # The worker's side. Its state is the process's own: one connection, one flag.
@@ -164,7 +212,12 @@ def _initialize(connection: Connection, path: list[str]) -> None:
     global _connection
     _connection = connection
     sys.path[:] = path
+    stand_apart()
     ignore_signals()
+    output_is_errors()
+    # What the objective starts shall not hold the pipe open when this process has died.
+    os.set_inheritable(connection.fileno(), False)
+    os.register_at_fork(after_in_child=connection.close)
     threading.Thread(target=_listen, daemon=True).start()
 
 
@@ -174,7 +227,7 @@ def _listen() -> None:
         try:
             message: Any = _connection.recv()
         except BaseException:  # mostly EOFError; a worker that cannot hear must not train on
-            os._exit(1)
+            os.killpg(os.getpgrp(), signal.SIGKILL)  # nor what it has started
         if isinstance(message, Job):
             _stopping.clear()
             _jobs.append(message)

@@ -12,6 +12,7 @@ import random
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -48,6 +49,24 @@ class Curve:
     def has_fault(self):
         """Whether this trial is one in which it goes wrong."""
         return self.fault == "always" or self.seed % 3 == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picky(Curve):
+    """The same, which may not be steep and high at once."""
+
+    def __post_init__(self):
+        """Check what no single value shows."""
+        super().__post_init__()
+        if self.rate + self.height > 1.2:
+            raise ValueError(f"rate + height: got {self.rate + self.height}, accepted is up to 1.2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed(Curve):
+    """The same at a place on the disk."""
+
+    folder: Path = Path("/data")
 
 
 def climb(settings, data, report, resume=None):

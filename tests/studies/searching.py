@@ -32,11 +32,11 @@ MIXED = {
 }
 
 
-def a_study(space=SPACE, settings=None, **section):
+def a_study(space=SPACE, settings=None, kind="curves:Curve", **section):
     """A study over `curves.climb`, as a study file with these values would give it."""
     study = {
         "name": "curves", "trials": 12, "window": 4, "metric": "value", "seed": 5,
-        "objective": "curves:climb", "settings": "curves:Curve", **section,
+        "objective": "curves:climb", "settings": kind, **section,
     }  # fmt: skip
     return study_file.build({"study": study, "settings": settings or {}, "space": space})
 

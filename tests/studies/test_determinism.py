@@ -118,6 +118,49 @@ def test_trials_that_go_wrong_change_nothing_about_it(fault, tmp_path, generator
     assert found == expected
 
 
+def test_values_that_their_class_refuses_together_fail_their_trial_only(tmp_path, generator):
+    study = a_study(
+        MIXED, kind="curves:Picky", trials=20, sampler=SAMPLERS["tpe"], pruner=PRUNERS["median"]
+    )
+    expected = reference(study, tmp_path)
+    for trial in expected:
+        refused = trial["settings"]["rate"] + trial["settings"]["height"] > 1.2
+        assert (trial["state"] == "failed") == refused
+        if refused:
+            assert trial["outcome"]["error"]["message"].startswith("rate + height: got 1.")
+    assert {"failed", "complete"} <= {trial["state"] for trial in expected}
+    found = trials_shuffled(study, tmp_path / "other.db", generator, workers=3, kill=0.05)
+    assert found == expected
+
+
+def test_first_trials_that_are_all_refused_end_the_study(ledger, generator):
+    first = [{"rate": 0.9, "height": 0.5}, {"rate": 0.5, "height": 0.9}]
+    study = a_study(kind="curves:Picky", window=2, trials=8, first=first)
+    assert search(study, ledger, ShuffledEngine(2, generator)) == "failed"
+    assert [trial.state for trial in ledger.trials(study.name)] == ["failed", "failed"]
+
+
+def test_machine_that_lacks_memory_now_and_then_changes_nothing(tmp_path, generator, monkeypatch):
+    import curves
+
+    def poor(settings, data, report, resume=None):
+        def report_if_there_is_memory(epoch):
+            report(epoch)
+            if settings.seed not in spared and generator.random() < 0.2:
+                spared.add(settings.seed)
+                raise MemoryError
+
+        return curves.climb(settings, data, report_if_there_is_memory, resume)
+
+    spared = set()
+    monkeypatch.setattr(curves, "poor", poor, raising=False)
+    study = a_study(trials=20, sampler=SAMPLERS["tpe"], objective="curves:poor")
+    rich = a_study(trials=20, sampler=SAMPLERS["tpe"])
+    found = trials_shuffled(study, tmp_path / "poor.db", generator, workers=3, kill=0.05)
+    assert spared
+    assert found == reference(rich, tmp_path)
+
+
 def test_study_extended_later_has_the_trials_of_one_asked_at_once(tmp_path, generator):
     def extended(**section):
         return a_study(sampler=SAMPLERS["tpe"], pruner=PRUNERS["hyperband"], **section)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -16,9 +17,9 @@ def held(*_):
 
 
 def interrupt_a_start(steps):
-    """Send Ctrl-C while processes are started."""
+    """Send Ctrl-C to this thread while it starts processes."""
     with signals_held():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         steps.append("started")
     steps.append("went on")
 

@@ -2,13 +2,20 @@
 
 import os
 import signal
+import threading
+from dataclasses import replace
 
+import numpy as np
 import psutil
 import pytest
+from driving import until
+from joblib.externals.loky import get_reusable_executor
 from searching import MIXED, ShuffledEngine, a_study, admit, search, space_for, trials, trials_with
 
+from nets.state import pack
 from studies.engines.local import LocalEngine
 from studies.job import EpochDone, Job, TrialDone, TrialStopped, WorkerDied
+from studies.repetitions import train_all
 from studies.search import Plan, Search
 from tracking.ledger import Ledger
 
@@ -16,18 +23,18 @@ TPE = {"name": "tpe", "startup_trials": 4}
 MEDIAN = {"name": "median", "startup_trials": 2}
 
 
-def a_job(trial=0, attempt=1, **settings):
+def a_job(trial=0, attempt=1, objective="curves:climb", **settings):
     return Job(
-        trial=trial, attempt=attempt, objective="curves:climb", settings_class="curves:Curve",
+        trial=trial, attempt=attempt, objective=objective, settings_class="curves:Curve",
         settings={"epochs": 3, "seed": 1, **settings}, data=None, judge=None, metric="value",
     )  # fmt: skip
 
 
-def events_until_the_end(engine):
+def events_until_the_end(engine, timeout=10.0):
     """All events of the one running job."""
     events = []
     while not events or isinstance(events[-1], EpochDone):
-        events.extend(engine.events(timeout=10.0))
+        events.extend(engine.events(timeout))
     return events
 
 
@@ -59,6 +66,13 @@ def slow_study():
 def test_number_of_processes_does_not_matter(jobs, one_worker, tmp_path):
     assert trials_with(slow_study(), tmp_path / "ledger.db", jobs) == one_worker
     assert {t["state"] for t in one_worker} == {"complete", "pruned"}
+
+
+def test_number_of_processes_does_not_matter_where_a_class_refuses_values(tmp_path):
+    study = a_study(MIXED, {"delay": 0.02}, kind="curves:Picky", sampler=TPE, trials=12)
+    one, two = (trials_with(study, tmp_path / f"{jobs}.db", jobs) for jobs in (1, 2))
+    assert one == two
+    assert {t["state"] for t in one} == {"complete", "failed"}
 
 
 SAMPLERS = {
@@ -105,6 +119,25 @@ def test_worker_that_dies_while_idle_costs_no_trial_anything(engine):
     assert isinstance(end, TrialDone)
 
 
+def test_worker_that_takes_nothing_holds_up_nobody(engine):
+    """It is idle and stopped, as by a debugger, when it gets more than fits into its pipe."""
+    engine.start(a_job())
+    events_until_the_end(engine)
+    worker = psutil.Process(pid_of(engine._workers[0]))
+    worker.suspend()
+    until(lambda: worker.status() == psutil.STATUS_STOPPED)
+    in_the_end = threading.Timer(30.0, worker.resume)
+    in_the_end.start()
+    state = pack({"epoch": 0, "level": 0.0, "trace": np.zeros(4), "more": np.zeros(10**6)})
+    engine.start(replace(a_job(1), state=state))
+    engine.stop_trials()
+    assert worker.status() == psutil.STATUS_STOPPED
+    in_the_end.cancel()
+    worker.resume()
+    epoch, end = events_until_the_end(engine)
+    assert (epoch.number, end) == (1, TrialStopped(1, 1))
+
+
 def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
     engine.start(a_job(fault="die", seed=3))
     events = events_until_the_end(engine)
@@ -113,6 +146,44 @@ def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
     assert engine.free == 1
     engine.start(a_job(attempt=2))
     assert isinstance(events_until_the_end(engine)[-1], TrialDone)
+
+
+@pytest.mark.parametrize("objective", ["offspring:orphan", "offspring:orphan_of_c"])
+def test_worker_whose_child_outlives_it_is_told_and_the_child_ended(objective, engine, tmp_path):
+    """The child has a copy of the worker's end of the pipe, which so has no end."""
+    word = tmp_path / "word"
+    engine.start(a_job(objective=objective, kind=str(word)))
+    epoch, death = events_until_the_end(engine, timeout=0.2)
+    assert death == WorkerDied(0, 1, "EXIT(3)")
+    until(lambda: has_ended(int(epoch.metrics["value"])))
+    assert not word.exists()
+    engine.start(a_job(attempt=2))
+    assert isinstance(events_until_the_end(engine)[-1], TrialDone)
+
+
+def test_what_an_objective_has_started_ends_with_the_driver(engine, tmp_path):
+    word = tmp_path / "word"
+    engine.start(a_job(objective="offspring:parent", kind=str(word)))
+    (epoch,) = engine.events(timeout=10.0)
+    engine._workers[0].connection.close()  # as the system does for a driver that is gone
+    until(lambda: has_ended(int(epoch.metrics["value"])))
+    assert not word.exists()
+
+
+def has_ended(pid):
+    """Tell whether a process has ended, even if nobody has asked it how."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_worker_out_of_memory_is_told_as_dead_and_replaced(engine):
+    engine.start(a_job(objective="offspring:without_memory"))
+    epoch, death = events_until_the_end(engine)
+    assert death == WorkerDied(0, 1, "MemoryError")
+    assert engine.free == 1
+    assert pid_of(engine._workers[0]) != epoch.metrics["value"]
 
 
 def test_worker_leaves_it_to_its_driver_what_signals_mean(engine):
@@ -139,6 +210,37 @@ def test_worker_holds_no_signal_back_from_what_its_objective_starts(engine):
         masks = dict(line.split(":", 1) for line in status)
     blocked = int(masks["SigBlk"], 16)
     assert not blocked & (1 << (signal.SIGINT - 1) | 1 << (signal.SIGTERM - 1))
+
+
+PRINTED = ["by Python", "by a program", "by the system"]
+
+
+def test_worker_leaves_the_output_to_its_driver(capfd):
+    engine = LocalEngine(1)
+    engine.start(a_job(objective="offspring:talkative"))
+    events_until_the_end(engine)
+    engine.close()
+    output, errors = capfd.readouterr()
+    assert (output, sorted(errors.splitlines())) == ("", PRINTED)
+
+
+def test_repetitions_leave_the_output_to_their_command(capfd):
+    get_reusable_executor().shutdown()  # processes of another test print where they began
+    jobs = [a_job(objective="offspring:talkative")] * 2
+    print("before", end="")
+    for trained in train_all(jobs, 2):
+        assert trained.end.state == "complete"
+    print(", after")
+    output, errors = capfd.readouterr()
+    assert (output, sorted(errors.splitlines())) == ("before, after\n", sorted(PRINTED * 2))
+
+
+@pytest.mark.parametrize("objective", ["offspring:ended_program", "offspring:ended_fork"])
+def test_objective_can_end_what_it_starts(objective, engine):
+    engine.start(a_job(objective=objective))
+    epoch, _ = events_until_the_end(engine)
+    ends = {name: int(code) for name, code in epoch.metrics.items() if name != "value"}
+    assert ends == {"SIGTERM": -signal.SIGTERM, "SIGINT": -signal.SIGINT}
 
 
 def test_closed_engine_leaves_no_process():
@@ -276,6 +378,26 @@ def test_deaths_of_workers_while_a_search_is_stopped_do_not_count(ledger, genera
         assert not any("died" in message for message in heard.messages)
     assert {trial.deaths for trial in ledger.trials(study.name)} == {0}
     assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
+
+
+class Bereft(ShuffledEngine):
+    """What its objectives have started is ended by what told the search to stop."""
+
+    def events(self, timeout):
+        for event in super().events(timeout):
+            if isinstance(event, TrialStopped):
+                yield TrialDone(event.trial, event.attempt, "failed", {"error": {}})
+            else:
+                yield event
+
+
+def test_failures_of_trials_while_a_search_is_stopped_do_not_count(ledger, generator):
+    study = a_study(trials=6)
+    stopper = Stopper(after_epochs=1)
+    stopper.search = Search(plan_of(study, ledger), ledger, Bereft(2, generator), [stopper])
+    assert stopper.search.run() == "stopped"
+    assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
+    assert search(study, ledger, ShuffledEngine(2, generator)) == "finished"
 
 
 class Forgetful(ShuffledEngine):

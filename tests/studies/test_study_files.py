@@ -253,6 +253,19 @@ def test_study_file_is_refused_with_key_value_and_what_is_accepted(text, tmp_pat
         study_file.read(path)
 
 
+def test_settings_that_json_does_not_give_back_are_refused():
+    study = {
+        "name": "mine", "metric": "value", "objective": "curves:climb",
+        "settings": "curves:Placed",
+    }  # fmt: skip
+    space = {"height": {"low": 0.0, "high": 1.0}}
+    with pytest.raises(
+        InputError,
+        match=r"^settings\.folder: got PosixPath\('/data'\), accepted are values that JSON has: ",
+    ):
+        study_file.build({"study": study, "space": space})
+
+
 @pytest.mark.parametrize("key", ["speed", "seed", "split_seed"])
 def test_space_names_all_settings_that_can_be_searched(key, tmp_path):
     path = tmp_path / "mine.toml"

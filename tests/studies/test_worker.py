@@ -1,7 +1,10 @@
 """One attempt at one trial, run in this process: which events it sends, and never an exception."""
 
 import dataclasses
+import errno
+import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from nets.errors import InputError
 from nets.outcome import Epoch, Model, Outcome
 from nets.state import unpack
 from studies import pruners
-from studies.job import EpochDone, Job, Judge, Result, TrialDone, TrialStopped
+from studies.job import EpochDone, Job, Judge, Result, TrialDone, TrialStopped, WorkerDied
+from studies.repetitions import train
 from studies.worker import dataset, run
 
 GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
@@ -124,6 +128,14 @@ def test_objective_without_resume_has_neither_checkpoint_nor_model():
     assert (end.state, end.model) == ("complete", None)
 
 
+def test_state_beyond_what_the_ledger_takes_is_no_checkpoint(monkeypatch):
+    """The trial goes on: when a checkpoint is due is the machine's affair, how it ends is not."""
+    monkeypatch.setattr("studies.worker.MOST_BYTES", 10)
+    *epochs, end = events_of(dataclasses.replace(job(), checkpoint_seconds=0.0))
+    assert all(epoch.state is None for epoch in epochs)
+    assert end.state == "complete"
+
+
 def test_state_that_nobody_takes_back_is_no_checkpoint(monkeypatch):
     def forgetful(settings, data, report):
         report(Epoch(1, {"value": 0.5}, 0.0, state=lambda: {"epoch": 1}))
@@ -210,6 +222,22 @@ def test_metrics_arrive_as_plain_floats(monkeypatch):
     assert [type(number) for number in (epoch.number, end.outcome["epoch"])] == [int, int]
 
 
+A_TEXT = "accepted is a text of at most 250 characters that UTF-8 can hold"
+
+
+def after_an_epoch(report, outcome):
+    report(Epoch(1, {"value": 1.0}, 0.0))
+    return outcome
+
+
+def speechless():
+    class Speechless(Exception):
+        def __str__(self):
+            return self.no_such_thing
+
+    raise Speechless
+
+
 MISTAKES = {
     "no epoch": (lambda report: Outcome(1), "the objective reported no epoch"),
     "epoch 0": (
@@ -245,6 +273,61 @@ MISTAKES = {
         ][1],
         "Model.arrays: w has the type object, accepted are numbers",
     ),
+    "a name that is none": (
+        lambda report: report(Epoch(1, {"value": 1.0, 3: 1.0}, 0.0)),
+        f"report: name of metrics: got 3, {A_TEXT}",
+    ),
+    "a name without end": (
+        lambda report: report(Epoch(1, {"value": 1.0, "x" * 251: 1.0}, 0.0)),
+        f"report: name of metrics: got {('x' * 251)!r:.100}, {A_TEXT}",
+    ),
+    "a metric that is no number": (
+        lambda report: report(Epoch(1, {"value": 1.0, "loss": "small"}, 0.0)),
+        "report: metric loss: got 'small', accepted is a number",
+    ),
+    "metrics without end": (
+        lambda report: report(Epoch(1, dict.fromkeys(map(str, range(1001)), 1.0), 0.0)),
+        "report: got 1001 metrics, accepted are 1,000",
+    ),
+    "a digest of bytes": (
+        lambda report: report(Epoch(1, {"value": 1.0}, 0.0, {"weights": b"x"})),
+        f"report: digest weights: got b'x', {A_TEXT}",
+    ),
+    "a digest of NumPy": (
+        lambda report: report(Epoch(1, {"value": 1.0}, 0.0, {"weights": np.int64(3)})),
+        f"report: digest weights: got np.int64(3), {A_TEXT}",
+    ),
+    "seconds that are none": (
+        lambda report: report(Epoch(1, {"value": 1.0}, math.nan)),
+        "report: seconds: got nan, accepted is a number of at least 0",
+    ),
+    "seconds backwards": (
+        lambda report: report(Epoch(1, {"value": 1.0}, -1.0)),
+        "report: seconds: got -1.0, accepted is a number of at least 0",
+    ),
+    "a reason that is no text": (
+        lambda report: after_an_epoch(report, Outcome(1, reason=["tired"])),
+        f"Outcome.reason: got ['tired'], {A_TEXT}",
+    ),
+    "a source that is no text": (
+        lambda report: after_an_epoch(report, Outcome(1, model=Model("\udcff", {}))),
+        "Model.source: got '\\udcff', accepted is a text of at most 900,000,000 characters that "
+        "UTF-8 can hold",
+    ),
+    "a model beyond a row": (
+        lambda report: after_an_epoch(
+            report, Outcome(1, model=Model("", {"w": np.broadcast_to(np.zeros(1), 200_000_000)}))
+        ),
+        "Model: got 1,600,001,000 bytes, accepted are 900,000,000, as SQLite takes no more a row",
+    ),
+    "a message that is no text": (
+        lambda report: os.stat("/nowhere/\udcff"),
+        "[Errno 2] No such file or directory: '/nowhere/\\udcff'",
+    ),
+    "a message that cannot be had": (
+        lambda report: speechless(),
+        "it has a message that cannot be shown",
+    ),
 }
 
 
@@ -252,7 +335,51 @@ MISTAKES = {
 def test_mistake_of_an_objective_fails_its_trial_with_a_sentence(mistake, monkeypatch):
     does, message = MISTAKES[mistake]
     trial = written_here(monkeypatch, lambda settings, data, report: does(report))
-    assert failure_of(trial)["message"] == message
+    error = failure_of(trial)
+    assert error["message"] == message
+    json.dumps(error, ensure_ascii=False).encode()
+
+
+LACKS = {
+    "memory": (MemoryError("3 GiB"), "MemoryError: 3 GiB"),
+    "a disk": (OSError(errno.ENOSPC, "full"), f"OSError: [Errno {errno.ENOSPC}] full"),
+    "files": (OSError(errno.EMFILE, "many"), f"OSError: [Errno {errno.EMFILE}] many"),
+}
+
+
+def lacking(what, times):
+    """An objective whose machine lacks something the first times that it trains."""
+    left = [LACKS[what][0]] * times
+
+    def objective(settings, data, report):
+        report(Epoch(1, {"value": 0.5}, 0.0))
+        if left:
+            raise left.pop()
+        return Outcome(1)
+
+    return objective
+
+
+@pytest.mark.parametrize("what", LACKS)
+def test_what_the_machine_lacks_is_no_fault_of_the_trial(what, monkeypatch):
+    trial = written_here(monkeypatch, lacking(what, times=1))
+    assert events_of(trial)[-1] == WorkerDied(5, 2, LACKS[what][1])
+    assert events_of(trial)[-1].state == "complete"
+
+
+def test_repetition_has_as_many_chances_as_a_trial(monkeypatch):
+    once = train(written_here(monkeypatch, lacking("memory", times=0)))
+    assert train(written_here(monkeypatch, lacking("memory", times=2))) == once
+    failed = train(written_here(monkeypatch, lacking("memory", times=3)))
+    assert failed.end.state == "failed"
+    assert failed.end.outcome["error"]["message"] == (
+        "its worker died 3 times; the last time: MemoryError: 3 GiB"
+    )
+
+
+def test_file_that_is_not_there_is_a_fault_of_the_trial(monkeypatch):
+    trial = written_here(monkeypatch, lambda settings, data, report: os.stat("/nowhere"))
+    assert failure_of(trial)["type"] == "FileNotFoundError"
 
 
 def test_mistake_in_a_report_is_placed_where_the_objective_reported(monkeypatch):
