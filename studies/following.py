@@ -10,8 +10,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 
-from joblib.externals.loky.backend import resource_tracker
+from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -23,7 +24,9 @@ def signals_held() -> Iterator[None]:
     A process needs a second before it can ignore anything, and Ctrl-C would end it there. What
     arrives here meanwhile is delivered afterwards.
     """
-    resource_tracker.ensure_running()  # which, when it starts, lets both signals through again
+    # Both libraries start a process each that tracks resources, and then let the signals through.
+    resource_tracker.ensure_running()
+    loky_resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
