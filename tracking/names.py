@@ -1,5 +1,7 @@
 """Every name that ends up in a store, each written once."""
 
+import hashlib
+import posixpath
 import re
 from pathlib import Path
 
@@ -51,6 +53,7 @@ DATA_TAG = "retrial.data"  # these three hold SHA-256 digests
 CODE_TAG = "retrial.code"
 WEIGHTS_TAG = "retrial.weights"
 MIXED_TAG = "retrial.mixed"
+REFUSED_TAG = "retrial.refused"  # why MLflow did not take the rest of a trial
 
 # In a trial's environment: what of its worker differs from the study's first one
 MIXED = "mixed"
@@ -81,6 +84,9 @@ LEAD_METRIC = "lead"
 TEST_ACCURACY_METRIC = "test_accuracy"
 TEST_LOSS_METRIC = "test_loss"
 CALIBRATION_METRIC = "calibration_error"
+
+_LONGEST_KEY = 250
+"""Characters that MLflow allows a parameter or a metric."""
 
 
 def trial_run_name(number: int) -> str:
@@ -121,13 +127,31 @@ def optuna_uri(store: Path) -> str:
     return f"sqlite:///{(store / OPTUNA_DATABASE).resolve()}"
 
 
-def metric_key(name: str) -> str:
-    """Return a metric's name with what MLflow does not accept in it replaced.
+def key(name: str) -> str:
+    """Return a name as MLflow accepts it for a parameter or a metric.
 
-    >>> metric_key("val_accuracy"), metric_key("recall@5")
-    ('val_accuracy', 'recall_5')
+    Most names stay as they are. In others the characters that are refused become ``_``, and digits
+    of the whole name's SHA-256 follow: two names never become one.
+
+    >>> key("train/loss"), key("recall@5"), key("recall#5")
+    ('train/loss', 'recall_5-801910', 'recall_5-93d851')
     """
-    return re.sub(r"[^\w\-. :]", "_", name)
+    # MLflow takes names for paths, and refuses those that are written otherwise when resolved.
+    is_path = posixpath.normpath(name) == name and not name.startswith((".", "/"))
+    if is_path and re.fullmatch(rf"[\w\-. :/]{{1,{_LONGEST_KEY}}}", name):
+        return name
+    digest = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:6]
+    accepted = re.sub(r"^\.+|[^\w\-. :]", "_", name)
+    return f"{accepted[: _LONGEST_KEY - 7]}-{digest}"
+
+
+def plain(text: str) -> str:
+    r"""Return a text as files and databases take it: what no encoding has is written as an escape.
+
+    >>> plain("cannot read \udcff.png")
+    'cannot read \\udcff.png'
+    """
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
 def quoted(text: str) -> str:

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 def as_params(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return settings as the parameters of a run: texts, nested ones under dotted names.
 
-    Names and values are cut where MLflow would refuse them.
+    Names become what MLflow accepts, and values are cut where it would refuse them.
     """
-    return {key[:250]: as_text(value)[:6000] for key, value in flat(settings).items()}
+    return {
+        names.key(name): names.plain(as_text(value))[:6000]
+        for name, value in flat(settings).items()
+    }
 
 
 def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any]) -> None:
@@ -48,7 +51,7 @@ def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -
             if isinstance(content, bytes):
                 path.write_bytes(content)
             elif isinstance(content, str):
-                path.write_text(content, encoding="utf-8")
+                path.write_text(names.plain(content), encoding="utf-8")
             else:
                 write_json(path, content)
         client.log_artifacts(run_id, folder)
