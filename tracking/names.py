@@ -85,6 +85,15 @@ TEST_ACCURACY_METRIC = "test_accuracy"
 TEST_LOSS_METRIC = "test_loss"
 CALIBRATION_METRIC = "calibration_error"
 
+_OWN_METRICS = {VALUE_METRIC, EPOCHS_METRIC, SECONDS_METRIC, BEST_VALUE_METRIC} | {
+    f"{name}{end}"
+    for name in (
+        MEAN_METRIC, LUCK_METRIC, LEAD_METRIC, TEST_ACCURACY_METRIC, TEST_LOSS_METRIC,
+        CALIBRATION_METRIC,
+    )
+    for end in ("", "_low", "_high")
+}  # fmt: skip
+
 _LONGEST_KEY = 250
 """Characters that MLflow allows a parameter or a metric."""
 
@@ -143,6 +152,15 @@ def key(name: str) -> str:
     digest = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:6]
     accepted = re.sub(r"^\.+|[^\w\-. :]", "_", name)
     return f"{accepted[: _LONGEST_KEY - 7]}-{digest}"
+
+
+def metric_key(name: str) -> str:
+    """Return the name that an objective's metric has in MLflow, beside those written here.
+
+    >>> metric_key("val_accuracy"), metric_key("value"), metric_key("value_")
+    ('val_accuracy', 'value_', 'value__')
+    """
+    return f"{name}_" if name.rstrip("_") in _OWN_METRICS else key(name)
 
 
 def plain(text: str) -> str:

@@ -71,7 +71,7 @@ def epoch_metrics(epochs: Iterable[EpochRecord]) -> list["Metric"]:
     from mlflow.entities import Metric
 
     return [
-        Metric(names.key(key), float(value), int(epoch.at * 1000), epoch.number)
+        Metric(names.metric_key(key), float(value), int(epoch.at * 1000), epoch.number)
         for epoch in epochs
         for key, value in epoch.metrics.items()
     ]

@@ -375,7 +375,7 @@ def test_the_run_of_a_trial_that_never_was_delivered_does_not_stay_running(
 
 STRANGE = [
     "cost_$_{per$", "", ".", "..up", "/root", "a//b", "line\n", "x" * 300, "x" * 301, "recall@5",
-    "recall#5", "\udcff", "train/loss", "漢字",
+    "recall#5", "\udcff", "train/loss", "漢字", "value", "value_", "epochs", "seconds", "test_loss",
 ]  # fmt: skip
 
 
