@@ -53,6 +53,7 @@ DATA_TAG = "retrial.data"  # these three hold SHA-256 digests
 CODE_TAG = "retrial.code"
 WEIGHTS_TAG = "retrial.weights"
 MIXED_TAG = "retrial.mixed"
+CONTENT_TAG = "retrial.content"  # of a logged model: SHA-256 of its source and arrays
 REFUSED_TAG = "retrial.refused"  # why MLflow did not take the rest of a trial
 
 # In a trial's environment: what of its worker differs from the study's first one
