@@ -1,8 +1,10 @@
 """Every name that ends up in a store, each written once."""
 
 import hashlib
+import os
 import posixpath
 import re
+import socket
 from pathlib import Path
 
 # Files of a store
@@ -39,6 +41,7 @@ OUTPUT_EXAMPLE = "output_example"
 FILL = "fill"  # which part of its frame the ink of a training image takes
 
 # Tags
+OWN_TAGS = "retrial."  # how all of ours begin
 KIND_TAG = "retrial.kind"
 STUDY_KIND = "study"
 TRIAL_KIND = "trial"
@@ -125,6 +128,11 @@ def trials_page(experiment_id: str) -> str:
     """
     query = f"workflowType=machine_learning&viewStateShareKey={TRIALS_VIEW}"
     return f"#/experiments/{experiment_id}/runs?{query}"
+
+
+def writer() -> str:
+    """Return what tells this process from all others, in names of files that it is writing."""
+    return f"{socket.gethostname()}.{os.getpid()}"
 
 
 def mlflow_uri(store: Path) -> str:

@@ -182,7 +182,7 @@ def _create_database(root: Path) -> None:
         with contextlib.closing(sqlite3.connect(made)) as database:
             # With a write-ahead log the user interface reads while a search writes.
             database.execute("PRAGMA journal_mode=WAL")
-        beside = root / f".{names.MLFLOW_DATABASE}.{os.getpid()}"
+        beside = root / f".{names.MLFLOW_DATABASE}.{names.writer()}"
         try:
             shutil.copyfile(made, beside)
             # Two studies may start in a new store at once; the first one's database stays.

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.metadata
-import os
 import shutil
 import tempfile
 import time
@@ -19,8 +18,8 @@ from tracking.pack.restore import UNPACKING_TAG, Restoring
 from tracking.store import Store, one_line
 
 BESIDE = ".unpack-"
-"""Beginning of the name of the folder in a store in which a pack is extracted; the number of the
-process follows."""
+"""Beginning of the name of the folder in a store in which a pack is extracted; who extracts it
+follows."""
 
 
 def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
@@ -100,7 +99,7 @@ def _copy_of(ledger: Ledger, path: Path, study: str) -> dict[str, int]:
 
 def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> None:
     """Remove what an attempt to unpack a study made in MLflow before it ended."""
-    removal.remove(store, removal.survey(store, study))
+    removal.remove(store, removal.survey(store, study, made_here=True))
     for name in [study] if registered is None else registered:
         removal.remove_empty_model(store, name)
 
@@ -108,7 +107,7 @@ def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> 
 @contextlib.contextmanager
 def _beside(root: Path) -> Iterator[Path]:
     """Return a folder in the store, where there is room for what will be in it, then remove it."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{os.getpid()}-", dir=root))
+    folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{names.writer()}-", dir=root))
     try:
         yield folder
     finally:
