@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -55,8 +56,7 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
     with _beside(store.root) as folder:
         extract(file, folder)
         with contextlib.closing(Ledger(folder / names.LEDGER)) as packed:
-            if packed.study(manifest.study) is None:
-                raise InputError(f"pack: {file} is damaged: its ledger lacks {manifest.study}")
+            _check_ledger(file, packed, manifest.study)
             restoring = Restoring(store, folder)
             try:
                 if (folder / EXPERIMENT_FILE).is_file():
@@ -72,6 +72,18 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
             if restoring.experiment_id:
                 restoring.finish()
     return manifest
+
+
+def _check_ledger(file: Path, packed: Ledger, study: str) -> None:
+    """Raise InputError unless the ledger of a pack has its study."""
+    try:
+        stored = packed.study(study)
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        raise InputError(
+            f"pack: {file} is damaged: its ledger cannot be read: {one_line(error)}"
+        ) from error
+    if stored is None:
+        raise InputError(f"pack: {file} is damaged: its ledger lacks {study}")
 
 
 def check_free(store: Store, ledger: Ledger, study: str) -> None:
