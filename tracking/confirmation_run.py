@@ -1,7 +1,8 @@
 """A confirmation in MLflow: one run beside the trials, with the champion's model in the registry.
 
 The run also holds what a trial's run holds of the champion's own training, so that
-``retrial reproduce RUN_ID`` tries that again too.
+``retrial reproduce RUN_ID`` tries that again too. Another winner, or another training of it, gets
+a run of its own: MLflow keeps points and parameters for ever. The newest run is the one that holds.
 
 Everything here may be interrupted at any line and called again: it looks before it creates, and
 writes nothing twice.
@@ -71,18 +72,18 @@ def read(store: Store, study: str) -> tuple[Confirmation, dict[str, Any]] | None
         path = store.client.download_artifacts(run.info.run_id, names.CONFIRMATION_FILE, folder)
         confirmation = from_plain(json.loads(Path(path).read_text(encoding="utf-8")))
     versions = store.client.search_model_versions(f"run_id = {names.quoted(run.info.run_id)}")
-    version = str(versions[0].version) if versions else None
+    version = str(max(int(found.version) for found in versions)) if versions else None
     return confirmation, {"run_id": str(run.info.run_id), "version": version}
 
 
 def find(store: Store, study: str) -> "Run | None":
-    """Return the run of a study's confirmation, or None."""
+    """Return the newest run of a study's confirmations, or None."""
     runs = store.client.search_runs(
         [study_run(store, study).info.experiment_id],
         f"tags.`{names.KIND_TAG}` = {names.quoted(names.CONFIRMATION_KIND)}"
         f" and tags.`{names.STUDY_TAG}` = {names.quoted(study)}",
         max_results=1,
-        order_by=["attributes.start_time ASC"],
+        order_by=["attributes.start_time DESC", "attributes.run_id ASC"],
     )
     return runs[0] if runs else None
 
@@ -134,7 +135,10 @@ class _Recording:
         parent = study_run(self._store, self._confirmation.study)
         experiment_id = str(parent.info.experiment_id)
         run = find(self._store, self._confirmation.study)
-        run_id = str(run.info.run_id) if run else self._create(experiment_id, parent.info.run_id)
+        if run is None or self._is_of_another(run):
+            run_id = self._create(experiment_id, parent.info.run_id)
+        else:
+            run_id = str(run.info.run_id)
         write_files(self._client, run_id, self._files())
         write_inputs(self._client, run_id, self._environment)
         model_id = self._write_training(experiment_id, run_id)
@@ -152,10 +156,17 @@ class _Recording:
             "mlflow.parentRunId": parent_id,
             names.KIND_TAG: names.CONFIRMATION_KIND,
             names.STUDY_TAG: self._confirmation.study,
+            **self._origin(),
             **source_tags(self._environment),
         }
         run = self._client.create_run(experiment_id, run_name=names.CONFIRMATION_KIND, tags=tags)
         return str(run.info.run_id)
+
+    def _is_of_another(self, run: "Run") -> bool:
+        """Tell whether a run holds another winner than this, or another training of it."""
+        there, here = run.data.tags, self._origin()
+        both = there.keys() & here.keys() & {names.WINNER_TAG, names.WEIGHTS_TAG}
+        return any(there[tag] != here[tag] for tag in both)
 
     def _files(self) -> dict[str, Any]:
         """Return the confirmation, a table and pictures of it, and the files of the training."""

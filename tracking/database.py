@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from nets.data import default_folder
+from tracking import names
 
 
 def create_database(final: Path, artifacts: Path) -> None:
@@ -32,7 +33,7 @@ def create_database(final: Path, artifacts: Path) -> None:
                 (str(artifacts / "0"),),
             )
         final.parent.mkdir(parents=True, exist_ok=True)
-        beside = final.with_name(f".{final.name}.{os.getpid()}")
+        beside = final.with_name(f".{final.name}.{names.writer()}")
         try:
             shutil.copyfile(made, beside)
             with contextlib.suppress(FileExistsError):

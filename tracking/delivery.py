@@ -6,16 +6,18 @@ ledger may lag behind, MLflow is asked.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from tracking import trial_run
+from tracking import names, trial_run
 from tracking.environment import Environment
 from tracking.figures import Draw, curves_png, draw_here
 from tracking.ledger import EpochRecord, Ledger, StudyRecord, TrialRecord
-from tracking.store import Store
+from tracking.outage import is_outage
+from tracking.store import Store, one_line
 from tracking.study_run import StudyRun
 
 if TYPE_CHECKING:
@@ -48,44 +50,83 @@ class Delivery:
         self._draw = draw
         self._curves: dict[int, Future[bytes]] = {}
         self._parent = StudyRun(store, study, environment)
+        self._failures: Counter[int] = Counter()
+        """How often each trial has met an outage."""
+        self._refused: dict[int, tuple[str, str]] = {}
+        """What MLflow said of trials that it does not take, with the state they then had."""
         self._certain: set[int] = set()
         """Trials whose runs hold exactly what the ledger says they hold."""
         # The curve of the best value goes on from the trials that have finished already.
         finished = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
         self._parent.count([trial for trial in finished if trial.state == trial.recorded_state])
 
-    def deliver(self) -> Exception | None:
-        """Deliver everything MLflow lacks; return the first thing that failed.
+    @property
+    def refusal(self) -> str | None:
+        """What MLflow refuses, in one line; it is not sent again but for a trial's end."""
+        if not self._refused:
+            return None
+        number, (_, said) = min(self._refused.items())
+        more = len(self._refused) - 1
+        others = f" (and {more} more)" if more else ""
+        return f"trial {number} is not taken as a whole{others}: {said}"
 
-        One trial that cannot be delivered does not hold up the others; two in a row are taken for
-        an outage, and the rest waits.
+    def deliver(self) -> Exception | None:
+        """Deliver everything MLflow lacks; return the first outage met on the way.
+
+        What MLflow refuses of one trial does not hold up the others. After two outages in a row
+        the rest waits; the next delivery begins with trials that have met the fewest, so that
+        nothing taken for an outage can hold up the others for long either.
         """
         failure: Exception | None = None
         in_a_row = 0
         trials = self._ledger.trials(self._study.name, unrecorded=True)
+        trials = [t for t in trials if self._refused.get(t.number, ("", ""))[0] != t.state]
+        trials.sort(key=lambda trial: self._failures[trial.number])
         for trial, following in zip_longest(trials, trials[1:]):
             try:
                 # While one trial is written, the curves of the next one are drawn.
                 self._begin_curves(trial)
                 self._begin_curves(following)
                 self._deliver_trial(trial)
+                self._refused.pop(trial.number, None)
                 in_a_row = 0
             except Exception as error:
                 self._certain.discard(trial.number)
+                if not is_outage(error):
+                    self._give_up(trial, error)
+                    in_a_row = 0
+                    continue
+                self._failures[trial.number] += 1
                 failure = failure or error
                 in_a_row += 1
                 if in_a_row == 2:
                     break
         return failure
 
+    def _give_up(self, trial: TrialRecord, error: Exception) -> None:
+        """Remember what MLflow said of a trial, and say so on its run where it has one."""
+        said = names.plain(one_line(error))
+        self._refused[trial.number] = (trial.state, said)
+        self._curves.pop(trial.number, None)
+        if trial.state != "running":
+            with contextlib.suppress(Exception):  # `end` ends the run all the same
+                self._parent.count([trial])
+                if run_id := trial_run.find(self._client, self._parent, trial):
+                    trial_run.give_up(self._client, trial, run_id, said)
+
     def end(self, status: str) -> None:
-        """End the runs of trials that are still open as KILLED, then the study's run."""
+        """End the runs of trials that are still open as KILLED, then the study's run.
+
+        Also those of trials that could not be delivered.
+        """
         for trial in self._ledger.trials(self._study.name):
             run_id = trial.recorded_run
             if trial.state == "running" and run_id is not None:
                 if _is_active(self._client.get_run(run_id)):
                     trial_run.kill(self._client, run_id)
                 self._mark(trial, state=trial_run.KILLED)
+        for run_id in self._parent.running_trials():
+            trial_run.kill(self._client, run_id)
         self._parent.end(status)
 
     def _deliver_trial(self, trial: TrialRecord) -> None:
@@ -102,6 +143,8 @@ class Delivery:
             return
         if run is not None and trial.state == "running" and run.info.status != "RUNNING":
             trial_run.reopen(self._client, run_id)
+        if run is not None and names.REFUSED_TAG in run.data.tags:
+            self._client.delete_tag(run_id, names.REFUSED_TAG)  # by an earlier delivery
         self._deliver_epochs(trial, run_id, run)
         if trial.state != "running":
             epochs = self._ledger.epochs(trial.study, trial.number)

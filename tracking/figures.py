@@ -25,6 +25,9 @@ Draw = Callable[[str, Sequence[EpochRecord], int | None], "Future[bytes]"]
 _TRAIN = {"color": "#4477aa", "linestyle": "--"}
 _VALIDATION = {"color": "#cc5533", "linestyle": "-"}
 
+_LARGEST = 1e300
+"""Matplotlib computes with differences of values, which must be finite too."""
+
 
 def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -> "Figure":
     """Draw each metric over the epochs, training and validation in one panel.
@@ -45,7 +48,7 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
         left=0.65 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.65 / height,
         wspace=0.8 * columns / width,
     )  # fmt: skip
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(names.plain(title), fontsize=11, parse_math=False)
     subplots = figure.subplots(1, columns, squeeze=False)[0]
     for axes, (name, series) in zip(subplots, panels.items(), strict=False):
         for key in series:
@@ -53,7 +56,7 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
         if kept is not None and epochs and kept != epochs[-1].number:
             axes.axvline(kept, color="0.6", linewidth=0.8, label=f"kept: epoch {kept}")
         # At a given height nothing is measured to find one.
-        axes.set_title(name, fontsize=10, y=1.0)
+        axes.set_title(names.plain(name), fontsize=10, y=1.0, parse_math=False)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(5))
@@ -61,7 +64,8 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
         axes.xaxis.set_label_coords(0.5, -0.13)
         axes.grid(color="0.92")
         axes.set_axisbelow(True)
-        axes.legend(fontsize=8, frameon=False)
+        for text in axes.legend(fontsize=8, frameon=False).get_texts():
+            text.set_parse_math(False)
     return figure
 
 
@@ -120,12 +124,13 @@ def _panels(epochs: Sequence[EpochRecord]) -> dict[str, list[str]]:
 
 
 def _draw(axes: "Axes", key: str, epochs: Sequence[EpochRecord]) -> None:
-    """Draw one metric; what is not finite leaves a gap."""
+    """Draw one metric; what is not finite, or too large for an axis, leaves a gap."""
     points = [(epoch.number, epoch.metrics.get(key, math.nan)) for epoch in epochs]
     numbers = [number for number, _ in points]
-    values = [value if math.isfinite(value) else math.nan for _, value in points]
+    values = [value if abs(value) < _LARGEST else math.nan for _, value in points]
     style = _TRAIN if key.startswith("train_") else _VALIDATION
     label = {"train_": "training", "val_": "validation"}.get(key.partition("_")[0] + "_", key)
+    label = names.plain(label)
     # A single epoch is a point, which a line does not show.
     axes.plot(numbers, values, marker="o", markersize=3 if len(points) < 40 else 0, label=label,
               linewidth=1.4, **style)  # type: ignore[arg-type]  # fmt: skip

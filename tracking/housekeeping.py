@@ -1,10 +1,12 @@
 """What crashed attempts left in a store, and removing it.
 
-Every kind of waste is found and described first; nothing is touched before somebody said so.
+Every kind of waste is found and described first; nothing is touched before somebody said so. What
+has become of it meanwhile is looked at again before it is removed.
 """
 
 import contextlib
 import re
+import socket
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -22,10 +24,10 @@ from tracking.pack.restore import UNPACKING_TAG
 from tracking.store import Store
 
 if TYPE_CHECKING:
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, LoggedModel, Run
 
-_RUN = re.compile(r"[0-9a-f]{32}")
-_MODEL = re.compile(r"m-[0-9a-f]{32}")
+_RUN_FOLDER = re.compile(r"[0-9a-f]{32}")
+_MODEL_FOLDER = re.compile(r"m-[0-9a-f]{32}")
 _FEWEST_FREE_BYTES = 1 << 20
 """Unused space in the ledger that is worth rewriting it for."""
 
@@ -35,12 +37,17 @@ _RECORDED = f"{_FINISHED} AND trial.recorded_state = trial.state"
 
 @dataclass(frozen=True)
 class Waste:
-    """One kind of waste: what it is in words, how much, and how to be rid of it."""
+    """One kind of waste: what it is in words, how much, and how to be rid of it.
+
+    `remove` may be given the names of studies to leave alone; it is safe for those of `studies`
+    whose lock is held by who calls it.
+    """
 
     what: str
     count: int
     bytes: int
-    remove: Callable[[], None]
+    remove: Callable[..., None]
+    studies: frozenset[str] = frozenset()
 
 
 def find(store: Store, ledger: Ledger, busy: Collection[str]) -> list[Waste]:
@@ -76,7 +83,7 @@ def _experiments(store: Store) -> "Iterator[Experiment]":
 
 def _deleted_runs(store: Store, busy: Collection[str]) -> Waste:
     """Find runs that somebody, or the successor of a crashed attempt, deleted; and their models."""
-    runs, models, places = [], [], []
+    found: list[tuple[str, Run, list[LoggedModel]]] = []
     if removal.can_erase(store):
         for experiment in _experiments(store):
             if experiment.lifecycle_stage != "active" or experiment.name in busy:
@@ -84,45 +91,49 @@ def _deleted_runs(store: Store, busy: Collection[str]) -> Waste:
             deleted = [
                 run
                 for run in all_runs(store, experiment.experiment_id, deleted=True)
-                if run.info.lifecycle_stage != "active"
+                if run.info.lifecycle_stage != "active" and names.KIND_TAG in run.data.tags
             ]
-            gone = {run.info.run_id for run in deleted}
-            of_runs = [
-                model
-                for model in all_models(store, experiment.experiment_id)
-                if model.source_run_id in gone
-            ]
-            runs += deleted
-            models += of_runs
-            places += [run.info.artifact_uri for run in deleted]
-            places += [model.artifact_location for model in of_runs]
+            models = all_models(store, experiment.experiment_id) if deleted else []
+            for run in deleted:
+                of_run = [model for model in models if model.source_run_id == run.info.run_id]
+                found.append((experiment.name, run, of_run))
+    places = [run.info.artifact_uri for _, run, _ in found]
+    places += [model.artifact_location for _, _, models in found for model in models]
     files = [files_at(store, place) for place in places]
 
-    def remove() -> None:
-        removal.remove_models(store, models)
-        removal.remove_runs(store, runs)
+    def remove(busy: Collection[str] = ()) -> None:
+        for study, run, models in found:
+            now = _run(store, run.info.run_id)
+            if study not in busy and now is not None and now.info.lifecycle_stage != "active":
+                removal.remove_models(store, models)
+                removal.remove_runs(store, [now])
 
-    return Waste("deleted runs in MLflow", len(runs), _bytes(files), remove)
+    studies = frozenset(study for study, _, _ in found)
+    return Waste("deleted runs in MLflow", len(found), _bytes(files), remove, studies)
 
 
 def _unfinished_experiments(store: Store, ledger: Ledger, busy: Collection[str]) -> Waste:
     """Find experiments of studies that were never unpacked to the end."""
     known = {*ledger.study_names(), *busy}
     found = [
-        (experiment.name, removal.survey(store, experiment.name))
+        (experiment.name, removal.survey(store, experiment.name, made_here=True))
         for experiment in _experiments(store)
         if UNPACKING_TAG in experiment.tags and experiment.name not in known
     ]
 
-    def remove() -> None:
+    def remove(busy: Collection[str] = ()) -> None:
         for name, _ in found:
-            clear(store, name)
+            now = store.client.get_experiment_by_name(name)
+            is_ruin = now is not None and UNPACKING_TAG in now.tags and ledger.study(name) is None
+            if is_ruin and name not in busy:  # else it has been unpacked meanwhile
+                clear(store, name)
 
     return Waste(
         "studies that were not unpacked to the end",
         len(found),
         sum(holdings.bytes for _, holdings in found),
         remove,
+        frozenset(name for name, _ in found),
     )
 
 
@@ -130,18 +141,32 @@ def _forgotten_runs(store: Store, ledger: Ledger, busy: Collection[str]) -> Wast
     """Find runs that MLflow shows as running although nobody trains them."""
     known = set(ledger.study_names()) - set(busy)
     found = [
-        run
+        (experiment.name, run.info.run_id)
         for experiment in _experiments(store)
         if experiment.name in known and experiment.lifecycle_stage == "active"
         for run in all_runs(store, experiment.experiment_id)
-        if run.info.status == "RUNNING"
+        # Those that somebody made by hand are none of ours.
+        if run.info.status == "RUNNING" and names.KIND_TAG in run.data.tags
     ]
 
-    def remove() -> None:
-        for run in found:
-            trial_run.kill(store.client, run.info.run_id)
+    def remove(busy: Collection[str] = ()) -> None:
+        for study, run_id in found:
+            now = _run(store, run_id)
+            if study not in busy and now is not None and now.info.status == "RUNNING":
+                trial_run.kill(store.client, run_id)
 
-    return Waste("runs that say RUNNING without a driver: marked as killed", len(found), 0, remove)
+    what = "runs that say RUNNING without a driver: marked as killed"
+    return Waste(what, len(found), 0, remove, frozenset(study for study, _ in found))
+
+
+def _run(store: Store, run_id: str) -> "Run | None":
+    """Return a run as it is now, or None where it is gone."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_run(run_id)
+    except MlflowException:
+        return None
 
 
 def _folders(store: Store) -> dict[str, Path]:
@@ -151,9 +176,9 @@ def _folders(store: Store) -> dict[str, Path]:
         return {}
     models = root / "models"
     return {
-        **{path.name: path for path in root.iterdir() if _RUN.fullmatch(path.name)},
+        **{path.name: path for path in root.iterdir() if _RUN_FOLDER.fullmatch(path.name)},
         **(
-            {path.name: path for path in models.iterdir() if _MODEL.fullmatch(path.name)}
+            {path.name: path for path in models.iterdir() if _MODEL_FOLDER.fullmatch(path.name)}
             if models.is_dir()
             else {}
         ),
@@ -162,22 +187,26 @@ def _folders(store: Store) -> dict[str, Path]:
 
 def _orphans(store: Store, folders: dict[str, Path]) -> Waste:
     """Find folders of files that belong to no run and no model."""
+    known = _known(store) if folders else set()
+    orphans = {identity: Files(local=folders[identity]) for identity in folders.keys() - known}
+
+    def remove(busy: Collection[str] = ()) -> None:
+        known = _known(store)
+        for identity, files in orphans.items():
+            if identity not in known:
+                files.remove()
+
+    size = _bytes([*orphans.values()])
+    return Waste("folders of files of no run", len(orphans), size, remove)
+
+
+def _known(store: Store) -> set[str]:
+    """Return the ids of all runs and models, also of deleted ones, which no client tells."""
     known: set[str] = set()
-    if folders:
-        # Deleted ones as well, which the client does not tell of models.
-        with contextlib.closing(sqlite3.connect(store.root / names.MLFLOW_DATABASE)) as database:
-            for statement in (
-                "SELECT run_uuid FROM runs",
-                "SELECT model_id FROM logged_models",
-            ):
-                known |= {identity for (identity,) in database.execute(statement)}
-    files = [Files(local=path) for identity, path in folders.items() if identity not in known]
-
-    def remove() -> None:
-        for orphan in files:
-            orphan.remove()
-
-    return Waste("folders of files of no run", len(files), _bytes(files), remove)
+    with contextlib.closing(sqlite3.connect(store.root / names.MLFLOW_DATABASE)) as database:
+        for statement in ("SELECT run_uuid FROM runs", "SELECT model_id FROM logged_models"):
+            known |= {identity for (identity,) in database.execute(statement)}
+    return known
 
 
 def _ledger_rows(ledger: Ledger, what: str, table: str, blob: str, condition: str) -> Waste:
@@ -191,7 +220,8 @@ def _ledger_rows(ledger: Ledger, what: str, table: str, blob: str, condition: st
             f"SELECT count(*), coalesce(sum(length({blob})), 0) {rows}"
         ).fetchone()
 
-    def remove() -> None:
+    def remove(busy: Collection[str] = ()) -> None:
+        # The condition holds of what is removed, whatever has happened since it was counted.
         with ledger.transaction() as connection:
             connection.execute(f"DELETE {rows}")
 
@@ -201,23 +231,20 @@ def _ledger_rows(ledger: Ledger, what: str, table: str, blob: str, condition: st
 def _unused_space(ledger: Ledger) -> Waste:
     """Find space in the ledger's file that removed rows have left."""
     free = ledger.unused_bytes()
-    return Waste("unused space in the ledger", int(free >= _FEWEST_FREE_BYTES), free, ledger.vacuum)
+
+    def remove(busy: Collection[str] = ()) -> None:
+        ledger.vacuum()
+
+    return Waste("unused space in the ledger", int(free >= _FEWEST_FREE_BYTES), free, remove)
 
 
 def _temporary(root: Path) -> Waste:
     """Find what processes that are gone were writing beside its final name."""
-    found = []
-    for path in root.iterdir() if root.is_dir() else ():
-        process = re.fullmatch(
-            rf"\.{re.escape(names.MLFLOW_DATABASE)}\.(\d{{1,9}})|{re.escape(BESIDE)}(\d{{1,9}})-.*",
-            path.name,
-        )
-        if process and not psutil.pid_exists(int(process[1] or process[2])):
-            found.append(path)
+    found = [path for path in (root.iterdir() if root.is_dir() else ()) if _is_left(path.name)]
     folders = [Files(local=path) for path in found if path.is_dir()]
     files = [path for path in found if path.is_file()]
 
-    def remove() -> None:
+    def remove(busy: Collection[str] = ()) -> None:
         for folder in folders:
             folder.remove()
         for path in files:
@@ -225,6 +252,21 @@ def _temporary(root: Path) -> Waste:
 
     size = _bytes(folders) + sum(path.stat().st_size for path in files)
     return Waste("temporary files of processes that are gone", len(found), size, remove)
+
+
+def _is_left(name: str) -> bool:
+    """Tell whether a file is one that a process was writing that is gone.
+
+    Processes of other machines cannot be seen: theirs stay, for `gc` there.
+    """
+    written = re.fullmatch(
+        rf"(?:\.{re.escape(names.MLFLOW_DATABASE)}\.|{re.escape(BESIDE)})"
+        r"(?:(?P<host>.+)\.)?(?P<process>\d{1,9})(?:-[^-]*)?",
+        name,
+    )
+    if written is None or written["host"] not in (None, socket.gethostname()):
+        return False
+    return not psutil.pid_exists(int(written["process"]))
 
 
 def _bytes(files: list[Files]) -> int:

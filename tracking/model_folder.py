@@ -42,7 +42,7 @@ def write_model_folder(
     weights = folder / "artifacts" / names.WEIGHTS_FILE
     weights.parent.mkdir(parents=True)
     np.savez(weights, **arrays)  # type: ignore[arg-type]
-    (folder / names.MODEL_SOURCE_FILE).write_text(model.source, encoding="utf-8")
+    (folder / names.MODEL_SOURCE_FILE).write_text(names.plain(model.source), encoding="utf-8")
     _write_environment(folder)
     metadata = Metadata(
         artifact_path=location,

@@ -1,6 +1,10 @@
 """Every name that ends up in a store, each written once."""
 
+import hashlib
+import os
+import posixpath
 import re
+import socket
 from pathlib import Path
 
 # Files of a store
@@ -37,6 +41,7 @@ OUTPUT_EXAMPLE = "output_example"
 FILL = "fill"  # which part of its frame the ink of a training image takes
 
 # Tags
+OWN_TAGS = "retrial."  # how all of ours begin
 KIND_TAG = "retrial.kind"
 STUDY_KIND = "study"
 TRIAL_KIND = "trial"
@@ -51,6 +56,8 @@ DATA_TAG = "retrial.data"  # these three hold SHA-256 digests
 CODE_TAG = "retrial.code"
 WEIGHTS_TAG = "retrial.weights"
 MIXED_TAG = "retrial.mixed"
+CONTENT_TAG = "retrial.content"  # of a logged model: SHA-256 of its source and arrays
+REFUSED_TAG = "retrial.refused"  # why MLflow did not take the rest of a trial
 
 # In a trial's environment: what of its worker differs from the study's first one
 MIXED = "mixed"
@@ -82,6 +89,18 @@ TEST_ACCURACY_METRIC = "test_accuracy"
 TEST_LOSS_METRIC = "test_loss"
 CALIBRATION_METRIC = "calibration_error"
 
+_OWN_METRICS = {VALUE_METRIC, EPOCHS_METRIC, SECONDS_METRIC, BEST_VALUE_METRIC} | {
+    f"{name}{end}"
+    for name in (
+        MEAN_METRIC, LUCK_METRIC, LEAD_METRIC, TEST_ACCURACY_METRIC, TEST_LOSS_METRIC,
+        CALIBRATION_METRIC,
+    )
+    for end in ("", "_low", "_high")
+}  # fmt: skip
+
+_LONGEST_KEY = 250
+"""Characters that MLflow allows a parameter or a metric."""
+
 
 def trial_run_name(number: int) -> str:
     """Return the name of a trial's run, padded so that names sort as numbers do.
@@ -111,6 +130,11 @@ def trials_page(experiment_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs?{query}"
 
 
+def writer() -> str:
+    """Return what tells this process from all others, in names of files that it is writing."""
+    return f"{socket.gethostname()}.{os.getpid()}"
+
+
 def mlflow_uri(store: Path) -> str:
     """Return the tracking URI of the MLflow database in a store."""
     return f"sqlite:///{(store / MLFLOW_DATABASE).resolve()}"
@@ -121,13 +145,40 @@ def optuna_uri(store: Path) -> str:
     return f"sqlite:///{(store / OPTUNA_DATABASE).resolve()}"
 
 
-def metric_key(name: str) -> str:
-    """Return a metric's name with what MLflow does not accept in it replaced.
+def key(name: str) -> str:
+    """Return a name as MLflow accepts it for a parameter or a metric.
 
-    >>> metric_key("val_accuracy"), metric_key("recall@5")
-    ('val_accuracy', 'recall_5')
+    Most names stay as they are. In others the characters that are refused become ``_``, and digits
+    of the whole name's SHA-256 follow: two names never become one.
+
+    >>> key("train/loss"), key("recall@5"), key("recall#5")
+    ('train/loss', 'recall_5-801910', 'recall_5-93d851')
     """
-    return re.sub(r"[^\w\-. :]", "_", name)
+    # MLflow takes names for paths, and refuses those that are written otherwise when resolved.
+    is_path = posixpath.normpath(name) == name and not name.startswith((".", "/"))
+    if is_path and re.fullmatch(rf"[\w\-. :/]{{1,{_LONGEST_KEY}}}", name):
+        return name
+    digest = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:6]
+    accepted = re.sub(r"^\.+|[^\w\-. :]", "_", name)
+    return f"{accepted[: _LONGEST_KEY - 7]}-{digest}"
+
+
+def metric_key(name: str) -> str:
+    """Return the name that an objective's metric has in MLflow, beside those written here.
+
+    >>> metric_key("val_accuracy"), metric_key("value"), metric_key("value_")
+    ('val_accuracy', 'value_', 'value__')
+    """
+    return f"{name}_" if name.rstrip("_") in _OWN_METRICS else key(name)
+
+
+def plain(text: str) -> str:
+    r"""Return a text as files and databases take it: what no encoding has is written as an escape.
+
+    >>> plain("cannot read \udcff.png")
+    'cannot read \\udcff.png'
+    """
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
 def quoted(text: str) -> str:

@@ -125,8 +125,13 @@ class Recorder:
             finishing = self._finishing.is_set()
             self._news.clear()
             failure = self._attempt(delivery, finishing)
-            self._problem = None if failure is None else f"MLflow: {one_line(failure)}"
-            if finishing and (failure is None or time.monotonic() > self._deadline):
+            said = delivery.refusal if failure is None else one_line(failure)
+            self._problem = None if said is None else f"MLflow: {said}"
+            if finishing and failure is None:
+                return
+            if finishing and time.monotonic() > self._deadline:
+                with contextlib.suppress(Exception):  # what can be ended is
+                    delivery.end(self._status)
                 return
             pause = INTERVAL if failure is None else min(2 * pause, LONGEST_PAUSE)
             if finishing:

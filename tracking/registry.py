@@ -39,7 +39,7 @@ def register(
 ) -> str:
     """Make a logged model the champion of its study; return the version.
 
-    Called again for the same run it changes nothing but description and tags.
+    Called again for the same model it changes nothing but description and tags.
     """
     client = store.client
     if not client.search_registered_models(f"name = {names.quoted(study)}"):
@@ -49,14 +49,18 @@ def register(
             description=f"Confirmed winners of the search {study}. Alias `{names.CHAMPION}`: "
             f"the one that `retrial predict {study}` uses.",
         )
-    found = client.search_model_versions(
-        f"name = {names.quoted(study)} and run_id = {names.quoted(run_id)}"
-    )
+    # By its place: for ``models:/ID``, MLflow would ask the process's own tracking URI.
+    place = client.get_logged_model(model_id).artifact_location
+    found = [
+        version
+        for version in client.search_model_versions(
+            f"name = {names.quoted(study)} and run_id = {names.quoted(run_id)}"
+        )
+        if version.source == place
+    ]
     if found:
         version = found[0]
     else:
-        # By its place: for ``models:/ID``, MLflow would ask the process's own tracking URI.
-        place = client.get_logged_model(model_id).artifact_location
         version = client.create_model_version(study, place, run_id=run_id, model_id=model_id)
     client.update_model_version(study, version.version, description)
     for key, value in tags.items():

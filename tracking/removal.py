@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What MLflow has of a study; `experiment_id` is None where it has nothing."""
+    """What MLflow has of a study; `experiment_id` is None where it has nothing.
+
+    `foreign` names what somebody else keeps in the study's experiment, none of which is among the
+    rest.
+    """
 
     experiment_id: str | None = None
+    foreign: list[str] = field(default_factory=list)
     runs: "list[Run]" = field(default_factory=list)
     models: "list[LoggedModel]" = field(default_factory=list)
     versions: "list[ModelVersion]" = field(default_factory=list)
@@ -25,13 +30,30 @@ class Holdings:
     bytes: int = 0
 
 
-def survey(store: Store, study: str) -> Holdings:
-    """Return what MLflow has of a study, deleted runs included."""
+def survey(store: Store, study: str, *, made_here: bool = False) -> Holdings:
+    """Return what MLflow has of a study, deleted runs included.
+
+    Runs without a tag of ours were made by hand and are foreign, with their models; `made_here`
+    says that the experiment as a whole is ours.
+    """
     experiment = store.client.get_experiment_by_name(study)
     if experiment is None:
         return Holdings()
     runs = all_runs(store, experiment.experiment_id, deleted=True)
     models = all_models(store, experiment.experiment_id)
+    foreign: list[str] = []
+    if not made_here:
+        others = [run for run in runs if names.KIND_TAG not in run.data.tags]
+        foreign += [f"run {run.info.run_name}" for run in others]
+        ours = {run.info.run_id for run in runs} - {run.info.run_id for run in others}
+        runs = [run for run in runs if run.info.run_id in ours]
+        of_others = [
+            model
+            for model in models
+            if model.source_run_id not in ours and names.STUDY_TAG not in model.tags
+        ]
+        foreign += [f"model {model.name}" for model in of_others]
+        models = [model for model in models if model not in of_others]
     sizes = [
         size
         for place in [*(r.info.artifact_uri for r in runs), *(m.artifact_location for m in models)]
@@ -39,6 +61,7 @@ def survey(store: Store, study: str) -> Holdings:
     ]
     return Holdings(
         experiment_id=str(experiment.experiment_id),
+        foreign=foreign,
         runs=runs,
         models=models,
         versions=versions_of(store, [run.info.run_id for run in runs]),
@@ -50,6 +73,8 @@ def survey(store: Store, study: str) -> Holdings:
 def remove(store: Store, holdings: Holdings) -> bool:
     """Remove a study from MLflow, the files first; may be repeated where it was interrupted.
 
+    An experiment with anything foreign stays, as one of somebody else's.
+
     Returns whether it is gone for good: a tracking server only marks runs as deleted and gives
     their name free, until `mlflow gc` runs there.
     """
@@ -60,6 +85,11 @@ def remove(store: Store, holdings: Holdings) -> bool:
     remove_models(store, holdings.models)
     remove_runs(store, holdings.runs)
     experiment = client.get_experiment(holdings.experiment_id)
+    if holdings.foreign:
+        for tag in experiment.tags:
+            if tag.startswith(names.OWN_TAGS) or tag == names.TRIALS_VIEW_TAG:
+                client.delete_experiment_tag(holdings.experiment_id, tag)
+        return can_erase(store)
     if not can_erase(store):
         # A deleted experiment keeps its name: nothing new could have it.
         if experiment.lifecycle_stage != "active":

@@ -3,10 +3,13 @@
 Every function here may be interrupted and called again, and writes nothing twice.
 """
 
+import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nets.outcome import Model
 from tracking import names
@@ -22,9 +25,12 @@ if TYPE_CHECKING:
 def as_params(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return settings as the parameters of a run: texts, nested ones under dotted names.
 
-    Names and values are cut where MLflow would refuse them.
+    Names become what MLflow accepts, and values are cut where it would refuse them.
     """
-    return {key[:250]: as_text(value)[:6000] for key, value in flat(settings).items()}
+    return {
+        names.key(name): names.plain(as_text(value))[:6000]
+        for name, value in flat(settings).items()
+    }
 
 
 def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any]) -> None:
@@ -48,7 +54,7 @@ def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -
             if isinstance(content, bytes):
                 path.write_bytes(content)
             elif isinstance(content, str):
-                path.write_text(content, encoding="utf-8")
+                path.write_text(names.plain(content), encoding="utf-8")
             else:
                 write_json(path, content)
         client.log_artifacts(run_id, folder)
@@ -76,21 +82,22 @@ def log_model(
     params: Mapping[str, Any],
     step: int,
 ) -> str:
-    """Log a model under a name, once, as an output of its run; return its id."""
+    """Log a model under a name, once, as an output of its run; return its id.
+
+    A run that has another model already gets this one beside it.
+    """
     from mlflow.entities import LoggedModelOutput
 
-    found = client.search_logged_models(
-        [experiment_id], filter_string=f"source_run_id = {names.quoted(run_id)}", max_results=1
+    tags = {**tags, names.CONTENT_TAG: _content(model)}
+    there = client.search_logged_models(
+        [experiment_id], filter_string=f"source_run_id = {names.quoted(run_id)}"
     )
+    found = [one for one in there if one.tags.get(names.CONTENT_TAG) == tags[names.CONTENT_TAG]]
     logged = (
         found[0]
         if found
         else client.create_logged_model(
-            experiment_id,
-            name=name,
-            source_run_id=run_id,
-            tags=dict(tags),
-            params=as_params(params),
+            experiment_id, name=name, source_run_id=run_id, tags=tags, params=as_params(params)
         )
     )
     if str(logged.status) != "READY":
@@ -105,9 +112,20 @@ def log_model(
             client.log_model_artifacts(logged.model_id, folder)
         client.finalize_logged_model(logged.model_id, "READY")
     outputs = client.get_run(run_id).outputs
-    if not (outputs and outputs.model_outputs):
+    known = {output.model_id for output in (outputs.model_outputs if outputs else [])}
+    if logged.model_id not in known:
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=step)])
     return str(logged.model_id)
+
+
+def _content(model: Model) -> str:
+    """Return the SHA-256 of a model."""
+    digest = hashlib.sha256(names.plain(model.source).encode())
+    for name, values in sorted(model.arrays.items()):
+        array = np.ascontiguousarray(values)
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def datasets_of(environment: Environment) -> list[tuple[str, str]]:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _ACCEPTED = "accepted is a folder this user may write to"
 
+_MEANS_ANOTHER = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+"""What makes the URL of a path mean another one."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -93,6 +96,12 @@ def open_store(root: Path) -> Store:
 
 def check_writable(root: Path) -> None:
     """Raise InputError unless a store can be created or written in `root`; leave nothing behind."""
+    if strange := _MEANS_ANOTHER.search(str(root.resolve())):
+        # Escaped, they would reach SQLAlchemy, but MLflow makes folders and files by the escapes.
+        raise InputError(
+            f"store: got {root.resolve()} with {strange[0]!r} in it, which MLflow and SQLAlchemy "
+            "take for a part of a URL; accepted is a path without '?' and '%' before two digits"
+        )
     folder = root
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

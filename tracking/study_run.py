@@ -96,6 +96,22 @@ class StudyRun:
             self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
         self._points.clear()
 
+    def running_trials(self) -> list[str]:
+        """Return the ids of the runs of trials that MLflow shows as running."""
+        found: list[str] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id],
+                f"tags.`{names.KIND_TAG}` = {names.quoted(names.TRIAL_KIND)}"
+                f" and tags.`{names.STUDY_TAG}` = {names.quoted(self._study.name)}"
+                " and attributes.status = 'RUNNING'",
+                page_token=token,
+            )
+            found += [str(run.info.run_id) for run in page]
+            if not (token := page.token):
+                return found
+
     def end(self, status: str) -> None:
         """End the parent run as FINISHED, KILLED or FAILED."""
         self._client.set_terminated(self.run_id, status)
@@ -183,7 +199,10 @@ class StudyRun:
             "selectedColumns": [
                 f"tags.`{names.STATE_TAG}`",
                 *(f"metrics.`{name}`" for name in metrics),
-                *(f"params.`{name}`" for name in self._study.definition.get("space", {})),
+                *(
+                    f"params.`{names.key(name)}`"
+                    for name in self._study.definition.get("space", {})
+                ),
             ],
         }
 
@@ -216,8 +235,8 @@ def source_tags(environment: Mapping[str, Any]) -> dict[str, str]:
     git = environment.get("git")
     tags = {
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": str(environment.get("command", "retrial")).partition(" ")[0],
-        "mlflow.user": str(environment.get("user", "unknown")),
+        "mlflow.source.name": names.plain(str(environment.get("command", "retrial")).split(" ")[0]),
+        "mlflow.user": names.plain(str(environment.get("user", "unknown"))),
     }
     if isinstance(git, Mapping) and git.get("commit") not in (None, "unknown"):
         tags["mlflow.source.git.commit"] = str(git["commit"])

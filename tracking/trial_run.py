@@ -31,6 +31,9 @@ STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "FINISHED", "f
 KILLED = "killed"
 """State of an open trial whose driver has ended; not a state of the ledger's trials."""
 
+INCOMPLETE = "incomplete"
+"""State of a run that lacks what MLflow refused; not a state of the ledger's trials either."""
+
 _BATCH = 1000
 
 
@@ -41,7 +44,7 @@ def begin(
 
     Returns its id, and whether it is new.
     """
-    found = _find(client, parent, trial)
+    found = find(client, parent, trial)
     run_id = found or _create(client, parent, trial, environment)
     write_params(client, run_id, trial.settings)
     write_files(
@@ -90,6 +93,22 @@ def kill(client: "MlflowClient", run_id: str) -> None:
     """End the run of a trial that stays open when its driver ends."""
     client.set_tag(run_id, names.STATE_TAG, KILLED)
     client.set_terminated(run_id, "KILLED")
+
+
+def give_up(client: "MlflowClient", trial: TrialRecord, run_id: str, refusal: str) -> None:
+    """End the run of a finished trial that MLflow does not take as a whole, saying why.
+
+    Its state is none that a trial can be tried again from.
+    """
+    client.set_tag(run_id, names.REFUSED_TAG, refusal)
+    client.set_tag(run_id, names.STATE_TAG, INCOMPLETE)
+    client.set_tag(
+        run_id,
+        "mlflow.note.content",
+        f"Trial {trial.number} of the search **{trial.study}**: {trial.state}, but MLflow did not "
+        f"take all of its record: {refusal}",
+    )
+    client.set_terminated(run_id, STATUS[trial.state], int((trial.finished or 0) * 1000) or None)
 
 
 def end(
@@ -146,10 +165,10 @@ def end(
         metrics=metrics,
         tags=[
             RunTag(names.STATE_TAG, trial.state),
-            RunTag(names.REASON_TAG, str(trial.outcome.get("reason", trial.state))),
+            RunTag(names.REASON_TAG, names.plain(str(trial.outcome.get("reason", trial.state)))),
             RunTag("mlflow.note.content", describe(trial, parent)),
-            *([RunTag(names.WEIGHTS_TAG, weights)] if weights else []),
-            *([RunTag(names.MIXED_TAG, mixed)] if (mixed := _mixed(trial)) else []),
+            *([RunTag(names.WEIGHTS_TAG, names.plain(weights))] if weights else []),
+            *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),
         ],
     )
     client.set_terminated(run_id, STATUS[trial.state], at or None)
@@ -193,7 +212,7 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
     if trial.parameters:
         lines += ["", "| searched | value |", "|---|---|"]
         lines += [f"| `{name}` | {as_text(value)} |" for name, value in trial.parameters.items()]
-    return "\n".join(lines)
+    return names.plain("\n".join(lines))
 
 
 def _mixed(trial: TrialRecord) -> str:
@@ -201,7 +220,7 @@ def _mixed(trial: TrialRecord) -> str:
     return "; ".join(trial.outcome.get("environment", {}).get(names.MIXED, []))
 
 
-def _find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | None:
+def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | None:
     """Return the run that an interrupted attempt created, or None.
 
     A request that was lost on its way back may have created a second one: the first stays.

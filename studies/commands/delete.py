@@ -27,7 +27,8 @@ def run(options: Namespace) -> int:
         url = _optuna_url(store, ledger, name)
         trials = optuna_feed.trials_in(url, name)
         stored = ledger.study(name)
-        if stored is None and holdings.experiment_id is None and trials is None:
+        has_record = bool(holdings.runs) or (holdings.experiment_id and not holdings.foreign)
+        if stored is None and not has_record and trials is None:
             accepted = ", ".join(ledger.study_names()) or "none yet"
             raise InputError(
                 f"study: got {name!r}, accepted are the studies of {options.store}: {accepted}"
@@ -45,6 +46,9 @@ def run(options: Namespace) -> int:
             f"{plural(holdings.files, 'file')}, {shown_bytes(holdings.bytes)}"
         )
         print(f"  Optuna  {plural(trials or 0, 'trial')}")
+        if holdings.foreign:
+            some = ", ".join(holdings.foreign[:5]) + (", ..." if len(holdings.foreign) > 5 else "")
+            print(f"  kept    the experiment, with what retrial did not make: {some}")
         if not agreed(options.yes):
             print("nothing was removed")
             return 0

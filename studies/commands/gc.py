@@ -2,6 +2,7 @@
 
 import contextlib
 from argparse import Namespace
+from pathlib import Path
 
 from nets.errors import InputError
 from studies import lock
@@ -27,8 +28,23 @@ def run(options: Namespace) -> int:
         if not agreed(options.yes):
             print("nothing was removed")
             return 0
-        for waste in found:
-            waste.remove()
+        with contextlib.ExitStack() as held:
+            # Somebody may have begun something while the question stood.
+            busy = _hold(held, path, {study for waste in found for study in waste.studies})
+            for waste in found:
+                waste.remove(busy)
         store.close()
         print(f"removed: {shown_bytes(sum(waste.bytes for waste in found))}")
     return 0
+
+
+def _hold(held: contextlib.ExitStack, path: Path, studies: set[str]) -> set[str]:
+    """Hold the locks of studies; return the names of those that somebody else holds."""
+    busy = set()
+    for study in sorted(studies):
+        try:
+            held.enter_context(lock.hold(path, study, "cleaned up"))
+        except InputError as error:
+            print(f"left alone: {error}")
+            busy.add(study)
+    return busy

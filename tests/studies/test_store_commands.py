@@ -1,5 +1,6 @@
 """`pack`, `unpack`, `delete` and `gc` as a person meets them."""
 
+import contextlib
 import json
 import os
 import socket
@@ -13,9 +14,10 @@ from searched import a_definition, a_search
 
 from studies import lock, optuna_feed
 from studies.command_line import main
-from studies.commands import asking
+from studies.commands import asking, gc
 from studies.stored import StoredStudy
 from tracking import names
+from tracking.store import open_store
 
 
 @pytest.fixture
@@ -66,6 +68,32 @@ def test_a_study_that_is_being_searched_is_left_alone(arguments, store, capsys):
     with lock.hold(store / names.LEDGER, "digits", "searched"):
         assert main([*arguments, "--store", str(store)]) == 2
     assert "digits is being searched by process" in capsys.readouterr().err
+
+
+def test_a_study_that_is_searched_while_gc_asks_is_left_alone(store, capsys, monkeypatch):
+    client = open_store(store).client
+    experiment = client.create_experiment("digits", tags={names.KIND_TAG: names.STUDY_KIND})
+    run = client.create_run(experiment, tags={names.KIND_TAG: names.TRIAL_KIND})
+    with contextlib.ExitStack() as held:
+
+        def agreed(yes):
+            held.enter_context(lock.hold(store / names.LEDGER, "digits", "searched"))
+            return True
+
+        monkeypatch.setattr(gc, "agreed", agreed)
+        assert main(["gc", "--store", str(store)]) == 0
+    assert "left alone: study: digits is being searched by" in capsys.readouterr().out
+    assert client.get_run(run.info.run_id).info.status == "RUNNING"
+
+
+def test_delete_names_what_it_keeps_and_refuses_what_is_no_study(store, capsys):
+    client = open_store(store).client
+    for name in ("digits", "mine"):
+        client.create_run(client.create_experiment(name), run_name="by hand")
+    assert main(["delete", "mine", "--yes", "--store", str(store)]) == 2
+    assert main(["delete", "digits", "--yes", "--store", str(store)]) == 0
+    kept = "kept    the experiment, with what retrial did not make: run by hand"
+    assert kept in capsys.readouterr().out
 
 
 def test_locks_that_are_held_are_known(store):

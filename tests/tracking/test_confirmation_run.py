@@ -27,6 +27,7 @@ from tracking.confirmation_text import sentences
 from tracking.delivery import Delivery
 from tracking.ledger import EpochRecord
 from tracking.reading import find_trial
+from tracking.run_content import log_model
 from tracking.store import open_store
 from tracking.verdict import Verdict, write_certificate
 
@@ -221,6 +222,52 @@ def test_another_winner_takes_the_place_of_one_that_was_not_tested(
 
     assert recorded.client.get_run(run_id).data.tags[names.WINNER_TAG] == "1"
     assert confirmation_run.read(recorded, "digits")[0] == second
+
+
+def test_another_winner_has_a_run_a_version_and_weights_of_its_own(
+    recorded, data, evidence, environment, quick_figures
+):
+    first = dataclasses.replace(a_confirmation(evidence, tested=False), winner=0)
+    old_run, old = confirmation_run.record(recorded, first, environment, evidence=evidence)
+    arrays = {**evidence.model.arrays, "fill": np.float64(0.25)}
+    retrained = dataclasses.replace(
+        evidence,
+        model=dataclasses.replace(evidence.model, arrays=arrays),
+        epochs=tuple(
+            dataclasses.replace(e, metrics={"train_loss": 9.0 + e.number}) for e in evidence.epochs
+        ),
+    )
+    second = dataclasses.replace(
+        a_confirmation(retrained, tested=False),
+        champion=Champion(evidence.settings, 60, "c" * 64, 1.5),
+        at=1_700_000_300.0,
+    )
+
+    new_run, new = confirmation_run.record(recorded, second, environment, evidence=retrained)
+
+    assert (old, new) == ("1", "2")
+    assert confirmation_run.read(recorded, "digits") == (
+        second,
+        {"run_id": new_run, "version": "2"},
+    )
+    history = recorded.client.get_metric_history(new_run, "train_loss")
+    assert [point.value for point in history] == [10.0, 11.0, 12.0]
+    assert registry.load(recorded, "digits").arrays["fill"] == 0.25
+    assert registry.load(recorded, "digits/1").arrays["fill"] != 0.25
+    assert recorded.client.get_run(old_run).data.tags[names.WINNER_TAG] == "0"
+
+
+def test_another_model_in_a_run_takes_the_place_of_none(recorded, evidence):
+    experiment = recorded.client.get_experiment_by_name("digits").experiment_id
+    run_id = find_trial(recorded, "digits", 0).run_id
+    other = dataclasses.replace(evidence.model, source=evidence.model.source + "# another")
+    one, two, again = (
+        log_model(recorded.client, experiment, run_id, model, name="m", tags={}, params={}, step=1)
+        for model in (evidence.model, other, evidence.model)
+    )
+    assert one == again != two
+    outputs = recorded.client.get_run(run_id).outputs.model_outputs
+    assert {output.model_id for output in outputs} == {one, two}
 
 
 # The champion

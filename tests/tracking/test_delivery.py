@@ -89,25 +89,30 @@ def test_curves_are_drawn_while_the_trial_before_is_written(
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("metric", ["val_loss", r"val_$\\nonsense{$"])
+@pytest.mark.parametrize("can_be_drawn", [True, False])
 def test_curves_that_nobody_draws_are_drawn_here_and_what_cannot_be_drawn_is_left_out(
-    store, ledger, trials, environment, metric
+    store, ledger, trials, environment, monkeypatch, can_be_drawn
 ):
     def draw(title, epochs, kept):
         promised = Future()
         promised.set_exception(OSError("killed"))
         return promised
 
+    def fail(title, epochs, kept):
+        raise ValueError("no figure is that large")
+
     trials.add(0)
-    trials.epoch(0, 1, **{metric: 1.0})
+    trials.epoch(0, 1)
     trials.finish(0)
+    if not can_be_drawn:
+        monkeypatch.setattr("tracking.delivery.curves_png", fail)
     delivery = Delivery(store, ledger, ledger.study("digits"), environment, draw)
     assert delivery.deliver() is None
 
     run = run_of(store, 0)
     files = {info.path for info in store.client.list_artifacts(run.info.run_id)}
     assert run.info.status == "FINISHED"
-    assert (names.CURVES_FILE in files) == (metric == "val_loss")
+    assert (names.CURVES_FILE in files) == can_be_drawn
 
 
 def test_the_curves_have_the_epoch_as_step_and_the_time_of_the_ledger(
@@ -284,6 +289,128 @@ def test_one_trial_that_cannot_be_delivered_does_not_hold_up_the_others(
     assert str(failure) == "no room for it"
     assert run_of(store, 1).info.status == "FINISHED"
     assert ledger.trial("digits", 0).recorded_run is None
+
+
+def refusing(monkeypatch, refused):
+    """Have MLflow refuse the start of some trials; return the numbers of all that it was sent."""
+    from mlflow.exceptions import MlflowException
+
+    begin, sent = trial_run.begin, []
+
+    def begin_or_refuse(client, parent, trial, environment):
+        sent.append(trial.number)
+        begun = begin(client, parent, trial, environment)
+        if trial.number in refused:
+            raise MlflowException.invalid_parameter_value("Invalid value \udcff for parameter")
+        return begun
+
+    monkeypatch.setattr(trial_run, "begin", begin_or_refuse)
+    return sent
+
+
+def test_trials_that_mlflow_refuses_hold_up_no_other_and_are_not_sent_again(
+    store, ledger, trials, environment, monkeypatch
+):
+    for number in range(4):
+        trials.whole(number)
+    sent = refusing(monkeypatch, {0, 1, 2})
+    delivery = Delivery(store, ledger, ledger.study("digits"), environment)
+    assert delivery.deliver() is None
+    assert delivery.deliver() is None
+    delivery.end("FINISHED")
+
+    assert sent == [0, 1, 2, 3]
+    assert "trial 0 is not taken as a whole (and 2 more): Invalid value" in delivery.refusal
+    refused, taken = run_of(store, 0), run_of(store, 3)
+    assert (refused.info.status, taken.info.status) == ("FINISHED", "FINISHED")
+    assert refused.data.tags[names.STATE_TAG] == "incomplete"
+    assert r"Invalid value \udcff" in refused.data.tags[names.REFUSED_TAG]
+    parent = store.client.get_run(taken.data.tags["mlflow.parentRunId"])
+    assert len(store.client.get_metric_history(parent.info.run_id, names.BEST_VALUE_METRIC)) == 4
+
+
+def test_a_trial_that_was_refused_is_delivered_by_a_later_search_that_can(
+    store, ledger, trials, environment, monkeypatch
+):
+    trials.whole(0)
+    refused = {0}
+    refusing(monkeypatch, refused)
+    assert Delivery(store, ledger, ledger.study("digits"), environment).deliver() is None
+    refused.clear()
+    deliver(store, ledger, environment)
+
+    tags = run_of(store, 0).data.tags
+    assert tags[names.STATE_TAG] == "complete"
+    assert names.REFUSED_TAG not in tags
+    assert "retrial reproduce 0" in tags["mlflow.note.content"]
+
+
+def test_what_only_looks_like_an_outage_of_two_trials_holds_up_the_others_once(
+    store, ledger, trials, environment, monkeypatch
+):
+    for number in range(4):
+        trials.whole(number)
+    begin = trial_run.begin
+
+    def fail(client, parent, trial, environment):
+        if trial.number < 2:
+            raise ConnectionError("gone")
+        return begin(client, parent, trial, environment)
+
+    monkeypatch.setattr(trial_run, "begin", fail)
+    delivery = Delivery(store, ledger, ledger.study("digits"), environment)
+    assert str(delivery.deliver()) == str(delivery.deliver()) == "gone"
+    assert [trial.number for trial in ledger.trials("digits", unrecorded=True)] == [0, 1]
+
+
+def test_the_run_of_a_trial_that_never_was_delivered_does_not_stay_running(
+    store, ledger, trials, environment, contents
+):
+    trials.add(0)
+    delivery = Delivery(store, ledger, ledger.study("digits"), environment)
+    trial_run._create(store.client, delivery._parent, ledger.trial("digits", 0), environment)
+    delivery.end("KILLED")
+    assert {run["status"] for run in contents(store).values()} == {"KILLED"}
+
+
+STRANGE = [
+    "cost_$_{per$", "", ".", "..up", "/root", "a//b", "line\n", "x" * 300, "x" * 301, "recall@5",
+    "recall#5", "\udcff", "train/loss", "漢字", "value", "value_", "epochs", "seconds", "test_loss",
+]  # fmt: skip
+
+
+def test_metrics_and_settings_of_any_name_are_recorded_and_none_takes_the_place_of_another(
+    store, ledger, trials, environment
+):
+    trials.add(0, layers={name: i for i, name in enumerate(STRANGE)})
+    trials.epoch(0, 1, **{name: float(i) for i, name in enumerate(STRANGE)})
+    trials.finish(0, value=0.5)
+
+    deliver(store, ledger, environment)
+
+    run = run_of(store, 0)
+    usual = {"train_loss", "val_loss", "val_accuracy"}
+    own = {names.VALUE_METRIC: 0.5, names.EPOCHS_METRIC: 1.0, names.SECONDS_METRIC: 0.1}
+    assert {key: run.data.metrics[key] for key in own} == own
+    strange = run.data.metrics.keys() - usual - own.keys()
+    assert sorted(run.data.metrics[key] for key in strange) == [*map(float, range(len(STRANGE)))]
+    layers = {value for key, value in run.data.params.items() if key.startswith("layers")}
+    assert layers == {str(i) for i in range(len(STRANGE))}
+    assert names.CURVES_FILE in {f.path for f in store.client.list_artifacts(run.info.run_id)}
+
+
+def test_texts_that_no_encoding_has_are_recorded_as_escapes(store, ledger, trials, environment):
+    error = {"type": "OSError", "message": "cannot read \udcff.png", "traceback": ""}
+    trials.add(0, folder="a\udcff\0")
+    trials.finish(0, "failed", model=False, error=error, reason="\udcff")
+
+    deliver(store, ledger, environment)
+
+    run = run_of(store, 0)
+    assert run.info.status == "FAILED"
+    assert run.data.params["folder"] == r"a\udcff\x00"
+    assert run.data.tags[names.REASON_TAG] == r"\udcff"
+    assert file_of(store, 0, names.ERROR_FILE) == r"OSError: cannot read \udcff.png"
 
 
 def test_a_run_that_somebody_deleted_stays_deleted(store, ledger, trials, environment):

@@ -54,6 +54,11 @@ def test_what_is_not_finite_leaves_a_gap():
     assert [math.isnan(value) for value in values] == [True, False, True]
 
 
+def test_names_are_no_formulas_and_values_near_the_largest_leave_a_gap():
+    history = epochs({r"cost_$_{per$\udcff": 1e308}, {r"cost_$_{per$\udcff": -1e308})
+    assert to_png(curves(r"\udcff $_{", history)).startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     "history",
     [[], epochs({"val_loss": 1.0}), epochs({"val_loss": math.nan}, {"val_loss": math.inf})],

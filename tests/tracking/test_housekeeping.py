@@ -1,10 +1,11 @@
 """What crashed attempts leave is found, said and removed; what is needed is not."""
 
 import os
+import socket
 
 import pytest
 
-from tracking import housekeeping, names
+from tracking import housekeeping, names, removal
 from tracking.delivery import Delivery
 from tracking.ledger import EpochRecord
 from tracking.pack.packing import BESIDE
@@ -114,17 +115,21 @@ def test_temporary_files_go_with_their_process(recorded, found, clean):
     left = [
         recorded.root / f".{names.MLFLOW_DATABASE}.{NOBODY}",
         recorded.root / f"{BESIDE}{NOBODY}-abc" / "ledger.db",
+        recorded.root / f".{names.MLFLOW_DATABASE}.{socket.gethostname()}.{NOBODY}",
     ]
     kept = [
         recorded.root / f".{names.MLFLOW_DATABASE}.{os.getpid()}",
+        recorded.root / f".{names.MLFLOW_DATABASE}.another-host.org.{NOBODY}",
+        recorded.root / f"{BESIDE}another-host.org.{NOBODY}-abc" / "ledger.db",
+        recorded.root / f"{BESIDE}{names.writer()}-abc" / "ledger.db",
         recorded.root / f"{BESIDE}{os.getpid()}-abc" / "ledger.db",
     ]
     for path in (*left, *kept):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"1234")
-    assert found() == {"temporary files of processes that are gone": (2, 8)}
+    assert found() == {"temporary files of processes that are gone": (3, 12)}
     clean()
-    assert [path.exists() for path in (*left, *kept)] == [False, False, True, True]
+    assert [path.exists() for path in (*left, *kept)] == [False] * 3 + [True] * 5
     assert not left[1].parent.exists()
 
 
@@ -149,6 +154,70 @@ def test_what_was_not_unpacked_to_the_end_goes(recorded, found, clean):
     assert found() == {"studies that were not unpacked to the end": (1, 5)}
     clean()
     assert recorded.client.get_experiment_by_name("letters") is None
+
+
+def test_what_has_become_whole_since_it_was_found_stays(recorded, ledger):
+    client = recorded.client
+    made = client.create_experiment("letters", tags={UNPACKING_TAG: "true"})
+    deleted, running = (find_trial(recorded, STUDY, number).run_id for number in (0, 1))
+    client.delete_run(deleted)
+    client.update_run(running, status="RUNNING")
+    wastes = housekeeping.find(recorded, ledger, ())
+    assert [waste.studies for waste in wastes] == [{STUDY}, {"letters"}, {STUDY}]
+
+    client.delete_experiment_tag(made, UNPACKING_TAG)
+    client.restore_run(deleted)
+    client.set_terminated(running, "FINISHED")
+    for waste in wastes:
+        waste.remove()
+
+    assert client.get_experiment(made).lifecycle_stage == "active"
+    assert client.get_run(deleted).info.lifecycle_stage == "active"
+    assert client.get_run(running).info.status == "FINISHED"
+
+
+def test_a_study_that_the_ledger_has_meanwhile_stays_although_its_tag_is_left(recorded, ledger):
+    recorded.client.create_experiment("letters", tags={UNPACKING_TAG: "true"})
+    wastes = housekeeping.find(recorded, ledger, ())
+    ledger.add_study("letters", {}, {})
+    for waste in wastes:
+        waste.remove()
+    assert recorded.client.get_experiment_by_name("letters").lifecycle_stage == "active"
+
+
+def test_a_study_that_has_become_busy_is_left_alone(recorded, ledger):
+    run_id = find_trial(recorded, STUDY, 1).run_id
+    recorded.client.update_run(run_id, status="RUNNING")
+    for waste in housekeeping.find(recorded, ledger, ()):
+        waste.remove({STUDY})
+    assert recorded.client.get_run(run_id).info.status == "RUNNING"
+
+
+def test_runs_that_somebody_made_in_a_studys_experiment_are_left_alone(recorded, found):
+    experiment = recorded.client.get_experiment_by_name(STUDY).experiment_id
+    recorded.client.create_run(experiment, run_name="by hand")
+    deleted = recorded.client.create_run(experiment, run_name="deleted by hand")
+    recorded.client.delete_run(deleted.info.run_id)
+    assert found() == {}
+
+
+def test_what_somebody_made_in_a_studys_experiment_outlives_the_study(recorded):
+    client = recorded.client
+    experiment = client.get_experiment_by_name(STUDY).experiment_id
+    run = client.create_run(experiment, run_name="by hand")
+    client.log_text(run.info.run_id, "12345", "note.txt")
+    client.create_logged_model(experiment, name="mine", source_run_id=run.info.run_id)
+
+    holdings = removal.survey(recorded, STUDY)
+    assert holdings.foreign == ["run by hand", "model mine"]
+    assert removal.remove(recorded, holdings)
+
+    (left,) = client.search_runs([experiment])
+    assert left.info.run_name == "by hand"
+    assert [file.path for file in client.list_artifacts(left.info.run_id)] == ["note.txt"]
+    assert [model.name for model in client.search_logged_models([experiment])] == ["mine"]
+    tags = client.get_experiment(experiment).tags
+    assert not [tag for tag in tags if tag.startswith("retrial.")]
 
 
 def test_experiments_of_others_are_left_alone(recorded, found):

@@ -1,6 +1,7 @@
 """A packed study arrives in another store as it was, or not at all."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -267,6 +268,50 @@ def with_manifest(**values):
     return lambda path: rewrite(path, change)
 
 
+NO_MANIFEST = "damaged or no pack: it has no manifest of one; accepted is a file that"
+
+
+def without_counts(path):
+    def change(files):
+        manifest = json.loads(files[MANIFEST])
+        del manifest["counts"]
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    rewrite(path, change)
+
+
+def with_ledger(statements):
+    """Return what runs statements in the ledger of a pack, and has the manifest agree."""
+
+    def change(files):
+        with contextlib.closing(sqlite3.connect(":memory:")) as database:
+            database.deserialize(in_one_file(files[names.LEDGER]))
+            database.executescript(statements)
+            files[names.LEDGER] = database.serialize()
+        manifest = json.loads(files[MANIFEST])
+        manifest["files"][names.LEDGER] = {
+            "bytes": len(files[names.LEDGER]),
+            "sha256": hashlib.sha256(files[names.LEDGER]).hexdigest(),
+        }
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    return lambda path: rewrite(path, change)
+
+
+def in_one_file(database):
+    """Return a database that does not ask for the file of its write-ahead log."""
+    return database[:18] + b"\x01\x01" + database[20:]
+
+
+def test_what_else_a_ledger_holds_is_no_part_of_a_statement(file, there, ledger_there):
+    with_ledger(
+        """CREATE TABLE "x(study) SELECT 1; --" (study TEXT);
+        ALTER TABLE trial ADD COLUMN "a, b" TEXT; CREATE TABLE mine (study TEXT)"""
+    )(file)
+    unpack(there, ledger_there, file)
+    assert len(ledger_there.trials(STUDY)) == 4
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -283,6 +328,16 @@ def with_manifest(**values):
             "is damaged: ../outside is missing",
         ),
         (with_manifest(study="letters"), "its ledger lacks letters"),
+        (with_manifest(study=7), NO_MANIFEST),
+        (with_manifest(made=None), NO_MANIFEST),
+        (with_manifest(counts=None), NO_MANIFEST),
+        (with_manifest(counts={"trials": "many"}), NO_MANIFEST),
+        (with_manifest(files=[names.LEDGER]), NO_MANIFEST),
+        (with_manifest(files={names.LEDGER: {"bytes": 3}}), NO_MANIFEST),
+        (with_manifest(files={names.LEDGER: 3}), NO_MANIFEST),
+        (without_counts, NO_MANIFEST),
+        (with_ledger("ALTER TABLE study RENAME COLUMN notes TO mine"), "cannot be read"),
+        (with_ledger("UPDATE study SET definition = '{'"), "its ledger cannot be read"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

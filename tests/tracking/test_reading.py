@@ -54,6 +54,17 @@ def test_a_trial_is_found_by_number_text_run_id_or_as_the_best(trials, recorded)
     assert find_trial(store, "digits", "best") == one
 
 
+@pytest.mark.parametrize("metric", ["value", "epochs", "seconds"])
+def test_the_best_is_found_by_its_value_whatever_an_objective_calls_its_metrics(
+    trials, recorded, metric
+):
+    for number, (value, last) in enumerate([(0.9, 1.0), (0.1, 99.0)]):
+        trials.add(number)
+        trials.epoch(number, 1, **{metric: last})
+        trials.finish(number, model=False, value=value)
+    assert find_trial(recorded(), "digits", "best").number == 0
+
+
 @pytest.mark.parametrize(
     ("direction", "values", "best"),
     [

@@ -166,6 +166,23 @@ def test_an_outage_is_told_in_one_line_without_passwords(record, trials, unstead
     assert one.problem == "MLflow: http://host:5000 is gone and stays so"
 
 
+def test_what_mlflow_refuses_is_told_and_does_not_keep_the_search_waiting(
+    record, trials, store, monkeypatch, contents
+):
+    def refuse(*_):
+        raise ValueError("surrogates not allowed")
+
+    monkeypatch.setattr("tracking.trial_run.write_params", refuse)
+    trials.whole(0)
+    trials.whole(1)
+    one = record()
+    one.finish("finished", patience=600)
+
+    told = "MLflow: trial 0 is not taken as a whole (and 1 more): surrogates not allowed"
+    assert one.problem == told
+    assert set(statuses(contents(store)).values()) == {"FINISHED"}
+
+
 def test_what_an_outage_keeps_back_is_delivered_by_the_next_recorder(
     record, trials, store, unsteady, contents
 ):

@@ -1,6 +1,7 @@
 """The store is opened, created whole, or refused with nothing left behind."""
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -46,6 +47,26 @@ def test_opening_a_new_store_is_silent_and_tells_nobody(tmp_path):
     )  # fmt: skip
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     assert everything_below(tmp_path) == ["deep", "deep/mlruns", "deep/mlruns/mlflow.db"]
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "what%3Fever/mlruns"])
+def test_a_path_whose_url_means_another_is_refused_with_nothing_left(tmp_path, name):
+    with pytest.raises(InputError, match=r"in it, which MLflow .* accepted is a path without '\?'"):
+        open_store(tmp_path / name)
+    assert everything_below(tmp_path) == []
+
+
+def test_a_path_with_strange_characters_that_mean_themselves_is_a_store(
+    tmp_path, migrated_database
+):
+    root = tmp_path / "50% of a#b;c & 'ü'"
+    root.mkdir()
+    shutil.copyfile(migrated_database, root / names.MLFLOW_DATABASE)
+    client = open_store(root).client
+    run = client.create_run(client.create_experiment("x", str(root / names.ARTIFACTS)))
+    client.log_text(run.info.run_id, "12345", "note.txt")
+    assert [path.name for path in (root / names.ARTIFACTS).rglob("*.txt")] == ["note.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == [root.name]
 
 
 def test_a_store_can_be_opened_again_and_again(store):

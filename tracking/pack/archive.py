@@ -152,7 +152,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise InputError(f"pack: {path} does not exist; accepted is the path of a pack") from error
     except OSError as error:
         raise InputError(f"pack: cannot read {path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    # The last one of an archive with a password.
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(
             f"pack: {path} is damaged or no pack: {error}; accepted is a file that `retrial pack` "
             "wrote"
@@ -165,7 +166,11 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         if values["format"] != FORMAT:
             raise KeyError(FORMAT)
         version = int(values["version"])
-    except (KeyError, ValueError, TypeError) as error:
+        # A later one may hold something else; that it is later is all there is to say of it.
+        if version <= VERSION:
+            manifest = Manifest(**{key: values[key] for key in Manifest.__dataclass_fields__})
+            _check(manifest)
+    except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise InputError(
             f"pack: {path} is damaged or no pack: it has no manifest of one; accepted is a file "
             "that `retrial pack` wrote"
@@ -175,7 +180,20 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
             f"pack: {path} was written by a later retrial (pack version {version}), accepted is "
             f"up to {VERSION}"
         )
-    return Manifest(**{key: values[key] for key in Manifest.__dataclass_fields__})
+    return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """Raise TypeError, KeyError or AttributeError unless every value is of its kind."""
+    expected: list[tuple[Any, type]] = [
+        *((text, str) for text in (manifest.study, manifest.made, manifest.retrial)),
+        *((count, int) for count in manifest.counts.values()),
+        *((entry["bytes"], int) for entry in manifest.files.values()),
+        *((entry["sha256"], str) for entry in manifest.files.values()),
+    ]
+    for value, kind in expected:
+        if not isinstance(value, kind):
+            raise TypeError(f"got {value!r}, accepted is {kind.__name__}")
 
 
 def _safe(path: Path, name: str) -> PurePosixPath:

@@ -1,6 +1,9 @@
 """One study of a ledger, copied into another ledger: every table, every bit."""
 
+import contextlib
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tracking.ledger import Ledger
@@ -24,7 +27,7 @@ def copy_study(
     """
     counts = {}
     with source.transaction() as reading, target.transaction() as writing:
-        for table, columns in _tables(reading):
+        for table, columns in _tables():
             key = "name" if table == "study" else "study"
             rows = reading.execute(
                 f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?", (study,)
@@ -42,7 +45,7 @@ def size_of(ledger: Ledger, study: str) -> tuple[dict[str, int], int]:
     """Return the number of a study's rows by table, and the bytes of their values."""
     counts, size = {}, 0
     with ledger.transaction() as connection:
-        for table, columns in _tables(connection):
+        for table, columns in _tables():
             key = "name" if table == "study" else "study"
             lengths = " + ".join(f"coalesce(length({column}), 0)" for column in columns)
             counts[table], some = connection.execute(
@@ -53,20 +56,25 @@ def size_of(ledger: Ledger, study: str) -> tuple[dict[str, int], int]:
     return counts, size
 
 
-def _tables(connection: Any) -> list[tuple[str, list[str]]]:
-    """Return the tables that have a study's rows, with their columns, those referred to first."""
-    names = [
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-            " ORDER BY rowid"
-        )
-    ]
+@cache
+def _tables() -> list[tuple[str, list[str]]]:
+    """Return the tables that have a study's rows, with their columns, those referred to first.
+
+    Those of a new ledger: what somebody else's has besides must not get into our statements.
+    """
     found = []
-    for name in names:
-        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
-        if name not in _LEFT_BEHIND and (name == "study" or "study" in columns):
-            found.append((name, columns))
+    with contextlib.closing(Ledger(Path(":memory:"))) as new, new.transaction() as connection:
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                " ORDER BY rowid"
+            )
+        ]
+        for name in names:
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
+            if name not in _LEFT_BEHIND and (name == "study" or "study" in columns):
+                found.append((name, columns))
     return found
 
 

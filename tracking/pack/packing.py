@@ -2,8 +2,8 @@
 
 import contextlib
 import importlib.metadata
-import os
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -19,8 +19,8 @@ from tracking.pack.restore import UNPACKING_TAG, Restoring
 from tracking.store import Store, one_line
 
 BESIDE = ".unpack-"
-"""Beginning of the name of the folder in a store in which a pack is extracted; the number of the
-process follows."""
+"""Beginning of the name of the folder in a store in which a pack is extracted; who extracts it
+follows."""
 
 
 def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
@@ -56,8 +56,7 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
     with _beside(store.root) as folder:
         extract(file, folder)
         with contextlib.closing(Ledger(folder / names.LEDGER)) as packed:
-            if packed.study(manifest.study) is None:
-                raise InputError(f"pack: {file} is damaged: its ledger lacks {manifest.study}")
+            _check_ledger(file, packed, manifest.study)
             restoring = Restoring(store, folder)
             try:
                 if (folder / EXPERIMENT_FILE).is_file():
@@ -73,6 +72,18 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
             if restoring.experiment_id:
                 restoring.finish()
     return manifest
+
+
+def _check_ledger(file: Path, packed: Ledger, study: str) -> None:
+    """Raise InputError unless the ledger of a pack has its study."""
+    try:
+        stored = packed.study(study)
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        raise InputError(
+            f"pack: {file} is damaged: its ledger cannot be read: {one_line(error)}"
+        ) from error
+    if stored is None:
+        raise InputError(f"pack: {file} is damaged: its ledger lacks {study}")
 
 
 def check_free(store: Store, ledger: Ledger, study: str) -> None:
@@ -100,7 +111,7 @@ def _copy_of(ledger: Ledger, path: Path, study: str) -> dict[str, int]:
 
 def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> None:
     """Remove what an attempt to unpack a study made in MLflow before it ended."""
-    removal.remove(store, removal.survey(store, study))
+    removal.remove(store, removal.survey(store, study, made_here=True))
     for name in [study] if registered is None else registered:
         removal.remove_empty_model(store, name)
 
@@ -108,7 +119,7 @@ def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> 
 @contextlib.contextmanager
 def _beside(root: Path) -> Iterator[Path]:
     """Return a folder in the store, where there is room for what will be in it, then remove it."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{os.getpid()}-", dir=root))
+    folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{names.writer()}-", dir=root))
     try:
         yield folder
     finally:
