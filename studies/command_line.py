@@ -51,9 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"interrupted: {left}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone, as `retrial show | head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        from studies.output import discard_output
+
+        discard_output()
+        # `retrial show | head` is no error; and a search stops for nobody who looked at it.
+        if options.command == "search" or options.command not in _INTERRUPTED:
+            return 0
+        print(f"output closed: {_INTERRUPTED[options.command]}", file=sys.stderr)
+        return 1
     except Exception as error:
         if (trouble := _store_trouble(error)) is None:
             raise

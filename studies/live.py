@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from studies.output import discard_output
 from studies.search import Listener
 from studies.study_file import Study
 from studies.wording import shown, shown_parameters, shown_seconds
@@ -109,7 +110,10 @@ class PlainLines:
     def finished(self, trial: TrialRecord) -> None:
         """Print the line of a finished trial."""
         best = self._progress.add(trial)
-        print(_line(self._progress, trial, best), file=self._stream, flush=True)
+        try:
+            print(_line(self._progress, trial, best), file=self._stream, flush=True)
+        except BrokenPipeError:  # the search is worth more than whoever read this
+            discard_output()
 
     def warned(self, message: str) -> None:
         """Print a warning where it does not mix with results."""

@@ -1,4 +1,4 @@
-"""Where what an objective prints goes: to the errors, as a command's output may be JSON."""
+"""Where output goes: an objective's to the errors, as a command's may be JSON, or be cut short."""
 
 import contextlib
 import os
@@ -11,6 +11,11 @@ def output_is_errors() -> None:
     sys.stdout = sys.stderr
     with contextlib.suppress(OSError):  # it has been closed: then nobody wants to know
         os.dup2(2, 1)
+
+
+def discard_output() -> None:
+    """Print to nowhere from now on: who read it has gone, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

@@ -264,6 +264,20 @@ def test_ctrl_c_while_workers_start_is_no_death_of_theirs(tmp_path, store):
     ledger.close()
 
 
+def test_search_goes_on_when_nobody_reads_its_output_any_more(tmp_path, store):
+    """As in ``retrial search ... | head -1``."""
+    driver = Driver(write_study(tmp_path, trials=8), store, "--jobs", "1", "--no-record")
+    assert driver.line().startswith("trial    0")
+    driver.process.stdout.close()
+    with driver.process:
+        errors = driver.process.stderr.read()
+    assert (driver.process.returncode, errors) == (0, "")
+    ledger = ledger_of(store)
+    assert {trial.state for trial in ledger.trials("curves")} <= {"complete", "pruned"}
+    assert len(ledger.trials("curves")) == 8
+    ledger.close()
+
+
 def test_second_driver_is_told_who_searches_the_study(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=30, delay=0.1)
     driver = Driver(study, store, "--jobs", "1", "--no-record")
