@@ -10,6 +10,7 @@ from tracking.store import one_line
 try:
     import dask
     import distributed
+    from distributed.comm.addressing import parse_address, parse_host_port
 except ImportError as error:
     raise InputError(f"cluster: {error}; install it with: pip install 'retrial[dask]'") from error
 
@@ -22,6 +23,9 @@ def connect(address: str) -> Iterator[distributed.Client]:
     # A job may hold a checkpoint, and this is not the place to advise on it.
     dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
     try:
+        # A client that was given no address at all would complain once more when it is thrown away.
+        _, host_and_port = parse_address(address)
+        parse_host_port(host_and_port)
         client = distributed.Client(
             address,
             timeout=SECONDS_TO_CONNECT,

@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -352,3 +353,14 @@ def test_without_dask_the_command_line_says_how_to_install_it(tmp_path, monkeypa
     store = ["--store", str(tmp_path / "store")]
     assert main(["search", "digits", "--cluster", "tcp://127.0.0.1:1", *store]) == 2
     assert "install it with: pip install 'retrial[dask]'" in capsys.readouterr().err
+
+
+def test_what_is_no_address_is_refused_in_one_line(tmp_path):
+    """In a process of its own: what was made of it would be thrown away only at its end."""
+    command = ["search", "digits", "--cluster", "foo", "--store", str(tmp_path / "store")]
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.command_line", *command], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "cluster: got 'foo', no Dask scheduler answers there: missing port" in done.stderr
