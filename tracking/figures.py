@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Draw = Callable[[str, Sequence[EpochRecord], int | None], "Future[bytes]"]
 """Promises the curves of a trial as a PNG file: who records draws here, or has them drawn."""
 
+MOST_PANELS = 6
+"""Metrics in one figure: more could not be read, and hundreds would take a minute to draw."""
+
 # One colour and dash a curve: told apart in grey print and by colour-blind eyes.
 _TRAIN = {"color": "#4477aa", "linestyle": "--"}
 _VALIDATION = {"color": "#cc5533", "linestyle": "-"}
@@ -32,7 +35,8 @@ _LARGEST = 1e300
 def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -> "Figure":
     """Draw each metric over the epochs, training and validation in one panel.
 
-    `kept` is the epoch whose weights are kept, marked where it is not the last.
+    `kept` is the epoch whose weights are kept, marked where it is not the last. Of very many
+    metrics only the first are drawn; MLflow's pages have them all.
     """
     # Matplotlib says on stderr that it builds a font cache, once a machine.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
@@ -40,7 +44,9 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
     from matplotlib.ticker import MaxNLocator
 
     panels = _panels(epochs)
-    columns = max(len(panels), 1)
+    columns = min(max(len(panels), 1), MOST_PANELS)
+    if len(panels) > columns:
+        title += f" (the first {columns} of {len(panels)} metrics)"
     width, height = 4.6 * columns, 3.4
     figure = Figure(figsize=(width, height))
     # Margins by hand, in inches: an automatic layout draws everything twice, 0.1 s a trial.

@@ -40,6 +40,12 @@ def test_metrics_of_another_kind_are_all_drawn_where_there_is_nothing_else():
     assert [axes.get_title() for axes in figure.axes] == ["score", "regret"]
 
 
+def test_of_very_many_metrics_the_first_are_drawn_and_the_title_says_so():
+    figure = curves("a trial", epochs({f"score {i:03d}": 1.0 for i in range(200)}))
+    assert [axes.get_title() for axes in figure.axes] == [f"score {i:03d}" for i in range(6)]
+    assert figure.get_suptitle() == "a trial (the first 6 of 200 metrics)"
+
+
 def test_the_epoch_whose_weights_are_kept_is_marked_where_it_is_not_the_last():
     history = epochs({"val_loss": 2.0}, {"val_loss": 1.0}, {"val_loss": 3.0})
     (marked,) = curves("a trial", history, kept=2).axes
