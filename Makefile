@@ -5,8 +5,9 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --quiet --constraint constraints.txt
 STUDY ?= digits
-# One process a core; a file stays in one process, which shares its servers and databases.
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile
+# One process a core; a file stays in one process, which shares its servers and databases. Their
+# order is that of tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help search test test-all check format ui reproduce bench install clean
 

@@ -9,6 +9,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import sys
 import zlib
+from collections import Counter
 from pathlib import Path
 
 # What tests of every package share. Not this folder itself: its `nets` would hide the package.
@@ -17,6 +18,13 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 import numpy as np
 import pytest
 from postgresql import postgresql as postgresql
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Begin with the files of slow tests, or one process works on them when the others are done."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # stable: a file's tests keep their order
 
 
 @pytest.fixture
