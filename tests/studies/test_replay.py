@@ -26,7 +26,7 @@ PRUNERS = {
 def text_of(pruner):
     """A pruner as the command line takes it."""
     options = ",".join(f"{key}={value}" for key, value in pruner.items() if key != "name")
-    return f"{pruner['name']}:{options}"
+    return ":".join(filter(None, [pruner["name"], options]))
 
 
 def stored(ledger, generator, pruner, name="curves", space=SPACE, **section):
