@@ -9,7 +9,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from tracking import names, trial_run
@@ -23,6 +22,9 @@ from tracking.study_run import StudyRun
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+
+DRAWN_AHEAD = 16
+"""How many trials' curves are drawn or wait to be written at most."""
 
 LONGEST_DRAWING = 30.0
 """Seconds to wait for a trial's curves before they are drawn here; they take a tenth of one."""
@@ -82,11 +84,11 @@ class Delivery:
         trials = self._ledger.trials(self._study.name, unrecorded=True)
         trials = [t for t in trials if self._refused.get(t.number, ("", ""))[0] != t.state]
         trials.sort(key=lambda trial: self._failures[trial.number])
-        for trial, following in zip_longest(trials, trials[1:]):
+        for place, trial in enumerate(trials):
             try:
-                # While one trial is written, the curves of the next one are drawn.
-                self._begin_curves(trial)
-                self._begin_curves(following)
+                # While one trial is written, the curves of the next ones are drawn.
+                for one in trials[place : place + DRAWN_AHEAD]:
+                    self._begin_curves(one)
                 self._deliver_trial(trial)
                 self._refused.pop(trial.number, None)
                 in_a_row = 0
@@ -158,9 +160,9 @@ class Delivery:
             self._certain.discard(trial.number)
             self._curves.pop(trial.number, None)
 
-    def _begin_curves(self, trial: TrialRecord | None) -> None:
+    def _begin_curves(self, trial: TrialRecord) -> None:
         """Have the curves of a finished trial drawn, once."""
-        if trial is None or trial.state == "running" or trial.number in self._curves:
+        if trial.state == "running" or trial.number in self._curves:
             return
         if epochs := self._ledger.epochs(trial.study, trial.number):
             self._curves[trial.number] = self._draw(*self._drawing(trial, epochs))

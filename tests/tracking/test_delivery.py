@@ -82,6 +82,7 @@ def test_curves_are_drawn_while_the_trial_before_is_written(
 
     finish = trial_run.end
     monkeypatch.setattr(trial_run, "end", end)
+    monkeypatch.setattr("tracking.delivery.DRAWN_AHEAD", 2)
     Delivery(store, ledger, ledger.study("digits"), environment, draw).deliver()
 
     assert happened == [
