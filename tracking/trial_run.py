@@ -47,13 +47,14 @@ def begin(
     found = find(client, parent, trial)
     run_id = found or _create(client, parent, trial, environment)
     write_params(client, run_id, trial.settings)
-    write_files(
-        client,
-        run_id,
-        {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment},
-    )
+    if trial.state == "running":  # or they come with all the others
+        write_files(client, run_id, _files_of_start(trial, environment))
     write_inputs(client, run_id, environment)
     return run_id, found is None
+
+
+def _files_of_start(trial: TrialRecord, environment: Environment) -> dict[str, Any]:
+    return {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment}
 
 
 def missing_metrics(client: "MlflowClient", run: "Run", metrics: list["Metric"]) -> list["Metric"]:
@@ -126,9 +127,9 @@ def end(
 
     kept = trial.outcome.get("epoch")
     files: dict[str, Any] = {
+        **_files_of_start(trial, environment),
         names.EPOCHS_FILE: epochs_json(epochs),
         names.OUTCOME_FILE: {"state": trial.state, **trial.outcome},
-        names.ENVIRONMENT_FILE: environment,
     }
     if curves is not None:
         files[names.CURVES_FILE] = curves
