@@ -162,7 +162,7 @@ def server(tmp_path):
         "--artifacts-destination", tmp_path / "files of the server",
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
     )  # fmt: skip
-    program.wait_for("Application startup complete")
+    program.wait_until_it_listens()
     yield f"http://127.0.0.1:{port}"
     program.kill()
 

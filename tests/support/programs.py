@@ -42,6 +42,11 @@ class Program:
         assert isinstance(found, re.Match), "\n".join(self.lines)
         return found
 
+    def wait_until_it_listens(self):
+        """Wait for a server of uvicorn: it says that it has started a moment before it listens."""
+        self.wait_for("Application startup complete")
+        self.wait_for("Uvicorn running on")
+
     def signal(self, number):
         self._process.send_signal(number)
 

@@ -56,7 +56,7 @@ class Server:
         self.program = Program(
             "mlflow", *self._arguments, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"
         )
-        self.program.wait_for("Application startup complete")
+        self.program.wait_until_it_listens()
 
     def stop(self):
         self.program.kill()

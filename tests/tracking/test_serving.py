@@ -98,7 +98,7 @@ def test_mlflow_models_serve_answers_for_images_over_http(
         "--env-manager", "local",
     )  # fmt: skip
     try:
-        program.wait_for("Uvicorn running on")  # only then it listens
+        program.wait_until_it_listens()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations",
             request_body,
