@@ -45,8 +45,6 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
 
     panels = _panels(epochs)
     columns = min(max(len(panels), 1), MOST_PANELS)
-    if len(panels) > columns:
-        title += f" (the first {columns} of {len(panels)} metrics)"
     width, height = 4.6 * columns, 3.4
     figure = Figure(figsize=(width, height))
     # Margins by hand, in inches: an automatic layout draws everything twice, 0.1 s a trial.
@@ -54,12 +52,12 @@ def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -
         left=0.65 / width, right=1 - 0.15 / width, bottom=0.5 / height, top=1 - 0.65 / height,
         wspace=0.8 * columns / width,
     )  # fmt: skip
-    figure.suptitle(names.plain(title), fontsize=11, parse_math=False)
+    _head(figure, title, len(panels))
     subplots = figure.subplots(1, columns, squeeze=False)[0]
     for axes, (name, series) in zip(subplots, panels.items(), strict=False):
         for key in series:
             _draw(axes, key, epochs)
-        if kept is not None and epochs and kept != epochs[-1].number:
+        if _is_marked(epochs, kept):
             axes.axvline(kept, color="0.6", linewidth=0.8, label=f"kept: epoch {kept}")
         # At a given height nothing is measured to find one.
         axes.set_title(names.plain(name), fontsize=10, y=1.0, parse_math=False)
@@ -85,6 +83,33 @@ def to_png(figure: "Figure") -> bytes:
 def curves_png(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -> bytes:
     """Return `curves` as the bytes of a PNG file."""
     return to_png(curves(title, epochs, kept))
+
+
+class CurvesInTurn:
+    """Draws the curves of one trial after another, in the same figure where that is possible.
+
+    To make a figure takes as long as to draw it. One thread at a time may use it.
+    """
+
+    def __init__(self) -> None:
+        self._figures: dict[object, Figure] = {}
+
+    def png(self, title: str, epochs: Sequence[EpochRecord], kept: int | None) -> bytes:
+        """Return what `curves_png` returns."""
+        if _is_marked(epochs, kept):  # with a legend of its own
+            return curves_png(title, epochs, kept)
+        keys = [tuple(series) for series in _panels(epochs).values()]
+        layout = (tuple(keys), _marker_size(epochs))
+        if (figure := self._figures.get(layout)) is None:
+            figure = self._figures[layout] = curves(title, epochs)
+            return to_png(figure)
+        _head(figure, title, len(keys))
+        for axes, series in zip(figure.axes, keys, strict=False):
+            for line, key in zip(axes.lines, series, strict=True):
+                line.set_data(*_points(key, epochs))
+            axes.relim()
+            axes.autoscale_view()
+        return to_png(figure)
 
 
 def draw_here(title: str, epochs: Sequence[EpochRecord], kept: int | None) -> "Future[bytes]":
@@ -129,14 +154,37 @@ def _panels(epochs: Sequence[EpochRecord]) -> dict[str, list[str]]:
     return panels
 
 
+def _head(figure: "Figure", title: str, panels: int) -> None:
+    """Write the title above all panels, in place of another one."""
+    if panels > MOST_PANELS:
+        title += f" (the first {MOST_PANELS} of {panels} metrics)"
+    figure.suptitle(names.plain(title), fontsize=11, parse_math=False)
+
+
+def _is_marked(epochs: Sequence[EpochRecord], kept: int | None) -> bool:
+    """Tell whether the epoch whose weights are kept is shown."""
+    return kept is not None and bool(epochs) and kept != epochs[-1].number
+
+
+def _points(key: str, epochs: Sequence[EpochRecord]) -> tuple[list[int], list[float]]:
+    """Return epochs and values of a metric; none where it is not finite, or too large."""
+    values = [epoch.metrics.get(key, math.nan) for epoch in epochs]
+    return (
+        [epoch.number for epoch in epochs],
+        [value if abs(value) < _LARGEST else math.nan for value in values],
+    )
+
+
+def _marker_size(epochs: Sequence[EpochRecord]) -> int:
+    """Return the size of the points: a single epoch is a point, which a line does not show."""
+    return 3 if len(epochs) < 40 else 0
+
+
 def _draw(axes: "Axes", key: str, epochs: Sequence[EpochRecord]) -> None:
     """Draw one metric; what is not finite, or too large for an axis, leaves a gap."""
-    points = [(epoch.number, epoch.metrics.get(key, math.nan)) for epoch in epochs]
-    numbers = [number for number, _ in points]
-    values = [value if abs(value) < _LARGEST else math.nan for _, value in points]
+    numbers, values = _points(key, epochs)
     style = _TRAIN if key.startswith("train_") else _VALIDATION
     label = {"train_": "training", "val_": "validation"}.get(key.partition("_")[0] + "_", key)
     label = names.plain(label)
-    # A single epoch is a point, which a line does not show.
-    axes.plot(numbers, values, marker="o", markersize=3 if len(points) < 40 else 0, label=label,
+    axes.plot(numbers, values, marker="o", markersize=_marker_size(epochs), label=label,
               linewidth=1.4, **style)  # type: ignore[arg-type]  # fmt: skip

@@ -17,7 +17,7 @@ from joblib.externals.loky.backend import get_context
 
 from studies.engines.local import ONE_THREAD
 from studies.following import follow, signals_held
-from tracking.figures import curves_png, draw_here
+from tracking.figures import CurvesInTurn, draw_here
 from tracking.ledger import EpochRecord
 
 P = ParamSpec("P")
@@ -51,7 +51,7 @@ class Aside:
     ) -> "Future[bytes]":
         """Begin to draw the curves of a trial; see `tracking.figures.curves`."""
         with contextlib.suppress(Exception):  # its process was killed, or none can be had
-            return self._submit(curves_png, title, epochs, kept)
+            return self._submit(_draw_curves, title, epochs, kept)
         return draw_here(title, epochs, kept)
 
     def study(self) -> dict[str, bytes]:
@@ -81,7 +81,13 @@ def _initialize(driver: int, path: list[str]) -> None:
     sys.path[:] = path  # the settings class may be the user's
 
 
-# The library of figures is loaded there, and not in the driver.
+# In that process; the library of figures is loaded there, and not in the driver.
+
+_curves = CurvesInTurn()
+
+
+def _draw_curves(title: str, epochs: Sequence[EpochRecord], kept: int | None) -> bytes:
+    return _curves.png(title, epochs, kept)
 
 
 def _names() -> list[str]:

@@ -9,7 +9,7 @@ from PIL import Image
 from nets.errors import InputError
 from tracking import names
 from tracking.delivery import Delivery
-from tracking.figures import curves, log_study_figures, to_png
+from tracking.figures import CurvesInTurn, curves, curves_png, log_study_figures, to_png
 from tracking.ledger import EpochRecord
 
 
@@ -38,6 +38,23 @@ def test_training_and_validation_share_a_panel_and_the_rest_is_left_out():
 def test_metrics_of_another_kind_are_all_drawn_where_there_is_nothing_else():
     figure = curves("a trial", epochs({"score": 1.0, "regret": 2.0}))
     assert [axes.get_title() for axes in figure.axes] == ["score", "regret"]
+
+
+def test_curves_drawn_in_turn_are_those_drawn_alone():
+    """Pixel by pixel, whatever was drawn in the same figure before."""
+    trials = [
+        ("one", epochs(*({"val_loss": 1 / i, "train_loss": 2 / i} for i in range(1, 9))), 8),
+        ("two, longer", epochs(*({"val_loss": i, "train_loss": 0.1} for i in range(1, 30))), None),
+        ("an epoch", epochs({"val_loss": 1.0, "train_loss": 1e-9}), 1),
+        ("gaps", epochs({"val_loss": math.nan}, {"val_loss": 1.0, "train_loss": math.inf}), 2),
+        ("kept", epochs(*({"val_loss": i, "train_loss": i} for i in range(3))), 2),
+        ("many", epochs(*({"val_loss": i % 7, "train_loss": i} for i in range(60))), None),
+        ("others", epochs({"score": 1.0}, {"score": 3.0}), None),
+        ("again", epochs(*({"val_loss": 1e6 * i, "train_loss": i} for i in range(4))), None),
+    ]
+    in_turn = CurvesInTurn()
+    for title, history, kept in trials + trials[::-1]:
+        assert in_turn.png(title, history, kept) == curves_png(title, history, kept), title
 
 
 def test_of_very_many_metrics_the_first_are_drawn_and_the_title_says_so():
