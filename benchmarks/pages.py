@@ -14,23 +14,20 @@ import argparse
 import contextlib
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import browser
+from benchmarks.copies import RETRIAL, STUDY, copy_study, copy_trial, train
 from tracking import names
 from tracking.figures import curves_png
 from tracking.ledger import Ledger
 from tracking.recorder import Recorder
 from tracking.store import open_store
 
-RETRIAL = str(Path(sys.prefix) / "bin" / "retrial")
-STUDY = "digits"
 TRAINED = 10
 
 
@@ -38,19 +35,11 @@ def multiplied(trained: Path, store: Path, trials: int) -> None:
     """Write the ledger of a store with copies of trained trials, recorded to MLflow."""
     store.mkdir()
     source, ledger = Ledger(trained / names.LEDGER), Ledger(store / names.LEDGER)
-    study = source.study(STUDY)
-    assert study is not None
-    section = {**study.definition["study"], "trials": trials}
-    ledger.add_study(STUDY, {**study.definition, "study": section}, study.environment)
+    study = copy_study(source, ledger, STUDY, trials)
     originals = source.trials(STUDY)
     for number in range(trials):
-        original = originals[number % len(originals)]
-        ledger.add_trial(replace(original, number=number, state="running", outcome={}))
-        ledger.start_attempt(STUDY, number)
-        for epoch in source.epochs(STUDY, original.number):
-            ledger.add_epoch(STUDY, number, epoch)
-        model = source.model(STUDY, original.number)
-        ledger.finish_trial(STUDY, number, original.state, original.outcome, model)
+        for _ in copy_trial(source, ledger, originals[number % len(originals)], number):
+            pass
     source.close()
     ledger.close()
     # The same curves again and again need no drawing.
@@ -128,11 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"pages: {browser.NO_BROWSER}")
     with tempfile.TemporaryDirectory() as folder:
         trained = Path(folder) / "trained"
-        subprocess.run(
-            [RETRIAL, "search", STUDY, "--trials", str(TRAINED), "--store", str(trained),
-             "--no-record"],
-            check=True, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+        train(trained, TRAINED)
         for trials in options.trials:
             store = Path(folder) / str(trials)
             began = time.perf_counter()

@@ -3,7 +3,8 @@
 The same study is searched with MLflow and Optuna's storage and without them (the switch
 ``--no-record``), in turn, each in a fresh process and an empty store. Printed are the medians of
 the wall time and their difference a trial. With ``--long`` also a study of four trials of about
-20 s on MNIST, where the difference is given as a share of the whole.
+20 s on MNIST, where the difference is given as a share of the whole. What each part of it costs
+tells `benchmarks.parts`.
 """
 
 import argparse

@@ -1,0 +1,46 @@
+"""Trained trials of one ledger written again into another, as a search would write them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from tracking.ledger import Ledger, StudyRecord, TrialRecord
+
+RETRIAL = str(Path(sys.prefix) / "bin" / "retrial")
+STUDY = "digits"
+
+
+def train(folder: Path, trials: int) -> None:
+    """Search the digits into a ledger in a folder, without MLflow."""
+    subprocess.run(
+        [RETRIAL, "search", STUDY, "--trials", str(trials), "--store", str(folder), "--no-record"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def copy_study(source: Ledger, ledger: Ledger, name: str, trials: int) -> StudyRecord:
+    """Add a study of another ledger, made for a number of trials, without any of them."""
+    study = source.study(name)
+    assert study is not None
+    section = {**study.definition["study"], "trials": trials}
+    ledger.add_study(name, {**study.definition, "study": section}, study.environment)
+    return study
+
+
+def copy_trial(source: Ledger, ledger: Ledger, original: TrialRecord, number: int) -> Iterator[str]:
+    """Write a trial step by step: gives "started", then "trained" (all epochs), then "finished"."""
+    study = original.study
+    ledger.add_trial(replace(original, number=number, state="running", outcome={}))
+    ledger.start_attempt(study, number)
+    yield "started"
+    for epoch in source.epochs(study, original.number):
+        ledger.add_epoch(study, number, epoch)
+    yield "trained"
+    model = source.model(study, original.number)
+    ledger.finish_trial(study, number, original.state, original.outcome, model)
+    yield "finished"

@@ -1,0 +1,180 @@
+"""What does each part of a trial's record cost?
+
+Trials of the digits are trained; then the record is delivered to MLflow step by step, as while a
+search trains: when a trial starts, when its epochs are there, when it has finished. Printed are the
+medians of each part a trial, in milliseconds of the clock and of this process, and what a study
+costs once. In a search, figures are drawn by a process beside it; here they are drawn in turn.
+
+With ``MLFLOW_TRACKING_URI`` the same goes to that server, whose own time only the clock counts.
+
+    python -m benchmarks.parts [--trials 20]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from benchmarks.copies import STUDY, copy_study, copy_trial, train
+from studies.figures.drawing import draw
+from studies.stored import StoredStudy
+from tracking import names, trial_run
+from tracking.delivery import Delivery
+from tracking.figures import CurvesInTurn, log_study_figures
+from tracking.ledger import Ledger
+from tracking.store import open_store
+
+PARTS: dict[str, tuple[ModuleType, str]] = {
+    "create": (trial_run, "begin"),
+    "epochs": (trial_run, "send_metrics"),
+    "files": (trial_run, "write_files"),
+    "model": (trial_run, "log_model"),
+    "end": (trial_run, "end"),
+}
+"""The functions that are watched. What one of them spends in another counts for the other alone."""
+
+FIGURE = "figure"
+LEDGER = "ledger and the rest"
+
+
+@dataclass
+class Spent:
+    """Seconds of the clock, and of this process."""
+
+    wall: float = 0.0
+    process: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.wall + other.wall, self.process + other.process)
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.wall - other.wall, self.process - other.process)
+
+
+class Stopwatch:
+    """Adds up what is spent in each part, counting every moment once."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, Spent] = defaultdict(Spent)
+        self._inner = [Spent()]
+        """What the parts within the current one have spent, and within those around it."""
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what is spent within for a part, but for parts within it."""
+        self._inner.append(Spent())
+        began = _now()
+        try:
+            yield
+        finally:
+            whole = _now() - began
+            self.spent[name] += whole - self._inner.pop()
+            self._inner[-1] += whole
+
+    @contextlib.contextmanager
+    def watching(self, parts: dict[str, tuple[ModuleType, str]]) -> Iterator[None]:
+        """Put this watch around functions of modules."""
+        with contextlib.ExitStack() as stack:
+            for name, (module, function) in parts.items():
+                original = getattr(module, function)
+                setattr(module, function, self._watched(name, original))
+                stack.callback(setattr, module, function, original)
+            yield
+
+    def _watched(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return function(*args, **kwargs)
+
+        return watched
+
+
+def _now() -> Spent:
+    return Spent(time.perf_counter(), time.process_time())
+
+
+def by_part(trained: Path, root: Path, trials: int) -> tuple[list[dict[str, Spent]], Stopwatch]:
+    """Record copies of trained trials into an empty store.
+
+    Returns what each trial spent by part, and what the study spent once.
+    """
+    root.mkdir()
+    with contextlib.ExitStack() as stack:
+        once = Stopwatch()
+        with once.part("open the store"):
+            store = stack.enter_context(contextlib.closing(open_store(root)))
+        source = stack.enter_context(contextlib.closing(Ledger(trained / names.LEDGER)))
+        ledger = stack.enter_context(contextlib.closing(Ledger(root / names.LEDGER)))
+        study = copy_study(source, ledger, STUDY, trials)
+        curves = CurvesInTurn()
+        watch = Stopwatch()
+
+        def drawn(*what: Any) -> Future[bytes]:
+            future: Future[bytes] = Future()
+            with watch.part(FIGURE):
+                future.set_result(curves.png(*what))
+            return future
+
+        with once.part("create its run"):
+            delivery = Delivery(store, ledger, study, study.environment, drawn)
+        originals = source.trials(STUDY)
+        spent = []
+        for number in range(trials):
+            watch.spent.clear()
+            with watch.watching(PARTS):
+                for _ in copy_trial(source, ledger, originals[number % len(originals)], number):
+                    with watch.part(LEDGER):
+                        assert (failure := delivery.deliver()) is None, failure
+            assert delivery.refusal is None, delivery.refusal
+            spent.append(dict(watch.spent))
+        with once.part("draw its figures"):
+            record = ledger.study(STUDY)
+            assert record is not None
+            figures = draw(StoredStudy(ledger, record))
+        with once.part("attach its figures"):
+            log_study_figures(store, STUDY, figures)
+        with once.part("end its run"):
+            delivery.end("FINISHED")
+    return spent, once
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--trials", type=int, default=20)
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        trained = Path(folder) / "trained"
+        train(trained, 10)
+        spent, once = by_part(trained, Path(folder) / "store", options.trials)
+    print(f"{'a trial':24}   clock  process")
+    for name in [*PARTS, FIGURE, LEDGER]:
+        part = [trial.get(name, Spent()) for trial in spent]
+        _print(name, part)
+    _print("together", [sum(trial.values(), Spent()) for trial in spent])
+    print(f"{'once a study':24}")
+    for name, seconds in once.spent.items():
+        _print(name, [seconds])
+
+
+def _print(name: str, spent: list[Spent]) -> None:
+    wall, process = (
+        1000 * statistics.median(getattr(one, clock) for one in spent)
+        for clock in ("wall", "process")
+    )
+    print(f"  {name:22} {wall:5.0f} ms {process:5.0f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()
