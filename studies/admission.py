@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from studies import kernel
 from studies.study_file import Study
-from tracking import environment, names
-from tracking.environment import Environment, code_digest
+from tracking import environment, names, source_code
+from tracking.environment import Environment
 from tracking.ledger import Ledger
 
 FIRST_WORKER = "first_worker"
@@ -37,7 +37,8 @@ def programs(modules: Sequence[str]) -> dict[str, str]:
 
     `modules` are the study's own. The worker also runs the pruner, so Optuna decides there too.
     """
-    code = {f"the code of {name}": code_digest(name) for name in ("nets", "studies", *modules)}
+    packages = ("nets", "studies", *modules)
+    code = {f"the code of {name}": source_code.digest(name) for name in packages}
     return {**code, "Optuna": importlib.metadata.version("optuna")}
 
 

@@ -168,6 +168,11 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--study", help="name of the study; not needed with a run id")
     reproduce.add_argument("--at", type=_positive, metavar="EPOCH", help="stop after this epoch")
     reproduce.add_argument("--threads", type=_positive, default=1, help="threads inside the trial")
+    reproduce.add_argument(
+        "--recorded-code",
+        action="store_true",
+        help="run the program that trained the trial, as it was, from its record",
+    )
     reproduce.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
     confirm = commands.add_parser(

@@ -80,3 +80,24 @@ def test_the_commands_of_the_page_run_beside_the_example(folder):
         done = retrial(*command.split(), folder=folder)
         assert done.returncode == 0, done.stderr
     assert "exact: all metrics and digests" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_packed_trial_is_tried_again_without_its_module_by_what_the_pack_holds_of_it(
+    folder, tmp_path_factory
+):
+    for command in ("search valley.toml --trials 2", "pack valley valley.pack"):
+        done = retrial(*command.split(), folder=folder)
+        assert done.returncode == 0, done.stderr
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    done = retrial("unpack", str(folder / "valley.pack"), folder=elsewhere)
+    assert done.returncode == 0, done.stderr
+    again = ["reproduce", "best", "--study", "valley"]
+    without = retrial(*again, folder=elsewhere)
+    assert (without.returncode, "valley" in without.stderr) == (2, True)
+    done = retrial(*again, "--recorded-code", folder=elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert "exact: all metrics and digests of 8 epochs" in done.stdout
+    # A module of the same name in the current folder does not take the place of the recorded one.
+    (elsewhere / "valley.py").write_text("raise SystemExit('another valley')\n")
+    assert retrial(*again, "--recorded-code", folder=elsewhere).returncode == 0

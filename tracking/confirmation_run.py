@@ -18,7 +18,7 @@ import numpy as np
 
 from nets.data import Dataset
 from nets.model_source import restore
-from tracking import names, registry
+from tracking import names, recorded_code, registry, source_code
 from tracking.comparison_figure import comparison
 from tracking.confirmation import (
     Confirmation,
@@ -139,6 +139,7 @@ class _Recording:
             run_id = self._create(experiment_id, parent.info.run_id)
         else:
             run_id = str(run.info.run_id)
+        recorded_code.keep(self._client, parent.info.run_id, self._environment)
         write_files(self._client, run_id, self._files())
         write_inputs(self._client, run_id, self._environment)
         model_id = self._write_training(experiment_id, run_id)
@@ -212,6 +213,7 @@ class _Recording:
             tags={names.STUDY_TAG: self._confirmation.study, **self._origin()},
             params=evidence.settings,
             step=int(evidence.outcome["epoch"]),
+            code=source_code.archive(source_code.digests_of(self._environment)),
         )
 
     def _origin(self) -> dict[str, str]:

@@ -5,9 +5,7 @@ imports a heavy package; versions come from the installed packages' metadata.
 """
 
 import contextlib
-import functools
 import getpass
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -18,19 +16,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import threadpoolctl
 
+from tracking import source_code
 from tracking.plain_values import flat
+from tracking.source_code import UNKNOWN
 from tracking.store import without_password
 
 Environment = dict[str, Any]
 """A JSON-able description; the keys are those of `capture`."""
-
-UNKNOWN = "unknown"
 
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "threadpoolctl", "optuna", "joblib", "mlflow", "matplotlib",
@@ -65,7 +64,7 @@ def capture(*, data: Mapping[str, Any] | None = None, modules: Iterable[str] = (
         "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
         "blas": _read(_blas),
         "simd": _read(_simd),
-        "code": {name: _read(functools.partial(code_digest, name)) for name in ("nets", *modules)},
+        "code": {name: _read(partial(source_code.digest, name)) for name in ("nets", *modules)},
         "git": _read(_git),
     }
     if data is not None:
@@ -120,30 +119,6 @@ def differences(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str
         if before != after:
             found.append(f"{what}: {name} was {_short(before)}, is {_short(after)}")
     return found + _simd_differences(recorded.get("simd"), now.get("simd"))
-
-
-def code_digest(name: str) -> str:
-    """Return the SHA-256 of a package's or module's Python source, without importing it.
-
-    Over each file's path relative to the package, its length and its bytes, in the order of the
-    paths, so that moving a file or a line changes it and where it is installed does not.
-    """
-    spec = importlib.util.find_spec(name)
-    if spec is None:
-        return UNKNOWN
-    folders = [Path(folder) for folder in spec.submodule_search_locations or []]
-    if folders:
-        files = [(path.relative_to(f), path) for f in folders for path in f.rglob("*.py")]
-    elif spec.origin and Path(spec.origin).is_file():
-        files = [(Path(Path(spec.origin).name), Path(spec.origin))]
-    else:
-        return UNKNOWN
-    digest = hashlib.sha256()
-    for relative, path in sorted(files, key=lambda pair: pair[0].as_posix()):
-        content = path.read_bytes()
-        digest.update(f"{relative.as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
 
 
 def _read(fact: Callable[[], Any]) -> Any:

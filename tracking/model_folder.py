@@ -1,12 +1,17 @@
 """A trained model as the folder that MLflow loads: source, weights and what they need.
 
+The code that the source imports comes along, so that a server needs no more than libraries which
+every package index has.
+
 Written here file by file: MLflow's own `save_model` runs the model's source in the writing process,
 where a search has no use for it, and guesses the requirements for seconds.
 """
 
+import functools
 import importlib.metadata
 import json
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +23,18 @@ from tracking import names
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-REQUIREMENTS = ("mlflow", "numpy", "threadpoolctl", "retrial")
-"""What a model needs to be loaded; their installed versions are pinned."""
+REQUIREMENTS = ("mlflow", "numpy", "threadpoolctl")
+"""What a model needs to be loaded beside its code; their installed versions are pinned."""
 
 
 def write_model_folder(
-    folder: Path, model: Model, *, model_id: str, run_id: str, location: str
+    folder: Path,
+    model: Model,
+    *,
+    model_id: str,
+    run_id: str,
+    location: str,
+    code: bytes | None = None,
 ) -> None:
     """Write a model in MLflow's models-from-code format into `folder`; nothing is pickled.
 
@@ -32,7 +43,9 @@ def write_model_folder(
     a class out. The array ``input_example`` (a few images) is kept as MLflow's input example and
     not among the weights.
 
-    `location` is the URI where MLflow keeps the folder.
+    `location` is the URI where MLflow keeps the folder. `code` is an archive of what the source
+    imports of ours or the user's (see `tracking.source_code`), which MLflow puts first on the path;
+    without it, retrial has to be installed.
     """
     from mlflow.models import Model as Metadata
     from mlflow.pyfunc import add_to_model
@@ -43,7 +56,9 @@ def write_model_folder(
     weights.parent.mkdir(parents=True)
     np.savez(weights, **arrays)  # type: ignore[arg-type]
     (folder / names.MODEL_SOURCE_FILE).write_text(names.plain(model.source), encoding="utf-8")
-    _write_environment(folder)
+    if code is not None:
+        (folder / names.MODEL_CODE_FILE).write_bytes(code)
+    _write_environment(folder, (*REQUIREMENTS, *(["retrial"] if code is None else [])))
     metadata = Metadata(
         artifact_path=location,
         model_uuid=model_id,
@@ -56,6 +71,7 @@ def write_model_folder(
     add_to_model(  # type: ignore[no-untyped-call]
         metadata,
         loader_module="mlflow.pyfunc.loaders.code_model",
+        code=None if code is None else names.MODEL_CODE_FILE,
         model_code_path=names.MODEL_SOURCE_FILE,
         conda_env="conda.yaml",
         python_env="python_env.yaml",
@@ -95,9 +111,14 @@ def _write_example(folder: Path, example: Any) -> dict[str, str]:
     }
 
 
-def _write_environment(folder: Path) -> None:
+@functools.cache  # to look one up takes 5 ms
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
+
+
+def _write_environment(folder: Path, required: Iterable[str]) -> None:
     """Write what has to be installed, in the three forms MLflow's environment managers read."""
-    pinned = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
+    pinned = [f"{name}=={_version(name)}" for name in required]
     python = platform.python_version()
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n", encoding="utf-8")
     (folder / "python_env.yaml").write_text(

@@ -25,6 +25,7 @@ CERTIFICATE_FILE = "certificate.json"
 # Artifacts of a study's run
 STUDY_FILE = "study.json"
 FIGURES_FOLDER = "figures"
+CODE_FOLDER = "code"  # one archive of source for each code that trials were trained with
 
 # Artifacts of a study's confirmation, whose run also has those of the champion's training
 CONFIRMATION_FILE = "confirmation.json"
@@ -32,6 +33,7 @@ REPETITIONS_FILE = "repetitions.json"
 
 # Files inside a trial's model
 MODEL_SOURCE_FILE = "model.py"
+MODEL_CODE_FILE = "code.zip"
 WEIGHTS = "weights"
 WEIGHTS_FILE = "weights.npz"
 

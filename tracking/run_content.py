@@ -81,10 +81,12 @@ def log_model(
     tags: Mapping[str, str],
     params: Mapping[str, Any],
     step: int,
+    code: bytes | None = None,
 ) -> str:
     """Log a model under a name, once, as an output of its run; return its id.
 
-    A run that has another model already gets this one beside it.
+    A run that has another model already gets this one beside it. `code` is what its source imports;
+    see `tracking.model_folder.write_model_folder`.
     """
     from mlflow.entities import LoggedModelOutput
 
@@ -108,14 +110,19 @@ def log_model(
                 model_id=logged.model_id,
                 run_id=run_id,
                 location=logged.artifact_location,
+                code=code,
             )
             client.log_model_artifacts(logged.model_id, folder)
         client.finalize_logged_model(logged.model_id, "READY")
-    outputs = client.get_run(run_id).outputs
-    known = {output.model_id for output in (outputs.model_outputs if outputs else [])}
-    if logged.model_id not in known:
+    if not found or logged.model_id not in _outputs(client, run_id):
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=step)])
     return str(logged.model_id)
+
+
+def _outputs(client: "MlflowClient", run_id: str) -> set[str]:
+    """Return the ids of the models that are outputs of a run."""
+    outputs = client.get_run(run_id).outputs
+    return {output.model_id for output in (outputs.model_outputs if outputs else [])}
 
 
 def _content(model: Model) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError
-from tracking import names
+from tracking import names, recorded_code
 from tracking.environment import Environment
 from tracking.ledger import StudyRecord, TrialRecord
 from tracking.store import Store
@@ -172,6 +172,7 @@ class StudyRun:
             }.items():
                 write_json(Path(folder) / name, value)
             self._client.log_artifacts(run_id, folder)
+        recorded_code.keep(self._client, run_id, environment)
         return run_id
 
     def _experiment_tags(self, experiment_id: str) -> dict[str, str]:

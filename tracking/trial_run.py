@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nets.outcome import Model
-from tracking import names
+from tracking import names, source_code
 from tracking.environment import Environment
 from tracking.ledger import EpochRecord, TrialRecord
 from tracking.plain_values import as_text
@@ -147,6 +147,7 @@ def end(
             tags={names.STUDY_TAG: trial.study, names.TRIAL_TAG: str(trial.number)},
             params=trial.parameters,
             step=int(kept or 0),
+            code=source_code.archive(source_code.digests_of(environment)),
         )
     at = int((trial.finished or 0) * 1000)
     values = {
@@ -240,7 +241,7 @@ def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | 
 def _create(
     client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
 ) -> str:
-    code = environment.get("code")
+    code = source_code.digests_of(environment).get("nets")
     data = ", ".join(sha256 for _, sha256 in datasets_of(environment))
     run = client.create_run(
         parent.experiment_id,
@@ -255,7 +256,7 @@ def _create(
             names.STATE_TAG: "running",
             names.METRIC_TAG: parent.metric,
             names.DIRECTION_TAG: parent.direction,
-            **({names.CODE_TAG: str(code["nets"])} if isinstance(code, Mapping) else {}),
+            **({names.CODE_TAG: str(code)} if code else {}),
             **({names.DATA_TAG: data} if data else {}),
             **source_tags(environment),
         },

@@ -5,6 +5,8 @@ import time
 from argparse import Namespace
 
 from nets.errors import InputError
+from studies import as_it_was
+from studies.commands import hints
 from studies.reproduction import reproduce
 from studies.wording import plural, shown, shown_seconds
 from tracking.reading import RecordedRun, find_trial
@@ -17,6 +19,8 @@ def run(options: Namespace) -> int:
     store = open_store(options.store)
     recorded = find_trial(store, options.study, options.trial)
     _check_at(recorded, options.at)
+    if options.recorded_code:
+        return as_it_was.reproduce(store, recorded, options)
     if not options.json:
         print(
             f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
@@ -52,7 +56,14 @@ def run(options: Namespace) -> int:
         print(f"{verdict.verdict}: {said}, in {shown_seconds(time.monotonic() - began)}")
         for difference in verdict.differences:
             print(f"  {difference}")
+        if any(difference.startswith("code:") for difference in verdict.differences):
+            print(f"with the code it was trained with: {_as_it_was(options)}")
     return 1 if verdict.verdict == "diverged" else 0
+
+
+def _as_it_was(options: Namespace) -> str:
+    study = [] if options.study is None else ["--study", options.study]
+    return hints.command(options.store, "reproduce", options.trial, *study, "--recorded-code")
 
 
 def _check_at(recorded: RecordedRun, at: int | None) -> None:

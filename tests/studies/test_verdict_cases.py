@@ -59,8 +59,8 @@ def store(tmp_path_factory):
 def again(store):
     """Try trial 1 again, a few epochs of it; returns exit code and verdict."""
 
-    def reproduce(**options):
-        command = ["reproduce", "1", "--study", "digits", "--at", "3", "--json"]
+    def reproduce(*more, **options):
+        command = ["reproduce", "1", "--study", "digits", "--at", "3", "--json", *more]
         code, output, errors = retrial(*command, store=store, **options)
         assert output, errors
         return code, json.loads(output)
@@ -111,6 +111,11 @@ def edited(path, before, after):
     path.write_text(text.replace(before, after), "utf-8")
 
 
+def with_a_word_more(code):
+    path = code / "nets" / "kernels" / "rectifier.py"
+    edited(path, "from __future__", "# a word\nfrom __future__")
+
+
 def test_code_of_a_layer_that_computes_something_else(code, again):
     rectifier = code / "nets" / "kernels" / "rectifier.py"
     edited(rectifier, "np.multiply(self.dy, self.mask,", "np.multiply(self.dy, 1.01 * self.mask,")
@@ -121,13 +126,43 @@ def test_code_of_a_layer_that_computes_something_else(code, again):
 
 
 def test_code_that_computes_the_same_is_exact_and_named(code, again):
-    edited(
-        code / "nets" / "kernels" / "rectifier.py", "from __future__", "# a word\nfrom __future__"
-    )
+    with_a_word_more(code)
     exit_code, verdict = again(code=code)
     assert (exit_code, verdict["verdict"]) == (0, "exact")
     (cause,) = verdict["differences"]
     assert cause.startswith("code: nets ")
+
+
+def test_changed_code_tries_a_trial_again_with_the_code_that_its_record_keeps(code, again):
+    rectifier = code / "nets" / "kernels" / "rectifier.py"
+    edited(rectifier, "np.multiply(self.dy, self.mask,", "np.multiply(self.dy, 1.01 * self.mask,")
+    exit_code, verdict = again("--recorded-code", code=code)
+    assert (exit_code, verdict["verdict"], verdict["differences"]) == (0, "exact", [])
+
+
+def test_where_code_differs_the_command_with_the_recorded_code_is_told(code, store):
+    with_a_word_more(code)
+    command = ["reproduce", "1", "--study", "digits"]
+    exit_code, output, errors = retrial(*command, "--at", "1", store=store, code=code)
+    assert (exit_code, errors) == (0, "")
+    told = output.splitlines()[-1]
+    said, _, suggested = told.partition(": ")
+    assert said == "with the code it was trained with"
+    assert suggested == f"retrial {' '.join(command)} --recorded-code --store {store}"
+
+
+def test_a_record_without_its_code_says_so(code, store, tmp_path):
+    with_a_word_more(code)
+    other = tmp_path / "store"
+    search = retrial("search", "digits", "--trials", "1", store=other, code=code)
+    assert search[0] == 0, search[2]
+    for archive in other.rglob("code/*.zip"):
+        archive.unlink()
+    command = ["reproduce", "0", "--study", "digits", "--recorded-code"]
+    exit_code, _, errors = retrial(*command, store=other)
+    assert exit_code == 2
+    assert "retrial: trial: the code of trial 0 (nets " in errors
+    assert "accepted is a trial whose driver had the code it was trained with" in errors
 
 
 def test_one_pixel_of_the_data(tmp_path, again):

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tracking.environment import UNKNOWN, capture, code_digest, differences, fingerprint
+from tracking.environment import capture, differences, fingerprint
+from tracking.source_code import UNKNOWN
 
 
 def test_capturing_an_environment_gives_json_with_every_fact(monkeypatch):
@@ -51,32 +52,7 @@ def test_describing_a_machine_imports_nothing_heavy():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
-def test_the_digest_of_code_sees_every_change_and_no_place(tmp_path, monkeypatch):
-    def digest(place, **files):
-        for name, text in files.items():
-            path = tmp_path / place / "sample_code" / f"{name}.py"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        with monkeypatch.context() as patch:
-            patch.syspath_prepend(str(tmp_path / place))
-            return code_digest("sample_code")
-
-    one = digest("one", __init__="", layer="x = 1\n")
-    assert digest("two", __init__="", layer="x = 1\n") == one
-    assert digest("three", __init__="", layer="x = 2\n") != one
-    assert digest("four", __init__="", other="x = 1\n") != one
-    assert digest("five", __init__="x = 1\n", layer="") != one
-
-
-def test_the_digest_of_a_single_module_is_that_of_its_file(tmp_path, monkeypatch):
-    (tmp_path / "sample_objective.py").write_text("def objective(): ...\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert len(code_digest("sample_objective")) == 64
-    assert "sample_objective" not in sys.modules
-
-
-def test_the_digest_of_code_that_is_not_there_is_unknown():
-    assert code_digest("no_such_module_anywhere") == UNKNOWN
+def test_code_that_is_not_there_is_unknown():
     assert capture(modules=["no_such.module"])["code"]["no_such.module"] == UNKNOWN
 
 

@@ -81,6 +81,20 @@ def test_a_model_folder_holds_no_pickle_and_pins_what_it_needs(tmp_path, trials)
         assert set(arrays) == {"factor", "image_shape", "classes"}
 
 
+def test_a_model_folder_with_its_code_needs_no_installation_of_ours(tmp_path, trials):
+    place = {"model_id": "m-1", "run_id": "r", "location": "file:///there"}
+    write_model_folder(tmp_path / "with", trials.model(), code=b"an archive", **place)
+    write_model_folder(tmp_path / "without", trials.model(), **place)
+    assert (tmp_path / "with" / "code.zip").read_bytes() == b"an archive"
+
+    def required(name):
+        lines = (tmp_path / name / "requirements.txt").read_text().splitlines()
+        return [line.partition("==")[0] for line in lines]
+
+    assert required("with") == ["mlflow", "numpy", "threadpoolctl"]
+    assert required("without") == ["mlflow", "numpy", "threadpoolctl", "retrial"]
+
+
 def test_a_model_with_shapes_gets_a_signature_and_one_without_gets_none(tmp_path, trials):
     from mlflow.models import Model as Metadata
 

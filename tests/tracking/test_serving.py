@@ -16,7 +16,7 @@ from nets import objective
 from nets.data import default_folder, load
 from nets.model_source import probabilities, restore
 from nets.settings import Settings
-from tracking import registry
+from tracking import registry, source_code
 from tracking.run_content import log_model
 
 pytestmark = pytest.mark.slow
@@ -39,8 +39,9 @@ def registered(store, model):
     client = store.client
     experiment = client.create_experiment("digits", store.artifact_location)
     run_id = client.create_run(experiment).info.run_id
+    code = source_code.archive({"nets": source_code.digest("nets")})
     model_id = log_model(
-        client, experiment, run_id, model, name="trial 0000", tags={}, params={}, step=2
+        client, experiment, run_id, model, name="trial 0000", tags={}, params={}, step=2, code=code
     )
     registry.register(store, "digits", run_id=run_id, model_id=model_id, description="", tags={})
     return [f"models:/{model_id}", "models:/digits@champion"]
@@ -85,6 +86,27 @@ def test_mlflow_models_predict_answers_for_images(
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert_answers(output.read_bytes(), model, digits)
+
+
+def test_a_model_answers_in_an_environment_made_for_it_without_retrial(
+    registered, strict, request_body, model, digits, tmp_path, monkeypatch
+):
+    pytest.importorskip("uv", reason="MLflow makes environments with uv")
+    (tmp_path / "images.json").write_bytes(request_body)
+    monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "environments"))
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "mlflow", "models", "predict", "--model-uri", registered[1],
+            "--input-path", tmp_path / "images.json", "--content-type", "json",
+            "--output-path", tmp_path / "answer.json", "--env-manager", "uv",
+        ],
+        capture_output=True, text=True, env=os.environ,
+    )  # fmt: skip
+    if done.returncode and "Failed to fetch" in done.stderr:
+        pytest.skip(f"no package index answers: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "retrial" not in done.stderr.partition("Installed ")[2]
+    assert_answers((tmp_path / "answer.json").read_bytes(), model, digits)
 
 
 def test_mlflow_models_serve_answers_for_images_over_http(

@@ -1,0 +1,61 @@
+"""A recorded trial again with the program that trained it, whatever has become of it since.
+
+A study's run keeps the source of nets, studies, tracking and of the user's own modules. A process
+that imports them from there, and libraries from here, is the program as it was; it is asked to
+reproduce the trial, and its answer is the answer.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from argparse import Namespace
+from pathlib import Path
+
+from tracking import recorded_code
+from tracking.reading import RecordedRun
+from tracking.source_code import digests_of
+from tracking.store import Store
+
+_COMMAND = """
+import contextlib, importlib, sys
+
+for module in sys.argv.pop(1).split():
+    with contextlib.suppress(ImportError):  # said when it is needed
+        importlib.import_module(module)  # or the current folder's would take its place
+
+from studies.command_line import main
+
+sys.exit(main())
+"""
+
+
+def reproduce(store: Store, recorded: RecordedRun, options: Namespace) -> int:
+    """Run ``retrial reproduce`` with the code of a trial's record; return its exit code.
+
+    Raises InputError where the record does not keep that code.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        recorded_code.extract(store, recorded, Path(folder))
+        modules = " ".join(digests_of(recorded.environment))
+        command = [sys.executable, "-P", "-c", _COMMAND, modules, *_arguments(recorded, options)]
+        path = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+        # Ctrl-C reaches that process too, and is its to answer: what it has begun, it ends.
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            return subprocess.run(command, env=environment).returncode
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _arguments(recorded: RecordedRun, options: Namespace) -> list[str]:
+    """Return the arguments that ask for the same of one run."""
+    arguments = ["reproduce", recorded.run_id, "--store", str(options.store)]
+    arguments += ["--threads", str(options.threads)]
+    if options.data is not None:
+        arguments += ["--data", str(options.data)]
+    if options.at is not None:
+        arguments += ["--at", str(options.at)]
+    return arguments + ["--json"] * options.json

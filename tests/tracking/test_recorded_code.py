@@ -1,0 +1,90 @@
+"""The code of a study's trials is kept with its run: once each, and only what is really theirs."""
+
+import io
+import zipfile
+
+import pytest
+
+from nets.errors import InputError
+from tracking import names, recorded_code, source_code
+from tracking.delivery import Delivery
+from tracking.reading import find_trial
+
+
+@pytest.fixture
+def objective(tmp_path, monkeypatch):
+    """Writes the module of an objective; returns an environment that tells its digest."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(text):
+        (tmp_path / "sample_objective.py").write_text(text)
+        source_code._archive.cache_clear()
+        modules = ("nets", "sample_objective")
+        return {"code": {name: source_code.digest(name) for name in modules}}
+
+    return write
+
+
+@pytest.fixture
+def deliver(store, ledger, environment, quick_figures):
+    """Delivers as a driver in an environment would; returns the archives of the study's run."""
+
+    def deliver(code):
+        delivery = Delivery(store, ledger, ledger.study("digits"), environment | code)
+        assert delivery.deliver() is None
+        client = store.client
+        experiment = client.get_experiment_by_name("digits").experiment_id
+        (run,) = client.search_runs([experiment], f"tags.`{names.KIND_TAG}` = 'study'")
+        kept = client.list_artifacts(run.info.run_id, names.CODE_FOLDER)
+        return {file.path: client.download_artifacts(run.info.run_id, file.path) for file in kept}
+
+    return deliver
+
+
+def test_each_code_that_trained_a_study_is_kept_once(deliver, objective):
+    first = deliver(objective("x = 1\n"))
+    assert deliver(objective("x = 1\n")).keys() == first.keys()
+    second = deliver(objective("x = 2\n"))
+    (path,) = second.keys() - first.keys()
+    with zipfile.ZipFile(second[path]) as opened:
+        assert opened.read("sample_objective.py") == b"x = 2\n"
+        top = {name.partition("/")[0] for name in opened.namelist()}
+    assert top == {"nets", "studies", "tracking", "sample_objective.py"}
+
+
+def test_code_that_the_driver_does_not_have_is_not_kept(deliver, store, trials):
+    trials.whole(0)
+    assert deliver({}) == {}  # the digest of the fixture is of no code
+    with pytest.raises(InputError, match=r"code of trial 0 \(nets cccccccccccc\) is not among"):
+        recorded_code.extract(store, find_trial(store, "digits", 0), None)
+
+
+def test_a_trial_s_code_is_found_by_what_its_own_environment_tells(
+    deliver, objective, store, trials, tmp_path
+):
+    code = objective("x = 1\n")
+    trials.whole(0)
+    deliver(code)
+    deliver(objective("x = 2\n"))
+    recorded = find_trial(store, "digits", 0)
+    recorded_code.extract(store, recorded, tmp_path / "there")
+    assert (tmp_path / "there" / "sample_objective.py").read_text() == "x = 1\n"
+    assert (tmp_path / "there" / "studies" / "digits.toml").exists()
+
+
+def test_a_model_carries_the_code_of_its_trial(deliver, objective, store, trials):
+    trials.whole(0)
+    deliver(objective("x = 1\n"))
+    experiment = store.client.get_experiment_by_name("digits").experiment_id
+    (model,) = store.client.search_logged_models([experiment])
+    folder = store.client.list_logged_model_artifacts(model.model_id)
+    assert names.MODEL_CODE_FILE in {file.path for file in folder}
+    from mlflow.artifacts import download_artifacts
+
+    place = download_artifacts(
+        artifact_uri=f"{model.artifact_location}/{names.MODEL_CODE_FILE}", tracking_uri=store.uri
+    )
+    with open(place, "rb") as file, zipfile.ZipFile(io.BytesIO(file.read())) as opened:
+        assert opened.read("sample_objective.py") == b"x = 1\n"
+        assert "nets/model_source.py" in opened.namelist()
+        assert not any(name.startswith(("studies", "tracking")) for name in opened.namelist())
