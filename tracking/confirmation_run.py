@@ -80,8 +80,7 @@ def find(store: Store, study: str) -> "Run | None":
     """Return the newest run of a study's confirmations, or None."""
     runs = store.client.search_runs(
         [study_run(store, study).info.experiment_id],
-        f"tags.`{names.KIND_TAG}` = {names.quoted(names.CONFIRMATION_KIND)}"
-        f" and tags.`{names.STUDY_TAG}` = {names.quoted(study)}",
+        names.of_study(study, names.CONFIRMATION_KIND),
         max_results=1,
         order_by=["attributes.start_time DESC", "attributes.run_id ASC"],
     )

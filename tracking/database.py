@@ -11,9 +11,11 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from nets.data import default_folder
+from nets.files import write_whole
 from tracking import names
 
 
@@ -76,10 +78,5 @@ def _keep_in_cache(path: Path) -> None:
     cached = _cached()
     with contextlib.suppress(OSError):
         cached.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(prefix=f".{cached.name}.", dir=cached.parent)
-        os.close(handle)
-        try:
-            shutil.copyfile(path, beside)
-            os.replace(beside, cached)
-        finally:
-            Path(beside).unlink(missing_ok=True)
+        with path.open("rb") as made:
+            write_whole(cached, partial(shutil.copyfileobj, made))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracking import names, trial_run
 from tracking.environment import Environment
-from tracking.figures import Draw, curves_png, draw_here
+from tracking.figures import Draw, curves_png
 from tracking.ledger import EpochRecord, Ledger, StudyRecord, TrialRecord
 from tracking.outage import is_outage
 from tracking.store import Store, one_line
@@ -34,7 +34,8 @@ class Delivery:
     """Writes one study of the ledger to MLflow.
 
     `environment` is that of the driver; a trial's own (``outcome["environment"]``, from the worker
-    that trained it) takes precedence. `draw` draws the curves of trials. Raises what MLflow raises.
+    that trained it) takes precedence. `draw` draws the curves of trials meanwhile; what it does not
+    deliver is drawn here. Raises what MLflow raises.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Delivery:
         ledger: Ledger,
         study: StudyRecord,
         environment: Environment,
-        draw: Draw = draw_here,
+        draw: Draw | None = None,
     ) -> None:
         self._client = store.client
         self._ledger = ledger
@@ -161,11 +162,12 @@ class Delivery:
             self._curves.pop(trial.number, None)
 
     def _begin_curves(self, trial: TrialRecord) -> None:
-        """Have the curves of a finished trial drawn, once."""
-        if trial.state == "running" or trial.number in self._curves:
+        """Have the curves of a finished trial drawn, once, if there is somebody to draw them."""
+        if self._draw is None or trial.state == "running" or trial.number in self._curves:
             return
         if epochs := self._ledger.epochs(trial.study, trial.number):
-            self._curves[trial.number] = self._draw(*self._drawing(trial, epochs))
+            with contextlib.suppress(Exception):  # who draws for us may have been killed
+                self._curves[trial.number] = self._draw(*self._drawing(trial, epochs))
 
     def _curves_of(self, trial: TrialRecord, epochs: list[EpochRecord]) -> bytes | None:
         """Return the curves of a trial as a PNG file, or None where there are none.
@@ -174,8 +176,9 @@ class Delivery:
         """
         if not epochs:
             return None
-        with contextlib.suppress(Exception):  # who draws for us may have been killed
-            return self._curves[trial.number].result(timeout=LONGEST_DRAWING)
+        if (promised := self._curves.get(trial.number)) is not None:
+            with contextlib.suppress(Exception):
+                return promised.result(timeout=LONGEST_DRAWING)
         with contextlib.suppress(Exception):
             return curves_png(*self._drawing(trial, epochs))
         return None

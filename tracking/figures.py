@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tracking.store import Store
 
 Draw = Callable[[str, Sequence[EpochRecord], int | None], "Future[bytes]"]
-"""Promises the curves of a trial as a PNG file: who records draws here, or has them drawn."""
+"""Promises the curves of a trial as a PNG file, drawn by somebody else meanwhile."""
 
 MOST_PANELS = 6
 """Metrics in one figure: more could not be read, and hundreds would take a minute to draw."""
@@ -110,16 +110,6 @@ class CurvesInTurn:
             axes.relim()
             axes.autoscale_view()
         return to_png(figure)
-
-
-def draw_here(title: str, epochs: Sequence[EpochRecord], kept: int | None) -> "Future[bytes]":
-    """Draw curves in this process, at once."""
-    drawn: Future[bytes] = Future()
-    try:
-        drawn.set_result(curves_png(title, epochs, kept))
-    except Exception as error:
-        drawn.set_exception(error)
-    return drawn
 
 
 def log_study_figures(store: "Store", study: str, figures: Mapping[str, "Figure | bytes"]) -> None:

@@ -190,3 +190,13 @@ def quoted(text: str) -> str:
     "'digits'"
     """
     return "'" + text.replace("'", "''") + "'"
+
+
+def of_study(study: str, kind: str | None = None) -> str:
+    """Return a filter of MLflow's for the runs of a study, or for those of one kind.
+
+    >>> of_study("digits", TRIAL_KIND)
+    "tags.`retrial.study` = 'digits' and tags.`retrial.kind` = 'trial'"
+    """
+    runs = f"tags.`{STUDY_TAG}` = {quoted(study)}"
+    return runs if kind is None else f"{runs} and tags.`{KIND_TAG}` = {quoted(kind)}"

@@ -75,8 +75,7 @@ def study_run(store: Store, study: str) -> "Run":
     """Return the parent run of a study, or raise InputError."""
     runs = store.client.search_runs(
         [_experiment(store, study).experiment_id],
-        f"tags.`{names.KIND_TAG}` = {names.quoted(names.STUDY_KIND)}"
-        f" and tags.`{names.STUDY_TAG}` = {names.quoted(study)}",
+        names.of_study(study, names.STUDY_KIND),
         max_results=1,
     )
     if not runs:
@@ -115,9 +114,7 @@ def _best(store: Store, study: str) -> "Run":
     while True:
         page = store.client.search_runs(
             [experiment.experiment_id],
-            f"tags.`{names.STUDY_TAG}` = {names.quoted(study)}"
-            f" and tags.`{names.KIND_TAG}` = {names.quoted(names.TRIAL_KIND)}"
-            f" and tags.`{names.STATE_TAG}` = 'complete'",
+            f"{names.of_study(study, names.TRIAL_KIND)} and tags.`{names.STATE_TAG}` = 'complete'",
             order_by=[f"metrics.`{names.VALUE_METRIC}` {'ASC' if is_low_best else 'DESC'}"],
             max_results=_PAGE,
             page_token=token,
@@ -138,8 +135,7 @@ def _value(run: "Run") -> float:
 def _numbered(store: Store, study: str, number: int) -> "Run":
     runs = store.client.search_runs(
         [_experiment(store, study).experiment_id],
-        f"tags.`{names.STUDY_TAG}` = {names.quoted(study)}"
-        f" and tags.`{names.TRIAL_TAG}` = '{number}'",
+        f"{names.of_study(study)} and tags.`{names.TRIAL_TAG}` = '{number}'",
         max_results=1,
     )
     if not runs:
@@ -157,8 +153,7 @@ def _numbers(store: Store, study: str) -> list[int]:
     while True:
         page = store.client.search_runs(
             [_experiment(store, study).experiment_id],
-            f"tags.`{names.STUDY_TAG}` = {names.quoted(study)}"
-            f" and tags.`{names.KIND_TAG}` = {names.quoted(names.TRIAL_KIND)}",
+            names.of_study(study, names.TRIAL_KIND),
             max_results=_PAGE,
             page_token=token,
         )

@@ -13,7 +13,7 @@ from typing import Literal
 from nets.errors import InputError
 from tracking.delivery import Delivery
 from tracking.environment import Environment, capture
-from tracking.figures import Draw, draw_here
+from tracking.figures import Draw
 from tracking.ledger import Ledger, StudyRecord
 from tracking.store import one_line, open_store
 
@@ -33,7 +33,7 @@ class Recorder:
     """Records a study of the ledger in `ledger_path` to the MLflow of the store in `store_root`.
 
     `environment` describes the process that trains; None describes this one. `draw` draws the
-    curves of trials.
+    curves of trials meanwhile.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Recorder:
         store_root: Path,
         study: str,
         environment: Environment | None = None,
-        draw: Draw = draw_here,
+        draw: Draw | None = None,
     ) -> None:
         self._ledger_path = ledger_path
         self._store_root = store_root

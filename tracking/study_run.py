@@ -103,8 +103,7 @@ class StudyRun:
         while True:
             page = self._client.search_runs(
                 [self.experiment_id],
-                f"tags.`{names.KIND_TAG}` = {names.quoted(names.TRIAL_KIND)}"
-                f" and tags.`{names.STUDY_TAG}` = {names.quoted(self._study.name)}"
+                f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
                 " and attributes.status = 'RUNNING'",
                 page_token=token,
             )
@@ -147,8 +146,7 @@ class StudyRun:
         }
         found = self._client.search_runs(
             [self.experiment_id],
-            f"tags.`{names.KIND_TAG}` = {names.quoted(names.STUDY_KIND)}"
-            f" and tags.`{names.STUDY_TAG}` = {names.quoted(self._study.name)}",
+            names.of_study(self._study.name, names.STUDY_KIND),
             max_results=1,
             order_by=["attributes.start_time ASC"],
         )

@@ -229,8 +229,7 @@ def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | 
     """
     runs = client.search_runs(
         [parent.experiment_id],
-        f"tags.`{names.STUDY_TAG}` = {names.quoted(trial.study)}"
-        f" and tags.`{names.TRIAL_TAG}` = '{trial.number}'",
+        f"{names.of_study(trial.study)} and tags.`{names.TRIAL_TAG}` = '{trial.number}'",
         order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
     )
     for run in runs[1:]:

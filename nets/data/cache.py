@@ -7,18 +7,15 @@ whichever rename comes last changes nothing.
 """
 
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nets.data.dataset import ARRAYS, Dataset, content_sha256
 from nets.errors import InputError
+from nets.files import write_whole
 
 MANIFEST = "dataset.json"
 
@@ -88,25 +85,11 @@ def store(
         path.mkdir(parents=True, exist_ok=True)
         for part in ARRAYS:
             array = np.ascontiguousarray(arrays[part])
-            _replace(path / f"{part}.npy", partial(np.save, arr=array))
+            write_whole(path / f"{part}.npy", partial(np.save, arr=array))
         text = json.dumps(manifest, indent=2).encode() + b"\n"
-        _replace(path / MANIFEST, lambda file: file.write(text))
+        write_whole(path / MANIFEST, lambda file: file.write(text))
     except OSError as error:
         raise InputError(
             f"the data cache {path} cannot be written: {error}.\n"
             "Accepted is a writable folder; XDG_CACHE_HOME moves the default one."
         ) from None
-
-
-def _replace(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside its place, then rename it there; a reader sees all of it or none."""
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        # mkstemp makes files for its user alone; a cache may be shared.
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise

@@ -17,7 +17,7 @@ from joblib.externals.loky.backend import get_context
 
 from studies.engines.local import ONE_THREAD
 from studies.following import follow, signals_held
-from tracking.figures import CurvesInTurn, draw_here
+from tracking.figures import CurvesInTurn
 from tracking.ledger import EpochRecord
 
 P = ParamSpec("P")
@@ -49,10 +49,11 @@ class Aside:
     def curves(
         self, title: str, epochs: Sequence[EpochRecord], kept: int | None
     ) -> "Future[bytes]":
-        """Begin to draw the curves of a trial; see `tracking.figures.curves`."""
-        with contextlib.suppress(Exception):  # its process was killed, or none can be had
-            return self._submit(_draw_curves, title, epochs, kept)
-        return draw_here(title, epochs, kept)
+        """Begin to draw the curves of a trial; see `tracking.figures.curves`.
+
+        Raises where the process was killed, or none can be had.
+        """
+        return self._submit(_draw_curves, title, epochs, kept)
 
     def study(self) -> dict[str, bytes]:
         """Return the figures of the study by their names; see `drawing.draw`.
