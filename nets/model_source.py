@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nets.architectures import build
 from nets.arrays import Array, scaled
+from nets.data.catalogue import DATASETS
 from nets.data.dataset import Dataset
 from nets.errors import InputError
 from nets.framing import fill_of
@@ -37,9 +38,10 @@ def to_model(settings: Settings, data: Dataset, parameters: Array, statistics: A
 
     ``settings`` is JSON as bytes (uint8); ``image_shape``, ``classes`` and ``full_scale`` are whole
     numbers; ``parameters`` and ``statistics`` are a network's flat vectors. What users of the model
-    need to know of the training images goes with it: two of them as ``input_example``, and as
-    ``fill`` which part of their frame the digits take.
+    need to know of the training images goes with it: two of them as ``input_example``, and, if they
+    are digits, as ``fill`` which part of their frame these take.
     """
+    framing = {"fill": np.array(fill_of(data.images[:FRAMED]))} if data.name in DATASETS else {}
     return Model(
         source=files("nets").joinpath(TEMPLATE).read_text(encoding="utf-8"),
         arrays={
@@ -50,7 +52,7 @@ def to_model(settings: Settings, data: Dataset, parameters: Array, statistics: A
             "parameters": parameters.copy(),
             "statistics": statistics.copy(),
             "input_example": np.array(data.images[:2]),
-            "fill": np.array(fill_of(data.images[:FRAMED])),
+            **framing,
         },
     )
 

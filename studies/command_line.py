@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from studies.commands.hints import default_store
+from studies.commands.hints import default_data, default_store
 
 _INTERRUPTED = {
     "search": "the same command continues it",
@@ -117,11 +117,10 @@ def _parser() -> argparse.ArgumentParser:
         default=default_store(),
         help="folder of the store (default: mlruns, or RETRIAL_STORE)",
     )
-    data = os.environ.get("RETRIAL_DATA")
     shared.add_argument(
         "--data",
         type=_folder,
-        default=Path(data) if data else None,
+        default=default_data(),
         help="folder of the datasets (default: RETRIAL_DATA, or a cache folder of the user)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -201,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
 
     predict = commands.add_parser(
-        "predict", parents=[shared], help="digits in image files, by the registered model"
+        "predict", parents=[shared], help="what is on images in files, by the registered model"
     )
     predict.add_argument("model", help="STUDY (its champion), NAME@alias or NAME/version")
     predict.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG or .npy")

@@ -1,8 +1,9 @@
 """Images in files, brought to the form that a network was trained on.
 
-Training images are light digits on a black ground, and fill a certain part of their frame. What
-people have is dark ink somewhere on paper, in colours, of any size. What is done to it is written
-down, so that it can be said beside the answer.
+Digits it was trained on are light on a black ground, and fill a certain part of their frame. What
+people have is dark ink somewhere on paper, in colours, of any size. Images of the user's own data
+are taken as they are, but for their size. What is done to one is written down, so that it can be
+said beside the answer.
 """
 
 import warnings
@@ -41,16 +42,23 @@ def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -
     """Return the images of a file.
 
     A PNG or JPEG holds one, of any size and colour. `fill` is the part of the frame that the ink
-    of a training image takes; an image of another size is cropped to its ink and framed like that.
-    Without it the image is framed as it is. A .npy file holds one or many that are as the
-    training images are: of the network's shape, without its last axis where there is one channel,
-    or flat; pixels 0..full_scale. Nothing is done to them.
+    of a training image takes, if these are digits; an image of another size is cropped to its ink
+    and framed like that. Without it the image is only made as large as the training images, and
+    grey if they are. A .npy file holds one or many that are as the training images are: of the
+    network's shape, without its last axis where there is one channel, or flat; pixels
+    0..full_scale. Nothing is done to them.
 
     Raises InputError, naming the file, when it cannot be read or holds something else.
     """
     if path.suffix.lower() == ".npy":
         return _read_array(path, shape, full_scale)
-    return [_read_image(path, shape, full_scale, fill)]
+    image = _opened(path)
+    if fill is None:
+        pixels, changes = _as_it_is(path, image, shape)
+    else:
+        pixels, changes = _as_a_digit(image, shape, fill)
+    scaled = np.rint(pixels.astype(np.float64) * (full_scale / WHITE)).astype(np.uint8)
+    return [Picture(str(path), scaled.reshape(shape), tuple(changes))]
 
 
 def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
@@ -79,16 +87,40 @@ def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
     return [Picture(f"{path}[{place}]", image) for place, image in enumerate(images)]
 
 
-def _read_image(path: Path, shape: Shape, full_scale: int, fill: float | None) -> Picture:
+def _opened(path: Path) -> Image.Image:
+    """Return the image of a file, turned as its camera says."""
+    with _readable(path), Image.open(path, formats=("PNG", "JPEG")) as opened:
+        return ImageOps.exif_transpose(opened)
+
+
+def _as_it_is(path: Path, image: Image.Image, shape: Shape) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the pixels of an image of the user's own data, and what was done to them."""
     height, width, channels = shape
-    if channels != 1:
+    if channels not in (1, 3):
         raise InputError(
             f"{path}: the model takes images of {channels} channels, accepted are .npy files"
         )
-    with _readable(path), Image.open(path, formats=("PNG", "JPEG")) as opened:
-        image = _grey(ImageOps.exif_transpose(opened))
     changes = []
-    pixels = np.asarray(image)
+    grey = image.mode.startswith(("1", "L", "I"))
+    if channels == 1:
+        if not grey:
+            changes.append("made grey")
+        image = _grey(image)
+    else:
+        image = image.convert("RGB")
+    if image.size != (width, height):
+        changes.append(f"{image.width}x{image.height} resized")
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image), changes
+
+
+def _as_a_digit(
+    image: Image.Image, shape: Shape, fill: float
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the pixels of a digit as the training images have it, and what was done to it."""
+    height, width, _ = shape
+    changes = []
+    pixels = np.asarray(_grey(image))
     edge, inside = border(pixels)
     ground = int(np.median(edge))
     if ground > inside.mean():
@@ -101,10 +133,9 @@ def _read_image(path: Path, shape: Shape, full_scale: int, fill: float | None) -
         changes.append(f"ground darkened by {ground / WHITE:.0%}")
     if pixels.shape != (height, width):
         size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        changes.append(f"{size} resized" if fill is None else f"cropped from {size}")
+        changes.append(f"cropped from {size}")
         pixels = _resized(_framed(pixels, height, width, fill), height, width)
-    scaled = np.rint(pixels.astype(np.float64) * (full_scale / WHITE)).astype(np.uint8)
-    return Picture(str(path), scaled.reshape(shape), tuple(changes))
+    return pixels, changes
 
 
 def border(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -136,22 +167,20 @@ def _grey(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(grey * share + ground * (1 - share)).astype(np.uint8))
 
 
-def _framed(
-    pixels: NDArray[np.uint8], height: int, width: int, fill: float | None
-) -> NDArray[np.uint8]:
+def _framed(pixels: NDArray[np.uint8], height: int, width: int, fill: float) -> NDArray[np.uint8]:
     """Return an image in a black frame with the proportions of ``(height, width)``.
 
-    With `fill` the ink's bounding box takes that part of the frame, and the ink's centre of mass
-    stands in the middle as far as the frame has room, which is how MNIST's images were made.
+    The ink's bounding box takes the part `fill` of the frame, and the ink's centre of mass stands
+    in the middle as far as the frame has room, which is how MNIST's images were made.
     """
     middle = [(size - 1) / 2 for size in pixels.shape]
     ink = np.argwhere(pixels > INK * pixels.max())
-    if fill is not None and len(ink):
+    if len(ink):
         (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0)
         pixels = pixels[top : bottom + 1, left : right + 1]
         middle = [float(np.average(place, weights=pixels)) for place in np.indices(pixels.shape)]
     rows, columns = pixels.shape
-    scale = max(rows / height, columns / width) / (fill or 1.0)
+    scale = max(rows / height, columns / width) / fill
     size = max(rows, round(height * scale)), max(columns, round(width * scale))
     framed = np.zeros(size, np.uint8)
     down, along = (
@@ -183,6 +212,6 @@ def _readable(path: Path) -> Iterator[None]:
         reason = error.strerror or "it is no image that can be read"
         raise InputError(f"{path}: {reason}; {ACCEPTED}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"{path}: it has too many pixels for a digit; {ACCEPTED}") from error
+        raise InputError(f"{path}: it has too many pixels; {ACCEPTED}") from error
     except (ValueError, EOFError, SyntaxError) as error:
         raise InputError(f"{path}: it cannot be read: {error}; {ACCEPTED}") from error

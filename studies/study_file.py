@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nets.data import DATASETS
+from nets.data import check_name
 from nets.errors import InputError
 from nets.randomness import derived_seed
 from nets.settings import Settings, to_plain
@@ -377,8 +377,7 @@ def _check_together(study: Study) -> None:
             f"be pruned; accepted is at most {study.epochs}"
         )
     for name in study.data_names:
-        if name not in DATASETS:
-            raise InputError(f"data.name: got {name!r}, accepted are {', '.join(DATASETS)}")
+        check_name(name)
     if section.objective == _OBJECTIVE and section.metric not in _METRICS:
         raise InputError(
             f"study.metric: got {section.metric!r}, accepted are {', '.join(_METRICS)}"

@@ -34,7 +34,10 @@ SPECIAL = {
     ("study", "warm_start"): ("a study of the store", "none"),
     ("study", "storage"): ("a URL of SQLAlchemy", "none"),
     ("study", "first"): ("values of [space]", "none"),
-    ("data", "name"): (", ".join(f'`"{name}"`' for name in DATASETS), '`"digits"`'),
+    ("data", "name"): (
+        ", ".join(f'`"{name}"`' for name in DATASETS) + ", or your own",
+        '`"digits"`',
+    ),
     ("data", "split_seed"): ("at least 0", "the study's `seed`"),
     ("patient", "wrapped"): ("any pruner but `patient`", "none"),
 }

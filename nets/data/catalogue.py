@@ -1,4 +1,7 @@
-"""Which data sets there are, and the one way to load each."""
+"""Which data sets there are, and the one way to load each.
+
+Two are known by their checksums; any other name is a file of one's own, see `nets.data.own`.
+"""
 
 import os
 import sys
@@ -6,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nets.data import cache as caches
-from nets.data import digits, mnist
+from nets.data import digits, mnist, own
 from nets.data.dataset import Dataset, content_sha256
 from nets.data.download import MIRRORS, download
 from nets.errors import InputError
@@ -48,10 +51,10 @@ def load(
     Parameters
     ----------
     name
-        One of `DATASETS`.
+        One of `DATASETS`, or that of a file ``NAME.npz`` in the folder.
     folder
-        Where the original files are, in it or in ``folder/mnist``; it is never written to.
-        Digits need none.
+        Where the original files are, those of MNIST in it or in ``folder/mnist``; it is never
+        written to. Digits need none.
     cache
         Folder for the arrays, by default ``default_folder() / "arrays"``.
     progress
@@ -70,7 +73,6 @@ def load(
     """
     say = progress or (lambda line: None)
     cache = Path(cache) if cache is not None else default_folder() / "arrays"
-    _check_name(name)
     if name == "digits":
         path = caches.folder_of(name, digits.SHA256, cache)
         if dataset := caches.open_verified(path, digits.SHA256):
@@ -84,7 +86,11 @@ def load(
                 f"expected {digits.SHA256}, received {sha256}"
             )
     else:
-        arrays, classes, full_scale = mnist.read(Path(folder), say), mnist.CLASSES, mnist.FULL_SCALE
+        if name == "mnist":
+            arrays = mnist.read(Path(folder), say)
+            classes, full_scale = mnist.CLASSES, mnist.FULL_SCALE
+        else:
+            arrays, classes, full_scale = own.read(_find(name, Path(folder)))
         sha256 = content_sha256(arrays)
         path = caches.folder_of(name, sha256, cache)
         if dataset := caches.open_verified(path, sha256):
@@ -126,12 +132,29 @@ def fetch(
     InputError
         When no mirror gives the right content of a file; names what each gave instead.
     """
-    _check_name(name)
+    if name not in DATASETS:
+        raise InputError(f"data: got {name!r}, accepted are {', '.join(map(repr, DATASETS))}")
     if name == "digits":
         return []
     return download(Path(folder), mirrors, progress)
 
 
-def _check_name(name: str) -> None:
-    if name not in DATASETS:
-        raise InputError(f"data: got {name!r}, accepted are {', '.join(map(repr, DATASETS))}")
+def check_name(name: str) -> None:
+    """Raise InputError for what is no name of a data set, without looking for its files."""
+    if name not in DATASETS and not own.is_name(name):
+        raise InputError(
+            f"data.name: got {name!r}, accepted are {', '.join(DATASETS)}, or your own: the name "
+            "of a file NAME.npz in the folder of the data"
+        )
+
+
+def _find(name: str, folder: Path) -> Path:
+    """Return the file of one's own that has a name, or raise InputError."""
+    check_name(name)
+    if (path := own.path_of(name, folder)).is_file():
+        return path
+    here = ", ".join([*DATASETS, *own.names_in(folder)])
+    raise InputError(
+        f"data.name: got {name!r}, accepted are {here}, or your own: a file {name}.npz in {folder} "
+        "(another folder is named by --data or RETRIAL_DATA)"
+    )

@@ -8,13 +8,15 @@ from nets.errors import InputError
 def run(options: Namespace) -> int:
     """List the datasets, or fetch one."""
     from nets import data
+    from nets.data.own import names_in, path_of
 
     folder = options.data or data.default_folder()
     if options.action == "fetch":
         data.fetch(options.name, folder)
         print(f"{options.name} is in {folder}")
         return 0
-    for name, description in data.DATASETS.items():
+    own = {name: f"your own, {path_of(name, folder)}" for name in names_in(folder)}
+    for name, description in (data.DATASETS | own | data.DATASETS).items():
         try:
             dataset = data.load(name, folder)
         except InputError as error:
@@ -22,6 +24,8 @@ def run(options: Namespace) -> int:
         else:
             print(
                 f"{name}: {description}\n  {len(dataset.images)} training and "
-                f"{len(dataset.test_images)} test images, SHA-256 {dataset.sha256[:16]}"
+                f"{len(dataset.test_images)} test images of "
+                f"{'x'.join(map(str, dataset.image_shape))}, {dataset.classes} classes, "
+                f"SHA-256 {dataset.sha256[:16]}"
             )
     return 0

@@ -2,12 +2,27 @@
 
 import os
 import shlex
+from argparse import Namespace
 from pathlib import Path
 
 
 def default_store() -> Path:
     """Return the store of a command that names none: ``RETRIAL_STORE``, or ``mlruns``."""
     return Path(os.environ.get("RETRIAL_STORE") or "mlruns")
+
+
+def default_data() -> Path | None:
+    """Return the folder of the datasets of a command that names none: ``RETRIAL_DATA``, or None."""
+    data = os.environ.get("RETRIAL_DATA")
+    return Path(data) if data else None
+
+
+def reproduce(options: Namespace, trial: str, study: str | None, *more: str) -> str:
+    """Return the command that tries a trial again where another command found it."""
+    words = ["reproduce", trial, *([] if study is None else ["--study", study]), *more]
+    if options.data not in (None, default_data()):
+        words += ["--data", str(options.data)]
+    return command(options.store, *words)
 
 
 def command(store: Path, *words: str) -> str:

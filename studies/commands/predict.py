@@ -1,4 +1,4 @@
-"""``retrial predict``: the digits in image files, by a registered model."""
+"""``retrial predict``: what is on images in files, by a registered model."""
 
 import contextlib
 import json
@@ -48,18 +48,18 @@ def run(options: Namespace) -> int:
 
 
 def answer(picture: Picture, scores: Array) -> dict[str, Any]:
-    """Return the answer to one image: the two best digits, and every digit's score.
+    """Return the answer to one image: the two best labels, and every label's score.
 
     >>> found = answer(Picture("seven.png", np.zeros((8, 8, 1))), np.array([0.25, 0.75]))
-    >>> found["digit"], found["score"], found["runner_up"]
-    (1, 0.75, {'digit': 0, 'score': 0.25})
+    >>> found["label"], found["score"], found["runner_up"]
+    (1, 0.75, {'label': 0, 'score': 0.25})
     """
-    first, second = (int(digit) for digit in np.argsort(-scores, kind="stable")[:2])
+    first, second = (int(label) for label in np.argsort(-scores, kind="stable")[:2])
     return {
         "file": picture.name,
-        "digit": first,
+        "label": first,
         "score": float(scores[first]),
-        "runner_up": {"digit": second, "score": float(scores[second])},
+        "runner_up": {"label": second, "score": float(scores[second])},
         "scores": [float(score) for score in scores],
         "changes": list(picture.changes),
     }
@@ -84,6 +84,6 @@ def _print(model: Registered, answers: list[dict[str, Any]]) -> None:
         runner_up = one["runner_up"]
         changes = f"   ({', '.join(one['changes'])})" if one["changes"] else ""
         print(
-            f"{one['file']:{width}}   {one['digit']}  {one['score']:.4f}   "
-            f"next {runner_up['digit']}  {runner_up['score']:.4f}{changes}"
+            f"{one['file']:{width}}   {one['label']}  {one['score']:.4f}   "
+            f"next {runner_up['label']}  {runner_up['score']:.4f}{changes}"
         )

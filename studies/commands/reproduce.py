@@ -57,13 +57,9 @@ def run(options: Namespace) -> int:
         for difference in verdict.differences:
             print(f"  {difference}")
         if any(difference.startswith("code:") for difference in verdict.differences):
-            print(f"with the code it was trained with: {_as_it_was(options)}")
+            command = hints.reproduce(options, options.trial, options.study, "--recorded-code")
+            print(f"with the code it was trained with: {command}")
     return 1 if verdict.verdict == "diverged" else 0
-
-
-def _as_it_was(options: Namespace) -> str:
-    study = [] if options.study is None else ["--study", options.study]
-    return hints.command(options.store, "reproduce", options.trial, *study, "--recorded-code")
 
 
 def _check_at(recorded: RecordedRun, at: int | None) -> None:

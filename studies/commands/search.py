@@ -203,6 +203,13 @@ def _admit(
             f"study: {study.name} is in the store with other values: {changed[0]}{more}\n"
             "accepted is the same file with another number of trials, or another study.name"
         )
+    if others := environment.differences(
+        {"data": stored.environment.get("data", digests)}, {"data": digests}
+    ):
+        raise InputError(
+            f"{others[0]} since {study.name} began\n"
+            "accepted is the same data, or another study.name: values of trials would not compare"
+        )
     if not on_cluster:  # whose workers are compared one by one
         began = {**stored.environment, **stored.notes.get(FIRST_WORKER, {})}
         for difference in environment.differences(began, now):
@@ -250,7 +257,7 @@ def _search(
         end = search.run()
     if record is not None and not record.problems:
         ledger.note(study.name, _RECORDED, True)
-    return _report(plan, end, search, progress, time.monotonic() - began, options.store)
+    return _report(plan, end, search, progress, time.monotonic() - began, options)
 
 
 def _engine(
@@ -274,14 +281,14 @@ def _engine(
 
 
 def _report(
-    plan: Plan, end: End, search: Search, progress: Progress, seconds: float, store: Path
+    plan: Plan, end: End, search: Search, progress: Progress, seconds: float, options: Namespace
 ) -> int:
     """Print the outcome of the search and return the exit code."""
     study = plan.study
     if end == "failed" and search.failure is not None:
         error = search.failure
         print(error["traceback"], file=sys.stderr, end="")
-        print(f"retrial: {_stopped(study, error, store)}", file=sys.stderr)
+        print(f"retrial: {_stopped(study, error, options.store)}", file=sys.stderr)
         return 1
     print(f"{study.name}: {progress.summary()}, in {shown_seconds(seconds)}")
     best = progress.best
@@ -289,7 +296,7 @@ def _report(
         print(f"best: trial {best.number}  {study.section.metric} {shown(best.value)}")
         for line in listed(best.parameters, console().width):
             print(line)
-        print(f"again: {hints.command(store, 'reproduce', 'best', '--study', study.name)}")
+        print(f"again: {hints.reproduce(options, 'best', study.name)}")
     if end == "stopped":
         print("stopped: the same command continues it")
         return 130

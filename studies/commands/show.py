@@ -3,7 +3,6 @@
 import json
 import math
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -24,7 +23,7 @@ def run(options: Namespace) -> int:
         if options.json:
             print(json.dumps(as_json(stored), indent=2))
         else:
-            _print(stored, options.store)
+            _print(stored, options)
     return 0
 
 
@@ -55,7 +54,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _print(stored: StoredStudy, store: Path) -> None:
+def _print(stored: StoredStudy, options: Namespace) -> None:
     screen = console()
     section = stored.study.section
     states = [trial.state for trial in stored.trials]
@@ -87,7 +86,7 @@ def _print(stored: StoredStudy, store: Path) -> None:
     failed = [trial for trial in stored.trials if trial.state == "failed"]
     print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
     if ranked:
-        again = hints.command(store, "reproduce", "best", "--study", section.name)
+        again = hints.reproduce(options, "best", section.name)
         print_lines(screen, [f"again: {again}"])
 
 

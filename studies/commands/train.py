@@ -131,10 +131,10 @@ def _train(
         end = search.run()
     trial = ledger.trial(study.name, number)
     assert trial is not None
-    return _report(study, trial, time.monotonic() - began, options.store)
+    return _report(study, trial, time.monotonic() - began, options)
 
 
-def _report(study: Study, trial: TrialRecord, seconds: float, store: Path) -> int:
+def _report(study: Study, trial: TrialRecord, seconds: float, options: Namespace) -> int:
     """Print what came out and return the exit code."""
     if trial.state == "running":
         print("stopped: the same command continues it")
@@ -144,7 +144,7 @@ def _report(study: Study, trial: TrialRecord, seconds: float, store: Path) -> in
         print(error["traceback"], file=sys.stderr, end="")
         print(f"retrial: the training failed: {error['type']}: {error['message']}", file=sys.stderr)
         return 1
-    again = hints.command(store, "reproduce", str(trial.number), "--study", study.name)
+    again = hints.reproduce(options, str(trial.number), study.name)
     print(
         f"{study.name}: {study.section.metric} {shown(trial.value)} at epoch "
         f"{trial.outcome['epoch']} ({trial.outcome['reason']}), in {shown_seconds(seconds)}\n"

@@ -35,7 +35,7 @@ def run(options: Namespace) -> int:
         print(f"{name}: {counts}, packed {manifest.made}, now in {options.store}")
         if problem := _feed(ledger, name, options.store):
             print(f"retrial: not in Optuna's storage yet: {problem}", file=sys.stderr)
-    print(f"again: {hints.command(options.store, 'reproduce', 'best', '--study', name)}")
+    print(f"again: {hints.reproduce(options, 'best', name)}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """A trained network as a file and arrays, and what comes back from them."""
 
 import ast
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,13 @@ def test_arrays_are_copies(model, network):
     before = model.arrays["parameters"].copy()
     network.parameters += 1
     np.testing.assert_array_equal(model.arrays["parameters"], before)
+
+
+def test_only_digits_are_framed_as_in_training(model, network, data):
+    assert "fill" not in model.arrays
+    digits = replace(data, name="digits")
+    framed = to_model(SETTINGS, digits, network.parameters, network.statistics)
+    assert 0 < framed.arrays["fill"] <= 1
 
 
 @pytest.mark.parametrize("name", ["settings", "parameters", "full_scale"])

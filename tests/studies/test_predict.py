@@ -49,8 +49,8 @@ def on_paper(image, size=160, page=(300, 400), place=(40, 90)):
     return Image.fromarray(paper.clip(0, 255).astype(np.uint8))
 
 
-def read_one(path, **options):
-    (picture,) = read(Path(path), SHAPE, FULL_SCALE, **options)
+def read_one(path, fill=1.0, shape=SHAPE):
+    (picture,) = read(Path(path), shape, FULL_SCALE, fill)
     return picture
 
 
@@ -61,7 +61,7 @@ def test_training_image_saved_as_png_comes_back_as_it_was(digits, tmp_path):
     for place, image in enumerate(digits.test_images[:50]):
         path = tmp_path / f"{place}.png"
         Image.fromarray(grey(image)).save(path)
-        picture = read_one(path, fill=1.0)
+        picture = read_one(path)
         np.testing.assert_array_equal(picture.pixels, image)
         assert picture.changes == ()
 
@@ -90,7 +90,7 @@ def test_digit_somewhere_on_a_page_is_framed_as_in_training(digits, model, tmp_p
     for place, image in enumerate(digits.test_images[:100]):
         path = tmp_path / f"{place}.jpg"
         on_paper(image, size=100 + place, place=(place, 199 - place)).save(path, quality=90)
-        pictures.append(read_one(path, fill=1.0))
+        pictures.append(read_one(path))
     assert pictures[0].changes == ("inverted", "ground darkened by 2%", "cropped from 400x300")
     answers = probabilities(network, full_scale, np.stack([p.pixels for p in pictures]))
     labels = digits.test_labels[:100]
@@ -120,15 +120,27 @@ def test_centre_of_mass_stands_in_the_middle_where_there_is_room(tmp_path):
     np.testing.assert_allclose(centre, 13.5, atol=0.6)
 
 
-def test_without_a_fill_the_whole_image_is_kept(tmp_path):
-    page = np.zeros((80, 160), np.uint8)
-    page[:40, 4:156] = 255
-    page[:10] = 0
+def test_an_image_of_the_users_own_data_is_only_resized(tmp_path):
+    page = np.full((80, 160), 255, np.uint8)
+    page[:, 80:] = 85
     Image.fromarray(page).save(tmp_path / "wide.png")
-    picture = read_one(tmp_path / "wide.png")
+    picture = read_one(tmp_path / "wide.png", fill=None)
     assert picture.changes == ("160x80 resized",)
-    lit = np.nonzero(picture.pixels[..., 0].max(axis=1))[0]
-    assert lit.min() >= 2  # twice as wide as high: a quarter of the frame stays black above
+    np.testing.assert_array_equal(picture.pixels[:, [0, 7], 0], [[16, 5]] * 8)  # nothing inverted
+
+
+def test_an_image_of_the_users_own_data_has_the_colours_of_the_training_images(tmp_path):
+    Image.new("RGB", (8, 8), (255, 0, 51)).save(tmp_path / "colours.png")
+    Image.new("L", (8, 8), 51).save(tmp_path / "grey.png")
+    in_colours, made_grey = (
+        read_one(tmp_path / "colours.png", fill=None, shape=(8, 8, channels)) for channels in (3, 1)
+    )
+    np.testing.assert_array_equal(in_colours.pixels[4, 4], [16, 0, 3])
+    assert (in_colours.changes, made_grey.changes) == ((), ("made grey",))
+    coloured = read_one(tmp_path / "grey.png", fill=None, shape=(8, 8, 3))
+    np.testing.assert_array_equal(coloured.pixels[4, 4], [3, 3, 3])
+    with pytest.raises(InputError, match=r"of 2 channels, accepted are \.npy files"):
+        read_one(tmp_path / "grey.png", fill=None, shape=(8, 8, 2))
 
 
 @pytest.mark.parametrize("colour", [(20, 30, 180), (250, 250, 200)], ids=["dark", "light"])
@@ -164,7 +176,7 @@ def test_photograph_is_turned_as_its_camera_says(digits, tmp_path):
 def test_blank_image_stays_black(tmp_path):
     for name, shade in (("white", 255), ("black", 0), ("grey", 128)):
         Image.new("L", (40, 30), shade).save(tmp_path / f"{name}.png")
-        assert read_one(tmp_path / f"{name}.png", fill=1.0).pixels.max() == 0
+        assert read_one(tmp_path / f"{name}.png").pixels.max() == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 50), (3000, 2)])
@@ -234,7 +246,7 @@ def test_truncated_image_is_refused(digits, tmp_path):
 def test_enormous_image_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     Image.new("L", (50, 30)).save(tmp_path / "large.png")
-    with pytest.raises(InputError, match="it has too many pixels for a digit"):
+    with pytest.raises(InputError, match="it has too many pixels"):
         read_one(tmp_path / "large.png")
 
 
@@ -285,11 +297,11 @@ def test_predict_prints_digit_and_score_of_every_image(store, files, digits, cap
     assert heading == "digits/1, test accuracy 0.9500"
     assert len(lines) == 5
     for line, label in zip(lines, digits.test_labels, strict=False):
-        name, digit, score, said, runner_up, runner_up_score = line.split()[:6]
+        name, answer, score, said, runner_up, runner_up_score = line.split()[:6]
         assert Path(name).parent == files[0].parent
-        assert (int(digit), said) == (label, "next")
+        assert (int(answer), said) == (label, "next")
         assert float(score) > float(runner_up_score)
-        assert runner_up != digit
+        assert runner_up != answer
     assert lines[2].endswith("(inverted, ground darkened by 2%, cropped from 400x300)")
 
 
@@ -301,7 +313,7 @@ def test_predict_gives_a_program_all_scores(store, files, model, digits, capsys)
     assert shown["model"] == {"name": "digits", "version": "1"}
     (image,) = shown["images"]
     assert image["file"] == str(files[1])
-    assert image["digit"] == expected.argmax() == 3
+    assert image["label"] == expected.argmax() == 3
     np.testing.assert_allclose(image["scores"], expected, rtol=1e-5)
     assert image["score"] == max(image["scores"])
     assert image["runner_up"]["score"] == sorted(image["scores"])[-2]

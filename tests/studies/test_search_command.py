@@ -327,10 +327,10 @@ def test_seed_of_the_command_line_is_a_study_of_its_own(tmp_path, store, capsys)
     assert "best: trial" in capsys.readouterr().out
 
 
-def test_unknown_dataset_is_refused_before_anything_is_loaded(tmp_path):
+def test_what_is_no_name_of_a_dataset_is_refused_before_anything_is_loaded(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text('[data]\nname = "cifar"\n')
-    with pytest.raises(InputError, match=r"data\.name: got 'cifar', accepted are digits, mnist"):
+    path.write_text('[data]\nname = "ci/far"\n')
+    with pytest.raises(InputError, match=r"data\.name: got 'ci/far', accepted are digits, mnist"):
         study_file.read(path)
 
 

@@ -19,6 +19,8 @@ from studies.stored import StoredStudy
 from tracking import names
 from tracking.store import open_store
 
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")  # SQLAlchemy's to MLflow
+
 
 @pytest.fixture
 def store(tmp_path):

@@ -113,7 +113,8 @@ REFUSED = {
         "name every parameter"
     ),
     # Settings
-    '[data]\nname = "cifar"': "data.name: got 'cifar', accepted are digits, mnist",
+    '[data]\nname = "../cells"': "data.name: got '../cells', accepted are digits, mnist, or your "
+    "own: the name of a file NAME.npz in the folder of the data",
     "[data]\nname = 5": "data.name: got 5, accepted is a text",
     "[data]\ncolour = 1": "data.colour: unknown; accepted are name, validation, split_seed",
     "[data]\nvalidation = -1": "data.validation: got -1, accepted is a whole number at least 0",
@@ -209,8 +210,8 @@ REFUSED = {
         "training.learning_rate: got 0.1, but space.learning_rate searches it; accepted is one of "
         "the two"
     ),
-    '[space]\ndata = { choices = ["digits", "cifar"] }': "data.name: got 'cifar', accepted are "
-    "digits, mnist",
+    '[space]\ndata = { choices = ["digits", ".cells"] }': "data.name: got '.cells', accepted are "
+    "digits, mnist, or your own: the name of a file NAME.npz in the folder of the data",
     # Conditions
     '[space]\nmomentum = { low = 0.5, high = 0.9, when = { optimizer = ["momentum"] } }': "space."
     "momentum.when.optimizer: unknown; accepted is a parameter that stands before it in [space]: "

@@ -214,7 +214,7 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
         ("digit", [], "study: got 'digit', accepted are digits, mnist-cnn, mnist-mlp or the path"),
         ("digits", ["rate"], "--set: got 'rate', accepted is name=value"),
         ("digits", ["rate=1"], "--set rate: unknown; accepted are"),
-        ("digits", ["data=letters"], "data: got 'letters', accepted"),
+        ("digits", ["data=letters"], "data.name: got 'letters', accepted are"),
     ],
 )
 def test_a_wrong_request_leaves_no_store(study, values, message, train, store):

@@ -169,8 +169,13 @@ def test_processes_may_write_and_read_one_cache_at_once(tmp_path):
 
 
 def test_an_unknown_dataset_is_answered_with_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match=r"^data: got 'mnits', accepted are 'digits', 'mnist'$"):
+    np.savez(tmp_path / "cells.npz", images=[])
+    with pytest.raises(InputError) as raised:
         load("mnits", tmp_path)
+    assert str(raised.value) == (
+        "data.name: got 'mnits', accepted are digits, mnist, cells, or your own: a file mnits.npz "
+        f"in {tmp_path} (another folder is named by --data or RETRIAL_DATA)"
+    )
     assert list(DATASETS) == ["digits", "mnist"]
 
 

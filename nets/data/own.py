@@ -1,0 +1,130 @@
+"""Images of one's own: one file ``NAME.npz`` in the folder of the data."""
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.data.dataset import ARRAYS
+from nets.errors import InputError
+
+KERAS = {
+    "x_train": "images", "y_train": "labels", "x_test": "test_images", "y_test": "test_labels"
+}  # fmt: skip
+"""The names that the files of Keras's datasets have for the same arrays."""
+
+FULL_SCALE = "full_scale"
+MOST_CLASSES = 256
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def path_of(name: str, folder: Path) -> Path:
+    """Return where the file of a name lies."""
+    return folder / f"{name}.npz"
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a file in the folder of the data may have a name: no path, nothing hidden."""
+    return _NAME.fullmatch(name) is not None
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of the files in a folder, in order."""
+    return sorted(path.stem for path in folder.glob("*.npz") if is_name(path.stem))
+
+
+def read(path: Path) -> tuple[dict[str, NDArray[np.uint8]], int, int]:
+    """Read a file of images with labels.
+
+    It holds ``images`` and ``test_images``, uint8, ``(count, height, width)`` or ``(count, height,
+    width, channels)``; ``labels`` and ``test_labels``, whole numbers from 0, ``(count,)`` or
+    ``(count, 1)``; or the same under the names of `KERAS`. ``full_scale`` is the pixel value that
+    stands for 1; without it, 255.
+
+    Returns
+    -------
+    arrays, classes, full_scale
+        The arrays by the names of `Dataset`'s fields; as many classes as the largest label needs.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, or holds something else; the message names it.
+    """
+    found = _arrays(path)
+    scale = found.pop(FULL_SCALE, np.array(255))
+    if scale.size != 1 or scale.dtype.kind not in "ui" or not 1 <= scale.item() <= 255:
+        raise InputError(f"{path}: {FULL_SCALE}: got {scale}, accepted is a number from 1 to 255")
+    full_scale = int(scale.item())
+    arrays = {
+        name: _images(path, name, found[name], full_scale)
+        if name.endswith("images")
+        else _labels(path, name, found[name])
+        for name in ARRAYS
+    }
+    for images, labels in (ARRAYS[:2], ARRAYS[2:]):
+        if len(arrays[images]) != len(arrays[labels]):
+            raise InputError(
+                f"{path}: got {len(arrays[images])} {images} but {len(arrays[labels])} {labels}, "
+                "accepted is one label an image"
+            )
+    shape, test_shape = arrays["images"].shape[1:], arrays["test_images"].shape[1:]
+    if shape != test_shape:
+        raise InputError(
+            f"{path}: test_images: got {test_shape}, accepted is the shape of the training images, "
+            f"{shape}"
+        )
+    classes = 1 + max(int(arrays["labels"].max()), int(arrays["test_labels"].max()))
+    if classes < 2:
+        raise InputError(f"{path}: labels: got 0 only, accepted are two classes or more")
+    return arrays, classes, full_scale
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file by our names for them."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
+            found = {KERAS.get(name, name): opened[name] for name in opened.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{path}: it cannot be read: {reason}; accepted is an .npz file as NumPy's savez "
+            "writes, without objects"
+        ) from error
+    if missing := [name for name in ARRAYS if name not in found]:
+        raise InputError(
+            f"{path}: got no {', '.join(missing)}; accepted are the arrays {', '.join(ARRAYS)} "
+            f"(or {', '.join(KERAS)}), and {FULL_SCALE}"
+        )
+    return {name: found[name] for name in (*ARRAYS, FULL_SCALE) if name in found}
+
+
+def _images(path: Path, name: str, array: NDArray[Any], full_scale: int) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or not array.size:
+        raise InputError(
+            f"{path}: {name}: got {array.dtype} {array.shape}, accepted is uint8 (count, height, "
+            "width) or (count, height, width, channels)"
+        )
+    if (high := int(array.max())) > full_scale:
+        raise InputError(
+            f"{path}: {name}: got a pixel of {high}, accepted is up to {FULL_SCALE}, {full_scale}"
+        )
+    return array if array.ndim == 4 else array[..., np.newaxis]
+
+
+def _labels(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
+    is_flat = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
+    if array.dtype.kind not in "ui" or not is_flat:
+        raise InputError(
+            f"{path}: {name}: got {array.dtype} {array.shape}, accepted are whole numbers (count,)"
+        )
+    if array.size and not 0 <= array.min() <= array.max() < MOST_CLASSES:
+        raise InputError(
+            f"{path}: {name}: got {array.min()} to {array.max()}, accepted are 0 to "
+            f"{MOST_CLASSES - 1}"
+        )
+    return array.reshape(-1).astype(np.uint8)
