@@ -32,7 +32,13 @@ from tracking.confirmation_text import interval, number, sentences, table
 from tracking.environment import Environment
 from tracking.figures import curves, to_png
 from tracking.reading import study_run
-from tracking.run_content import log_model, write_files, write_inputs, write_params
+from tracking.run_content import (
+    dataset_of_metrics,
+    log_model,
+    write_files,
+    write_inputs,
+    write_params,
+)
 from tracking.store import Store
 from tracking.study_run import source_tags
 from tracking.trial_run import epoch_metrics, epochs_json, missing_metrics, send_metrics
@@ -209,7 +215,11 @@ class _Recording:
             run_id,
             evidence.model,
             name=names.CHAMPION,
-            tags={names.STUDY_TAG: self._confirmation.study, **self._origin()},
+            tags={
+                names.STUDY_TAG: self._confirmation.study,
+                names.DESCRIPTION_TAG: describe(self._confirmation),
+                **self._origin(),
+            },
             params=evidence.settings,
             step=int(evidence.outcome["epoch"]),
             code=source_code.archive(source_code.digests_of(self._environment)),
@@ -233,7 +243,7 @@ class _Recording:
             names.STATE_TAG: "complete",
             names.METRIC_TAG: metric,
             names.DIRECTION_TAG: self._confirmation.direction,
-            "mlflow.note.content": describe(self._confirmation),
+            names.DESCRIPTION_TAG: describe(self._confirmation),
             # Has MLflow's pages show the file as a table.
             "mlflow.loggedArtifacts": json.dumps(table_of),
         }
@@ -255,8 +265,9 @@ class _Recording:
                 names.TEST_LOSS_METRIC: test.loss,
                 names.CALIBRATION_METRIC: test.calibration_error,
             }
+        data = dataset_of_metrics(self._environment)
         return [
-            Metric(key, value, int(found.at * 1000), 0, model_id=model_id)
+            Metric(key, value, int(found.at * 1000), 0, model_id=model_id, **data)
             for key, value in values.items()
             if value is not None
         ]

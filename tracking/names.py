@@ -61,6 +61,8 @@ MIXED_TAG = "retrial.mixed"
 CONTENT_TAG = "retrial.content"  # of a logged model: SHA-256 of its source and arrays
 REFUSED_TAG = "retrial.refused"  # why MLflow did not take the rest of a trial
 
+DESCRIPTION_TAG = "mlflow.note.content"  # Markdown, which MLflow's pages show
+
 # In a trial's environment: what of its worker differs from the study's first one
 MIXED = "mixed"
 VERDICT_TAG = "retrial.verdict"

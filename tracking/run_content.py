@@ -65,7 +65,7 @@ def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) 
     from mlflow.entities import Dataset, DatasetInput
 
     if inputs := [
-        DatasetInput(Dataset(name, sha256[:12], "retrial", as_text({"sha256": sha256})))
+        DatasetInput(Dataset(name, _digest(sha256), "retrial", as_text({"sha256": sha256})))
         for name, sha256 in datasets_of(environment)
     ]:
         client.log_inputs(run_id, datasets=inputs)
@@ -133,6 +133,22 @@ def _content(model: Model) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def dataset_of_metrics(environment: Environment) -> dict[str, str]:
+    """Return what a metric needs to say which data it was measured on, where that is one dataset.
+
+    It is the data that `write_inputs` names.
+    """
+    datasets = datasets_of(environment)
+    if len(datasets) != 1:
+        return {}
+    ((name, sha256),) = datasets
+    return {"dataset_name": name, "dataset_digest": _digest(sha256)}
+
+
+def _digest(sha256: str) -> str:
+    return sha256[:12]
 
 
 def datasets_of(environment: Environment) -> list[tuple[str, str]]:

@@ -141,7 +141,7 @@ class StudyRun:
             names.STUDY_TAG: self._study.name,
             names.METRIC_TAG: self.metric,
             names.DIRECTION_TAG: self.direction,
-            "mlflow.note.content": describe_study(self._study),
+            names.DESCRIPTION_TAG: describe_study(self._study),
             **source_tags(environment),
         }
         found = self._client.search_runs(
@@ -180,7 +180,7 @@ class StudyRun:
             names.METRIC_TAG: self.metric,
             names.DIRECTION_TAG: self.direction,
             names.TRIALS_VIEW_TAG: json.dumps(self._trials_view()),
-            "mlflow.note.content": describe_study(self._study, link),
+            names.DESCRIPTION_TAG: describe_study(self._study, link),
             # MLflow's pages for training runs, not those for language models.
             "mlflow.experimentKind": "custom_model_development",
         }

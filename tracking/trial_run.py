@@ -13,6 +13,7 @@ from tracking.environment import Environment
 from tracking.ledger import EpochRecord, TrialRecord
 from tracking.plain_values import as_text
 from tracking.run_content import (
+    dataset_of_metrics,
     datasets_of,
     log_model,
     write_files,
@@ -105,7 +106,7 @@ def give_up(client: "MlflowClient", trial: TrialRecord, run_id: str, refusal: st
     client.set_tag(run_id, names.STATE_TAG, INCOMPLETE)
     client.set_tag(
         run_id,
-        "mlflow.note.content",
+        names.DESCRIPTION_TAG,
         f"Trial {trial.number} of the search **{trial.study}**: {trial.state}, but MLflow did not "
         f"take all of its record: {refusal}",
     )
@@ -144,7 +145,11 @@ def end(
             run_id,
             model,
             name=names.trial_run_name(trial.number),
-            tags={names.STUDY_TAG: trial.study, names.TRIAL_TAG: str(trial.number)},
+            tags={
+                names.STUDY_TAG: trial.study,
+                names.TRIAL_TAG: str(trial.number),
+                names.DESCRIPTION_TAG: describe(trial, parent),
+            },
             params=trial.parameters,
             step=int(kept or 0),
             code=source_code.archive(source_code.digests_of(environment)),
@@ -155,8 +160,10 @@ def end(
         names.EPOCHS_METRIC: len(epochs),
         names.SECONDS_METRIC: round(sum(epoch.seconds for epoch in epochs), 3),
     }
+    # The page of a model shows what its metrics were measured on.
+    data = dataset_of_metrics(environment)
     metrics = [
-        Metric(key, float(value), at, 0, model_id=model_id)
+        Metric(key, float(value), at, 0, model_id=model_id, **data)
         for key, value in values.items()
         if value is not None
     ]
@@ -168,7 +175,7 @@ def end(
         tags=[
             RunTag(names.STATE_TAG, trial.state),
             RunTag(names.REASON_TAG, names.plain(str(trial.outcome.get("reason", trial.state)))),
-            RunTag("mlflow.note.content", describe(trial, parent)),
+            RunTag(names.DESCRIPTION_TAG, describe(trial, parent)),
             *([RunTag(names.WEIGHTS_TAG, names.plain(weights))] if weights else []),
             *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),
         ],
@@ -248,7 +255,7 @@ def _create(
         run_name=names.trial_run_name(trial.number),
         tags={
             "mlflow.parentRunId": parent.run_id,
-            "mlflow.note.content": describe(trial, parent),
+            names.DESCRIPTION_TAG: describe(trial, parent),
             names.KIND_TAG: names.TRIAL_KIND,
             names.STUDY_TAG: trial.study,
             names.TRIAL_TAG: str(trial.number),

@@ -58,6 +58,13 @@ def test_a_model_knows_the_trial_it_came_from(store, logged):
     assert str(logged.status) == "READY"
     assert logged.params == {"learning_rate": "0.001"}
     assert {metric.key for metric in logged.metrics} == {"value", "epochs", "seconds"}
+    assert "Trial 0 of the search **digits**: complete" in logged.tags[names.DESCRIPTION_TAG]
+
+
+def test_a_model_tells_the_data_that_it_was_measured_on(store, logged):
+    (data,) = store.client.get_run(logged.source_run_id).inputs.dataset_inputs
+    named = {(metric.dataset_name, metric.dataset_digest) for metric in logged.metrics}
+    assert named == {(data.dataset.name, data.dataset.digest)} == {("digits", "d" * 12)}
 
 
 def test_once_delivered_the_ledger_no_longer_keeps_the_model(logged, ledger):
