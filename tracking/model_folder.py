@@ -45,7 +45,7 @@ def write_model_folder(
 
     `location` is the URI where MLflow keeps the folder. `code` is an archive of what the source
     imports of ours or the user's (see `tracking.source_code`), which MLflow puts first on the path;
-    without it, retrial has to be installed.
+    without it, or if it is larger than a file of every model may be, retrial has to be installed.
     """
     from mlflow.models import Model as Metadata
     from mlflow.pyfunc import add_to_model
@@ -56,6 +56,8 @@ def write_model_folder(
     weights.parent.mkdir(parents=True)
     np.savez(weights, **arrays)  # type: ignore[arg-type]
     (folder / names.MODEL_SOURCE_FILE).write_text(names.plain(model.source), encoding="utf-8")
+    if code is not None and len(code) > names.MODEL_CODE_LIMIT:
+        code = None
     if code is not None:
         (folder / names.MODEL_CODE_FILE).write_bytes(code)
     _write_environment(folder, (*REQUIREMENTS, *(["retrial"] if code is None else [])))

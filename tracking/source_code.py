@@ -22,6 +22,9 @@ OWN = ("nets", "studies", "tracking")
 _BESIDE = (".txt", ".toml")
 """Endings of what our packages read beside their Python source."""
 
+LARGEST = 32 << 20
+"""Bytes of source that are kept; somebody's package may lie beside anything."""
+
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive, so that equal code gives equal bytes."""
 
@@ -42,8 +45,8 @@ def archive(digests: Mapping[str, str], *, also: Iterable[str] = ()) -> bytes | 
     """Return a zip archive from which Python can import modules, and packages beside them.
 
     `digests` are those of the modules; of a module within a package the whole package is kept. None
-    where the source that is here is not what they are of. Asked again for the same, it is the
-    archive that was made at first, whatever has happened to the files.
+    where the source that is here is not what they are of, or is larger than `LARGEST`. Asked again
+    for the same, it is the archive that was made at first, whatever has happened to the files.
     """
     return _archive(tuple(sorted(digests.items())), tuple(sorted(also)))
 
@@ -65,12 +68,14 @@ def digests_of(environment: Mapping[str, Any]) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=4)
 def _archive(digests: tuple[tuple[str, str], ...], also: tuple[str, ...]) -> bytes | None:
-    contents: dict[str, bytes] = {}
-    packages = {name.partition(".")[0] for name, _ in digests}
-    for name in sorted({*packages, *also}):
-        for path, file in _files_of(name, _BESIDE if name in OWN else ()).items():
-            is_package = _is_package(name)
-            contents[f"{name}/{path}" if is_package else path] = file.read_bytes()
+    files: dict[str, Path] = {}
+    for name in sorted({*(name.partition(".")[0] for name, _ in digests), *also}):
+        folder = f"{name}/" if _is_package(name) else ""
+        beside = _BESIDE if name in OWN else ()
+        files |= {f"{folder}{path}": file for path, file in _files_of(name, beside).items()}
+    if sum(file.stat().st_size for file in files.values()) > LARGEST:
+        return None
+    contents = {path: file.read_bytes() for path, file in files.items()}
     for name, expected in digests:
         if _digest(_within(name, contents)) != expected:
             return None
@@ -91,7 +96,10 @@ def _within(name: str, contents: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _files_of(name: str, beside: tuple[str, ...] = ()) -> dict[str, Path]:
-    """Return the source files of a module or package, by their paths within it."""
+    """Return the source files of a module or package, by their paths within it.
+
+    What is hidden, such as an environment of Python's, is no part of a package.
+    """
     spec = importlib.util.find_spec(name)
     if spec is None:
         return {}
@@ -100,7 +108,9 @@ def _files_of(name: str, beside: tuple[str, ...] = ()) -> dict[str, Path]:
             path.relative_to(folder).as_posix(): path
             for folder in folders
             for path in folder.rglob("*")
-            if path.suffix in (".py", *beside) and path.is_file()
+            if path.suffix in (".py", *beside)
+            and path.is_file()
+            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         }
     if spec.origin and Path(spec.origin).is_file():
         return {Path(spec.origin).name: Path(spec.origin)}

@@ -92,6 +92,8 @@ def test_a_model_folder_with_its_code_needs_no_installation_of_ours(tmp_path, tr
     place = {"model_id": "m-1", "run_id": "r", "location": "file:///there"}
     write_model_folder(tmp_path / "with", trials.model(), code=b"an archive", **place)
     write_model_folder(tmp_path / "without", trials.model(), **place)
+    large = bytes(names.MODEL_CODE_LIMIT + 1)
+    write_model_folder(tmp_path / "large", trials.model(), code=large, **place)
     assert (tmp_path / "with" / "code.zip").read_bytes() == b"an archive"
 
     def required(name):
@@ -99,6 +101,8 @@ def test_a_model_folder_with_its_code_needs_no_installation_of_ours(tmp_path, tr
         return [line.partition("==")[0] for line in lines]
 
     assert required("with") == ["mlflow", "numpy", "threadpoolctl"]
+    assert required("large") == required("without")
+    assert not (tmp_path / "large" / "code.zip").exists()
     assert required("without") == ["mlflow", "numpy", "threadpoolctl", "retrial"]
 
 

@@ -86,6 +86,23 @@ def test_equal_code_gives_equal_bytes_and_changed_code_gives_no_archive(module):
     assert source_code.archive(digests) == archive
 
 
+def test_what_lies_hidden_in_a_package_is_none_of_it(module):
+    module("sample_package/__init__.py", "x = 1\n")
+    before = source_code.digest("sample_package")
+    module("sample_package/.venv/lib/other.py", "y = 2\n")
+    assert source_code.digest("sample_package") == before
+    assert names_in(source_code.archive({"sample_package": before})) == {
+        "sample_package/__init__.py"
+    }
+
+
+def test_code_beyond_all_measure_is_not_kept(module, monkeypatch):
+    module("sample_objective.py", "y = 2\n" * 100)
+    monkeypatch.setattr(source_code, "LARGEST", 500)
+    digests = {"sample_objective": source_code.digest("sample_objective")}
+    assert source_code.archive(digests) is None
+
+
 @pytest.mark.parametrize("digest", [source_code.UNKNOWN, "0" * 64])
 def test_code_that_is_not_here_gives_no_archive(digest):
     assert source_code.archive({"no_such_module_anywhere": digest}) is None
