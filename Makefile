@@ -61,5 +61,5 @@ $(VENV)/runtime: constraints.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/test: $(VENV)/runtime
-	$(INSTALL) --group test --group lint --editable '.[cmaes,dask,postgresql]'
+	$(INSTALL) --group test --group lint --editable '.[cmaes,dask,onnx,postgresql]'
 	@touch $@

@@ -9,6 +9,7 @@ fast form in `nets.kernels` works over the same vectors.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -195,6 +196,10 @@ class Network:
         value, loss_backward = loss(self.outputs, targets)
         backward(loss_backward())
         return value
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that the network has learnt: parameters, then statistics."""
+        return hashlib.sha256(self.parameters.tobytes() + self.statistics.tobytes()).hexdigest()
 
     def check(self, x: Array) -> None:
         """Refuse inputs of another dtype or shape, without rows, or with NaN or infinity in them.

@@ -172,9 +172,8 @@ class Training:
 
     def _digests(self, order: NDArray[np.int64]) -> dict[str, str]:
         """Name, as SHA-256, what must be equal when this epoch is trained again."""
-        network = self.network
         return {
-            "weights": _sha256(network.parameters.tobytes(), network.statistics.tobytes()),
+            "weights": self.network.digest(),
             "batches": _sha256(order.astype("<i8").tobytes()),
             "generators": _sha256(json.dumps(self._generator_states(), sort_keys=True).encode()),
         }
@@ -234,8 +233,5 @@ class Training:
         )
 
 
-def _sha256(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

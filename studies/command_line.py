@@ -206,6 +206,15 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG or .npy")
     predict.add_argument("--json", action="store_true", help="print all scores as JSON")
 
+    export = commands.add_parser(
+        "export", parents=[shared], help="a trial's model as an ONNX file, for any runtime"
+    )
+    export.add_argument(
+        "trial", help="best, a trial number, an MLflow run id, or a model as `predict` takes it"
+    )
+    export.add_argument("file", type=Path, metavar="FILE", help="a new file, such as digits.onnx")
+    export.add_argument("--study", help="name of the study; needed with best and a number")
+
     ui = commands.add_parser("ui", parents=[shared], help="start the MLflow UI on the store")
     ui.add_argument("--port", type=_port, default=5000, help="0 for any that is free")
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FORBIDDEN = {
-    "nets": {"optuna", "mlflow", "joblib", "matplotlib", "studies", "tracking", "pydantic"},
+    "nets": {"optuna", "mlflow", "joblib", "matplotlib", "studies", "tracking", "pydantic", "onnx"},
     "tracking": {"optuna", "joblib", "studies", "dask", "distributed"},
     "studies": set(),
 }
@@ -20,6 +20,7 @@ ONLY = {
     "threadpoolctl": {"nets/threads.py", "tracking/environment.py"},
     "sklearn": {"nets/data/digits.py"},
     "pooch": {"nets/data/download.py"},
+    "onnx": {"tracking/onnx_file.py"},
 }
 """Libraries that stand in one module of nets each (and where a machine is described)."""
 

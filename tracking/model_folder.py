@@ -11,14 +11,18 @@ import functools
 import importlib.metadata
 import json
 import platform
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from nets.errors import InputError
 from nets.outcome import Model
 from tracking import names
+from tracking.store import Store, one_line
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -83,6 +87,30 @@ def write_model_folder(
         streamable=False,
     )
     metadata.save(folder / "MLmodel")
+
+
+def read_weights(store: Store, place: str, subject: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the model folder at a URI; nothing is unpickled.
+
+    The input example is not among them. Raises InputError, which begins with the subject, where
+    there are none that can be read.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = download_artifacts(
+                artifact_uri=f"{place}/artifacts/{names.WEIGHTS_FILE}",
+                dst_path=folder,
+                tracking_uri=store.uri,
+            )
+            with np.load(Path(path), allow_pickle=False) as arrays:
+                return dict(arrays)
+        except Exception as error:
+            raise InputError(
+                f"{subject} has no weights that can be read: {one_line(error)}; accepted is a "
+                "model that retrial recorded"
+            ) from error
 
 
 def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":

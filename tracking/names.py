@@ -73,6 +73,10 @@ TRIAL_RUN_TAG = "retrial.trial.run"  # of a model version: the run of the trial 
 TRIAL_VERDICT_TAG = "retrial.trial.verdict"
 TEST_TAG = "retrial.test"
 
+# In the metadata of an exported model, beside the tags of its study, trial and weights
+RUN_PROPERTY = "retrial.run"
+VERSION_PROPERTY = "retrial.version"
+
 # Alias of a study's confirmed winner among the versions of its registered model
 CHAMPION = "champion"
 

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from nets.errors import InputError
 from tracking import names
+from tracking.model_folder import read_weights
 from tracking.store import Store
 
 if TYPE_CHECKING:
@@ -69,6 +72,26 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
             "accepted is a finished trial (the search continues with the same command)"
         )
     return _read(store, run)
+
+
+def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a trial's model, without the input example.
+
+    Raises InputError for a trial that has none: it failed, or its objective returned none.
+    """
+    outputs = store.client.get_run(recorded.run_id).outputs
+    models = [
+        store.client.get_logged_model(output.model_id)
+        for output in (outputs.model_outputs if outputs else [])
+    ]
+    subject = f"trial: {names.trial_run_name(recorded.number)} of {recorded.study}"
+    if not models:
+        raise InputError(
+            f"{subject} ({recorded.state}) has no model; accepted is a complete or pruned trial "
+            "whose objective returns one"
+        )
+    newest = max(models, key=lambda model: model.creation_timestamp)
+    return read_weights(store, newest.artifact_location, subject)
 
 
 def study_run(store: Store, study: str) -> "Run":

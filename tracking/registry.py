@@ -1,18 +1,16 @@
 """The registry: a study's champion as a model version, and finding one again by its name."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from nets.errors import InputError
 from tracking import names
-from tracking.store import Store, one_line
+from tracking.model_folder import read_weights
+from tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -88,9 +86,21 @@ def load(store: Store, text: str) -> Registered:
     A name alone is its champion. Raises InputError naming the models there are, or the versions.
     """
     version = _find(store, text)
-    with tempfile.TemporaryDirectory() as folder:
-        arrays = _weights(store, version, folder)
+    # By its place: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
+    place = store.client.get_model_version_download_uri(version.name, version.version)
+    arrays = read_weights(store, place, f"model: {version.name}/{version.version}")
     return Registered(version.name, str(version.version), arrays, dict(version.tags))
+
+
+def run_of(store: Store, text: str) -> str:
+    """Return the id of the run of the model version that a text names, as `load` takes it."""
+    version = _find(store, text)
+    if not version.run_id:
+        raise InputError(
+            f"model: {version.name}/{version.version} names no run that it came of; accepted is a "
+            "model that retrial registered"
+        )
+    return str(version.run_id)
 
 
 def _find(store: Store, text: str) -> "ModelVersion":
@@ -135,24 +145,3 @@ def _is_study(store: Store, name: str) -> bool:
         and experiment.lifecycle_stage == "active"
         and experiment.tags.get(names.KIND_TAG) == names.STUDY_KIND
     )
-
-
-def _weights(store: Store, version: "ModelVersion", folder: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a model version; nothing is unpickled."""
-    from mlflow.artifacts import download_artifacts
-
-    try:
-        # By its place: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
-        place = store.client.get_model_version_download_uri(version.name, version.version)
-        path = download_artifacts(
-            artifact_uri=f"{place}/artifacts/{names.WEIGHTS_FILE}",
-            dst_path=folder,
-            tracking_uri=store.uri,
-        )
-        with np.load(Path(path), allow_pickle=False) as arrays:
-            return dict(arrays)
-    except Exception as error:
-        raise InputError(
-            f"model: {version.name}/{version.version} has no weights that can be read: "
-            f"{one_line(error)}; accepted is a model that retrial registered"
-        ) from error

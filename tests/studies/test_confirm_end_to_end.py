@@ -1,4 +1,4 @@
-"""Search, confirm, confirm again and predict, as programs, through an MLflow server."""
+"""Search, confirm, confirm again, predict and export, as programs, through an MLflow server."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from onnx_runtime import answers
 from PIL import Image
 from programs import Program
 
@@ -98,6 +99,11 @@ def test_study_is_confirmed_and_its_champion_used_through_a_server(server, study
     code, output, errors = retrial("predict", "small", tmp_path / "2.png", store=tmp_path, **on)
     assert (code, errors) == (0, "")
     assert output.startswith("small/1, test accuracy 0.")
+
+    code, output, errors = retrial("export", "small", tmp_path / "2.onnx", store=tmp_path, **on)
+    assert (code, errors) == (0, "")
+    assert answers(tmp_path / "2.onnx", image[np.newaxis, ..., np.newaxis]).argmax() == 2
+
     assert (tmp_path / "server.db").exists()
     assert not (tmp_path / "mlflow.db").exists()
 
