@@ -1,0 +1,46 @@
+"""docs/record.md: its programs run as written, on a store that the commands have made."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "record.md").read_text("utf-8")
+PROGRAMS = re.findall(r"^```python\n(.*?)^```", PAGE, re.M | re.S)
+
+pytestmark = pytest.mark.slow
+
+
+def run(*command, folder):
+    environment = {name: os.environ[name] for name in os.environ if name != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder whose store has a study, its champion, and an ONNX file beside it."""
+    folder = tmp_path_factory.mktemp("record")
+    for command in (
+        "search digits --trials 3", "confirm digits --top 1 --seeds 2",
+        "export best digits.onnx --study digits",
+    ):  # fmt: skip
+        run("-m", "studies.command_line", *command.split(), folder=folder)
+    return folder
+
+
+def test_programs_of_the_page_read_what_was_recorded(folder):
+    runtime, from_python = PROGRAMS
+    run("-c", runtime + "assert probabilities.shape == (3, 10)", folder=folder)
+    said = run("-c", from_python, folder=folder).splitlines()
+    assert [line.split()[1:3] for line in said[1:4]] == [["trial", f"000{n}"] for n in (2, 1, 0)]
+    assert said[4].startswith("2 {'")
+    assert said[5] == "(3, 10)"
