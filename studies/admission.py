@@ -9,11 +9,12 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from nets.errors import InputError
 from studies import kernel
 from studies.study_file import Study
 from tracking import environment, names, source_code
 from tracking.environment import Environment
-from tracking.ledger import Ledger
+from tracking.ledger import Ledger, StudyRecord
 
 FIRST_WORKER = "first_worker"
 """Key of the study's notes: the environment of its first worker, as far as results depend on it."""
@@ -40,6 +41,16 @@ def programs(modules: Sequence[str]) -> dict[str, str]:
     packages = ("nets", "studies", *modules)
     code = {f"the code of {name}": source_code.digest(name) for name in packages}
     return {**code, "Optuna": importlib.metadata.version("optuna")}
+
+
+def check_data(record: StudyRecord, digests: Mapping[str, str]) -> None:
+    """Raise InputError unless datasets, by SHA-256, are those that a study began with."""
+    began = record.environment.get("data", digests)
+    if changed := environment.differences({"data": began}, {"data": digests}):
+        raise InputError(
+            f"{changed[0]} since {record.name} began\n"
+            "accepted is the same data, or another study.name: values of trials would not compare"
+        )
 
 
 class Admission:

@@ -94,4 +94,5 @@ def test_the_commands_of_the_page_search_reproduce_and_confirm(folder):
     assert "data: shapes was " in done.stdout
     done = retrial("search", "shapes.toml", "--trials", "7", "--data", ".", folder=folder)
     assert done.returncode == 2
-    assert "data: shapes was " in done.stderr
+    assert done.stderr.startswith("retrial: data: shapes was ")
+    assert "accepted is the same data, or another study.name" in done.stderr

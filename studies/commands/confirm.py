@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from studies import champion, kernel, lock
-from studies.admission import FIRST_WORKER
+from studies.admission import FIRST_WORKER, check_data
 from studies.commands import hints
 from studies.commands.printing import console
 from studies.confirmation import Repetitions
@@ -144,6 +144,7 @@ def _note_environment(
 ) -> None:
     """Describe what trains; say what has changed since the study, or this confirmation, began."""
     digests = {name: data.sha256 for name, data in datasets.items()}
+    check_data(stored.record, digests)
     now = kernel.capture(pinned, data=digests, modules=stored.study.own_modules)
     notes = stored.record.notes
     earlier = notes.get(ENVIRONMENT_NOTE)

@@ -11,7 +11,7 @@ from typing import Any
 
 from nets.errors import InputError
 from studies import kernel, lock, study_file
-from studies.admission import FIRST_WORKER, Admission, decisive
+from studies.admission import FIRST_WORKER, Admission, check_data, decisive
 from studies.commands import hints
 from studies.commands.printing import console, listed
 from studies.engines import Engine
@@ -203,13 +203,7 @@ def _admit(
             f"study: {study.name} is in the store with other values: {changed[0]}{more}\n"
             "accepted is the same file with another number of trials, or another study.name"
         )
-    if others := environment.differences(
-        {"data": stored.environment.get("data", digests)}, {"data": digests}
-    ):
-        raise InputError(
-            f"{others[0]} since {study.name} began\n"
-            "accepted is the same data, or another study.name: values of trials would not compare"
-        )
+    check_data(stored, digests)
     if not on_cluster:  # whose workers are compared one by one
         began = {**stored.environment, **stored.notes.get(FIRST_WORKER, {})}
         for difference in environment.differences(began, now):

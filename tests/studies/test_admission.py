@@ -6,8 +6,17 @@ from dataclasses import replace
 import pytest
 from searching import a_study, admit
 
+from nets.errors import InputError
 from studies import kernel
-from studies.admission import FIRST_WORKER, MIXED, Admission, Description, decisive, programs
+from studies.admission import (
+    FIRST_WORKER,
+    MIXED,
+    Admission,
+    Description,
+    check_data,
+    decisive,
+    programs,
+)
 from studies.engines import dask_worker
 from tracking.environment import capture, differences, fingerprint
 
@@ -28,6 +37,19 @@ def a_worker(**changes):
 
 def an_older_numpy():
     return a_worker(versions={**HERE["versions"], "numpy": "2.0.0"})
+
+
+def test_only_the_data_that_a_study_began_with_goes_on_with_it(ledger, study):
+    record = ledger.study(study.name)
+    began = replace(record, environment={"data": {"cells": "a" * 64}})
+    check_data(began, {"cells": "a" * 64})
+    check_data(replace(record, environment={}), {"cells": "a" * 64})  # of an old store
+    with pytest.raises(InputError) as refused:
+        check_data(began, {"cells": "b" * 64})
+    assert str(refused.value).splitlines() == [
+        f"data: cells was aaaaaaaaaaaa, is bbbbbbbbbbbb since {study.name} began",
+        "accepted is the same data, or another study.name: values of trials would not compare",
+    ]
 
 
 def test_the_first_worker_is_what_others_must_equal(ledger, study):
