@@ -54,14 +54,14 @@ def open_cached(path: Path) -> Dataset:
     return dataset
 
 
-def open_verified(path: Path, sha256: str) -> Dataset | None:
-    """Open a data set whose pixels have the checksum, or return None: what a driver does."""
+def open_verified(path: Path, content: str) -> Dataset | None:
+    """Open a data set whose arrays have a checksum, or return None: what a driver does."""
     try:
         dataset = open_cached(path)
     except InputError:
         return None
     arrays = {name: getattr(dataset, name) for name in ARRAYS}
-    return dataset if content_sha256(arrays) == sha256 else None
+    return dataset if content_sha256(arrays) == content else None
 
 
 def store(

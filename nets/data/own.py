@@ -1,5 +1,6 @@
 """Images of one's own: one file ``NAME.npz`` in the folder of the data."""
 
+import hashlib
 import re
 import zipfile
 from pathlib import Path
@@ -17,6 +18,8 @@ KERAS = {
 """The names that the files of Keras's datasets have for the same arrays."""
 
 FULL_SCALE = "full_scale"
+WHITE = 255
+"""The full scale of a file that tells none."""
 MOST_CLASSES = 256
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -30,6 +33,13 @@ def path_of(name: str, folder: Path) -> Path:
 def is_name(name: str) -> bool:
     """Tell whether a file in the folder of the data may have a name: no path, nothing hidden."""
     return _NAME.fullmatch(name) is not None
+
+
+def sha256_of(content: str, full_scale: int) -> str:
+    """Return the checksum of a file from that of its arrays: another scale is another dataset."""
+    if full_scale == WHITE:
+        return content
+    return hashlib.sha256(f"{content} {FULL_SCALE} {full_scale}\n".encode()).hexdigest()
 
 
 def names_in(folder: Path) -> list[str]:
@@ -56,9 +66,11 @@ def read(path: Path) -> tuple[dict[str, NDArray[np.uint8]], int, int]:
         For a file that cannot be read, or holds something else; the message names it.
     """
     found = _arrays(path)
-    scale = found.pop(FULL_SCALE, np.array(255))
-    if scale.size != 1 or scale.dtype.kind not in "ui" or not 1 <= scale.item() <= 255:
-        raise InputError(f"{path}: {FULL_SCALE}: got {scale}, accepted is a number from 1 to 255")
+    scale = found.pop(FULL_SCALE, np.array(WHITE))
+    if scale.size != 1 or scale.dtype.kind not in "ui" or not 1 <= scale.item() <= WHITE:
+        raise InputError(
+            f"{path}: {FULL_SCALE}: got {scale}, accepted is a number from 1 to {WHITE}"
+        )
     full_scale = int(scale.item())
     arrays = {
         name: _images(path, name, found[name], full_scale)

@@ -51,7 +51,13 @@ def test_the_names_of_keras_and_labels_in_a_column_are_taken(written):
 def test_another_full_scale_is_kept(written):
     content = arrays()
     content |= {name: content[name] // 16 for name in ("images", "test_images")}
-    assert written({**content, "full_scale": 15}).full_scale == 15
+    as_bright_as_can_be = written(content)
+    darker = written({**content, "full_scale": 15})
+    assert (as_bright_as_can_be.full_scale, darker.full_scale) == (255, 15)
+    # Trained with, they give other results: so they are two datasets, also in the record.
+    assert darker.sha256 != as_bright_as_can_be.sha256
+    again = written(content)
+    assert (again.full_scale, again.sha256) == (255, as_bright_as_can_be.sha256)
 
 
 def test_a_changed_file_is_another_dataset(written):
