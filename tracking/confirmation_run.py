@@ -314,11 +314,12 @@ def _model_figures(evidence: Evidence, data: Dataset | None) -> "dict[str, Figur
     if evidence.answers is None or data is None or evidence.model is None:
         return {}
     images, labels = np.asarray(data.test_images), np.asarray(data.test_labels)
+    label_names = data.label_names
     network, _, _ = restore(evidence.model.arrays)
     filters = model_figures.first_layer_filters(network)
     return {
-        "confusion_matrix": model_figures.confusion_matrix(labels, evidence.answers),
-        "misclassified": model_figures.misclassified(images, labels, evidence.answers),
+        "confusion_matrix": model_figures.confusion_matrix(labels, evidence.answers, label_names),
+        "misclassified": model_figures.misclassified(images, labels, evidence.answers, label_names),
         "calibration": model_figures.calibration(labels, evidence.answers),
         **({"first_layer": filters} if filters is not None else {}),
     }

@@ -6,6 +6,7 @@ MLflow's pages show a picture.
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,17 +24,21 @@ if TYPE_CHECKING:
 MOST_IMAGES = 40
 """Misclassified images that are shown: the ones the network was surest of."""
 
+MOST_NUMBERED = 24
+"""Classes whose counts and names are written into a confusion matrix; of more, colours remain."""
+
 MOST_FILTERS = 64
 """First-layer filters that are shown: those with the largest weights."""
 
 _BLUE, _RED, _GREY = "#4477aa", "#cc5533", "0.6"
 
 
-def confusion_matrix(labels: NDArray[Any], answers: Array) -> "Figure":
+def confusion_matrix(labels: NDArray[Any], answers: Array, names: Sequence[str] = ()) -> "Figure":
     """Draw how often each class was taken for each: true classes in rows, answers in columns.
 
     Coloured by the share of its row, so that a mistake that is frequent for its class shows
-    whatever the class's size; right answers stand on a grey diagonal.
+    whatever the class's size; right answers stand on a grey diagonal. `names` are what the classes
+    are called.
     """
     classes = answers.shape[1]
     counts = np.zeros((classes, classes), np.int64)
@@ -43,13 +48,14 @@ def confusion_matrix(labels: NDArray[Any], answers: Array) -> "Figure":
     share = wrong / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = _figure(7.2, 6.6)
     axes = figure.subplots()
-    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.08, top=0.92)
+    margin = 0.09 + 0.011 * max([*map(len, names), 0])
+    figure.subplots_adjust(left=min(margin, 0.3), right=0.98, bottom=min(margin, 0.3), top=0.92)
     axes.imshow(share, cmap="Oranges", vmin=0, vmax=max(share.max(), 1e-9))
     for row, column in np.ndindex(classes, classes):
         count = counts[row, column]
         if row == column:
             axes.add_patch(_square(row, column))
-        if count:
+        if count and classes <= MOST_NUMBERED:
             dark = share[row, column] > 0.6 * share.max() > 0
             axes.text(
                 column, row, str(count), ha="center", va="center", fontsize=10,
@@ -63,16 +69,20 @@ def confusion_matrix(labels: NDArray[Any], answers: Array) -> "Figure":
     )
     axes.set_xlabel("answer")
     axes.set_ylabel("label")
-    axes.set_xticks(range(classes))
-    axes.set_yticks(range(classes))
+    if classes <= MOST_NUMBERED:
+        axes.set_xticks(range(classes), [_cut(name) for name in names] or None)
+        axes.set_yticks(range(classes), [_cut(name) for name in names] or None)
+        axes.tick_params("x", labelrotation=90 if names else 0)
     axes.tick_params(length=0)
     return figure
 
 
-def misclassified(images: NDArray[Any], labels: NDArray[Any], answers: Array) -> "Figure":
+def misclassified(
+    images: NDArray[Any], labels: NDArray[Any], answers: Array, names: Sequence[str] = ()
+) -> "Figure":
     """Draw misclassified images, the surest mistake first, with the answer and its score.
 
-    Under each stands the label and what the network gave it.
+    Under each stands the label and what the network gave it. `names` are what labels are called.
     """
     predicted = answers.argmax(axis=1)
     wrong = np.flatnonzero(predicted != labels)
@@ -96,11 +106,12 @@ def misclassified(images: NDArray[Any], labels: NDArray[Any], answers: Array) ->
         index = order[place]
         _show(axes, images[index], cmap="gray")
         label, answer = int(labels[index]), int(predicted[index])
+        above, below = (_cut(names[one], 12) if names else one for one in (answer, label))
         axes.set_title(
-            f"{answer}: {answers[index, answer]:.3f}", fontsize=9, color=_RED, pad=2, weight="bold"
+            f"{above}: {answers[index, answer]:.3f}", fontsize=9, color=_RED, pad=2, weight="bold"
         )
         axes.text(
-            0.5, -0.05, f"{label}: {answers[index, label]:.3f}", transform=axes.transAxes,
+            0.5, -0.05, f"{below}: {answers[index, label]:.3f}", transform=axes.transAxes,
             ha="center", va="top", fontsize=9,
         )  # fmt: skip
     return figure
@@ -193,6 +204,12 @@ def first_filters(network: Network) -> NDArray[Any] | None:
             return images.mean(axis=-1)  # type: ignore[no-any-return]
         return None
     return None
+
+
+def _cut(name: str, longest: int = 20) -> str:
+    """Return a name as short as there is room, safe from being read as a formula."""
+    text = name if len(name) <= longest else f"{name[: longest - 1]}…"
+    return text.replace("$", r"\$")
 
 
 def _figure(width: float, height: float) -> "Figure":

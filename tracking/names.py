@@ -41,6 +41,7 @@ WEIGHTS_FILE = "weights.npz"
 # Arrays a model may carry beside its weights: a few inputs and what the model answers to them
 INPUT_EXAMPLE = "input_example"
 OUTPUT_EXAMPLE = "output_example"
+LABEL_NAMES = "label_names"  # what the classes are called
 FILL = "fill"  # which part of its frame the ink of a training image takes
 
 # Tags

@@ -44,6 +44,7 @@ def open_cached(path: Path) -> Dataset:
             name=manifest["name"],
             classes=manifest["classes"],
             full_scale=manifest["full_scale"],
+            label_names=tuple(manifest.get("label_names", ())),
             path=path,
             **arrays,
         )
@@ -72,6 +73,7 @@ def store(
     classes: int,
     full_scale: int,
     sha256: str,
+    label_names: tuple[str, ...] = (),
 ) -> None:
     """Write a data set to its cache folder.
 
@@ -80,7 +82,10 @@ def store(
     InputError
         When the folder cannot be written.
     """
-    manifest = {"name": name, "classes": classes, "full_scale": full_scale, "sha256": sha256}
+    manifest = {
+        "name": name, "classes": classes, "full_scale": full_scale, "sha256": sha256,
+        "label_names": label_names,
+    }  # fmt: skip
     try:
         path.mkdir(parents=True, exist_ok=True)
         for part in ARRAYS:

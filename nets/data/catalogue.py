@@ -78,8 +78,8 @@ def load(
         if dataset := caches.open_verified(path, digits.SHA256):
             return dataset
         say("reading the digits of scikit-learn")
-        arrays, classes, full_scale = digits.read(), digits.CLASSES, digits.FULL_SCALE
-        sha256 = content_sha256(arrays)
+        found = own.Content(digits.read(), digits.CLASSES, digits.FULL_SCALE)
+        sha256 = content_sha256(found.arrays)
         if sha256 != digits.SHA256:
             raise InputError(
                 "digits: scikit-learn's images are not the known ones: SHA-256 of their content: "
@@ -87,17 +87,17 @@ def load(
             )
     else:
         if name == "mnist":
-            arrays = mnist.read(Path(folder), say)
-            classes, full_scale = mnist.CLASSES, mnist.FULL_SCALE
+            found = own.Content(mnist.read(Path(folder), say), mnist.CLASSES, mnist.FULL_SCALE)
         else:
-            arrays, classes, full_scale = own.read(_find(name, Path(folder)))
-        content = content_sha256(arrays)
-        sha256 = content if name == "mnist" else own.sha256_of(content, full_scale)
+            found = own.read(_find(name, Path(folder)))
+        content = content_sha256(found.arrays)
+        sha256 = own.sha256_of(content, found.full_scale)
         path = caches.folder_of(name, sha256, cache)
-        if dataset := caches.open_verified(path, content):
+        dataset = caches.open_verified(path, content)
+        if dataset and (dataset.classes, dataset.label_names) == (found.classes, found.label_names):
             return dataset
     say(f"writing {path}")
-    caches.store(path, arrays, name=name, classes=classes, full_scale=full_scale, sha256=sha256)
+    caches.store(path, name=name, sha256=sha256, **found._asdict())
     return caches.open_cached(path)
 
 

@@ -35,6 +35,8 @@ class Dataset:
         Number of classes.
     full_scale
         The pixel value that stands for 1.0: 255 for MNIST, 16 for the 8x8 digits.
+    label_names
+        What the classes are called, one text each, or none.
     path
         The cache folder that `open_cached` opens again, or None for arrays that live in memory.
         A data set with a path is pickled as that path.
@@ -67,6 +69,7 @@ class Dataset:
     test_labels: NDArray[np.uint8] = field(repr=False)
     classes: int
     full_scale: int
+    label_names: tuple[str, ...] = ()
     path: Path | None = None
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,19 @@ KERAS = {
 FULL_SCALE = "full_scale"
 WHITE = 255
 """The full scale of a file that tells none."""
+LABEL_NAMES = "label_names"
 MOST_CLASSES = 256
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class Content(NamedTuple):
+    """What a file holds: the arrays by the names of `Dataset`'s fields, and what they mean."""
+
+    arrays: dict[str, NDArray[np.uint8]]
+    classes: int
+    full_scale: int
+    label_names: tuple[str, ...] = ()
 
 
 def path_of(name: str, folder: Path) -> Path:
@@ -47,18 +57,14 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.npz") if is_name(path.stem))
 
 
-def read(path: Path) -> tuple[dict[str, NDArray[np.uint8]], int, int]:
+def read(path: Path) -> Content:
     """Read a file of images with labels.
 
     It holds ``images`` and ``test_images``, uint8, ``(count, height, width)`` or ``(count, height,
     width, channels)``; ``labels`` and ``test_labels``, whole numbers from 0, ``(count,)`` or
     ``(count, 1)``; or the same under the names of `KERAS`. ``full_scale`` is the pixel value that
-    stands for 1; without it, 255.
-
-    Returns
-    -------
-    arrays, classes, full_scale
-        The arrays by the names of `Dataset`'s fields; as many classes as the largest label needs.
+    stands for 1; without it, 255. ``label_names`` are texts, one a class; without them there are
+    as many classes as the largest label needs.
 
     Raises
     ------
@@ -66,6 +72,7 @@ def read(path: Path) -> tuple[dict[str, NDArray[np.uint8]], int, int]:
         For a file that cannot be read, or holds something else; the message names it.
     """
     found = _arrays(path)
+    label_names = _label_names(path, found.pop(LABEL_NAMES, np.array([], np.str_)))
     scale = found.pop(FULL_SCALE, np.array(WHITE))
     if scale.size != 1 or scale.dtype.kind not in "ui" or not 1 <= scale.item() <= WHITE:
         raise InputError(
@@ -93,7 +100,12 @@ def read(path: Path) -> tuple[dict[str, NDArray[np.uint8]], int, int]:
     classes = 1 + max(int(arrays["labels"].max()), int(arrays["test_labels"].max()))
     if classes < 2:
         raise InputError(f"{path}: labels: got 0 only, accepted are two classes or more")
-    return arrays, classes, full_scale
+    if label_names and len(label_names) < classes:
+        raise InputError(
+            f"{path}: {LABEL_NAMES}: got {len(label_names)} for labels up to {classes - 1}, "
+            "accepted is one a class"
+        )
+    return Content(arrays, len(label_names) or classes, full_scale, label_names)
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -110,9 +122,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     if missing := [name for name in ARRAYS if name not in found]:
         raise InputError(
             f"{path}: got no {', '.join(missing)}; accepted are the arrays {', '.join(ARRAYS)} "
-            f"(or {', '.join(KERAS)}), and {FULL_SCALE}"
+            f"(or {', '.join(KERAS)}), {FULL_SCALE} and {LABEL_NAMES}"
         )
-    return {name: found[name] for name in (*ARRAYS, FULL_SCALE) if name in found}
+    return {name: found[name] for name in (*ARRAYS, FULL_SCALE, LABEL_NAMES) if name in found}
 
 
 def _images(path: Path, name: str, array: NDArray[Any], full_scale: int) -> NDArray[np.uint8]:
@@ -140,3 +152,14 @@ def _labels(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
             f"{MOST_CLASSES - 1}"
         )
     return array.reshape(-1).astype(np.uint8)
+
+
+def _label_names(path: Path, array: NDArray[Any]) -> tuple[str, ...]:
+    if array.dtype.kind != "U" or array.ndim != 1 or len(array) > MOST_CLASSES:
+        raise InputError(
+            f"{path}: {LABEL_NAMES}: got {array.dtype} {array.shape}, accepted are texts (classes,)"
+        )
+    names = tuple(" ".join(str(name).split()) for name in array)
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"{path}: {LABEL_NAMES}: got {names}, accepted are different texts")
+    return names

@@ -4,6 +4,7 @@ import contextlib
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def run(options: Namespace) -> int:
         images = np.stack([picture.pixels for picture in pictures])
         with threads.use(1):
             scores = probabilities(network, full_scale, images)
-        answers = [answer(*pair) for pair in zip(pictures, scores, strict=True)]
+        label_names = [str(name) for name in model.arrays.get(names.LABEL_NAMES, [])]
+        answers = [answer(*pair, label_names) for pair in zip(pictures, scores, strict=True)]
     if options.json:
         shown = {"name": model.name, "version": model.version}
         print(json.dumps({"model": shown, "images": answers}, indent=2))
@@ -47,8 +49,10 @@ def run(options: Namespace) -> int:
     return 2 if problems else 0
 
 
-def answer(picture: Picture, scores: Array) -> dict[str, Any]:
+def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> dict[str, Any]:
     """Return the answer to one image: the two best labels, and every label's score.
+
+    A label is a number, with its name beside it where there is one.
 
     >>> found = answer(Picture("seven.png", np.zeros((8, 8, 1))), np.array([0.25, 0.75]))
     >>> found["label"], found["score"], found["runner_up"]
@@ -57,12 +61,16 @@ def answer(picture: Picture, scores: Array) -> dict[str, Any]:
     first, second = (int(label) for label in np.argsort(-scores, kind="stable")[:2])
     return {
         "file": picture.name,
-        "label": first,
-        "score": float(scores[first]),
-        "runner_up": {"label": second, "score": float(scores[second])},
+        **_one(first, scores, label_names),
+        "runner_up": _one(second, scores, label_names),
         "scores": [float(score) for score in scores],
         "changes": list(picture.changes),
     }
+
+
+def _one(label: int, scores: Array, label_names: Sequence[str]) -> dict[str, Any]:
+    named = {"name": label_names[label]} if label_names else {}
+    return {"label": label, **named, "score": float(scores[label])}
 
 
 def _load(root: Path, name: str) -> Registered:
@@ -76,14 +84,21 @@ def _load(root: Path, name: str) -> Registered:
         return registry.load(store, name)
 
 
+def _shown(answer: dict[str, Any]) -> str:
+    """Return a label as people know it."""
+    return str(answer.get("name", answer["label"]))
+
+
 def _print(model: Registered, answers: list[dict[str, Any]]) -> None:
     test = model.tags.get(names.TEST_TAG)
     print(f"{model.name}/{model.version}" + (f", test {test}" if test else ""))
     width = max((len(one["file"]) for one in answers), default=0)
+    shown = [_shown(label) for one in answers for label in (one, one["runner_up"])]
+    longest = max(map(len, shown), default=0)
     for one in answers:
         runner_up = one["runner_up"]
         changes = f"   ({', '.join(one['changes'])})" if one["changes"] else ""
         print(
-            f"{one['file']:{width}}   {one['label']}  {one['score']:.4f}   "
-            f"next {runner_up['label']}  {runner_up['score']:.4f}{changes}"
+            f"{one['file']:{width}}   {_shown(one):{longest}}  {one['score']:.4f}   "
+            f"next {_shown(runner_up):{longest}}  {runner_up['score']:.4f}{changes}"
         )

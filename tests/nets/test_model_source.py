@@ -58,6 +58,14 @@ def test_arrays_are_copies(model, network):
     np.testing.assert_array_equal(model.arrays["parameters"], before)
 
 
+def test_names_of_classes_go_with_a_model_that_has_them(model, network, data):
+    assert "label_names" not in model.arrays
+    named = replace(data, label_names=("up", "down", "$x"))
+    arrays = to_model(SETTINGS, named, network.parameters, network.statistics).arrays
+    assert arrays["label_names"].tolist() == ["up", "down", "$x"]
+    assert not arrays["label_names"].dtype.hasobject
+
+
 def test_only_digits_are_framed_as_in_training(model, network, data):
     assert "fill" not in model.arrays
     digits = replace(data, name="digits")

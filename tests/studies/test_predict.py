@@ -14,7 +14,8 @@ from nets.framing import fill_of
 from nets.model_source import probabilities, restore
 from nets.settings import Settings
 from studies.command_line import main
-from studies.image_files import read
+from studies.commands.predict import answer
+from studies.image_files import Picture, read
 from tracking import names, registry
 from tracking.run_content import log_model
 from tracking.store import open_store, prepare_mlflow
@@ -198,6 +199,12 @@ def test_array_of_many_images_names_each_by_its_place(digits, tmp_path):
     pictures = read(tmp_path / "many.npy", SHAPE, FULL_SCALE)
     assert [picture.name for picture in pictures] == [f"{tmp_path}/many.npy[{i}]" for i in range(3)]
     np.testing.assert_array_equal([p.pixels for p in pictures], digits.test_images[:3])
+
+
+def test_an_answer_has_the_names_of_labels_where_the_model_has_some():
+    found = answer(Picture("a.png", np.zeros(SHAPE)), np.array([0.25, 0.75]), ["cat", "dog"])
+    assert (found["label"], found["name"]) == (1, "dog")
+    assert found["runner_up"] == {"label": 0, "name": "cat", "score": 0.25}
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,25 @@ def test_confusion_matrix_counts_labels_in_rows_and_answers_in_columns():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("answer", "label")
 
 
+def test_classes_are_called_by_their_names_where_they_have_some(generator):
+    names = ["a cat", "$5 bills", "what has a name that is much too long for a figure"]
+    axes = confusion_matrix(LABELS, ANSWERS, names).axes[0]
+    written = ["a cat", r"\$5 bills", "what has a name tha…"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == written
+    assert [label.get_text() for label in axes.get_yticklabels()] == written
+    figure = misclassified(np.zeros((7, 8, 8, 1), np.uint8), LABELS, ANSWERS, names)
+    first = next(axes for axes in figure.axes if axes.images)
+    assert texts(first) == ["what has a …: 0.050", "a cat: 0.950"]
+    to_png(axes.figure)
+
+
+def test_counts_of_very_many_classes_are_colours_alone():
+    labels = np.arange(100)
+    axes = confusion_matrix(labels, np.eye(100, dtype=np.float32)).axes[0]
+    assert not axes.texts
+    assert len(axes.get_xticks()) < 20
+
+
 def test_misclassified_images_come_surest_first_with_their_scores(generator):
     images = generator.integers(17, size=(7, 8, 8, 1)).astype(np.uint8)
     figure = misclassified(images, LABELS, ANSWERS)

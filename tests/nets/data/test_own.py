@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nets.data import load, own
+from nets.data import load, open_cached, own
 from nets.errors import InputError
 
 
@@ -60,6 +60,17 @@ def test_another_full_scale_is_kept(written):
     assert (again.full_scale, again.sha256) == (255, as_bright_as_can_be.sha256)
 
 
+def test_names_of_the_classes_are_kept_and_change_no_checksum(written):
+    content = arrays()
+    nameless = written(content)
+    names = ["a", "b", "c", "d", "e", "never seen"]
+    named = written({**content, "label_names": names})
+    assert (nameless.label_names, nameless.classes) == ((), 5)
+    assert (named.label_names, named.classes) == (tuple(names), 6)
+    assert open_cached(named.path).label_names == tuple(names)
+    assert named.sha256 == nameless.sha256
+
+
 def test_a_changed_file_is_another_dataset(written):
     content = arrays()
     before = written(content)
@@ -95,6 +106,9 @@ def test_a_changed_file_is_another_dataset(written):
             {"test_images": np.zeros((10, 5, 4), np.uint8)},
             r"test_images: got \(5, 4, 1\), accepted is the shape of the training images, \(5, ",
         ),
+        ({"label_names": ["a", "b"]}, r"label_names: got 2 for labels up to 4, accepted is one a"),
+        ({"label_names": list("abcda")}, r"label_names: got \('a', .* accepted are different tex"),
+        ({"label_names": [1, 2, 3, 4, 5]}, r"label_names: got int64 \(5,\), accepted are texts"),
         ({"labels": np.array([None] * 20)}, r"it cannot be read: Object arrays cannot be loaded"),
     ],
 )
