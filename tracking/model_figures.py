@@ -48,8 +48,8 @@ def confusion_matrix(labels: NDArray[Any], answers: Array, names: Sequence[str] 
     share = wrong / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = _figure(7.2, 6.6)
     axes = figure.subplots()
-    margin = 0.09 + 0.011 * max([*map(len, names), 0])
-    figure.subplots_adjust(left=min(margin, 0.3), right=0.98, bottom=min(margin, 0.3), top=0.92)
+    margin = min(0.09 + 0.011 * max([*map(len, names), 0]), 0.3)
+    figure.subplots_adjust(left=margin, right=0.98, bottom=margin, top=0.92)
     axes.imshow(share, cmap="Oranges", vmin=0, vmax=max(share.max(), 1e-9))
     for row, column in np.ndindex(classes, classes):
         count = counts[row, column]
@@ -66,6 +66,7 @@ def confusion_matrix(labels: NDArray[Any], answers: Array, names: Sequence[str] 
         f"{hits} of {len(labels)} test images right ({hits / len(labels):.2%}), "
         f"{len(labels) - hits} wrong; colour: share of the label's images",
         fontsize=11,
+        x=(0.5 - margin) / (0.98 - margin),  # in the middle of the figure
     )
     axes.set_xlabel("answer")
     axes.set_ylabel("label")
