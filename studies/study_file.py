@@ -21,6 +21,7 @@ from nets.settings import Settings, to_plain
 from studies import pruners, samplers
 from studies.section import StudySection, natural_direction, read_section
 from studies.space import Space, check_first, check_steps, decoded, encoded, read_space
+from tracking import source_code
 from tracking.plain_values import flat
 
 SHIPPED = Path(__file__).parent
@@ -74,10 +75,10 @@ class Study:
             return [str(name) for name in searched["data"].points or []]
         return [self.fixed["data"]] if "data" in self.fixed else []
 
-    @property
+    @cached_property
     def own_modules(self) -> list[str]:
         """Modules of the user's that decide a result, beside the package nets."""
-        return _own_modules(self.section)
+        return source_code.with_imported(_own_modules(self.section))
 
     @property
     def most_trials(self) -> int | None:

@@ -507,7 +507,7 @@ def test_own_modules_of_a_stored_study_are_imported_from_the_current_folder(
         del sys.modules[name]
     sys.path.remove(str(here))
     monkeypatch.chdir(here)
-    assert study_file.stored(definition).own_modules == ["ofmine.training"]
+    assert study_file.stored(definition).own_modules == ["ofmine", "ofmine.training"]
     assert sys.path[0] == str(here)
 
 
