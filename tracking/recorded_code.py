@@ -52,6 +52,21 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
             opened.extractall(folder)
 
 
+def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> bytes | None:
+    """Return the code that a model of an environment needs, or None.
+
+    That is what is here, or where this has changed meanwhile, what the study's run keeps of it.
+    """
+    digests = source_code.digests_of(environment)
+    if (code := source_code.archive(digests)) is not None:
+        return code
+    if (path := _path(digests)) not in _kept(client, run_id):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(client.download_artifacts(run_id, path, folder)).read_bytes()
+    return source_code.only(digests, archive)
+
+
 def _path(digests: dict[str, str]) -> str:
     return f"{names.CODE_FOLDER}/{source_code.key(digests)}.zip"
 

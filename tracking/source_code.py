@@ -52,6 +52,16 @@ def archive(digests: Mapping[str, str], *, also: Iterable[str] = ()) -> bytes | 
     return _archive(tuple(sorted(digests.items())), tuple(sorted(also)))
 
 
+def only(modules: Iterable[str], archive: bytes) -> bytes:
+    """Return of an archive what is of modules, as `archive` would have made it of them alone."""
+    tops = {name.partition(".")[0] for name in modules}
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        paths = [
+            path for path in opened.namelist() if path.partition("/")[0].removesuffix(".py") in tops
+        ]
+        return _zipped({path: opened.read(path) for path in paths})
+
+
 def with_imported(modules: Iterable[str]) -> list[str]:
     """Return modules with the packages they are in, and all that is imported from beside these.
 

@@ -76,6 +76,16 @@ def test_an_archive_has_the_whole_package_of_a_module_and_only_python(module):
     }  # fmt: skip
 
 
+def test_a_part_of_an_archive_is_the_archive_of_that_part(module):
+    module("sample_project/__init__.py", "")
+    module("sample_objective.py", "y = 2\n")
+    module("sample_objectives.py", "y = 3\n")
+    tops = ("sample_project", "sample_objective", "sample_objectives")
+    digests = {name: source_code.digest(name) for name in tops}
+    fewer = {name: digests[name] for name in tops[:2]}
+    assert source_code.only(fewer, source_code.archive(digests)) == source_code.archive(fewer)
+
+
 def test_what_no_import_can_name_is_no_source(module):
     module("sample_project/__init__.py", "")
     digest = source_code.digest("sample_project")
