@@ -13,13 +13,26 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
+from studies.following import signals_held
 from tracking import recorded_code
 from tracking.reading import RecordedRun
 from tracking.source_code import digests_of
 from tracking.store import Store
 
 _COMMAND = """
-import contextlib, importlib, sys
+import contextlib, importlib, os, signal, sys, threading, time
+
+
+def end_with(driver):
+    while os.getppid() == driver:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver answers Ctrl-C, and ends this process
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not before its worker has ended
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+threading.Thread(target=end_with, args=[int(sys.argv.pop(1))], daemon=True).start()
 
 for module in sys.argv.pop(1).split():
     with contextlib.suppress(ImportError):  # said when it is needed
@@ -38,16 +51,22 @@ def reproduce(store: Store, recorded: RecordedRun, options: Namespace) -> int:
     """
     with tempfile.TemporaryDirectory() as folder:
         recorded_code.extract(store, recorded, Path(folder))
-        modules = " ".join(digests_of(recorded.environment))
-        command = [sys.executable, "-P", "-c", _COMMAND, modules, *_arguments(recorded, options)]
+        started = [str(os.getpid()), " ".join(digests_of(recorded.environment))]
+        command = [sys.executable, "-P", "-c", _COMMAND, *started, *_arguments(recorded, options)]
         path = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-        # Ctrl-C reaches that process too, and is its to answer: what it has begun, it ends.
-        before = signal.signal(signal.SIGINT, lambda *_: None)
+        with signals_held():
+            process = subprocess.Popen(command, env=environment)
         try:
-            return subprocess.run(command, env=environment).returncode
+            code = process.wait()
         finally:
-            signal.signal(signal.SIGINT, before)
+            process.terminate()  # after Ctrl-C; it has ended otherwise
+            process.wait()
+    if code < 0:
+        ended = signal.Signals(-code).name
+        print(f"retrial: the program of the record was ended by {ended}", file=sys.stderr)
+        return 1
+    return code
 
 
 def _arguments(recorded: RecordedRun, options: Namespace) -> list[str]:

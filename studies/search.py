@@ -68,6 +68,8 @@ class Plan:
     checkpoint_seconds: float = 30.0
     deadline: float | None = None
     """By the monotonic clock: nothing is asked after it."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """What is recorded of where trials train, for those whose worker does not tell it."""
 
 
 class Search:
@@ -318,7 +320,9 @@ class Search:
 
     def _finish(self, event: TrialDone) -> None:
         name, number = self._study.name, event.trial
-        self._ledger.finish_trial(name, number, event.state, event.outcome, event.model)
+        told = {"environment": dict(self._plan.environment)} if self._plan.environment else {}
+        outcome = {**told, **event.outcome}
+        self._ledger.finish_trial(name, number, event.state, outcome, event.model)
         record = self._ledger.trial(name, number)
         assert record is not None
         self._records[number] = record

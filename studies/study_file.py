@@ -8,6 +8,7 @@ refused with the key's full name, the value received and what is accepted.
 import importlib
 import sys
 import tomllib
+import traceback
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property
@@ -21,7 +22,9 @@ from nets.settings import Settings, to_plain
 from studies import pruners, samplers
 from studies.section import StudySection, natural_direction, read_section
 from studies.space import Space, check_first, check_steps, decoded, encoded, read_space
+from tracking import source_code
 from tracking.plain_values import flat
+from tracking.store import one_line
 
 SHIPPED = Path(__file__).parent
 _OBJECTIVE = "nets.objective:objective"
@@ -74,10 +77,10 @@ class Study:
             return [str(name) for name in searched["data"].points or []]
         return [self.fixed["data"]] if "data" in self.fixed else []
 
-    @property
+    @cached_property
     def own_modules(self) -> list[str]:
         """Modules of the user's that decide a result, beside the package nets."""
-        return _own_modules(self.section)
+        return source_code.with_imported(_own_modules(self.section))
 
     @property
     def most_trials(self) -> int | None:
@@ -205,14 +208,23 @@ def _load(path: str, key: str) -> Any:
     if not (module and name):
         raise InputError(f"{key}: got {path!r}, accepted is package.module:name")
     try:
-        return getattr(importlib.import_module(module), name)
-    except ImportError as error:
+        loaded = importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # whatever a module of the user's does
         raise InputError(
-            f"{key}: got {path!r}, which cannot be imported: {error}\n"
+            f"{key}: got {path!r}, which cannot be imported: {_why_not_imported(error)}\n"
             "accepted is a module beside the study file, in the current folder, or installed"
         ) from error
-    except AttributeError as error:
-        raise InputError(f"{key}: got {path!r}, but {module} has no {name}") from error
+    if not hasattr(loaded, name):
+        raise InputError(f"{key}: got {path!r}, but {module} has no {name}")
+    return getattr(loaded, name)
+
+
+def _why_not_imported(error: BaseException) -> str:
+    """Return what kept a module from being imported, and where that is not told, in which line."""
+    if isinstance(error, ImportError | SyntaxError):
+        return one_line(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {place.filename}, line {place.lineno}: {one_line(error)}"
 
 
 def _section(raw: Mapping[str, Any]) -> StudySection:

@@ -101,3 +101,22 @@ def test_a_packed_trial_is_tried_again_without_its_module_by_what_the_pack_holds
     # A module of the same name in the current folder does not take the place of the recorded one.
     (elsewhere / "valley.py").write_text("raise SystemExit('another valley')\n")
     assert retrial(*again, "--recorded-code", folder=elsewhere).returncode == 0
+
+
+@pytest.mark.slow
+def test_what_an_objective_imports_from_beside_it_is_recorded_with_it(folder, tmp_path_factory):
+    valley = folder / "valley.py"
+    valley.write_text(valley.read_text().replace("import numpy", "import steepness\nimport numpy"))
+    valley.write_text(valley.read_text().replace("[0.1, 1.0]", "[steepness.LEAST, 1.0]"))
+    (folder / "steepness.py").write_text("LEAST = 0.1\n")
+    done = retrial("search", "valley.toml", "--trials", "1", folder=folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "steepness.py").write_text("LEAST = 0.2\n")
+    again = ["reproduce", "0", "--study", "valley"]
+    changed = retrial(*again, folder=folder)
+    assert (changed.returncode, "code: steepness was " in changed.stdout) == (1, True)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    store = ["--store", str(folder / "mlruns")]
+    for place in (folder, elsewhere):
+        done = retrial(*again, "--recorded-code", *store, folder=place)
+        assert "exact: all metrics and digests of 8 epochs" in done.stdout, done.stderr

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from tracking import names, trial_run
-from tracking.environment import Environment
+from tracking.environment import Environment, of_trial
 from tracking.figures import Draw, curves_png
 from tracking.ledger import EpochRecord, Ledger, StudyRecord, TrialRecord
 from tracking.outage import is_outage
@@ -33,8 +33,8 @@ LONGEST_DRAWING = 30.0
 class Delivery:
     """Writes one study of the ledger to MLflow.
 
-    `environment` is that of the driver; a trial's own (``outcome["environment"]``, from the worker
-    that trained it) takes precedence. `draw` draws the curves of trials meanwhile; what it does not
+    `environment` is that of the driver; a trial's own (``outcome["environment"]``, of where it was
+    trained) takes precedence. `draw` draws the curves of trials meanwhile; what it does not
     deliver is drawn here. Raises what MLflow raises.
     """
 
@@ -215,12 +215,9 @@ class Delivery:
             if isinstance(section, Mapping) and key in section
         }
         data = self._study.environment.get("data")
-        environment = dict(self._environment)
-        if isinstance(git := environment.get("git"), Mapping):
-            # The study's run keeps the uncommitted diff, once and not with every trial.
-            environment["git"] = {key: git[key] for key in git if not key.startswith("diff")}
         return {
-            **environment,
+            **self._environment,
+            **of_trial(self._environment),
             **({"data": data} if data is not None else {}),
             **trial.outcome.get("environment", {}),
             "study": {"name": self._study.name, "trial": trial.number, **study},

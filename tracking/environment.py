@@ -41,6 +41,10 @@ DIFF_LIMIT = 64 * 1024
 """Bytes of an uncommitted diff that are kept."""
 
 
+_DECISIVE = ("python", "versions", "blas", "simd", "code")
+"""What of an environment can change a result, beside the data."""
+
+
 def capture(*, data: Mapping[str, Any] | None = None, modules: Iterable[str] = ()) -> Environment:
     """Describe this process, its machine and its code.
 
@@ -70,6 +74,18 @@ def capture(*, data: Mapping[str, Any] | None = None, modules: Iterable[str] = (
     if data is not None:
         environment["data"] = dict(data)
     return environment
+
+
+def of_trial(environment: Environment) -> Environment:
+    """Return what of a driver's environment is kept with each trial: what decided its result.
+
+    A trial may be delivered by a later driver, with other code. The uncommitted diff is large, and
+    the study's run keeps it.
+    """
+    kept = {name: environment[name] for name in _DECISIVE if name in environment}
+    if isinstance(git := environment.get("git"), Mapping):
+        kept["git"] = {key: git[key] for key in git if not key.startswith("diff")}
+    return kept
 
 
 def fingerprint(environment: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
     text = str(which)
     if text == "best":
         run = _best(store, _named(study))
-    elif text.isdigit():
+    elif re.fullmatch("[0-9]{1,18}", text):
         run = _numbered(store, _named(study), int(text))
     else:
         run = _by_id(store, text)

@@ -32,6 +32,13 @@ def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
             client.log_artifacts(run_id, folder)
 
 
+def has(store: Store, recorded: RecordedRun) -> bool:
+    """Tell whether the code that a trial was trained with is kept: older records have none."""
+    run_id = study_run(store, recorded.study).info.run_id
+    path = _path(source_code.digests_of(recorded.environment))
+    return path in _kept(store.client, run_id)
+
+
 def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
     """Write the code that a trial was trained with into a folder, to be imported from there.
 
@@ -40,7 +47,7 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
     digests = source_code.digests_of(recorded.environment)
     path = _path(digests)
     run_id = study_run(store, recorded.study).info.run_id
-    if path not in _kept(store.client, run_id):
+    if not has(store, recorded):
         raise InputError(
             f"trial: the code of trial {recorded.number} (nets {digests.get('nets', '?')[:12]}) is "
             f"not among what run {run_id} of its study keeps in {names.CODE_FOLDER}/; accepted is "
@@ -50,6 +57,21 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
         archive = store.client.download_artifacts(run_id, path, downloaded)
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(folder)
+
+
+def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> bytes | None:
+    """Return the code that a model of an environment needs, or None.
+
+    That is what is here, or where this has changed meanwhile, what the study's run keeps of it.
+    """
+    digests = source_code.digests_of(environment)
+    if (code := source_code.archive(digests)) is not None:
+        return code
+    if (path := _path(digests)) not in _kept(client, run_id):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(client.download_artifacts(run_id, path, folder)).read_bytes()
+    return source_code.only(digests, archive)
 
 
 def _path(digests: dict[str, str]) -> str:

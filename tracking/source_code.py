@@ -4,6 +4,7 @@ Digests tell whether code is the same; archives keep it. One lies with a study's
 that its trials were trained with, and one in each model, which so needs no installation of ours.
 """
 
+import ast
 import functools
 import hashlib
 import importlib.util
@@ -24,6 +25,9 @@ _BESIDE = (".txt", ".toml")
 
 LARGEST = 32 << 20
 """Bytes of source that are kept; somebody's package may lie beside anything."""
+
+_LIBRARIES = ("site-packages", "dist-packages")
+"""Names of the folders that libraries are installed in."""
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive, so that equal code gives equal bytes."""
@@ -49,6 +53,35 @@ def archive(digests: Mapping[str, str], *, also: Iterable[str] = ()) -> bytes | 
     for the same, it is the archive that was made at first, whatever has happened to the files.
     """
     return _archive(tuple(sorted(digests.items())), tuple(sorted(also)))
+
+
+def only(modules: Iterable[str], archive: bytes) -> bytes:
+    """Return of an archive what is of modules, as `archive` would have made it of them alone."""
+    tops = {name.partition(".")[0] for name in modules}
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        paths = [
+            path for path in opened.namelist() if path.partition("/")[0].removesuffix(".py") in tops
+        ]
+        return _zipped({path: opened.read(path) for path in paths})
+
+
+def with_imported(modules: Iterable[str]) -> list[str]:
+    """Return modules with the packages they are in, and all that is imported from beside these.
+
+    That is a user's own code, however it is divided: helpers decide a result as the module does
+    that imports them. Found in the source, where an import within a function counts too. Beside
+    what is installed there are libraries, whose versions are recorded.
+    """
+    found: set[str] = set()
+    waiting = {name.partition(".")[0] for name in modules}
+    while waiting:
+        found.add(name := waiting.pop())
+        folder = _folder_of(name)
+        if folder is None or folder.name in _LIBRARIES:
+            continue
+        imported = {other for file in _files_of(name).values() for other in _imported_by(file)}
+        waiting |= {one for one in imported.difference(found, OWN) if _folder_of(one) == folder}
+    return sorted(found.union(modules))
 
 
 def key(digests: Mapping[str, str]) -> str:
@@ -110,11 +143,39 @@ def _files_of(name: str, beside: tuple[str, ...] = ()) -> dict[str, Path]:
             for path in folder.rglob("*")
             if path.suffix in (".py", *beside)
             and path.is_file()
-            and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+            # What no import can name is no source: environments, checkpoints, a store's models.
+            and all(part.isidentifier() for part in path.relative_to(folder).parent.parts)
         }
     if spec.origin and Path(spec.origin).is_file():
         return {Path(spec.origin).name: Path(spec.origin)}
     return {}
+
+
+def _folder_of(name: str) -> Path | None:
+    """Return the folder in which a module or package lies, or None."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # of what was made and not imported, such as __main__
+        return None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or [])
+    if spec.origin and spec.has_location:  # what is built in has none
+        places.append(spec.origin)
+    return Path(places[0]).absolute().parent if places else None
+
+
+def _imported_by(file: Path) -> set[str]:
+    """Return the first names of what a file of Python source imports, but for its own package."""
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+    except (SyntaxError, ValueError):  # which is not imported either
+        return set()
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [
+        node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level
+    ]
+    return {name.partition(".")[0] for name in names}
 
 
 def _is_package(name: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nets.outcome import Model
-from tracking import names, source_code
+from tracking import names, recorded_code, source_code
 from tracking.environment import Environment
 from tracking.ledger import EpochRecord, TrialRecord
 from tracking.plain_values import as_text
@@ -152,7 +152,7 @@ def end(
             },
             params=trial.parameters,
             step=int(kept or 0),
-            code=source_code.archive(source_code.digests_of(environment)),
+            code=recorded_code.for_model(client, parent.run_id, environment),
         )
     at = int((trial.finished or 0) * 1000)
     values = {

@@ -9,6 +9,7 @@ from studies import as_it_was
 from studies.commands import hints
 from studies.reproduction import reproduce
 from studies.wording import plural, shown, shown_seconds
+from tracking import recorded_code
 from tracking.reading import RecordedRun, find_trial
 from tracking.store import open_store
 from tracking.verdict import write_certificate
@@ -56,7 +57,8 @@ def run(options: Namespace) -> int:
         print(f"{verdict.verdict}: {said}, in {shown_seconds(time.monotonic() - began)}")
         for difference in verdict.differences:
             print(f"  {difference}")
-        if any(difference.startswith("code:") for difference in verdict.differences):
+        is_other = any(difference.startswith("code:") for difference in verdict.differences)
+        if is_other and recorded_code.has(store, recorded):
             command = hints.reproduce(options, options.trial, options.study, "--recorded-code")
             print(f"with the code it was trained with: {command}")
     return 1 if verdict.verdict == "diverged" else 0

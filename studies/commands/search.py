@@ -65,6 +65,7 @@ def run(options: Namespace) -> int:
             threads=options.threads,
             checkpoint_seconds=float(os.environ.get("RETRIAL_CHECKPOINT_SECONDS", 30)),
             deadline=None if options.timeout is None else time.monotonic() + options.timeout,
+            environment=environment.of_trial(now),
         )
         try:
             return _search(plan, ledger, options, jobs, now, cluster)

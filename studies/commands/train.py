@@ -20,7 +20,7 @@ from studies.search import End, Plan, Search
 from studies.stored import StoredStudy
 from studies.study_file import Study
 from studies.wording import shown, shown_seconds
-from tracking import names
+from tracking import environment, names
 from tracking.ledger import EpochRecord, Ledger, TrialRecord
 from tracking.store import check_writable, is_remote
 
@@ -46,6 +46,7 @@ def run(options: Namespace) -> int:
             digests=digests,
             threads=options.threads,
             checkpoint_seconds=float(os.environ.get("RETRIAL_CHECKPOINT_SECONDS", 30)),
+            environment=environment.of_trial(now),
         )
         return _train(plan, ledger, number, options, now, pinned)
 

@@ -1,5 +1,6 @@
 """`retrial search` as a person meets it: refusals, signals, two drivers, ends."""
 
+import contextlib
 import json
 import os
 import signal
@@ -344,3 +345,19 @@ def test_show_gives_the_trials_to_a_program(tmp_path, store, capsys):
     diverged = [t for t in shown["trials"] if t["state"] == "pruned" and t["value"] is None]
     assert diverged
     assert all(t["epochs"][-1]["value"] is None for t in diverged)
+
+
+def test_each_trial_keeps_the_environment_of_the_driver_that_trained_it(
+    tmp_path, store, monkeypatch
+):
+    study = write_study(tmp_path, trials=1)
+    for total, commit in ((1, "first"), (2, "second")):
+        git = {"commit": commit, "dirty": True, "diff": "long"}
+        monkeypatch.setattr("tracking.environment._git", lambda git=git: git)
+        assert run(study, "--trials", total, "--no-record", "--store", store) == 0
+    with contextlib.closing(ledger_of(store)) as ledger:
+        kept = [trial.outcome["environment"] for trial in ledger.trials("curves")]
+    assert [one["git"] for one in kept] == [
+        {"commit": "first", "dirty": True}, {"commit": "second", "dirty": True},
+    ]  # fmt: skip
+    assert all({"nets", "curves"} <= one["code"].keys() for one in kept)

@@ -508,8 +508,28 @@ def test_own_modules_of_a_stored_study_are_imported_from_the_current_folder(
         del sys.modules[name]
     sys.path.remove(str(here))
     monkeypatch.chdir(here)
-    assert study_file.stored(definition).own_modules == ["ofmine.training"]
+    assert study_file.stored(definition).own_modules == ["ofmine", "ofmine.training"]
     assert sys.path[0] == str(here)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def (:\n", r"invalid syntax \(training.py, line 1\)"),
+        (
+            "x = 1\nraise RuntimeError('no\\nway')\n",
+            r"RuntimeError in .*training.py, line 2: no way",
+        ),
+        ("import sys\nsys.nothing\n", r"AttributeError in .*training.py, line 2: .*'nothing'"),
+        ("import sys\nsys.exit(3)\n", r"SystemExit in .*training.py, line 2: 3"),
+    ],
+)
+def test_a_module_that_fails_when_it_is_imported_is_refused_in_two_lines(own_package, text, said):
+    place = own_package("beside")
+    (place / "ofmine" / "training.py").write_text(text)
+    (place / "mine.toml").write_text(OF_OWN)
+    with pytest.raises(InputError, match=f"which cannot be imported: {said}\naccepted is [^\n]*$"):
+        study_file.read(place / "mine.toml")
 
 
 def test_studies_that_ship_leave_the_path_of_modules_as_it_is(monkeypatch):

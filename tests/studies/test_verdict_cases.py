@@ -158,8 +158,11 @@ def test_a_record_without_its_code_says_so(code, store, tmp_path):
     assert search[0] == 0, search[2]
     for archive in other.rglob("code/*.zip"):
         archive.unlink()
-    command = ["reproduce", "0", "--study", "digits", "--recorded-code"]
-    exit_code, _, errors = retrial(*command, store=other)
+    command = ["reproduce", "0", "--study", "digits"]
+    exit_code, output, errors = retrial(*command, "--at", "1", store=other)
+    assert (exit_code, errors) == (0, "")
+    assert output.splitlines()[-1].startswith("  code: nets was ")  # no command that is refused
+    exit_code, _, errors = retrial(*command, "--recorded-code", store=other)
     assert exit_code == 2
     assert "retrial: trial: the code of trial 0 (nets " in errors
     assert "accepted is a trial whose driver had the code it was trained with" in errors

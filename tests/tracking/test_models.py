@@ -1,14 +1,20 @@
 """A trial's model is one that MLflow loads and serves, without unpickling anything."""
 
+import io
 import os
 import subprocess
 import sys
+import warnings
+import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from nets import Settings, objective
+from nets.data import default_folder, load
 from nets.outcome import Model
-from tracking import names
+from tracking import names, source_code
 from tracking.delivery import Delivery
 from tracking.model_folder import write_model_folder
 
@@ -128,3 +134,34 @@ def test_the_name_of_the_weights_is_the_one_that_a_models_source_asks_for():
 
     source = files("nets").joinpath("model_template.py.txt").read_text()
     assert f'context.artifacts["{names.WEIGHTS}"]' in source
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_model_says_when_it_runs_with_other_code_than_its_own(changed, tmp_path):
+    settings, data = Settings(hidden=(4,), epochs=1), load("digits", default_folder())
+    model = objective(settings, data, lambda epoch: None).model
+    weights = tmp_path / "artifacts" / names.WEIGHTS_FILE
+    weights.parent.mkdir()
+    np.savez(weights, **model.arrays)
+    code = source_code.archive({"nets": source_code.digest("nets")})
+    if changed:  # the process has loaded another nets than this model brings along
+        code = code_with(code, "nets/functions.py", b"# another one\n")
+    (tmp_path / names.MODEL_CODE_FILE).write_bytes(code)
+    source = {}
+    exec(model.source, source)
+    context = SimpleNamespace(artifacts={names.WEIGHTS: str(weights)})
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        source["Classifier"]().load_context(context)
+    assert [str(one.message).partition(" is not that")[0].split()[-1] for one in said] == (
+        ["nets/functions.py"] if changed else []
+    )
+
+
+def code_with(archive, path, content):
+    """An archive in which a file has another content."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as read, zipfile.ZipFile(buffer, "w") as written:
+        for name in read.namelist():
+            written.writestr(name, content if name == path else read.read(name))
+    return buffer.getvalue()

@@ -128,6 +128,8 @@ def test_a_value_that_is_not_a_number_is_never_best(ledger, trials, recorded):
         ("digits", "best", "trial: got best, but digits has no complete trial with a value yet"),
         ("digits", 7, "trial: got 7, accepted is best or a recorded trial of digits: 0"),
         ("digits", "bset", "trial: got 'bset', accepted is best, a trial number or an MLflow run"),
+        ("digits", "\N{SUPERSCRIPT TWO}", "accepted is best, a trial number or an MLflow run id"),
+        ("digits", "9" * 5000, "accepted is best, a trial number or an MLflow run id"),
         ("digits", "0" * 31 + "f", "accepted is best, a trial number or an MLflow run id"),
         ("digits", 0, "trial: trial 0000 of digits has not finished"),
     ],

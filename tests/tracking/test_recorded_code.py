@@ -1,6 +1,5 @@
 """The code of a study's trials is kept with its run: once each, and only what is really theirs."""
 
-import io
 import zipfile
 
 import pytest
@@ -41,6 +40,19 @@ def deliver(store, ledger, environment, quick_figures):
     return deliver
 
 
+def files_of_model(store):
+    """The files in the archive of the only model, by their names."""
+    from mlflow.artifacts import download_artifacts
+
+    experiment = store.client.get_experiment_by_name("digits").experiment_id
+    (model,) = store.client.search_logged_models([experiment])
+    place = download_artifacts(
+        artifact_uri=f"{model.artifact_location}/{names.MODEL_CODE_FILE}", tracking_uri=store.uri
+    )
+    with zipfile.ZipFile(place) as opened:
+        return {name: opened.read(name) for name in opened.namelist()}
+
+
 def test_each_code_that_trained_a_study_is_kept_once(deliver, objective):
     first = deliver(objective("x = 1\n"))
     assert deliver(objective("x = 1\n")).keys() == first.keys()
@@ -72,19 +84,21 @@ def test_a_trial_s_code_is_found_by_what_its_own_environment_tells(
     assert (tmp_path / "there" / "studies" / "digits.toml").exists()
 
 
+def test_a_trial_that_a_later_driver_delivers_has_the_code_it_was_trained_with(
+    deliver, objective, store, trials
+):
+    code = objective("x = 1\n")
+    deliver(code)
+    trials.whole(0, environment=code)
+    deliver(objective("x = 2\n"))
+    assert find_trial(store, "digits", 0).environment["code"] == code["code"]
+    assert files_of_model(store)["sample_objective.py"] == b"x = 1\n"
+
+
 def test_a_model_carries_the_code_of_its_trial(deliver, objective, store, trials):
     trials.whole(0)
     deliver(objective("x = 1\n"))
-    experiment = store.client.get_experiment_by_name("digits").experiment_id
-    (model,) = store.client.search_logged_models([experiment])
-    folder = store.client.list_logged_model_artifacts(model.model_id)
-    assert names.MODEL_CODE_FILE in {file.path for file in folder}
-    from mlflow.artifacts import download_artifacts
-
-    place = download_artifacts(
-        artifact_uri=f"{model.artifact_location}/{names.MODEL_CODE_FILE}", tracking_uri=store.uri
-    )
-    with open(place, "rb") as file, zipfile.ZipFile(io.BytesIO(file.read())) as opened:
-        assert opened.read("sample_objective.py") == b"x = 1\n"
-        assert "nets/model_source.py" in opened.namelist()
-        assert not any(name.startswith(("studies", "tracking")) for name in opened.namelist())
+    files = files_of_model(store)
+    assert files["sample_objective.py"] == b"x = 1\n"
+    assert "nets/model_source.py" in files
+    assert not any(name.startswith(("studies", "tracking")) for name in files)

@@ -1,5 +1,6 @@
 """Digests that see every change of source code, and archives that it can be run from again."""
 
+import importlib
 import io
 import subprocess
 import sys
@@ -42,11 +43,13 @@ def test_the_digest_of_code_that_is_not_there_is_unknown():
 def module(tmp_path, monkeypatch):
     """Writes a file of a package of the test's own, which can be imported."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "sample_project", raising=False)  # an earlier test's
 
     def write(path, text):
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+        importlib.invalidate_caches()
 
     source_code._archive.cache_clear()
     return write
@@ -71,6 +74,46 @@ def test_an_archive_has_the_whole_package_of_a_module_and_only_python(module):
         "sample_project/__init__.py", "sample_project/train.py", "sample_project/layers.py",
         "sample_objective.py",
     }  # fmt: skip
+
+
+def test_a_part_of_an_archive_is_the_archive_of_that_part(module):
+    module("sample_project/__init__.py", "")
+    module("sample_objective.py", "y = 2\n")
+    module("sample_objectives.py", "y = 3\n")
+    tops = ("sample_project", "sample_objective", "sample_objectives")
+    digests = {name: source_code.digest(name) for name in tops}
+    fewer = {name: digests[name] for name in tops[:2]}
+    assert source_code.only(fewer, source_code.archive(digests)) == source_code.archive(fewer)
+
+
+def test_what_no_import_can_name_is_no_source(module):
+    module("sample_project/__init__.py", "")
+    digest = source_code.digest("sample_project")
+    module("sample_project/mlruns/artifacts/models/m-0a1b/artifacts/model.py", "x = 1\n")
+    module("sample_project/.venv/lib/layers.py", "x = 1\n")
+    assert source_code.digest("sample_project") == digest
+    assert names_in(source_code.archive({"sample_project": digest})) == {
+        "sample_project/__init__.py"
+    }
+
+
+def test_code_of_one_s_own_is_the_whole_package_and_what_is_imported_from_beside_it(module):
+    module("sample_project/__init__.py", "")
+    module("sample_project/train.py", "import json, time, numpy, nets\nfrom . import layers\n")
+    module("sample_project/layers.py", "def build():\n    from sample_helper import walk\n")
+    module("sample_helper.py", "import sample_project.train, sample_shared.words\n")
+    module("sample_shared/words.py", "import no_such_module_anywhere\n")
+    module("sample_stranger.py", "this is no Python\n")
+    assert source_code.with_imported(["sample_project.train"]) == [
+        "sample_helper", "sample_project", "sample_project.train", "sample_shared",
+    ]  # fmt: skip
+
+
+def test_beside_installed_code_of_one_s_own_are_libraries(tmp_path, module, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
+    module("site-packages/sample_objective.py", "import sample_library\n")
+    module("site-packages/sample_library.py", "x = 1\n")
+    assert source_code.with_imported(["sample_objective"]) == ["sample_objective"]
 
 
 def test_equal_code_gives_equal_bytes_and_changed_code_gives_no_archive(module):
