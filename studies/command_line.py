@@ -128,11 +128,18 @@ def _parser() -> argparse.ArgumentParser:
     search = commands.add_parser("search", parents=[shared], help="run or continue a study")
     search.add_argument("study", help="name of a study that ships, or path of a study file")
     search.add_argument("--trials", type=_positive, help="total number of trials")
-    search.add_argument("--jobs", type=_positive, help="worker processes")
-    search.add_argument("--threads", type=_positive, default=1, help="threads inside one trial")
+    search.add_argument(
+        "--jobs", type=_positive, help="worker processes (default: cores, at most window / 2)"
+    )
+    search.add_argument(
+        "--threads", type=_positive, default=1, help="threads inside one trial (default: 1)"
+    )
     search.add_argument("--seed", type=_natural, help="another seed makes the study NAME-seedS")
     search.add_argument(
-        "--timeout", type=_seconds, metavar="SECONDS", help="ask nothing after this"
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="ask nothing after this; trials stop at their next epoch, to go on later",
     )
     search.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
     search.add_argument(

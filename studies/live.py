@@ -32,6 +32,7 @@ class Progress:
         self.total = max(total, len(trials))
         self.best: TrialRecord | None = None
         self.finished = 0
+        self.failed = 0
         self.finished_now = 0
         self.began = time.monotonic()
         self._ledger = ledger
@@ -42,6 +43,7 @@ class Progress:
     def add(self, trial: TrialRecord) -> bool:
         """Count a finished trial; returns whether it is the best so far."""
         self.finished += 1
+        self.failed += trial.state == "failed"
         self.finished_now += 1
         value = trial.value
         if trial.state != "complete" or value is None:
@@ -72,6 +74,8 @@ class Progress:
     def summary(self) -> str:
         """Return finished trials, best value and time left in one line."""
         parts = [f"{self.finished} of {self.total} trials"]
+        if self.failed:
+            parts.append(f"{self.failed} failed")
         if self.best is not None:
             metric = self.study.section.metric
             parts.append(f"best {metric} {shown(self.best.value)} (trial {self.best.number})")

@@ -83,7 +83,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         except ImportError as error:
             raise InputError(
                 f"study.storage: got {url.split('@')[-1]!r}: {error}; for PostgreSQL install it "
-                "with: pip install 'retrial[postgresql]'"
+                "with: pip install 'psycopg[binary]'"
             ) from error
 
 

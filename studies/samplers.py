@@ -179,15 +179,14 @@ def build(sampler: Sampler, seeds: Seeds, space: Space) -> optuna.samplers.BaseS
 
 def check(sampler: Sampler, space: Space) -> None:
     """Refuse what a sampler cannot do, before the first trial; raises InputError."""
-    needed = {"gp": ("torch", "gp"), "cmaes": ("cmaes", "cmaes")}.get(sampler.name)
-    if needed is not None:
-        package, extra = needed
+    package = {"gp": "torch", "cmaes": "cmaes"}.get(sampler.name)
+    if package is not None:
         try:
             __import__(package)
         except ImportError as error:
             raise InputError(
                 f"study.sampler: {sampler.name} needs the package {package}, which is not "
-                f"installed; install it with: pip install 'retrial[{extra}]'"
+                f"installed; install it with: pip install {package}"
             ) from error
     if not isinstance(sampler, Grid | QMC | CMAES):
         return

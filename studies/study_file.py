@@ -202,15 +202,19 @@ def _import_from(section: StudySection, *folders: Path) -> None:
         sys.path[:] = [*first, *(place for place in sys.path if place not in first)]
 
 
+class ModuleMissing(InputError):
+    """A module of the user's that cannot be imported here."""
+
+
 def _load(path: str, key: str) -> Any:
-    """Return what ``package.module:name`` names."""
+    """Return what ``package.module:name`` names; raises ModuleMissing where there is none."""
     module, _, name = path.partition(":")
     if not (module and name):
         raise InputError(f"{key}: got {path!r}, accepted is package.module:name")
     try:
         loaded = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a module of the user's does
-        raise InputError(
+        raise ModuleMissing(
             f"{key}: got {path!r}, which cannot be imported: {_why_not_imported(error)}\n"
             "accepted is a module beside the study file, in the current folder, or installed"
         ) from error

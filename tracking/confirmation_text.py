@@ -6,10 +6,12 @@ from tracking.confirmation import Candidate, Confirmation, Estimate
 def number(value: float) -> str:
     """Return a metric, or a difference of two, in as many digits as mean something.
 
-    >>> number(0.97222), number(-0.00012), number(0.0)
-    ('0.9722', '-0.00012', '0.0000')
+    >>> number(0.97222), number(-0.00012), number(0.0), number(-1.1e-16)
+    ('0.9722', '-0.00012', '0.0000', '0.0000')
     """
-    return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.2g}"
+    if abs(value) < 1e-12:  # what rounding leaves of the difference of two equal means
+        return "0.0000"
+    return f"{value:.4f}" if abs(value) >= 0.001 else f"{value:.2g}"
 
 
 def interval(estimate: Estimate) -> str:

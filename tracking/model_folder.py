@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import platform
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,8 @@ def write_model_folder(
 
     `location` is the URI where MLflow keeps the folder. `code` is an archive of what the source
     imports of ours or the user's (see `tracking.source_code`), which MLflow puts first on the path;
-    without it, or if it is larger than a file of every model may be, retrial has to be installed.
+    without it, or if it is larger than a file of every model may be, that has to be there already.
+    (No requirement says so: on a package index, its name may be somebody else's.)
     """
     from mlflow.models import Model as Metadata
     from mlflow.pyfunc import add_to_model
@@ -64,7 +64,7 @@ def write_model_folder(
         code = None
     if code is not None:
         (folder / names.MODEL_CODE_FILE).write_bytes(code)
-    _write_environment(folder, (*REQUIREMENTS, *(["retrial"] if code is None else [])))
+    _write_environment(folder)
     metadata = Metadata(
         artifact_path=location,
         model_uuid=model_id,
@@ -146,9 +146,9 @@ def _version(name: str) -> str:
     return importlib.metadata.version(name)
 
 
-def _write_environment(folder: Path, required: Iterable[str]) -> None:
+def _write_environment(folder: Path) -> None:
     """Write what has to be installed, in the three forms MLflow's environment managers read."""
-    pinned = [f"{name}=={_version(name)}" for name in required]
+    pinned = [f"{name}=={_version(name)}" for name in REQUIREMENTS]
     python = platform.python_version()
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n", encoding="utf-8")
     (folder / "python_env.yaml").write_text(

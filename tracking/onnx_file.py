@@ -40,8 +40,7 @@ try:
     from onnx import TensorProto, checker, helper, numpy_helper
 except ImportError as error:
     raise InputError(
-        "export needs the package onnx, which is not installed; install it with: "
-        "pip install 'retrial[onnx]'"
+        "export needs the package onnx, which is not installed; install it with: pip install onnx"
     ) from error
 
 # Those of ONNX 1.12 (2022), the opset and its IR version: all that is needed, and a runtime takes

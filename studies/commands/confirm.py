@@ -20,6 +20,7 @@ from studies.wording import plural, shown_seconds
 from tracking import environment, names
 from tracking.confirmation import Confirmation, Repetition, to_plain
 from tracking.confirmation_text import number, sentences, table
+from tracking.environment import Environment
 from tracking.store import Store, one_line, open_store
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 ENVIRONMENT_NOTE = "confirmation.environment"
 """Key of the study's note: where its confirmation began."""
+
+CHAMPION_NOTE = "confirmation.champion.environment"
+"""Key of the study's note: where its champion was trained, which may be later, with other code."""
 
 RECORDED_NOTE = "confirmation.recorded"
 """Key of the study's note: run id and model version of a confirmation that MLflow has."""
@@ -108,7 +112,7 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
     datasets = _load_data(stored, options.data)
     pinned = stored.record.notes.get(kernel.PINNED, {})
     os.environ.update(pinned)  # for the processes that train; here it is too late
-    _note_environment(stored, datasets, pinned)
+    now = _note_environment(stored, datasets, pinned)
     _warn_of_open_trials(stored)
     missing = len(repetitions.missing)
     jobs = min(options.jobs or len(os.sched_getaffinity(0)), max(missing, 1))
@@ -127,8 +131,9 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
         lambda one: None if quiet else _say(one, metric, options),
     )
     compared = repetitions.compare()
-    if not quiet and compared.winner is not None:
+    if not quiet and compared.winner is not None and datasets:
         print(f"trial {compared.winner} wins: training it on all images, then the test", flush=True)
+    stored.ledger.note(stored.study.name, CHAMPION_NOTE, now)
     return champion.crown(stored, datasets, compared)
 
 
@@ -141,7 +146,7 @@ def _load_data(stored: StoredStudy, folder: Path | None) -> "dict[str, Dataset]"
 
 def _note_environment(
     stored: StoredStudy, datasets: "dict[str, Dataset]", pinned: dict[str, str]
-) -> None:
+) -> Environment:
     """Describe what trains; say what has changed since the study, or this confirmation, began."""
     digests = {name: data.sha256 for name, data in datasets.items()}
     check_data(stored.record, digests)
@@ -154,6 +159,7 @@ def _note_environment(
         print(f"retrial: since {what} began: {difference}", file=sys.stderr)
     if earlier is None:
         stored.ledger.note(stored.study.name, ENVIRONMENT_NOTE, now)
+    return now
 
 
 def _warn_of_open_trials(stored: StoredStudy) -> None:
@@ -184,7 +190,7 @@ def _record(
         run_id, version = record(
             store,
             confirmation,
-            study.notes[ENVIRONMENT_NOTE],
+            study.notes.get(CHAMPION_NOTE) or study.notes[ENVIRONMENT_NOTE],
             winner_run=next((t.recorded_run for t in stored.trials if t.number == winner), None),
             evidence=evidence,
             data=data,

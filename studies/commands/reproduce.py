@@ -8,6 +8,7 @@ from nets.errors import InputError
 from studies import as_it_was
 from studies.commands import hints
 from studies.reproduction import reproduce
+from studies.study_file import ModuleMissing
 from studies.wording import plural, shown, shown_seconds
 from tracking import recorded_code
 from tracking.reading import RecordedRun, find_trial
@@ -30,9 +31,15 @@ def run(options: Namespace) -> int:
             flush=True,
         )
     began = time.monotonic()
-    verdict, environment = reproduce(
-        store, recorded, options.data, until=options.at, threads=options.threads
-    )
+    as_it_was_then = hints.reproduce(options, options.trial, options.study, "--recorded-code")
+    try:
+        verdict, environment = reproduce(
+            store, recorded, options.data, until=options.at, threads=options.threads
+        )
+    except ModuleMissing as error:
+        if not recorded_code.has(store, recorded):
+            raise
+        raise InputError(f"{error}; or `{as_it_was_then}`") from error
     write_certificate(store, recorded.run_id, verdict, environment=environment)
     if options.json:
         print(
@@ -59,8 +66,7 @@ def run(options: Namespace) -> int:
             print(f"  {difference}")
         is_other = any(difference.startswith("code:") for difference in verdict.differences)
         if is_other and recorded_code.has(store, recorded):
-            command = hints.reproduce(options, options.trial, options.study, "--recorded-code")
-            print(f"with the code it was trained with: {command}")
+            print(f"with the code it was trained with: {as_it_was_then}")
     return 1 if verdict.verdict == "diverged" else 0
 
 

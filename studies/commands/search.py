@@ -292,6 +292,10 @@ def _report(
         for line in listed(best.parameters, console().width):
             print(line)
         print(f"again: {hints.reproduce(options, 'best', study.name)}")
+    elif end == "finished" and progress.failed == progress.finished:
+        why = hints.command(options.store, "show", study.name)
+        print(f"retrial: {study.name}: every trial failed; why: {why}", file=sys.stderr)
+        return 1
     if end == "stopped":
         print("stopped: the same command continues it")
         return 130

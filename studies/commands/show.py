@@ -3,16 +3,19 @@
 import json
 import math
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
 
+from studies import lock
 from studies.commands import hints
 from studies.commands.printing import aligned, console, is_wider, listed, print_lines
 from studies.space import decoded
 from studies.stored import StoredStudy, open_study
 from studies.wording import plural, shown, shown_seconds
 from tracking.ledger import TrialRecord
+from tracking.source_code import digests_of, key
 
 MOST_ROWS = 10
 
@@ -57,9 +60,12 @@ def _finite(value: float | None) -> float | None:
 def _print(stored: StoredStudy, options: Namespace) -> None:
     screen = console()
     section = stored.study.section
+    # Nothing runs without a driver: such trials wait for the next one.
+    is_driven = section.name in lock.held(stored.ledger)
+    words = {"running": "running" if is_driven else "open"}
     states = [trial.state for trial in stored.trials]
     counts = ", ".join(
-        f"{states.count(state)} {state}"
+        f"{states.count(state)} {words.get(state, state)}"
         for state in ("complete", "pruned", "failed", "running")
         if state in states
     )
@@ -72,6 +78,8 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
         heading, *lines = best_lines(stored, ranked[:MOST_ROWS], screen.width)
         print_lines(screen, [heading], "bold")
         print_lines(screen, lines)
+    for line in code_lines(stored.trials):
+        screen.print(Text(line))
     importances = stored.importances()
     if importances:
         text = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
@@ -88,6 +96,27 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
     if ranked:
         again = hints.reproduce(options, "best", section.name)
         print_lines(screen, [f"again: {again}"])
+
+
+def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
+    """Say so where trials were trained with more than one code: their values may not compare."""
+    kinds: dict[str, tuple[dict[str, str], list[int]]] = {}
+    for trial in trials:
+        if digests := digests_of(trial.outcome.get("environment", {})):
+            kinds.setdefault(key(digests), (digests, []))[1].append(trial.number)
+    if len(kinds) < 2:
+        return []
+    lines = ["trained with different code, so that values may not compare:"]
+    for digests, numbers in kinds.values():
+        others = [other for other, _ in kinds.values() if other is not digests]
+        changed = [
+            f"{name} {sha256[:12]}"
+            for name, sha256 in digests.items()
+            if any(other.get(name) != sha256 for other in others)
+        ]
+        what = ", ".join(changed) or "nothing else"
+        lines.append(f"  {what}: {plural(len(numbers), 'trial')} from trial {min(numbers)} on")
+    return lines
 
 
 def best_lines(stored: StoredStudy, trials: list[TrialRecord], width: int) -> list[str]:

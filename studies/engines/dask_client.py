@@ -12,7 +12,7 @@ try:
     import distributed
     from distributed.comm.addressing import parse_address, parse_host_port
 except ImportError as error:
-    raise InputError(f"cluster: {error}; install it with: pip install 'retrial[dask]'") from error
+    raise InputError(f"cluster: {error}; install it with: pip install dask distributed") from error
 
 SECONDS_TO_CONNECT = 5.0
 

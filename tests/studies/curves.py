@@ -22,7 +22,7 @@ from nets.settings import check_fields
 
 _CLOCK = random.SystemRandom()
 
-Fault = Literal["none", "nan", "raise", "always", "exit", "die"]
+Fault = Literal["none", "nan", "raise", "always", "exit", "die", "each"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Curve:
     @property
     def has_fault(self):
         """Whether this trial is one in which it goes wrong."""
-        return self.fault == "always" or self.seed % 3 == 0
+        return self.fault in ("always", "each") or self.seed % 3 == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,8 @@ def _outcome(state):
 def _go_wrong(fault, number):
     if fault == "always" or (fault == "raise" and number == 2):
         raise ZeroDivisionError("a mistake in the objective")
+    if fault == "each":  # a mistake of its own in each trial
+        raise type(f"Mistake{time.monotonic_ns()}", (Exception,), {})("of this trial")
     if fault == "exit" and number == 2:
         raise SystemExit(3)
     if fault == "die" and number == 2:

@@ -352,7 +352,7 @@ def test_without_dask_the_command_line_says_how_to_install_it(tmp_path, monkeypa
     monkeypatch.delitem(sys.modules, "studies.engines.dask_client")
     store = ["--store", str(tmp_path / "store")]
     assert main(["search", "digits", "--cluster", "tcp://127.0.0.1:1", *store]) == 2
-    assert "install it with: pip install 'retrial[dask]'" in capsys.readouterr().err
+    assert "install it with: pip install dask distributed" in capsys.readouterr().err
 
 
 def test_what_is_no_address_is_refused_in_one_line(tmp_path):

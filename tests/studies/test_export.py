@@ -220,7 +220,7 @@ def test_a_missing_package_is_answered_with_the_install_command(export, file, mo
     assert export("best", "--study", "digits") == 2
     assert capsys.readouterr().err == (
         "retrial: export needs the package onnx, which is not installed; install it with: "
-        "pip install 'retrial[onnx]'\n"
+        "pip install onnx\n"
     )
     assert not file.exists()
 

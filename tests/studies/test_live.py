@@ -42,7 +42,7 @@ def study(ledger):
 def progress(study, ledger):
     """The progress of a search that has heard of no trial yet."""
     progress = Progress(study.study, 4, ledger)
-    progress.finished, progress.best = 0, None
+    progress.finished, progress.failed, progress.best = 0, 0, None
     return progress
 
 

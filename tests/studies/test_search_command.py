@@ -148,6 +148,16 @@ def test_study_whose_trials_all_fail_shows_the_mistake_once(tmp_path, store, cap
     )
 
 
+def test_a_study_whose_trials_fail_for_reasons_of_their_own_has_failed(tmp_path, store, capsys):
+    study = write_study(tmp_path, trials=5, fault="each")
+    assert run(study, "--store", store, "--no-record") == 1
+    said = capsys.readouterr()
+    assert "curves: 5 of 5 trials, 5 failed, in " in said.out
+    assert said.err == (
+        f"retrial: curves: every trial failed; why: retrial show curves --store {store}\n"
+    )
+
+
 def test_failed_trials_are_counted_where_there_is_nothing_to_do(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=8, fault="raise")
     assert run(study, "--store", store, "--no-record") == 0

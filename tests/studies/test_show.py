@@ -79,6 +79,29 @@ def test_seconds_are_those_of_the_epochs(stored, show, ledger):
     assert [line.split()[3:5] for line in show(io.StringIO())[2:4]] == [["1.0", "s"]] * 2
 
 
+def test_trials_without_a_driver_are_open(ledger, show):
+    a_search(ledger, a_definition(trials=4), ["complete", "running", "running"])
+    assert show(io.StringIO())[0] == "digits: 3 of 4 trials (1 complete, 2 open)"
+
+
+def test_trials_of_different_code_are_told_apart(stored, show, ledger):
+    assert not any("different code" in line for line in show(io.StringIO()))
+    for number, digest in ((0, "a" * 64), (1, "b" * 64)):
+        trial = ledger.trial("digits", number)
+        code = {"nets": "c" * 64, "valley": digest}
+        outcome = {**trial.outcome, "environment": {"code": code}}
+        with ledger.transaction() as connection:
+            connection.execute(
+                "UPDATE trial SET outcome = ? WHERE number = ?", (json.dumps(outcome), number)
+            )
+    lines = show(io.StringIO())
+    place = lines.index("trained with different code, so that values may not compare:")
+    assert lines[place + 1 : place + 3] == [
+        "  valley aaaaaaaaaaaa: 1 trial from trial 0 on",
+        "  valley bbbbbbbbbbbb: 1 trial from trial 1 on",
+    ]
+
+
 def test_pruned_trials_are_a_table(ledger, show):
     stored = a_search(ledger, a_definition(trials=14), ["pruned"] * 12 + ["failed"] * 2)
     for trial in stored.trials[:12]:

@@ -54,7 +54,7 @@ class Server:
 @pytest.fixture(scope="session")
 def postgresql():
     """A real PostgreSQL server, stopped at the end of the session."""
-    pytest.importorskip("psycopg", reason="needs psycopg: pip install 'retrial[postgresql]'")
+    pytest.importorskip("psycopg", reason="needs psycopg: pip install 'psycopg[binary]'")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
         pytest.skip("needs a PostgreSQL server: apt-get install postgresql")

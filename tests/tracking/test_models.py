@@ -109,7 +109,7 @@ def test_a_model_folder_with_its_code_needs_no_installation_of_ours(tmp_path, tr
     assert required("with") == ["mlflow", "numpy", "threadpoolctl"]
     assert required("large") == required("without")
     assert not (tmp_path / "large" / "code.zip").exists()
-    assert required("without") == ["mlflow", "numpy", "threadpoolctl", "retrial"]
+    assert required("without") == ["mlflow", "numpy", "threadpoolctl"]
 
 
 def test_a_model_with_shapes_gets_a_signature_and_one_without_gets_none(tmp_path, trials):
