@@ -23,7 +23,7 @@ from studies.confirmation import Repetitions, candidate, elect
 from studies.repetitions import champion_seed, repetition_seed
 from studies.search import Plan, Search
 from studies.stored import open_study
-from tracking import confirmation_run, names
+from tracking import confirmation_run, names, source_code
 from tracking.confirmation import Estimate, Repetition, from_plain, to_plain
 from tracking.ledger import Ledger, TrialRecord
 
@@ -137,6 +137,17 @@ def test_confirm_tells_a_person_who_won_and_what_was_luck(store, capsys):
     for beginning in ("trial ", "winner: trial ", "luck: trial ", "test: accuracy "):
         assert f"\n{beginning}" in said
     assert "looked at once, after training on 1437 images" in said
+
+
+def test_a_champion_keeps_the_environment_that_it_was_trained_in(store, capsys):
+    with open_study(store, "digits") as stored:  # the confirmation began with other code
+        stored.ledger.note("digits", command.ENVIRONMENT_NOTE, {"code": {"nets": "0" * 64}})
+    assert confirm(store, "--top", "1", "--seeds", "1") == 0
+    here = source_code.digest("nets")
+    told = f"since this confirmation began: code: nets was 000000000000, is {here[:12]}\n"
+    assert told in capsys.readouterr().err
+    with open_study(store, "digits") as stored:
+        assert stored.record.notes[command.CHAMPION_NOTE]["code"]["nets"] == here
 
 
 def test_result_is_the_same_with_any_number_of_processes(store, tmp_path):
