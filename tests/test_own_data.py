@@ -85,6 +85,12 @@ def test_the_commands_of_the_page_search_reproduce_and_confirm(folder):
     right = [answer[1] == names[label] for answer, label in zip(answers, labels, strict=True)]
     assert np.mean(right) > 0.8
 
+    # Where they are, `show` can only tell who says it.
+    hint = "again: retrial reproduce best --study shapes --data"
+    assert retrial("show", "shapes", folder=folder).stdout.splitlines()[-1] == f"{hint} DIR"
+    shown = retrial("show", "shapes", "--data", ".", folder=folder).stdout
+    assert shown.splitlines()[-1] == f"{hint} ."
+
     # With one pixel changed it is another dataset.
     with np.load(folder / "shapes.npz") as shapes:
         arrays = dict(shapes)

@@ -6,7 +6,16 @@ need scikit-learn or pooch.
 """
 
 from nets.data.cache import open_cached
-from nets.data.catalogue import DATASETS, check_name, default_folder, fetch, load
+from nets.data.catalogue import DATASETS, are_here, check_name, default_folder, fetch, load
 from nets.data.dataset import Dataset
 
-__all__ = ["DATASETS", "Dataset", "check_name", "default_folder", "fetch", "load", "open_cached"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "are_here",
+    "check_name",
+    "default_folder",
+    "fetch",
+    "load",
+    "open_cached",
+]

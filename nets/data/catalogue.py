@@ -5,7 +5,7 @@ Two are known by their checksums; any other name is a file of one's own, see `ne
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from nets.data import cache as caches
@@ -148,6 +148,11 @@ def check_name(name: str) -> None:
             f"data.name: got {name!r}, accepted are {', '.join(DATASETS)}, or your own: the name "
             "of a file NAME.npz in the folder of the data"
         )
+
+
+def are_here(names: Iterable[str], folder: Path) -> bool:
+    """Tell whether the files of one's own among data sets lie in a folder."""
+    return all(name in DATASETS or own.path_of(name, folder).is_file() for name in names)
 
 
 def _find(name: str, folder: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
+from nets import data
 from studies import lock
 from studies.commands import hints
 from studies.commands.printing import aligned, console, is_wider, listed, print_lines
@@ -94,7 +95,10 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
     failed = [trial for trial in stored.trials if trial.state == "failed"]
     print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
     if ranked:
-        again = hints.reproduce(options, "best", section.name)
+        # Where images of one's own are, only who searched them knows.
+        is_here = data.are_here(stored.study.data_names, options.data or data.default_folder())
+        where = [] if is_here else ["--data", "DIR"]
+        again = hints.reproduce(options, "best", section.name, *where)
         print_lines(screen, [f"again: {again}"])
 
 
