@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-INSTALL = $(PIP) install --quiet --constraint constraints.txt
+# Without setuptools' general word of caution about editable installations, a screen of its own.
+INSTALL = PYTHONWARNINGS='ignore:Editable installation' \
+    $(PIP) install --quiet --constraint constraints.txt
 STUDY ?= digits
 # One process a core; a file stays in one process, which shares its servers and databases. Their
 # order is that of tests/conftest.py.
