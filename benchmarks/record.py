@@ -11,12 +11,12 @@ import argparse
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-RETRIAL = str(Path(sys.prefix) / "bin" / "retrial")
+from benchmarks.copies import RETRIAL
+
 LONG = """
 [study]
 name = "long"

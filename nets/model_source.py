@@ -38,7 +38,7 @@ def to_model(settings: Settings, data: Dataset, parameters: Array, statistics: A
 
     ``settings`` is JSON as bytes (uint8); ``image_shape``, ``classes`` and ``full_scale`` are whole
     numbers; ``parameters`` and ``statistics`` are a network's flat vectors. What users of the model
-    need to know of the training images goes with it: two of them as ``input_example``, if they are
+    need to know of the training images goes with it: two of them as ``input_example``; if they are
     digits, as ``fill`` which part of their frame these take; and ``label_names``, if there are any.
     """
     names = {"label_names": np.array(data.label_names)} if data.label_names else {}

@@ -101,17 +101,13 @@ def _as_it_is(path: Path, image: Image.Image, shape: Shape) -> tuple[NDArray[np.
             f"{path}: the model takes images of {channels} channels, accepted are .npy files"
         )
     changes = []
-    grey = image.mode.startswith(("1", "L", "I"))
-    if channels == 1:
-        if not grey:
-            changes.append("made grey")
-        image = _grey(image)
-    else:
-        image = image.convert("RGB")
+    if channels == 1 and not image.mode.startswith(("1", "L", "I")):
+        changes.append("made grey")
+    pixels = np.asarray(_grey(image) if channels == 1 else image.convert("RGB"))
     if image.size != (width, height):
         changes.append(f"{image.width}x{image.height} resized")
-        image = image.resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(image), changes
+        pixels = _resized(pixels, height, width)
+    return pixels, changes
 
 
 def _as_a_digit(

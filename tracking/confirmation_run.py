@@ -18,7 +18,7 @@ import numpy as np
 
 from nets.data import Dataset
 from nets.model_source import restore
-from tracking import names, recorded_code, registry, source_code
+from tracking import names, recorded_code, registry
 from tracking.comparison_figure import comparison
 from tracking.confirmation import (
     Confirmation,
@@ -147,7 +147,7 @@ class _Recording:
         recorded_code.keep(self._client, parent.info.run_id, self._environment)
         write_files(self._client, run_id, self._files())
         write_inputs(self._client, run_id, self._environment)
-        model_id = self._write_training(experiment_id, run_id)
+        model_id = self._write_training(experiment_id, run_id, parent.info.run_id)
         self._client.log_batch(
             run_id,
             metrics=self._metrics(model_id),
@@ -197,7 +197,7 @@ class _Recording:
             files[f"{names.FIGURES_FOLDER}/{name}.png"] = to_png(figure)
         return files
 
-    def _write_training(self, experiment_id: str, run_id: str) -> str | None:
+    def _write_training(self, experiment_id: str, run_id: str, parent_id: str) -> str | None:
         """Write what a trial's run has of its training; return the model's id if there is one."""
         evidence = self._evidence
         if evidence is None:
@@ -222,7 +222,7 @@ class _Recording:
             },
             params=evidence.settings,
             step=int(evidence.outcome["epoch"]),
-            code=source_code.archive(source_code.digests_of(self._environment)),
+            code=recorded_code.for_model(self._client, parent_id, self._environment),
         )
 
     def _origin(self) -> dict[str, str]:

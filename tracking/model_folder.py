@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 REQUIREMENTS = ("mlflow", "numpy", "threadpoolctl")
 """What a model needs to be loaded beside its code; their installed versions are pinned."""
 
+LARGEST_CODE = 1 << 20
+"""Bytes of an archive of code; a larger one is kept with the study's run, not with every model."""
+
 
 def write_model_folder(
     folder: Path,
@@ -60,7 +63,7 @@ def write_model_folder(
     weights.parent.mkdir(parents=True)
     np.savez(weights, **arrays)  # type: ignore[arg-type]
     (folder / names.MODEL_SOURCE_FILE).write_text(names.plain(model.source), encoding="utf-8")
-    if code is not None and len(code) > names.MODEL_CODE_LIMIT:
+    if code is not None and len(code) > LARGEST_CODE:
         code = None
     if code is not None:
         (folder / names.MODEL_CODE_FILE).write_bytes(code)

@@ -34,7 +34,6 @@ REPETITIONS_FILE = "repetitions.json"
 # Files inside a trial's model
 MODEL_SOURCE_FILE = "model.py"
 MODEL_CODE_FILE = "code.zip"
-MODEL_CODE_LIMIT = 1 << 20  # bytes; larger code is kept with the study's run, not with every model
 WEIGHTS = "weights"
 WEIGHTS_FILE = "weights.npz"
 

@@ -3,6 +3,7 @@
 One archive for each code, named by the digests that a trial's environment tells.
 """
 
+import io
 import tempfile
 import zipfile
 from pathlib import Path
@@ -35,8 +36,7 @@ def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
 def has(store: Store, recorded: RecordedRun) -> bool:
     """Tell whether the code that a trial was trained with is kept: older records have none."""
     run_id = study_run(store, recorded.study).info.run_id
-    path = _path(source_code.digests_of(recorded.environment))
-    return path in _kept(store.client, run_id)
+    return _path(source_code.digests_of(recorded.environment)) in _kept(store.client, run_id)
 
 
 def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
@@ -45,18 +45,16 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
     Raises InputError where the study's run does not have it.
     """
     digests = source_code.digests_of(recorded.environment)
-    path = _path(digests)
     run_id = study_run(store, recorded.study).info.run_id
-    if not has(store, recorded):
+    archive = _archive(store.client, run_id, digests)
+    if archive is None:
         raise InputError(
             f"trial: the code of trial {recorded.number} (nets {digests.get('nets', '?')[:12]}) is "
             f"not among what run {run_id} of its study keeps in {names.CODE_FOLDER}/; accepted is "
             "a trial whose driver had the code it was trained with"
         )
-    with tempfile.TemporaryDirectory() as downloaded:
-        archive = store.client.download_artifacts(run_id, path, downloaded)
-        with zipfile.ZipFile(archive) as opened:
-            opened.extractall(folder)
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        opened.extractall(folder)
 
 
 def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> bytes | None:
@@ -67,11 +65,16 @@ def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> 
     digests = source_code.digests_of(environment)
     if (code := source_code.archive(digests)) is not None:
         return code
+    archive = _archive(client, run_id, digests)
+    return None if archive is None else source_code.only(digests, archive)
+
+
+def _archive(client: "MlflowClient", run_id: str, digests: dict[str, str]) -> bytes | None:
+    """Return the archive of a code that a study's run keeps, or None."""
     if (path := _path(digests)) not in _kept(client, run_id):
         return None
     with tempfile.TemporaryDirectory() as folder:
-        archive = Path(client.download_artifacts(run_id, path, folder)).read_bytes()
-    return source_code.only(digests, archive)
+        return Path(client.download_artifacts(run_id, path, folder)).read_bytes()
 
 
 def _path(digests: dict[str, str]) -> str:

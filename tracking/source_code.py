@@ -129,10 +129,7 @@ def _within(name: str, contents: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _files_of(name: str, beside: tuple[str, ...] = ()) -> dict[str, Path]:
-    """Return the source files of a module or package, by their paths within it.
-
-    What is hidden, such as an environment of Python's, is no part of a package.
-    """
+    """Return the source files of a module or package, by their paths within it."""
     spec = importlib.util.find_spec(name)
     if spec is None:
         return {}

@@ -94,6 +94,18 @@ def open_store(root: Path) -> Store:
     return Store(root, uri, None if is_served else str(root / names.ARTIFACTS), client)
 
 
+def check_made(root: Path, lacks: str, filled_by: str) -> None:
+    """Raise InputError for a folder that is no store, which to open would make it one.
+
+    `lacks` and `filled_by` say in words what is looked for there, and what would have put it there.
+    """
+    if not is_remote() and not (root / names.MLFLOW_DATABASE).is_file():
+        raise InputError(
+            f"store: {root} has no {lacks}; accepted is the folder of a store (--store, or "
+            f"RETRIAL_STORE) in which {filled_by}"
+        )
+
+
 def check_writable(root: Path) -> None:
     """Raise InputError unless a store can be created or written in `root`; leave nothing behind."""
     if strange := _MEANS_ANOTHER.search(str(root.resolve())):

@@ -137,6 +137,7 @@ def end(
     if trial.outcome.get("error"):
         files[names.ERROR_FILE] = _error_text(trial.outcome["error"])
     write_files(client, run_id, files)
+    description = describe(trial, parent)
     model_id = None
     if model is not None:
         model_id = log_model(
@@ -148,7 +149,7 @@ def end(
             tags={
                 names.STUDY_TAG: trial.study,
                 names.TRIAL_TAG: str(trial.number),
-                names.DESCRIPTION_TAG: describe(trial, parent),
+                names.DESCRIPTION_TAG: description,
             },
             params=trial.parameters,
             step=int(kept or 0),
@@ -175,7 +176,7 @@ def end(
         tags=[
             RunTag(names.STATE_TAG, trial.state),
             RunTag(names.REASON_TAG, names.plain(str(trial.outcome.get("reason", trial.state)))),
-            RunTag(names.DESCRIPTION_TAG, describe(trial, parent)),
+            RunTag(names.DESCRIPTION_TAG, description),
             *([RunTag(names.WEIGHTS_TAG, names.plain(weights))] if weights else []),
             *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),
         ],

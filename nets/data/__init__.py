@@ -6,7 +6,15 @@ need scikit-learn or pooch.
 """
 
 from nets.data.cache import open_cached
-from nets.data.catalogue import DATASETS, are_here, check_name, default_folder, fetch, load
+from nets.data.catalogue import (
+    DATASETS,
+    are_here,
+    check_name,
+    default_folder,
+    fetch,
+    load,
+    own_files,
+)
 from nets.data.dataset import Dataset
 
 __all__ = [
@@ -18,4 +26,5 @@ __all__ = [
     "fetch",
     "load",
     "open_cached",
+    "own_files",
 ]

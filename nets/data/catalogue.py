@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nets.data import cache as caches
 from nets.data import digits, mnist, own
-from nets.data.dataset import Dataset, content_sha256
+from nets.data.dataset import Content, Dataset, content_sha256
 from nets.data.download import MIRRORS, download
 from nets.errors import InputError
 
@@ -79,7 +79,7 @@ def load(
         if dataset := caches.open_verified(path, digits.SHA256):
             return dataset
         say("reading the digits of scikit-learn")
-        found = own.Content(digits.read(), digits.CLASSES, digits.FULL_SCALE)
+        found = Content(digits.read(), digits.CLASSES, digits.FULL_SCALE)
         sha256 = content_sha256(found.arrays)
         if sha256 != digits.SHA256:
             raise InputError(
@@ -88,7 +88,7 @@ def load(
             )
     else:
         if name == "mnist":
-            found = own.Content(mnist.read(Path(folder), say), mnist.CLASSES, mnist.FULL_SCALE)
+            found = Content(mnist.read(Path(folder), say), mnist.CLASSES, mnist.FULL_SCALE)
         else:
             found = own.read(_find(name, Path(folder)))
         content = content_sha256(found.arrays)
@@ -155,12 +155,18 @@ def are_here(names: Iterable[str], folder: Path) -> bool:
     return all(name in DATASETS or own.path_of(name, folder).is_file() for name in names)
 
 
+def own_files(folder: Path) -> dict[str, Path]:
+    """Return the files of one's own in a folder by the names of their data sets, in order."""
+    names = sorted(path.stem for path in folder.glob("*.npz") if own.is_name(path.stem))
+    return {name: own.path_of(name, folder) for name in names if name not in DATASETS}
+
+
 def _find(name: str, folder: Path) -> Path:
     """Return the file of one's own that has a name, or raise InputError."""
     check_name(name)
     if (path := own.path_of(name, folder)).is_file():
         return path
-    here = ", ".join([*DATASETS, *own.names_in(folder)])
+    here = ", ".join([*DATASETS, *own_files(folder)])
     raise InputError(
         f"data.name: got {name!r}, accepted are {here}, or your own: a file {name}.npz in {folder} "
         "(another folder is named by --data or RETRIAL_DATA)"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,15 @@ from numpy.typing import NDArray
 from nets.randomness import stream
 
 ARRAYS = ("images", "labels", "test_images", "test_labels")
+
+
+class Content(NamedTuple):
+    """What the original files of a data set hold: arrays by the names of `Dataset`'s fields."""
+
+    arrays: dict[str, NDArray[np.uint8]]
+    classes: int
+    full_scale: int
+    label_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

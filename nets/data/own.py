@@ -4,12 +4,12 @@ import hashlib
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nets.data.dataset import ARRAYS
+from nets.data.dataset import ARRAYS, Content
 from nets.errors import InputError
 
 KERAS = {
@@ -24,15 +24,6 @@ LABEL_NAMES = "label_names"
 MOST_CLASSES = 256
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-class Content(NamedTuple):
-    """What a file holds: the arrays by the names of `Dataset`'s fields, and what they mean."""
-
-    arrays: dict[str, NDArray[np.uint8]]
-    classes: int
-    full_scale: int
-    label_names: tuple[str, ...] = ()
 
 
 def path_of(name: str, folder: Path) -> Path:
@@ -50,11 +41,6 @@ def sha256_of(content: str, full_scale: int) -> str:
     if full_scale == WHITE:
         return content
     return hashlib.sha256(f"{content} {FULL_SCALE} {full_scale}\n".encode()).hexdigest()
-
-
-def names_in(folder: Path) -> list[str]:
-    """Return the names of the files in a folder, in order."""
-    return sorted(path.stem for path in folder.glob("*.npz") if is_name(path.stem))
 
 
 def read(path: Path) -> Content:

@@ -8,15 +8,14 @@ from nets.errors import InputError
 def run(options: Namespace) -> int:
     """List the datasets, or fetch one."""
     from nets import data
-    from nets.data.own import names_in, path_of
 
     folder = options.data or data.default_folder()
     if options.action == "fetch":
         data.fetch(options.name, folder)
         print(f"{options.name} is in {folder}")
         return 0
-    own = {name: f"your own, {path_of(name, folder)}" for name in names_in(folder)}
-    for name, description in (data.DATASETS | own | data.DATASETS).items():
+    own = {name: f"your own, {path}" for name, path in data.own_files(folder).items()}
+    for name, description in (data.DATASETS | own).items():
         try:
             dataset = data.load(name, folder)
         except InputError as error:

@@ -11,7 +11,7 @@ from studies.commands.asking import shown_bytes
 from studies.wording import shown
 from tracking import names, registry
 from tracking.reading import RecordedRun, find_trial, read_model
-from tracking.store import Store, is_remote, open_store
+from tracking.store import Store, check_made, open_store
 
 
 def run(options: Namespace) -> int:
@@ -20,11 +20,7 @@ def run(options: Namespace) -> int:
         raise InputError(f"export: {options.file} exists; accepted is the name of a new file")
     from tracking.onnx_file import to_onnx  # needs an optional package
 
-    if not is_remote() and not (options.store / names.MLFLOW_DATABASE).is_file():
-        raise InputError(
-            f"store: {options.store} has no trials; accepted is the folder of a store (--store, or "
-            "RETRIAL_STORE) in which `retrial search STUDY` has recorded some"
-        )
+    check_made(options.store, "trials", "`retrial search STUDY` has recorded some")
     with contextlib.closing(open_store(options.store)) as store:
         recorded = _find(store, options.study, options.trial)
         arrays = read_model(store, recorded)

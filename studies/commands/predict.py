@@ -17,7 +17,7 @@ from nets.model_source import probabilities, restore
 from studies.image_files import Picture, read
 from tracking import names, registry
 from tracking.registry import Registered
-from tracking.store import is_remote, open_store
+from tracking.store import check_made, open_store
 
 
 def run(options: Namespace) -> int:
@@ -75,11 +75,7 @@ def _one(label: int, scores: Array, label_names: Sequence[str]) -> dict[str, Any
 
 def _load(root: Path, name: str) -> Registered:
     """Load the model that was asked for; a folder that is no store is not made one."""
-    if not is_remote() and not (root / names.MLFLOW_DATABASE).is_file():
-        raise InputError(
-            f"store: {root} has no models; accepted is the folder of a store (--store, or "
-            "RETRIAL_STORE) in which `retrial confirm STUDY` has registered a winner"
-        )
+    check_made(root, "models", "`retrial confirm STUDY` has registered a winner")
     with contextlib.closing(open_store(root)) as store:
         return registry.load(store, name)
 

@@ -110,15 +110,13 @@ def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
             kinds.setdefault(key(digests), (digests, []))[1].append(trial.number)
     if len(kinds) < 2:
         return []
+    codes = [digests for digests, _ in kinds.values()]
+    changed = sorted(
+        name for name in set().union(*codes) if len({code.get(name) for code in codes}) > 1
+    )
     lines = ["trained with different code, so that values may not compare:"]
     for digests, numbers in kinds.values():
-        others = [other for other, _ in kinds.values() if other is not digests]
-        changed = [
-            f"{name} {sha256[:12]}"
-            for name, sha256 in digests.items()
-            if any(other.get(name) != sha256 for other in others)
-        ]
-        what = ", ".join(changed) or "nothing else"
+        what = ", ".join(f"{name} {digests.get(name, 'not there')[:12]}" for name in changed)
         lines.append(f"  {what}: {plural(len(numbers), 'trial')} from trial {min(numbers)} on")
     return lines
 

@@ -16,7 +16,7 @@ from nets.data import default_folder, load
 from nets.outcome import Model
 from tracking import names, source_code
 from tracking.delivery import Delivery
-from tracking.model_folder import write_model_folder
+from tracking.model_folder import LARGEST_CODE, write_model_folder
 
 PREDICT = """
 import sys
@@ -98,7 +98,7 @@ def test_a_model_folder_with_its_code_needs_no_installation_of_ours(tmp_path, tr
     place = {"model_id": "m-1", "run_id": "r", "location": "file:///there"}
     write_model_folder(tmp_path / "with", trials.model(), code=b"an archive", **place)
     write_model_folder(tmp_path / "without", trials.model(), **place)
-    large = bytes(names.MODEL_CODE_LIMIT + 1)
+    large = bytes(LARGEST_CODE + 1)
     write_model_folder(tmp_path / "large", trials.model(), code=large, **place)
     assert (tmp_path / "with" / "code.zip").read_bytes() == b"an archive"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nets.data import load, open_cached, own
+from nets.data import load, open_cached, own, own_files
 from nets.errors import InputError
 
 
@@ -141,5 +141,5 @@ def test_a_name_is_no_path(tmp_path, name):
 def test_files_of_ones_own_are_found_by_their_names(tmp_path):
     for name in ("cells.npz", ".hidden.npz", "b.npz", "notes.txt"):
         (tmp_path / name).touch()
-    assert own.names_in(tmp_path) == ["b", "cells"]
-    assert own.names_in(tmp_path / "not there") == []
+    assert list(own_files(tmp_path)) == ["b", "cells"]
+    assert list(own_files(tmp_path / "not there")) == []
