@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import resource_tracker
+from multiprocessing.util import Finalize
 
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 
@@ -81,3 +82,19 @@ def follow(driver: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _await_feeders() -> None:
+    """Let the threads end that fed queues of the library's executors.
+
+    Such a thread may be the last to hold a queue and its locks. It is a daemon: were this process
+    to end while it removes them, the library would print warnings of locks that leaked.
+    """
+    last = time.monotonic() + 10  # it is not worth more than that
+    for thread in threading.enumerate():
+        if thread.name == "QueueFeederThread":
+            thread.join(max(0.0, last - time.monotonic()))
+
+
+# At the end of this process: after all queues were closed (10), before what is left of locks (0).
+Finalize(None, _await_feeders, exitpriority=5)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -50,3 +52,41 @@ def test_the_processes_that_repeat_trials_cannot_be_reached(monkeypatch):
     monkeypatch.setattr("studies.repetitions._train", interrupted)
     found = list(repetitions._side_by_side([(0, None), (1, None)], 2, False))
     assert found == ["went on", "went on"]
+
+
+THREAD_IN_THE_MIDDLE = """
+import threading, time
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import queues, resource_tracker
+from studies import following
+
+feed, unregister = queues.Queue._feed, resource_tracker.unregister
+middle = threading.Event()
+
+def feed_and_linger(*arguments):
+    feed(*arguments)
+    time.sleep(0.3)  # the others let go of the queue meanwhile
+
+def unregister_slowly(*arguments):
+    if threading.current_thread().name == "QueueFeederThread":
+        middle.set()
+        time.sleep(0.3)
+    unregister(*arguments)
+
+queues.Queue._feed = staticmethod(feed_and_linger)
+resource_tracker.unregister = unregister_slowly
+
+executor = ProcessPoolExecutor(1)
+executor.submit(abs, -1).result()
+executor.shutdown(wait=True, kill_workers=True)
+del executor
+print(middle.wait(60))
+"""
+
+
+def test_a_process_does_not_end_while_a_thread_removes_locks():
+    """A thread of the library's that was cut off there left warnings of leaked locks behind."""
+    ended = subprocess.run(
+        [sys.executable, "-c", THREAD_IN_THE_MIDDLE], capture_output=True, text=True, timeout=300
+    )
+    assert (ended.stdout, ended.stderr) == ("True\n", "")
