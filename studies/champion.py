@@ -24,39 +24,14 @@ from nets.settings import to_plain
 from studies.confirmation import job_for
 from studies.intervals import proportion_of
 from studies.repetitions import Trained, champion_seed, train_all
-from studies.stored import StoredStudy
+from studies.stored import CHAMPION, CONFIRMATION, StoredStudy
 from tracking import confirmation as values
 from tracking.confirmation import Champion, Confirmation, Evidence, TestResult
 from tracking.ledger import EpochRecord, TrialRecord
 
-NOTE = "confirmation"
-"""Key of the study's note that holds the whole confirmation."""
-
-ATTACHMENT = "champion"
-"""Name of the study's attachment that holds the `Evidence`, until it has been recorded."""
-
 
 class TrainingFailed(RuntimeError):
     """The winner's settings could not be trained on all images."""
-
-
-def stored_confirmation(stored: StoredStudy) -> Confirmation | None:
-    """Return what was found before, or None where no confirmation has been finished."""
-    note = stored.record.notes.get(NOTE)
-    if note is not None:
-        return values.from_plain(note)
-    evidence = stored_evidence(stored)
-    if evidence is None or evidence.confirmation is None:
-        return None
-    # Killed between its two commits: the first one counts.
-    stored.ledger.note(stored.study.name, NOTE, values.to_plain(evidence.confirmation))
-    return evidence.confirmation
-
-
-def stored_evidence(stored: StoredStudy) -> Evidence | None:
-    """Return what is kept of the champion, or None where there is none (any more)."""
-    content = stored.ledger.attachment(stored.study.name, ATTACHMENT)
-    return None if content is None else Evidence.unpacked(content)
 
 
 def crown(
@@ -70,7 +45,7 @@ def crown(
     says why in `untested`. Raises TrainingFailed when the winner cannot be trained.
     """
     confirmation = _crowned(stored, datasets, compared)
-    stored.ledger.note(stored.study.name, NOTE, values.to_plain(confirmation))
+    stored.ledger.note(stored.study.name, CONFIRMATION, values.to_plain(confirmation))
     return confirmation
 
 
@@ -95,7 +70,7 @@ def _crowned(
     confirmation = replace(confirmation, test=assess(answers, data))
     # From here on the test images have been seen.
     evidence = replace(evidence, answers=answers, confirmation=confirmation)
-    stored.ledger.attach(stored.study.name, ATTACHMENT, evidence.packed())
+    stored.ledger.attach(stored.study.name, CHAMPION, evidence.packed())
     return confirmation
 
 
@@ -147,7 +122,7 @@ def _train(
     """Train the champion and commit it, unless that was done before."""
     kept = [again.epoch for again in compared.candidate(trial.number).repetitions]
     settings = champion_settings(stored.study, trial, kept)
-    evidence = stored_evidence(stored)
+    evidence = stored.evidence
     if evidence is not None and evidence.settings == settings:
         return evidence
     metric = _metric(compared.metric, stored.epochs(trial.number))
@@ -155,7 +130,7 @@ def _train(
     job = job_for(stored.study, trial.number, settings, folders, metric)
     (trained,) = train_all([job], 1, models=True)
     evidence = _evidence(settings, metric, trained)
-    stored.ledger.attach(stored.study.name, ATTACHMENT, evidence.packed())
+    stored.ledger.attach(stored.study.name, CHAMPION, evidence.packed())
     return evidence
 
 

@@ -11,8 +11,18 @@ from nets.errors import InputError
 from studies import study_file
 from studies.importances import importances
 from studies.study_file import Study
-from tracking import names
+from tracking import confirmation, names
+from tracking.confirmation import Confirmation, Evidence
 from tracking.ledger import EpochRecord, Ledger, StudyRecord, TrialRecord
+
+CONFIRMATION = "confirmation"
+"""Key of the study's note that holds its whole confirmation."""
+
+CHAMPION = "champion"
+"""Name of the study's attachment that holds the `Evidence`, until it has been recorded."""
+
+RECORDED = "confirmation.recorded"
+"""Key of the study's note: run id and model version of a confirmation that MLflow has."""
 
 
 class StoredStudy:
@@ -38,6 +48,39 @@ class StoredStudy:
     def best(self) -> TrialRecord | None:
         """The best complete trial, or None."""
         return next(iter(self.ranked()), None)
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What was confirmed, or None where no confirmation has been finished."""
+        note = self._notes.get(CONFIRMATION)
+        if note is not None:
+            return confirmation.from_plain(note)
+        evidence = self.evidence
+        if evidence is None or evidence.confirmation is None:
+            return None
+        # Killed between its two commits: the first one counts.
+        self.ledger.note(
+            self.study.name, CONFIRMATION, confirmation.to_plain(evidence.confirmation)
+        )
+        return evidence.confirmation
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What is kept of the champion, or None where there is none (any more)."""
+        content = self.ledger.attachment(self.study.name, CHAMPION)
+        return None if content is None else Evidence.unpacked(content)
+
+    @property
+    def recorded_confirmation(self) -> dict[str, Any] | None:
+        """Run id and model version of a confirmation that MLflow has, else None."""
+        return self._notes.get(RECORDED)
+
+    @property
+    def _notes(self) -> dict[str, Any]:
+        """The notes of the study as they are now."""
+        record = self.ledger.study(self.study.name)
+        assert record is not None
+        return record.notes
 
     def importances(self) -> dict[str, float]:
         """Return each parameter's share in what sets good trials apart, largest first.

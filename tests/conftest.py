@@ -8,6 +8,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import sys
+import tempfile
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -15,9 +16,14 @@ from pathlib import Path
 # What tests of every package share. Not this folder itself: its `nets` would hide the package.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+import hypothesis
 import numpy as np
 import pytest
 from postgresql import postgresql as postgresql
+
+# Examples, like the numbers of `generator`, are the same each time unless others are asked for.
+hypothesis.settings.register_profile("same", derandomize="RETRIAL_TEST_SEED" not in os.environ)
+hypothesis.settings.load_profile("same")
 
 
 @pytest.hookimpl(trylast=True)
@@ -25,6 +31,16 @@ def pytest_collection_modifyitems(items):
     """Begin with the files of slow tests, or one process works on them when the others are done."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])  # stable: a file's tests keep their order
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory):
+    """Where temporary files go: processes that are killed leave theirs, which pytest removes."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture

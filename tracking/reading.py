@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nets.errors import InputError
 from tracking import names
 from tracking.model_folder import read_weights
-from tracking.store import Store
+from tracking.store import Store, check_made, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -47,6 +47,12 @@ class RecordedRun:
     def value(self) -> float | None:
         """The study's metric at the epoch whose weights are kept; None for a failed trial."""
         return self.outcome.get("value")
+
+
+def open_with_trials(root: Path) -> Store:
+    """Open the store in the folder `root` to read trials; raises InputError where it is none."""
+    check_made(root, "trials", "`retrial search STUDY` has recorded some")
+    return open_store(root)
 
 
 def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun:

@@ -12,14 +12,14 @@ from rich.table import Table
 
 from studies import champion, kernel, lock
 from studies.admission import FIRST_WORKER, check_data
-from studies.commands import hints
+from studies.commands.confirmed import ago, as_json, lines
 from studies.commands.printing import console
 from studies.confirmation import Repetitions
-from studies.stored import StoredStudy, open_study
+from studies.stored import CHAMPION, CONFIRMATION, RECORDED, StoredStudy, open_study
 from studies.wording import plural, shown_seconds
 from tracking import environment, names
 from tracking.confirmation import Confirmation, Repetition, to_plain
-from tracking.confirmation_text import number, sentences, table
+from tracking.confirmation_text import number, table
 from tracking.environment import Environment
 from tracking.store import Store, one_line, open_store
 
@@ -32,9 +32,6 @@ ENVIRONMENT_NOTE = "confirmation.environment"
 CHAMPION_NOTE = "confirmation.champion.environment"
 """Key of the study's note: where its champion was trained, which may be later, with other code."""
 
-RECORDED_NOTE = "confirmation.recorded"
-"""Key of the study's note: run id and model version of a confirmation that MLflow has."""
-
 
 def run(options: Namespace) -> int:
     """Confirm a study, record and register what was found, and show it."""
@@ -43,7 +40,7 @@ def run(options: Namespace) -> int:
     with contextlib.ExitStack() as stack:
         stack.enter_context(lock.hold(options.store / names.LEDGER, options.study, "confirmed"))
         stored = stack.enter_context(open_study(options.store, options.study))
-        confirmation = champion.stored_confirmation(stored)
+        confirmation = stored.confirmation
         store = problem = None
         if not options.no_record and not _is_done(confirmation, stored):
             store = _open_store(options)
@@ -60,9 +57,9 @@ def run(options: Namespace) -> int:
         if store is not None and not _is_done(confirmation, stored):
             problem = _record(store, stored, confirmation, options)
         if options.json:
-            print(json.dumps(_as_json(confirmation, _recorded(stored)), indent=2))
+            print(json.dumps(as_json(confirmation, stored.recorded_confirmation), indent=2))
         else:
-            _print(confirmation, _recorded(stored), options)
+            _print(confirmation, stored.recorded_confirmation, options)
     if problem:
         print(f"retrial: not recorded: {problem}\nthe same command records it", file=sys.stderr)
     return 1 if problem or confirmation.winner is None else 0
@@ -71,15 +68,7 @@ def run(options: Namespace) -> int:
 def _is_done(confirmation: Confirmation | None, stored: StoredStudy) -> bool:
     """Tell whether the test images have been looked at, and MLflow has what they said."""
     is_final = confirmation is not None and confirmation.test is not None
-    return is_final and _recorded(stored) is not None
-
-
-def _recorded(stored: StoredStudy) -> dict[str, Any] | None:
-    """Return run and model version of a confirmation that MLflow has, else None."""
-    record = stored.ledger.study(stored.study.name)
-    assert record is not None
-    recorded: dict[str, Any] | None = record.notes.get(RECORDED_NOTE)
-    return recorded
+    return is_final and stored.recorded_confirmation is not None
 
 
 def _open_store(options: Namespace) -> Store:
@@ -100,9 +89,9 @@ def _from_mlflow(store: Store, stored: StoredStudy) -> Confirmation | None:
         return None
     confirmation, recorded = found
     name = stored.study.name
-    stored.ledger.note(name, champion.NOTE, to_plain(confirmation))
-    stored.ledger.note(name, RECORDED_NOTE, recorded)
-    stored.ledger.attach(name, champion.ATTACHMENT, None)
+    stored.ledger.note(name, CONFIRMATION, to_plain(confirmation))
+    stored.ledger.note(name, RECORDED, recorded)
+    stored.ledger.attach(name, CHAMPION, None)
     return confirmation
 
 
@@ -180,7 +169,7 @@ def _record(
     from tracking.confirmation_run import record
 
     name, winner = stored.study.name, confirmation.winner
-    evidence = champion.stored_evidence(stored)
+    evidence = stored.evidence
     study = stored.ledger.study(name)
     assert study is not None
     try:
@@ -197,19 +186,9 @@ def _record(
         )
     except Exception as error:  # whatever MLflow raises: the result stays in the ledger
         return one_line(error)
-    stored.ledger.note(name, RECORDED_NOTE, {"run_id": run_id, "version": version})
-    stored.ledger.attach(name, champion.ATTACHMENT, None)
+    stored.ledger.note(name, RECORDED, {"run_id": run_id, "version": version})
+    stored.ledger.attach(name, CHAMPION, None)
     return None
-
-
-def _as_json(confirmation: Confirmation, recorded: dict[str, Any] | None) -> dict[str, Any]:
-    recorded = recorded or {}
-    version = recorded.get("version")
-    return {
-        **to_plain(confirmation),
-        "run_id": recorded.get("run_id"),
-        "model": version and {"name": confirmation.study, "version": version},
-    }
 
 
 # What a person reads
@@ -233,10 +212,7 @@ def _say_known(known: Confirmation, stored: StoredStudy, options: Namespace) -> 
     text = f"{known.study}: confirmed before with --top {known.top} --seeds {known.seeds}"
     if (options.top, options.seeds) != (known.top, known.seeds):
         text += f", not --top {options.top} --seeds {options.seeds}"
-    finished = sum(trial.state != "running" for trial in stored.trials)
-    if finished > known.finished:
-        text += f", {finished - known.finished} trials ago"
-    print(f"{text}; test images are looked at once, this is the record")
+    print(f"{text}{ago(known, stored)}; test images are looked at once, this is the record")
 
 
 def _print(confirmation: Confirmation, recorded: dict[str, Any] | None, options: Namespace) -> None:
@@ -248,9 +224,5 @@ def _print(confirmation: Confirmation, recorded: dict[str, Any] | None, options:
         is_winner = row[0] == str(confirmation.winner)
         shown_table.add_row(*row, style="bold" if is_winner else None)
     console().print(shown_table)
-    for sentence in sentences(confirmation):
-        print(sentence)
-    if recorded is not None and recorded.get("version"):
-        name, version = confirmation.study, recorded["version"]
-        print(f"model: {name}/{version}, {name}@{names.CHAMPION}")
-        print(f"use it: {hints.command(options.store, 'predict', name, 'FILE...')}")
+    for line in lines(confirmation, recorded, options.store):
+        print(line)

@@ -10,8 +10,8 @@ from nets.files import write_whole
 from studies.commands.asking import shown_bytes
 from studies.wording import shown
 from tracking import names, registry
-from tracking.reading import RecordedRun, find_trial, read_model
-from tracking.store import Store, check_made, open_store
+from tracking.reading import RecordedRun, find_trial, open_with_trials, read_model
+from tracking.store import Store
 
 
 def run(options: Namespace) -> int:
@@ -20,8 +20,7 @@ def run(options: Namespace) -> int:
         raise InputError(f"export: {options.file} exists; accepted is the name of a new file")
     from tracking.onnx_file import to_onnx  # needs an optional package
 
-    check_made(options.store, "trials", "`retrial search STUDY` has recorded some")
-    with contextlib.closing(open_store(options.store)) as store:
+    with contextlib.closing(open_with_trials(options.store)) as store:
         recorded = _find(store, options.study, options.trial)
         arrays = read_model(store, recorded)
     if not set(model_source.ARRAYS) <= arrays.keys():

@@ -11,14 +11,13 @@ from studies.reproduction import reproduce
 from studies.study_file import ModuleMissing
 from studies.wording import plural, shown, shown_seconds
 from tracking import recorded_code
-from tracking.reading import RecordedRun, find_trial
-from tracking.store import open_store
+from tracking.reading import RecordedRun, find_trial, open_with_trials
 from tracking.verdict import write_certificate
 
 
 def run(options: Namespace) -> int:
     """Try the trial again; exit 0 for exact and close, 1 for diverged."""
-    store = open_store(options.store)
+    store = open_with_trials(options.store)
     recorded = find_trial(store, options.study, options.trial)
     _check_at(recorded, options.at)
     if options.recorded_code:

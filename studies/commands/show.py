@@ -1,4 +1,4 @@
-"""``retrial show``: the trials of a study, best first, and what they say."""
+"""``retrial show``: the trials of a study, best first, what they say, and its confirmation."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nets import data
 from studies import lock
-from studies.commands import hints
+from studies.commands import confirmed, hints
 from studies.commands.printing import aligned, console, is_wider, listed, print_lines
 from studies.space import decoded
 from studies.stored import StoredStudy, open_study
@@ -33,7 +33,7 @@ def run(options: Namespace) -> int:
 
 def as_json(stored: StoredStudy) -> dict[str, Any]:
     """Return the study as plain values; NaN and infinity become null."""
-    best = stored.best
+    best, confirmation = stored.best, stored.confirmation
     return {
         "study": stored.study.name,
         "best": None if best is None else best.number,
@@ -51,6 +51,8 @@ def as_json(stored: StoredStudy) -> dict[str, Any]:
             }
             for trial in stored.trials
         ],
+        "confirmation": confirmation
+        and confirmed.as_json(confirmation, stored.recorded_confirmation),
     }
 
 
@@ -94,6 +96,10 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
         print_lines(screen, [*lines, *_more(pruned, "pruned")])
     failed = [trial for trial in stored.trials if trial.state == "failed"]
     print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
+    if known := stored.confirmation:
+        heading = f"confirmed with --top {known.top} --seeds {known.seeds}"
+        print_lines(screen, [heading + confirmed.ago(known, stored)], "bold")
+        print_lines(screen, confirmed.lines(known, stored.recorded_confirmation, options.store))
     if ranked:
         # Where images of one's own are, only who searched them knows.
         is_here = data.are_here(stored.study.data_names, options.data or data.default_folder())

@@ -83,6 +83,13 @@ def test_ctrl_c_says_what_is_left(arguments, left, monkeypatch, capsys):
     assert (said.out, said.err) == ("", f"interrupted: {left}\n")
 
 
+def test_a_folder_that_is_no_store_is_not_made_one(tmp_path, capsys):
+    store = tmp_path / "nothing"
+    assert main(["reproduce", "best", "--study", "digits", "--store", str(store)]) == 2
+    assert "has no trials; accepted is the folder of a store" in capsys.readouterr().err
+    assert not store.exists()
+
+
 @pytest.mark.parametrize("command", ["show", "search"])
 def test_a_file_that_is_no_ledger_is_named_so(command, tmp_path, capsys):
     (tmp_path / "ledger.db").write_text("a letter, and no ledger at all" * 100)
@@ -109,7 +116,7 @@ def test_a_ledger_damaged_inside_is_an_error_in_words(tmp_path, capsys):
 def test_an_epoch_that_was_not_recorded_cannot_be_compared(monkeypatch, tmp_path, capsys):
     epochs = [{"epoch": number} for number in range(1, 21)]
     recorded = RecordedRun("1f", "digits", 2, "complete", "{}", {}, epochs, {}, {}, "value", "")
-    monkeypatch.setattr("studies.commands.reproduce.open_store", lambda root: None)
+    monkeypatch.setattr("studies.commands.reproduce.open_with_trials", lambda root: None)
     monkeypatch.setattr("studies.commands.reproduce.find_trial", lambda *_: recorded)
     arguments = ["reproduce", "2", "--study", "digits", "--store", str(tmp_path)]
     assert main([*arguments, "--at", "99"]) == 2

@@ -22,7 +22,7 @@ from studies.commands import confirm as command
 from studies.confirmation import Repetitions, candidate, elect
 from studies.repetitions import champion_seed, repetition_seed
 from studies.search import Plan, Search
-from studies.stored import open_study
+from studies.stored import CONFIRMATION, RECORDED, open_study
 from tracking import confirmation_run, names, source_code
 from tracking.confirmation import Estimate, Repetition, from_plain, to_plain
 from tracking.ledger import Ledger, TrialRecord
@@ -75,7 +75,7 @@ def confirm(store, *options, study="digits"):
 def found_in(store, study="digits"):
     """The confirmation that the ledger of a store has."""
     with open_study(store, study) as stored:
-        return champion.stored_confirmation(stored)
+        return stored.confirmation
 
 
 def without_times(confirmation):
@@ -176,7 +176,7 @@ def test_champion_is_trained_on_all_images_and_answers_as_its_model_does(store, 
     outcome = objective(Settings(**found.champion.settings), digits, epochs.append)
     assert found.champion.weights == epochs[-1].digests["weights"]
     with open_study(store, "digits") as stored:
-        evidence = champion.stored_evidence(stored)
+        evidence = stored.evidence
     np.testing.assert_array_equal(
         evidence.model.arrays["parameters"], outcome.model.arrays["parameters"]
     )
@@ -297,7 +297,7 @@ def test_confirm_killed_before_the_test_does_not_train_the_champion_again(store,
 def test_confirm_killed_after_the_test_does_not_look_again(store, monkeypatch, capsys):
     with counted_looks(monkeypatch) as looks:
         with monkeypatch.context() as patch:
-            patch.setattr(Ledger, "note", killed_at(champion.NOTE))
+            patch.setattr(Ledger, "note", killed_at(CONFIRMATION))
             with pytest.raises(Killed):
                 confirm(store, "--top", "1", "--seeds", "2")
         assert confirm(store, "--top", "2", "--seeds", "5") == 0
@@ -355,6 +355,29 @@ def test_record_says_how_many_trials_came_after_it(store, capsys, digits):
     assert ", 2 trials ago; test images are looked at once" in capsys.readouterr().out
 
 
+def test_show_tells_what_was_confirmed(store, capsys):
+    def show(*options):
+        capsys.readouterr()
+        assert main(["show", "digits", "--store", str(store), *options]) == 0
+        return capsys.readouterr().out
+
+    assert "confirmed" not in show()
+    confirm(store, "--top", "2", "--seeds", "2")
+    said = capsys.readouterr().out.splitlines()
+    shown = show().splitlines()
+    begin = shown.index("confirmed with --top 2 --seeds 2")
+    assert shown[begin + 1 : begin + 4] == said[-3:]
+    assert [line.split()[0] for line in said[-3:]] == ["winner:", "luck:", "test:"]
+    confirm(store, "--json")
+    known = json.loads(capsys.readouterr().out)
+    assert json.loads(show("--json"))["confirmation"] == known
+    with open_study(store, "digits") as stored:  # as MLflow would have it
+        stored.ledger.note("digits", RECORDED, {"run_id": "1f", "version": "3"})
+    shown = show().splitlines()
+    assert shown[begin + 4] == "model: digits/3, digits@champion"
+    assert shown[begin + 5].startswith("use it: retrial predict digits FILE...")
+
+
 def test_a_confirmation_survives_json(store):
     confirm(store, "--top", "2", "--seeds", "1")
     found = found_in(store)
@@ -387,7 +410,7 @@ def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkey
     assert what["data"].name == "digits"
     assert "model: digits/1, digits@champion" in capsys.readouterr().out
     with open_study(store, "digits") as stored:
-        assert champion.stored_evidence(stored) is None  # MLflow has it now
+        assert stored.evidence is None  # MLflow has it now
     assert main(options) == 0
     assert len(recorded) == 1
 

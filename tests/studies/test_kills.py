@@ -42,7 +42,7 @@ def digits(tmp_path):
         seed = 3
         pruner = { name = "hyperband", min_resource = 4 }
         [network]
-        hidden = [400, 200]
+        hidden = [200, 100]
         [training]
         epochs = 30
         [space]
@@ -199,9 +199,18 @@ def check_mlflow(store, study, expected):
         assert sorted(steps) == [number for number, *_ in trial["epochs"]]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The file of a study whose epochs take their time, and the store of a search of it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = write_study(folder, trials=16, delay=0.1)
+    assert Driver(path, folder / "store", "--jobs", "2").finish()[0] == 0
+    return path, folder / "store"
+
+
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT] * 2])
-def test_interrupted_search_leaves_no_run_running_and_continues(signals, tmp_path):
-    path = write_study(tmp_path, trials=16, delay=0.1)
+def test_interrupted_search_leaves_no_run_running_and_continues(signals, undisturbed, tmp_path):
+    path, another_store = undisturbed
     store = tmp_path / "store"
     driver = Driver(path, store, "--jobs", "2", checkpoints=0)
     driver.wait_for_trial()
@@ -218,9 +227,8 @@ def test_interrupted_search_leaves_no_run_running_and_continues(signals, tmp_pat
     assert "KILLED" in statuses
     code, _, errors = Driver(path, store, "--jobs", "2").finish()
     assert (code, errors) == (0, "")
-    assert Driver(path, tmp_path / "undisturbed", "--jobs", "1").finish()[0] == 0
     found = everything(store, study)
-    assert found == everything(tmp_path / "undisturbed", study)
+    assert found == everything(another_store, study)
     check_mlflow(store, study, found["trials"])
 
 

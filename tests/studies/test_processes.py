@@ -103,8 +103,8 @@ def test_number_of_processes_matters_to_no_sampler(sampler, pruner, tmp_path):
         pruner=pruner,
         trials=16,
     )
-    one, two, four = (trials_with(study, tmp_path / f"{jobs}.db", jobs) for jobs in (1, 2, 4))
-    assert one == two == four
+    one, four = (trials_with(study, tmp_path / f"{jobs}.db", jobs) for jobs in (1, 4))
+    assert one == four
     assert {"complete", "pruned"} <= {trial["state"] for trial in one}
 
 

@@ -355,6 +355,7 @@ def test_show_gives_the_trials_to_a_program(tmp_path, store, capsys):
     diverged = [t for t in shown["trials"] if t["state"] == "pruned" and t["value"] is None]
     assert diverged
     assert all(t["epochs"][-1]["value"] is None for t in diverged)
+    assert shown["confirmation"] is None
 
 
 def test_each_trial_keeps_the_environment_of_the_driver_that_trained_it(

@@ -1,11 +1,9 @@
 """`pack`, `unpack`, `delete` and `gc` as a person meets them."""
 
 import contextlib
+import io
 import json
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 from driving import ledger_of
@@ -19,7 +17,10 @@ from studies.stored import StoredStudy
 from tracking import names
 from tracking.store import open_store
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")  # SQLAlchemy's to MLflow
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload``"),  # SQLAlchemy's to MLflow
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred"),  # MLflow's to models
+]
 
 
 @pytest.fixture
@@ -31,17 +32,24 @@ def store(tmp_path):
     return tmp_path / "store"
 
 
-def command(*arguments, code=0, server=None, **options):
-    """Run a command as a process; returns what it printed."""
-    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    if server is not None:
-        environment["MLFLOW_TRACKING_URI"] = server
-    done = subprocess.run(
-        [sys.executable, "-m", "studies.command_line", *map(str, arguments)],
-        env=environment, capture_output=True, text=True, **options,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command in this process, which has MLflow already; returns what it printed."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # nobody can be asked
+
+    def run(*arguments, code=0, server=None, cwd="."):
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            if server is not None:
+                patch.setenv("MLFLOW_TRACKING_URI", server)
+            capsys.readouterr()
+            ended = main([*map(str, arguments)])
+        said = capsys.readouterr()
+        assert ended == code, said.out + said.err
+        return said.out + said.err
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -170,7 +178,7 @@ def server(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_moves_to_a_server_and_back(small, server, tmp_path):
+def test_a_study_moves_to_a_server_and_back(command, small, server, tmp_path):
     here, there = ["--store", tmp_path / "here"], ["--store", tmp_path / "there"]
     command("search", small, "--trials", 2, *here)
     command("pack", "small", tmp_path / "small.pack", *here)
@@ -189,7 +197,7 @@ def test_a_study_moves_to_a_server_and_back(small, server, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(small, tmp_path):
+def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(command, small, tmp_path):
     here, there = ["--store", tmp_path / "here"], ["--store", tmp_path / "there"]
     command("search", small, *here)
     command("train", "small", "--set", "epochs=1", *here)
@@ -219,7 +227,7 @@ def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(small, tmp_
         assert [trial.pop("run_id") is None for trial in trials] == [False] * 5
     assert before == after
 
-    said = command("delete", "small", *there, code=2, stdin=subprocess.DEVNULL)
+    said = command("delete", "small", *there, code=2)
     assert "ledger  5 trials, 10 epochs" in said
     assert "MLflow  6 runs, 5 models, 0 registered versions" in said
     assert said.endswith("nobody can be asked here; accepted is --yes\n")

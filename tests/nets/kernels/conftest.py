@@ -15,9 +15,9 @@ CLOSE = {np.float32: 1e-5, np.float64: 1e-11}
 """Largest difference, relative to the largest number of an array."""
 
 
-def assert_close(received, expected, tolerance):
+def assert_close(received, expected, tolerance, least=1e-3):
     assert received.dtype == expected.dtype
-    scale = max(1e-3, np.abs(expected).max(initial=0))
+    scale = max(least, np.abs(expected).max(initial=0))
     np.testing.assert_allclose(received, expected, rtol=0, atol=tolerance * scale)
 
 
@@ -52,8 +52,11 @@ class Comparison:
         targets = self.generator.standard_normal((batch, *self.network.output_shape))
         return x, targets.astype(self.dtype), noise
 
-    def check(self, batch, loss=None, tolerance=None):
-        """Train one step in both forms from the same state, and predict."""
+    def check(self, batch, loss=None, tolerance=None, least=1e-3):
+        """Train one step in both forms from the same state, and predict.
+
+        `tolerance` is relative to the largest number of an array, or to `least` if that is larger.
+        """
         tolerance = tolerance or CLOSE[self.dtype]
         network = self.network
         loss = loss or (CrossEntropy() if len(network.output_shape) == 1 else squares)
@@ -69,9 +72,9 @@ class Comparison:
         network.statistics[:] = statistics
         received = self.fast.loss_and_gradients(x, targets, loss, noise)
         assert abs(received - expected) <= tolerance * max(1, abs(expected))
-        assert_close(network.gradients, gradients, tolerance)
-        assert_close(network.statistics, learnt, tolerance)
-        assert_close(self.fast.predict(x), outputs, tolerance)
+        assert_close(network.gradients, gradients, tolerance, least)
+        assert_close(network.statistics, learnt, tolerance, least)
+        assert_close(self.fast.predict(x), outputs, tolerance, least)
         np.testing.assert_array_equal(x, before)
 
 
