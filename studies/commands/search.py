@@ -267,7 +267,7 @@ def _engine(
 
         if FIRST_WORKER not in stored.notes:
             ledger.note(plan.study.name, FIRST_WORKER, decisive(now))
-        return LocalEngine(min(jobs or 1, plan.total), pinned)
+        return LocalEngine(min(jobs or 1, plan.total), pinned, now["code"])
     from studies.engines.dask import DaskEngine
 
     data = [(name, plan.digests[name], plan.folders[name]) for name in plan.folders]

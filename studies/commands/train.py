@@ -119,7 +119,7 @@ def _train(
         interrupts = stack.enter_context(Interrupts())
         status = stack.enter_context(Status())
         stack.callback(lambda: None if record is None else record.finish(end))
-        engine = LocalEngine(1, pinned)
+        engine = LocalEngine(1, pinned, now["code"])
         stack.callback(engine.close)
         stack.callback(lambda: None if record is None else status.show("recording…"))
         if not options.no_record:

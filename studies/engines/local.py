@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
@@ -22,9 +22,11 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
+from studies.engines.base import EngineLost
 from studies.following import ignore_signals, signals_held, stand_apart
 from studies.job import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
 from studies.output import output_is_errors
+from tracking import source_code
 
 ONE_THREAD = {
     # The bits of a float32 product depend on the number of BLAS threads, so it is always one.
@@ -37,11 +39,19 @@ ONE_THREAD = {
 class LocalEngine:
     """`count` worker processes of this machine.
 
-    `environment` is set in each worker before it loads NumPy.
+    `environment` is set in each worker before it loads NumPy. `code` are digests of the modules
+    that trials are recorded with: a worker keeps what it has imported, but one that takes a dead
+    one's place would import what is there by then.
     """
 
-    def __init__(self, count: int, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        environment: dict[str, str] | None = None,
+        code: Mapping[str, str] | None = None,
+    ) -> None:
         self._environment = {**ONE_THREAD, **(environment or {})}
+        self._code = code or {}
         self._workers: list[_Worker] = []
         try:
             for i in range(count):
@@ -98,7 +108,17 @@ class LocalEngine:
             worker.end()
 
     def _renew(self, worker: "_Worker") -> "_Worker":
-        """Replace a dead worker's process under the same name."""
+        """Replace a dead worker's process under the same name.
+
+        Raises EngineLost where the code has changed since.
+        """
+        for name, began in self._code.items():
+            if source_code.digest(name) != began:
+                raise EngineLost(
+                    f"{worker.name} died, and the code of {name} has changed since this search "
+                    "began, so that another one would not train what is recorded; the same command "
+                    "continues, with the code that is there now"
+                )
         worker.end()
         fresh = _Worker(worker.name, self._environment)
         self._workers[self._workers.index(worker)] = fresh

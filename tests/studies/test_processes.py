@@ -13,10 +13,12 @@ from joblib.externals.loky import get_reusable_executor
 from searching import MIXED, ShuffledEngine, a_study, admit, search, space_for, trials, trials_with
 
 from nets.state import pack
+from studies.engines.base import EngineLost
 from studies.engines.local import LocalEngine
 from studies.job import EpochDone, Job, TrialDone, TrialStopped, WorkerDied
 from studies.repetitions import train_all
 from studies.search import Plan, Search
+from tracking import source_code
 from tracking.ledger import Ledger
 
 TPE = {"name": "tpe", "startup_trials": 4}
@@ -117,6 +119,24 @@ def test_worker_that_dies_while_idle_costs_no_trial_anything(engine):
     assert engine.start(a_job(1)) == "worker 0"
     *_, end = events_until_the_end(engine)
     assert isinstance(end, TrialDone)
+
+
+def test_worker_is_replaced_only_by_one_that_has_the_same_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mine.py").write_text("one = 1")
+    engine = LocalEngine(1, code={"mine": source_code.digest("mine")})
+    for code, is_same in (("one = 1", True), ("one = 2", False)):
+        (tmp_path / "mine.py").write_text(code)
+        worker = psutil.Process(pid_of(engine._workers[0]))
+        worker.kill()
+        psutil.wait_procs([worker])
+        if is_same:
+            engine.start(a_job())
+            events_until_the_end(engine)
+        else:
+            with pytest.raises(EngineLost, match=r"worker 0 died, .* code of mine has changed"):
+                engine.start(a_job(1))
+    engine.close()
 
 
 def test_worker_that_takes_nothing_holds_up_nobody(engine):

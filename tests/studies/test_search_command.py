@@ -301,6 +301,38 @@ def test_second_driver_is_told_who_searches_the_study(tmp_path, store, capsys):
     assert run(study, "--trials", 1, "--store", store, "--no-record") == 0
 
 
+FRAGILE = """
+import os, signal
+from pathlib import Path
+from curves import climb
+
+def objective(settings, data, report, resume=None):
+    edited = Path(__file__).with_suffix(".edited")
+    if not edited.exists():
+        edited.touch()
+        with open(__file__, "a") as file:
+            file.write("# changed\\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return climb(settings, data, report, resume)
+"""
+
+
+def test_code_that_is_edited_meanwhile_trains_nothing_that_is_recorded_otherwise(
+    tmp_path, store, capsys
+):
+    """A worker dies, and the one that took its place would have the new code."""
+    (tmp_path / "fragile.py").write_text(FRAGILE)
+    study = write_study(tmp_path, trials=2)
+    study.write_text(study.read_text().replace("curves:climb", "fragile:objective"))
+    assert run(study, "--store", store, "--no-record", "--jobs", "1") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("retrial: worker 0 died, and the code of fragile has changed since")
+    assert said.count("\n") == 1
+    assert run(study, "--store", store, "--no-record", "--jobs", "1") == 0
+    assert "retrial: since the study began: code: fragile was " in capsys.readouterr().err
+    assert [trial["state"] for trial in finished(store, study)] == ["complete"] * 2
+
+
 def test_workers_end_with_their_driver(tmp_path, store):
     driver = Driver(
         write_study(tmp_path, trials=30, delay=0.1), store, "--jobs", "2", "--no-record"
