@@ -21,8 +21,18 @@ import numpy as np
 import pytest
 from postgresql import postgresql as postgresql
 
-# Examples, like the numbers of `generator`, are the same each time unless others are asked for.
-hypothesis.settings.register_profile("same", derandomize="RETRIAL_TEST_SEED" not in os.environ)
+hypothesis.settings.register_profile(
+    "same",
+    # Examples, like the numbers of `generator`, are the same unless others are asked for.
+    derandomize="RETRIAL_TEST_SEED" not in os.environ,
+    # No test has a limit of time: machines are shared.
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        # What fixtures give is only what examples draw with.
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
 hypothesis.settings.load_profile("same")
 
 

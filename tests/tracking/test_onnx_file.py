@@ -105,7 +105,7 @@ networks = st.builds(
     count=st.integers(1, 5),
     seed=st.integers(0, 2**32),
 )
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_any_network_of_any_images(chosen, shape, classes, full_scale, count, seed):
     generator = np.random.default_rng(seed)
     network = build(chosen, shape, classes, generator)

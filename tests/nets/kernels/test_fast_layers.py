@@ -6,7 +6,7 @@ gradient of its input) or in front of nothing, so that its own outputs are compa
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nets.kernels.convolution import ConvolutionKernel
@@ -22,13 +22,8 @@ from nets.layers import (
     ReLU,
 )
 
-FEW = settings(
-    deadline=None,
-    max_examples=25,
-    # The fixture only builds; every example draws its own numbers.
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-MANY = settings(FEW, max_examples=400)
+FEW = settings(max_examples=25)
+MANY = settings(max_examples=400)
 
 
 @st.composite

@@ -9,7 +9,7 @@ from nets.kernels.winograd import POINTS, Geometry, cook_toom, tile_height
 
 
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_f_m_k_is_the_correlation_by_its_definition(outputs, taps, seed):
     if not 2 <= outputs + taps - 1 <= len(POINTS) + 1:
         return
