@@ -1,4 +1,4 @@
-"""Processes that live as long as their driver does, and leave to it what signals mean.
+"""Processes that live as long as their driver does, leave to it what signals mean, end in order.
 
 The workers of a search have a pipe to their driver, whose end they notice at once. A process that
 a library starts for one task only has none: it would wait for ever for somebody to read its result.

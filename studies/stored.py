@@ -50,9 +50,16 @@ class StoredStudy:
         return next(iter(self.ranked()), None)
 
     @property
+    def notes(self) -> dict[str, Any]:
+        """The notes of the study as they are now; `record` has those of when it was read."""
+        record = self.ledger.study(self.study.name)
+        assert record is not None
+        return record.notes
+
+    @property
     def confirmation(self) -> Confirmation | None:
         """What was confirmed, or None where no confirmation has been finished."""
-        note = self._notes.get(CONFIRMATION)
+        note = self.notes.get(CONFIRMATION)
         if note is not None:
             return confirmation.from_plain(note)
         evidence = self.evidence
@@ -73,14 +80,7 @@ class StoredStudy:
     @property
     def recorded_confirmation(self) -> dict[str, Any] | None:
         """Run id and model version of a confirmation that MLflow has, else None."""
-        return self._notes.get(RECORDED)
-
-    @property
-    def _notes(self) -> dict[str, Any]:
-        """The notes of the study as they are now."""
-        record = self.ledger.study(self.study.name)
-        assert record is not None
-        return record.notes
+        return self.notes.get(RECORDED)
 
     def importances(self) -> dict[str, float]:
         """Return each parameter's share in what sets good trials apart, largest first.

@@ -169,9 +169,7 @@ def _record(
     from tracking.confirmation_run import record
 
     name, winner = stored.study.name, confirmation.winner
-    evidence = stored.evidence
-    study = stored.ledger.study(name)
-    assert study is not None
+    evidence, notes = stored.evidence, stored.notes
     try:
         data = None
         if evidence is not None and evidence.answers is not None:
@@ -179,7 +177,7 @@ def _record(
         run_id, version = record(
             store,
             confirmation,
-            study.notes.get(CHAMPION_NOTE) or study.notes[ENVIRONMENT_NOTE],
+            notes.get(CHAMPION_NOTE) or notes[ENVIRONMENT_NOTE],
             winner_run=next((t.recorded_run for t in stored.trials if t.number == winner), None),
             evidence=evidence,
             data=data,

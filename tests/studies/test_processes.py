@@ -46,6 +46,13 @@ def pid_of(worker):
     return pid
 
 
+def kill_worker(engine):
+    """Kill the process of an engine's first worker, and wait until it is gone."""
+    worker = psutil.Process(pid_of(engine._workers[0]))
+    worker.kill()
+    psutil.wait_procs([worker])
+
+
 @pytest.fixture
 def engine():
     engine = LocalEngine(1)
@@ -113,9 +120,7 @@ def test_number_of_processes_matters_to_no_sampler(sampler, pruner, tmp_path):
 def test_worker_that_dies_while_idle_costs_no_trial_anything(engine):
     engine.start(a_job())
     events_until_the_end(engine)
-    worker = psutil.Process(pid_of(engine._workers[0]))
-    worker.kill()
-    psutil.wait_procs([worker])
+    kill_worker(engine)
     assert engine.start(a_job(1)) == "worker 0"
     *_, end = events_until_the_end(engine)
     assert isinstance(end, TrialDone)
@@ -125,17 +130,13 @@ def test_worker_is_replaced_only_by_one_that_has_the_same_code(tmp_path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "mine.py").write_text("one = 1")
     engine = LocalEngine(1, code={"mine": source_code.digest("mine")})
-    for code, is_same in (("one = 1", True), ("one = 2", False)):
-        (tmp_path / "mine.py").write_text(code)
-        worker = psutil.Process(pid_of(engine._workers[0]))
-        worker.kill()
-        psutil.wait_procs([worker])
-        if is_same:
-            engine.start(a_job())
-            events_until_the_end(engine)
-        else:
-            with pytest.raises(EngineLost, match=r"worker 0 died, .* code of mine has changed"):
-                engine.start(a_job(1))
+    kill_worker(engine)
+    engine.start(a_job())
+    events_until_the_end(engine)
+    (tmp_path / "mine.py").write_text("one = 2")
+    kill_worker(engine)
+    with pytest.raises(EngineLost, match=r"worker 0 died, .* code of mine has changed"):
+        engine.start(a_job(1))
     engine.close()
 
 
