@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tracking.ledger import Ledger, StudyRecord, TrialRecord
+from tracking.ledger.access import Ledger, StudyRecord, TrialRecord
 
 RETRIAL = str(Path(sys.prefix) / "bin" / "retrial")
 STUDY = "digits"

@@ -19,11 +19,11 @@ import numpy as np
 from benchmarks import recorded
 from benchmarks.utilization import study
 from nets.settings import to_plain
-from studies.job import EpochDone, Event, Job, TrialDone
-from studies.judging import History, PrunerStudy
-from studies.search import Plan, Search
-from studies.study_file import Study
-from tracking.ledger import Ledger
+from studies.definition.study_file import Study
+from studies.search.driver import Plan, Search
+from studies.workers.messages import EpochDone, Event, Job, TrialDone
+from studies.workers.pruning import History, PrunerStudy
+from tracking.ledger.access import Ledger
 
 MORE = 20
 """Trials that are added to those that are there."""

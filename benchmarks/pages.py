@@ -22,11 +22,11 @@ from pathlib import Path
 
 from benchmarks import browser
 from benchmarks.copies import RETRIAL, STUDY, copy_study, copy_trial, train
-from tracking import names
-from tracking.figures import curves_png
-from tracking.ledger import Ledger
-from tracking.recorder import Recorder
-from tracking.store import open_store
+from tracking.figures.curves import curves_png
+from tracking.ledger.access import Ledger
+from tracking.runs.recorder import Recorder
+from tracking.store import names
+from tracking.store.store import open_store
 
 TRAINED = 10
 

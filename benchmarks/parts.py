@@ -27,13 +27,14 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks.copies import STUDY, copy_study, copy_trial, train
+from studies.analysis.stored_study import StoredStudy
 from studies.figures.drawing import draw
-from studies.stored import StoredStudy
-from tracking import names, trial_run
-from tracking.delivery import Delivery
-from tracking.figures import CurvesInTurn, log_study_figures
-from tracking.ledger import Ledger
-from tracking.store import open_store
+from tracking.figures.curves import CurvesInTurn, log_study_figures
+from tracking.ledger.access import Ledger
+from tracking.runs import trial_run
+from tracking.runs.delivery import Delivery
+from tracking.store import names
+from tracking.store.store import open_store
 
 PARTS: dict[str, tuple[ModuleType, str]] = {
     "create": (trial_run, "begin"),

@@ -28,11 +28,11 @@ CASES = {
 
 
 def main() -> None:
-    from studies import kernel
+    from studies.workers import cpu_pinning
 
     head(__doc__)
-    variables = kernel.choose()
-    print(f"  pinned: {kernel.as_command(variables)}")
+    variables = cpu_pinning.choose()
+    print(f"  pinned: {cpu_pinning.as_command(variables)}")
     best: dict[tuple[str, str], float] = {}
     for _ in range(ROUNDS):
         for side, environment in (("own", {}), ("pinned", variables)):

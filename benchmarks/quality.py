@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from benchmarks import recorded
 from benchmarks.utilization import study
-from studies.view import Result, View
+from studies.search.sampling_view import Result, View
 
 TRIALS = 60
 SHOWN = (20, 40, 60)

@@ -20,8 +20,8 @@ import psutil
 from benchmarks import decisions, quality, simulation, utilization
 from nets import data
 from nets.settings import Settings, to_plain
-from studies.engines.local import LocalEngine
-from studies.job import Job, TrialDone
+from studies.workers.local import LocalEngine
+from studies.workers.messages import Job, TrialDone
 
 REPEATS = 5
 SEEDS = 30
@@ -96,7 +96,7 @@ def print_small_things() -> None:
     for _ in range(2 * REPEATS):
         began = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-m", "studies.command_line", "--help"],
+            [sys.executable, "-m", "studies.cli.main", "--help"],
             stdout=subprocess.DEVNULL, check=True,
         )  # fmt: skip
         times.append(time.perf_counter() - began)

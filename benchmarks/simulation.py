@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import recorded
 from benchmarks.utilization import study
-from studies.job import EpochDone, Event, Job, TrialDone
-from studies.judging import History, PrunerStudy
-from studies.search import Plan, Search
-from tracking.ledger import Ledger
+from studies.search.driver import Plan, Search
+from studies.workers.messages import EpochDone, Event, Job, TrialDone
+from studies.workers.pruning import History, PrunerStudy
+from tracking.ledger.access import Ledger
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 import optuna
 
 from benchmarks import recorded
-from studies import study_file
-from studies.engines.local import LocalEngine
-from studies.search import Plan, Search
-from studies.study_file import Study
-from tracking.ledger import EpochRecord, Ledger, TrialRecord
+from studies.definition import study_file
+from studies.definition.study_file import Study
+from studies.search.driver import Plan, Search
+from studies.workers.local import LocalEngine
+from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
 
 JOBS = 2
 WINDOW = 8

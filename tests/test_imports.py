@@ -17,10 +17,10 @@ FORBIDDEN = {
 """What a package never imports, however late."""
 
 ONLY = {
-    "threadpoolctl": {"nets/threads.py", "tracking/environment.py"},
+    "threadpoolctl": {"nets/threads.py", "tracking/provenance/environment.py"},
     "sklearn": {"nets/data/digits.py"},
     "pooch": {"nets/data/download.py"},
-    "onnx": {"tracking/onnx_file.py"},
+    "onnx": {"tracking/models/onnx.py"},
 }
 """Libraries that stand in one module of nets each (and where a machine is described)."""
 
@@ -64,9 +64,9 @@ def test_import_check_sees_an_import_inside_a_function(tmp_path):
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("studies.command_line", ["numpy", "optuna", "mlflow", "pydantic", "rich", "joblib"]),
-        ("studies.worker", ["mlflow", "sklearn", "matplotlib", "pydantic", "rich"]),
-        ("tracking.ledger", ["mlflow", "matplotlib"]),
+        ("studies.cli.main", ["numpy", "optuna", "mlflow", "pydantic", "rich", "joblib"]),
+        ("studies.workers.attempt", ["mlflow", "sklearn", "matplotlib", "pydantic", "rich"]),
+        ("tracking.ledger.access", ["mlflow", "matplotlib"]),
         ("nets", ["optuna", "mlflow", "sklearn", "pooch", "scipy"]),
     ],
 )

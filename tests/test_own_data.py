@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 def retrial(*arguments, folder):
     environment = {name: os.environ[name] for name in os.environ if name != "RETRIAL_DATA"}
     return subprocess.run(
-        [sys.executable, "-m", "studies.command_line", *arguments],
+        [sys.executable, "-m", "studies.cli.main", *arguments],
         cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip

@@ -40,7 +40,7 @@ def valley(folder):
 
 def retrial(*arguments, folder):
     """Run the command as its entry point does: with no current folder on the path of modules."""
-    start = "import sys; from studies.command_line import main; sys.exit(main())"
+    start = "import sys; from studies.cli.main import main; sys.exit(main())"
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         [sys.executable, "-P", "-c", start, *arguments],

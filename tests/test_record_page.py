@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
         "search digits --trials 3", "confirm digits --top 1 --seeds 2",
         "export best digits.onnx --study digits",
     ):  # fmt: skip
-        run("-m", "studies.command_line", *command.split(), folder=folder)
+        run("-m", "studies.cli.main", *command.split(), folder=folder)
     return folder
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from nets.data import DATASETS
 from nets.settings import Settings
-from studies import pruners, samplers, space, study_file
-from studies.section import Stop, StudySection
+from studies.definition import pruners, samplers, space, study_file
+from studies.definition.study_section import Stop, StudySection
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "study-files.md").read_text("utf-8")

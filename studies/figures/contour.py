@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 
+from studies.analysis.stored_study import StoredStudy
+from studies.definition.space import Parameter
 from studies.figures.marks import mark_best
 from studies.figures.page import INK, QUIET, SHADES, WIDTH, margins, page, tidy
 from studies.figures.parameters import by_importance, values_of
 from studies.figures.progress import MANY
 from studies.figures.scale import ValueScale, parameter_ticks
-from studies.space import Parameter
-from studies.stored import StoredStudy
-from tracking.ledger import TrialRecord
+from tracking.ledger.access import TrialRecord
 
 MOST_PARAMETERS = 4
 FEWEST_TRIALS = 4

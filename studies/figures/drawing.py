@@ -6,13 +6,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from studies.analysis.stored_study import StoredStudy
 from studies.figures.contour import contour
 from studies.figures.parameters import parallel_coordinates, parameter_importances, slices
 from studies.figures.progress import intermediate_values, optimization_history
 from studies.figures.timeline import timeline
-from studies.stored import StoredStudy
-from tracking.figures import to_png
-from tracking.ledger import Ledger
+from tracking.figures.curves import to_png
+from tracking.ledger.access import Ledger
 
 FIGURES: dict[str, Callable[[StoredStudy], Figure | None]] = {
     "optimization_history": optimization_history,

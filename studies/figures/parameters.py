@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from studies.analysis.stored_study import StoredStudy
+from studies.definition.space import Parameter
 from studies.figures.marks import best_key, mark, mark_best, mark_key, value_axis
 from studies.figures.page import (
     BEST,
@@ -23,9 +25,7 @@ from studies.figures.page import (
 )
 from studies.figures.progress import MANY
 from studies.figures.scale import Ticks, ValueScale, parameter_ticks
-from studies.space import Parameter
-from studies.stored import StoredStudy
-from tracking.ledger import TrialRecord
+from tracking.ledger.access import TrialRecord
 
 MOST_PANELS = 12
 MOST_AXES = 8

@@ -6,12 +6,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from studies.analysis.formatting import shown
+from studies.analysis.stored_study import StoredStudy
 from studies.figures.marks import mark, mark_best, mark_ends, mark_key, value_axis
 from studies.figures.page import BEST, COLORS, key, legend, margins, page, plural, tidy
 from studies.figures.scale import ValueScale
-from studies.stored import StoredStudy
-from studies.wording import shown
-from tracking.ledger import EpochRecord
+from tracking.ledger.access import EpochRecord
 
 MANY = 200
 """Trials from which on marks and lines are drawn smaller."""

@@ -1,15 +1,10 @@
 """What the tests of the search share: a study over an analytic curve, and ways to run it."""
 
 import importlib.util
-import sys
-from pathlib import Path
-
-# Workers copy the driver's path: here they find the objectives of `curves`.
-sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
 
-from tracking.ledger import Ledger
+from tracking.ledger.access import Ledger
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from nets.outcome import Model
-from tracking import names
-from tracking.ledger import EpochRecord, Ledger, TrialRecord
-from tracking.recorder import Recorder
-from tracking.store import open_store, prepare_mlflow
+from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.runs.recorder import Recorder
+from tracking.store import names
+from tracking.store.store import open_store, prepare_mlflow
 
 
 def pytest_collection_modifyitems(items):
@@ -182,13 +182,13 @@ def new_study():
 @pytest.fixture
 def quick_figures(monkeypatch):
     """Figures that cost nothing, where they are not what is tested."""
-    monkeypatch.setattr("tracking.figures.curves", lambda *_: None)
-    monkeypatch.setattr("tracking.figures.to_png", lambda _: b"png")
+    monkeypatch.setattr("tracking.figures.curves.curves", lambda *_: None)
+    monkeypatch.setattr("tracking.figures.curves.to_png", lambda _: b"png")
 
 
 @pytest.fixture
 def environment():
-    """An environment as `tracking.environment.capture` returns it."""
+    """An environment as `tracking.provenance.environment.capture` returns it."""
     return json.loads(json.dumps(ENVIRONMENT))
 
 

@@ -1,0 +1,45 @@
+"""Values, durations and numbers of things in words, as all commands print them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from studies.definition.space import decoded
+
+
+def shown(value: Any) -> str:
+    """Return a value in few characters.
+
+    >>> shown(0.000123456), shown(0.97), shown("adam"), shown(None)
+    ('0.0001235', '0.97', 'adam', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def shown_parameters(parameters: Mapping[str, Any]) -> str:
+    """Return parameters as ``name value`` pairs."""
+    return "  ".join(f"{name} {shown(decoded(value))}" for name, value in parameters.items())
+
+
+def shown_seconds(seconds: float) -> str:
+    """Return a duration as a person says it.
+
+    >>> shown_seconds(7.21), shown_seconds(130), shown_seconds(7300)
+    ('7.2 s', '2 min 10 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> plural(1, "run"), plural(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,68 @@
+"""``retrial export``: a trial's model as an ONNX file."""
+
+import contextlib
+import re
+from argparse import Namespace
+
+from nets import model_source
+from nets.errors import InputError
+from nets.files import write_whole
+from studies.analysis.formatting import shown
+from studies.cli.prompts import shown_bytes
+from tracking.models import registry
+from tracking.runs.reader import RecordedRun, find_trial, open_with_trials, read_model
+from tracking.store import names
+from tracking.store.store import Store
+
+
+def run(options: Namespace) -> int:
+    """Write the model into one new file."""
+    if options.file.exists():
+        raise InputError(f"export: {options.file} exists; accepted is the name of a new file")
+    from tracking.models.onnx import to_onnx  # needs an optional package
+
+    with contextlib.closing(open_with_trials(options.store)) as store:
+        recorded = _find(store, options.study, options.trial)
+        arrays = read_model(store, recorded)
+    if not set(model_source.ARRAYS) <= arrays.keys():
+        raise InputError(
+            f"export: the model of trial {recorded.number} of {recorded.study} is of an objective "
+            "of its own; accepted is one of the networks of nets"
+        )
+    network, full_scale, classes = model_source.restore(arrays)
+    content = to_onnx(
+        network,
+        full_scale,
+        {
+            names.STUDY_TAG: recorded.study,
+            names.TRIAL_TAG: str(recorded.number),
+            names.RUN_PROPERTY: recorded.run_id,
+            names.WEIGHTS_TAG: network.digest(),
+        },
+    )
+    try:
+        write_whole(options.file, lambda file: file.write(content))
+    except OSError as error:
+        raise InputError(
+            f"export: cannot write {options.file}: {error.strerror}; accepted is a file in a "
+            "folder this user may write to"
+        ) from error
+    state = "" if recorded.state == "complete" else f" ({recorded.state})"
+    shape = ", ".join(map(str, network.input_shape))
+    print(
+        f"{recorded.study}: trial {recorded.number}{state}, {recorded.metric} "
+        f"{shown(recorded.value)}, in {options.file} ({shown_bytes(len(content))}): "
+        f"images uint8 (n, {shape}) -> probabilities (n, {classes})"
+    )
+    return 0
+
+
+def _find(store: Store, study: str | None, text: str) -> RecordedRun:
+    """Return the trial that a text names, or the one that a registered model came of."""
+    if study is not None or text == "best" or re.fullmatch("[0-9]+|[0-9a-f]{32}", text):
+        return find_trial(store, study, text)
+    try:
+        run_id = registry.run_of(store, text)
+    except InputError as error:
+        raise InputError(f"{error}; or best, a trial number or an MLflow run id") from error
+    return find_trial(store, None, run_id)

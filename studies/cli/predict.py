@@ -1,0 +1,101 @@
+"""``retrial predict``: what is on images in files, by a registered model."""
+
+import contextlib
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nets import threads
+from nets.arrays import Array
+from nets.errors import InputError
+from nets.model_source import probabilities, restore
+from studies.cli.image_files import Picture, read
+from tracking.models import registry
+from tracking.models.registry import Registered
+from tracking.store import names
+from tracking.store.store import check_made, open_store
+
+
+def run(options: Namespace) -> int:
+    """Print the answer to every image; exit 2 when a file could not be read."""
+    model = _load(options.store, options.model)
+    network, full_scale, _ = restore(model.arrays)
+    fill = float(model.arrays[names.FILL]) if names.FILL in model.arrays else None
+    pictures: list[Picture] = []
+    problems = []
+    for path in options.files:
+        try:
+            pictures += read(path, network.input_shape, full_scale, fill)
+        except InputError as error:
+            problems.append(str(error))
+    answers: list[dict[str, Any]] = []
+    if pictures:
+        images = np.stack([picture.pixels for picture in pictures])
+        with threads.use(1):
+            scores = probabilities(network, full_scale, images)
+        label_names = [str(name) for name in model.arrays.get(names.LABEL_NAMES, [])]
+        answers = [answer(*pair, label_names) for pair in zip(pictures, scores, strict=True)]
+    if options.json:
+        shown = {"name": model.name, "version": model.version}
+        print(json.dumps({"model": shown, "images": answers}, indent=2))
+    else:
+        _print(model, answers)
+    for problem in problems:
+        print(f"retrial: {problem}", file=sys.stderr)
+    return 2 if problems else 0
+
+
+def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the answer to one image: the two best labels, and every label's score.
+
+    A label is a number, with its name beside it where there is one.
+
+    >>> found = answer(Picture("seven.png", np.zeros((8, 8, 1))), np.array([0.25, 0.75]))
+    >>> found["label"], found["score"], found["runner_up"]
+    (1, 0.75, {'label': 0, 'score': 0.25})
+    """
+    first, second = (int(label) for label in np.argsort(-scores, kind="stable")[:2])
+    return {
+        "file": picture.name,
+        **_one(first, scores, label_names),
+        "runner_up": _one(second, scores, label_names),
+        "scores": [float(score) for score in scores],
+        "changes": list(picture.changes),
+    }
+
+
+def _one(label: int, scores: Array, label_names: Sequence[str]) -> dict[str, Any]:
+    named = {"name": label_names[label]} if label_names else {}
+    return {"label": label, **named, "score": float(scores[label])}
+
+
+def _load(root: Path, name: str) -> Registered:
+    """Load the model that was asked for; a folder that is no store is not made one."""
+    check_made(root, "models", "`retrial confirm STUDY` has registered a winner")
+    with contextlib.closing(open_store(root)) as store:
+        return registry.load(store, name)
+
+
+def _shown(answer: dict[str, Any]) -> str:
+    """Return a label as people know it."""
+    return str(answer.get("name", answer["label"]))
+
+
+def _print(model: Registered, answers: list[dict[str, Any]]) -> None:
+    test = model.tags.get(names.TEST_TAG)
+    print(f"{model.name}/{model.version}" + (f", test {test}" if test else ""))
+    width = max((len(one["file"]) for one in answers), default=0)
+    shown = [_shown(label) for one in answers for label in (one, one["runner_up"])]
+    longest = max(map(len, shown), default=0)
+    for one in answers:
+        runner_up = one["runner_up"]
+        changes = f"   ({', '.join(one['changes'])})" if one["changes"] else ""
+        print(
+            f"{one['file']:{width}}   {_shown(one):{longest}}  {one['score']:.4f}   "
+            f"next {_shown(runner_up):{longest}}  {runner_up['score']:.4f}{changes}"
+        )

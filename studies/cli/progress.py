@@ -1,0 +1,285 @@
+"""What a person sees while a search runs: a live table, or one plain line a finished trial."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from studies.analysis.formatting import shown, shown_parameters, shown_seconds
+from studies.definition.study_file import Study
+from studies.search.driver import Listener
+from studies.workers.stdio import discard_output
+from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+
+MOST_DRAWINGS = 10
+"""How many times a second the live table is drawn anew for its running trials."""
+
+
+class Progress:
+    """What both displays know: how many trials are finished, and the best of them.
+
+    Trials that the ledger has are not news; they count, and one of them may be the best.
+    """
+
+    def __init__(self, study: Study, total: int, ledger: Ledger) -> None:
+        trials = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
+        self.study = study
+        self.total = max(total, len(trials))
+        self.best: TrialRecord | None = None
+        self.finished = 0
+        self.failed = 0
+        self.finished_now = 0
+        self.began = time.monotonic()
+        self._ledger = ledger
+        for trial in trials:
+            self.add(trial)
+        self.finished_now = 0
+
+    def add(self, trial: TrialRecord) -> bool:
+        """Count a finished trial; returns whether it is the best so far."""
+        self.finished += 1
+        self.failed += trial.state == "failed"
+        self.finished_now += 1
+        value = trial.value
+        if trial.state != "complete" or value is None:
+            return False
+        if self.best is not None:
+            best = self.best.value
+            assert best is not None
+            # Equal values: the lower number, whichever finished first.
+            if not self.study.better(value, best) and (
+                value != best or trial.number > self.best.number
+            ):
+                return False
+        self.best = trial
+        return True
+
+    def epochs(self, trial: TrialRecord) -> list[EpochRecord]:
+        """Return the epochs of a trial, those of earlier searches and attempts included."""
+        return self._ledger.epochs(self.study.name, trial.number)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the last trial at the speed so far, or None before the first one."""
+        if not self.finished_now:
+            return None
+        elapsed = time.monotonic() - self.began
+        return elapsed / self.finished_now * (self.total - self.finished)
+
+    def summary(self) -> str:
+        """Return finished trials, best value and time left in one line."""
+        parts = [f"{self.finished} of {self.total} trials"]
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if self.best is not None:
+            metric = self.study.section.metric
+            parts.append(f"best {metric} {shown(self.best.value)} (trial {self.best.number})")
+        if self.seconds_left is not None and self.finished < self.total:
+            parts.append(f"about {shown_seconds(self.seconds_left)} left")
+        return ", ".join(parts)
+
+
+class Screen(Listener, Protocol):
+    """A display: hears what happens while it is entered."""
+
+    def __enter__(self) -> "Screen": ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+
+class PlainLines:
+    """One line a finished trial, for logs and pipes."""
+
+    def __init__(self, progress: Progress, stream: TextIO | None = None) -> None:
+        self._progress = progress
+        self._stream = stream or sys.stdout
+
+    def __enter__(self) -> "PlainLines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def started(self, trial: TrialRecord) -> None:
+        """Hear that an attempt at a trial began."""
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """Hear of an epoch of an open trial."""
+
+    def finished(self, trial: TrialRecord) -> None:
+        """Print the line of a finished trial."""
+        best = self._progress.add(trial)
+        try:
+            print(_line(self._progress, trial, best), file=self._stream, flush=True)
+        except BrokenPipeError:  # the search is worth more than whoever read this
+            discard_output()
+
+    def warned(self, message: str) -> None:
+        """Print a warning where it does not mix with results."""
+        print(f"retrial: {message}", file=sys.stderr, flush=True)
+
+
+def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None = None) -> str:
+    """Return what is said of a finished trial; in a `width`, its parameters give way."""
+    text = f"trial {trial.number:4d}  {trial.state:8s}"
+    if trial.state == "failed":
+        error = trial.outcome["error"]
+        return f"{text}  {error['type']}: {error['message']}".split("\n")[0]
+    epochs = progress.epochs(trial)
+    seconds = sum(epoch.seconds for epoch in epochs)
+    text += (
+        f"  {progress.study.section.metric} {shown(trial.value):7s} {len(epochs):3d}"
+        f" {'epoch' if len(epochs) == 1 else 'epochs':6s}  {shown_seconds(seconds):>7s}"
+    )
+    reason = "" if trial.outcome["reason"] in ("finished", "pruned") else trial.outcome["reason"]
+    end = (f"  {reason}" if reason else "") + ("  best" if best else "")
+    parameters = Text(f"  {shown_parameters(trial.parameters)}")
+    if width is not None:
+        parameters.truncate(max(0, width - len(text) - len(end)), overflow="ellipsis")
+    return f"{text}{parameters.plain}{end}"
+
+
+class Allowance:
+    """How often something may be done: so many times in a row, and that often a second."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = self._left = per_second
+        self._clock = clock
+        self._asked = clock()
+
+    def take(self) -> bool:
+        """Tell whether it may be done once more now."""
+        now = self._clock()
+        self._left = min(self._most, self._left + (now - self._asked) * self._most)
+        self._asked = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class LiveTable:
+    """A table of the running trials, redrawn in place; finished ones scroll by above it.
+
+    It is drawn by whoever tells it something, and by no thread of Rich's: one that draws a table
+    of another height while a line is printed erases lines above it. As epochs may be very short,
+    not each of them is drawn; when they are long, all are.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._progress = progress
+        self._console = console or Console()
+        self._running: dict[int, tuple[TrialRecord, EpochRecord | None]] = {}
+        self._drawings = Allowance(MOST_DRAWINGS, clock)
+        self._live = _live(self, self._console)
+
+    def __enter__(self) -> "LiveTable":
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._live.__exit__(*error)
+
+    def started(self, trial: TrialRecord) -> None:
+        """Add a row."""
+        self._running[trial.number] = (trial, None)
+        self._refresh()
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """Update a row."""
+        self._running[trial.number] = (trial, epoch)
+        self._refresh()
+
+    def finished(self, trial: TrialRecord) -> None:
+        """Move a row up into the list of finished trials."""
+        self._running.pop(trial.number, None)
+        best = self._progress.add(trial)
+        style = {"complete": "", "pruned": "dim", "failed": "red"}[trial.state]
+        line = _line(self._progress, trial, best, self._console.width)
+        self._print(Text(line, style="bold green" if best else style))
+
+    def warned(self, message: str) -> None:
+        """Print a warning above the table."""
+        self._console.print(Text(f"retrial: {message}", style="yellow"))
+
+    def _print(self, line: Text) -> None:
+        """Print one line above the table, however long it is; the table is drawn anew with it."""
+        self._console.print(line, no_wrap=True, overflow="ellipsis")
+
+    def _refresh(self) -> None:
+        if self._drawings.take():
+            self._live.refresh()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the trials that run now, and how far the search has come."""
+        if self._running:
+            yield self._table()
+        yield _whole("bold", self._progress.summary())
+
+    def _table(self) -> Table:
+        metric = self._progress.study.section.metric
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for name in ("trial", "worker", "epoch", metric, "train_loss"):
+            table.add_column(name, no_wrap=True)
+        # The one column that a narrow terminal may cut.
+        table.add_column(_whole("", "parameters"))
+        for number in sorted(self._running):
+            trial, epoch = self._running[number]
+            metrics = epoch.metrics if epoch else {}
+            epochs = trial.settings.get("epochs", "?")
+            table.add_row(
+                str(number), trial.worker, f"{epoch.number if epoch else 0}/{epochs}",
+                shown(metrics.get(metric)), shown(metrics.get("train_loss")),
+                _whole("", shown_parameters(trial.parameters)),
+            )  # fmt: skip
+        return table
+
+
+class Status:
+    """A word on what keeps the command busy: in a terminal only, and gone when it is done."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live: Live | None = None
+
+    def __enter__(self) -> "Status":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._live is not None:
+            self._live.__exit__(*error)
+
+    def show(self, text: str) -> None:
+        """Say it from now on."""
+        if self._console.is_terminal and self._live is None:
+            self._live = _live(_whole("dim", text), self._console)
+            self._live.__enter__()
+
+
+def _live(content: Any, console: Console) -> Live:
+    """Return what draws its content when it is told to and below what is printed."""
+    # Errors that go to a file or a pipe shall still get there.
+    errors = sys.stderr.isatty()
+    return Live(
+        content, console=console, auto_refresh=False, transient=True, redirect_stderr=errors
+    )
+
+
+def _whole(style: str, text: str) -> Text:
+    """Return a text of one line, whose end is cut where it does not fit."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def display(progress: Progress) -> Screen:
+    """Return the live table where output is a terminal, plain lines elsewhere."""
+    return LiveTable(progress) if sys.stdout.isatty() else PlainLines(progress)

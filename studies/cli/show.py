@@ -1,0 +1,182 @@
+"""``retrial show``: the trials of a study, best first, what they say, and its confirmation."""
+
+import json
+import math
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from nets import data
+from studies.analysis.formatting import plural, shown, shown_seconds
+from studies.analysis.stored_study import StoredStudy, open_study
+from studies.cli import confirmation_summary, suggestions
+from studies.cli.tables import aligned, console, is_wider, listed, print_lines
+from studies.definition.space import decoded
+from tracking.ledger import lock
+from tracking.ledger.access import TrialRecord
+from tracking.provenance.source_code import digests_of, key
+
+MOST_ROWS = 10
+
+
+def run(options: Namespace) -> int:
+    """Print the best trials, what mattered, and why trials were pruned."""
+    with open_study(options.store, options.study) as stored:
+        if options.json:
+            print(json.dumps(as_json(stored), indent=2))
+        else:
+            _print(stored, options)
+    return 0
+
+
+def as_json(stored: StoredStudy) -> dict[str, Any]:
+    """Return the study as plain values; NaN and infinity become null."""
+    best, confirmation = stored.best, stored.confirmation
+    return {
+        "study": stored.study.name,
+        "best": None if best is None else best.number,
+        "trials": [
+            {
+                "number": trial.number,
+                "state": trial.state,
+                "value": _finite(trial.value),
+                "params": {name: decoded(value) for name, value in trial.parameters.items()},
+                "run_id": trial.recorded_run,
+                "epochs": [
+                    {"epoch": epoch.number, **{k: _finite(v) for k, v in epoch.metrics.items()}}
+                    for epoch in stored.epochs(trial.number)
+                ],
+            }
+            for trial in stored.trials
+        ],
+        "confirmation": confirmation
+        and confirmation_summary.as_json(confirmation, stored.recorded_confirmation),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _print(stored: StoredStudy, options: Namespace) -> None:
+    screen = console()
+    section = stored.study.section
+    # Nothing runs without a driver: such trials wait for the next one.
+    is_driven = section.name in lock.held(stored.ledger)
+    words = {"running": "running" if is_driven else "open"}
+    states = [trial.state for trial in stored.trials]
+    counts = ", ".join(
+        f"{states.count(state)} {words.get(state, state)}"
+        for state in ("complete", "pruned", "failed", "running")
+        if state in states
+    )
+    title = Text.assemble(
+        (section.name, "bold"), f": {len(states)} of {plural(section.trials, 'trial')} ({counts})"
+    )
+    screen.print(title, soft_wrap=True)
+    ranked = stored.ranked()
+    if ranked:
+        heading, *lines = best_lines(stored, ranked[:MOST_ROWS], screen.width)
+        print_lines(screen, [heading], "bold")
+        print_lines(screen, lines)
+    for line in code_lines(stored.trials):
+        screen.print(Text(line))
+    importances = stored.importances()
+    if importances:
+        text = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
+        screen.print(Text(f"importance: {text}"))
+    for line in stored.advice():
+        screen.print(Text(f"look next: {line}"))
+    pruned = [trial for trial in stored.trials if trial.outcome.get("pruned")]
+    if pruned:
+        heading, *lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
+        print_lines(screen, [heading], "bold")
+        print_lines(screen, [*lines, *_more(pruned, "pruned")])
+    failed = [trial for trial in stored.trials if trial.state == "failed"]
+    print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
+    if known := stored.confirmation:
+        heading = f"confirmed with --top {known.top} --seeds {known.seeds}"
+        print_lines(screen, [heading + confirmation_summary.ago(known, stored)], "bold")
+        print_lines(
+            screen, confirmation_summary.lines(known, stored.recorded_confirmation, options.store)
+        )
+    if ranked:
+        # Where images of one's own are, only who searched them knows.
+        is_here = data.are_here(stored.study.data_names, options.data or data.default_folder())
+        where = [] if is_here else ["--data", "DIR"]
+        again = suggestions.reproduce(options, "best", section.name, *where)
+        print_lines(screen, [f"again: {again}"])
+
+
+def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
+    """Say so where trials were trained with more than one code: their values may not compare."""
+    kinds: dict[str, tuple[dict[str, str], list[int]]] = {}
+    for trial in trials:
+        if digests := digests_of(trial.outcome.get("environment", {})):
+            kinds.setdefault(key(digests), (digests, []))[1].append(trial.number)
+    if len(kinds) < 2:
+        return []
+    codes = [digests for digests, _ in kinds.values()]
+    changed = sorted(
+        name for name in set().union(*codes) if len({code.get(name) for code in codes}) > 1
+    )
+    lines = ["trained with different code, so that values may not compare:"]
+    for digests, numbers in kinds.values():
+        what = ", ".join(f"{name} {digests.get(name, 'not there')[:12]}" for name in changed)
+        lines.append(f"  {what}: {plural(len(numbers), 'trial')} from trial {min(numbers)} on")
+    return lines
+
+
+def best_lines(stored: StoredStudy, trials: list[TrialRecord], width: int) -> list[str]:
+    """Return a heading and the best trials; where a line is too short, parameters are below."""
+    names = _columns(stored, trials)
+    searched = stored.study.space.parameters
+    parameters = [trial.parameters if searched else trial.settings for trial in trials]
+    heads = [("trial", stored.study.section.metric, "epoch", "time")]
+    for trial in trials:
+        seconds = sum(epoch.seconds for epoch in stored.epochs(trial.number))
+        epoch = str(trial.outcome.get("epoch", "-"))
+        heads.append((str(trial.number), shown(trial.value), epoch, shown_seconds(seconds)))
+    cells = [names, *([shown(decoded(p.get(name))) for name in names] for p in parameters)]
+    lines = aligned([(*head, *more) for head, more in zip(heads, cells, strict=True)])
+    if not is_wider(lines, width):
+        return lines
+    heading, *lines = aligned(heads)
+    below = [listed({n: p[n] for n in names if n in p}, width, " " * 7) for p in parameters]
+    return [
+        heading,
+        *(line for rows in zip(lines, below, strict=True) for line in (rows[0], *rows[1])),
+    ]
+
+
+def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
+    """Return a heading, and of each pruned trial after which epoch, why, and what it had needed."""
+    rows = [("pruned", "after epoch", metric, "needed", "by")]
+    for trial in trials:
+        why = trial.outcome["pruned"]
+        needed = shown(why.get("survives_from"))
+        rows.append(
+            (str(trial.number), str(why["epoch"]), shown(why["value"]), needed, why["rule"])
+        )
+    return aligned(rows)
+
+
+def _why_failed(trial: TrialRecord) -> str:
+    error = trial.outcome["error"]
+    line = f"{error['type']}: {error['message']}".split("\n")[0]
+    return f"trial {trial.number} failed: {line}"
+
+
+def _more(trials: list[TrialRecord], state: str) -> list[str]:
+    rest = len(trials) - MOST_ROWS
+    return [f"... and {rest} more {state}"] if rest > 0 else []
+
+
+def _columns(stored: StoredStudy, trials: list[TrialRecord]) -> list[str]:
+    """Return the settings that are searched, or of trainings those that differ."""
+    if stored.study.space.parameters:
+        return [parameter.name for parameter in stored.study.space.parameters]
+    first = trials[0].settings
+    return [name for name in first if any(t.settings[name] != first[name] for t in trials)]

@@ -1,0 +1,61 @@
+"""Tables and lists whose numbers are never cut: what is too wide goes on in another line."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from studies.analysis.formatting import shown
+from studies.definition.space import decoded
+
+_UNLIMITED = 100_000
+
+
+def console() -> Console:
+    """Return where to print; a line in a pipe is as long as it needs to be."""
+    found = Console()
+    return found if found.is_terminal else Console(width=_UNLIMITED)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of cells as lines, each column as wide as its widest cell.
+
+    >>> aligned([("trial", "value"), ("10", "0.5")])
+    ['trial  value', '   10    0.5']
+    """
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            " " * (width - cell_len(cell)) + cell for width, cell in zip(widths, row, strict=True)
+        )
+        for row in rows
+    ]
+
+
+def is_wider(lines: Iterable[str], width: int) -> bool:
+    """Tell whether one of some lines has more than `width` columns."""
+    return any(cell_len(line) > width for line in lines)
+
+
+def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") -> list[str]:
+    """Return parameters as lines of ``name value`` pairs, in each as many as have room.
+
+    >>> listed({"rate": 0.5, "height": 0.25, "kind": "plain"}, 24, "  ")
+    ['  rate 0.5  height 0.25', '  kind plain']
+    """
+    lines: list[str] = []
+    for name, value in parameters.items():
+        pair = f"{name} {shown(decoded(value))}"
+        if lines and not is_wider([longer := f"{lines[-1]}  {pair}"], width):
+            lines[-1] = longer
+        else:
+            lines.append(indent + pair)
+    return lines
+
+
+def print_lines(to: Console, lines: Iterable[str], style: str = "") -> None:
+    """Print lines as they stand; where one is too long after all, the terminal breaks it."""
+    for line in lines:
+        to.print(Text(line, style=style), soft_wrap=True)

@@ -1,0 +1,29 @@
+"""``retrial ui``: the MLflow UI on the store."""
+
+import sys
+from argparse import Namespace
+
+from studies.analysis.formatting import plural
+from tracking.store.server import serve, study_pages
+
+MOST_STUDIES = 5
+
+
+def run(options: Namespace) -> int:
+    """Serve until Ctrl-C."""
+    try:
+        serve(options.store, port=options.port, ready=_announce)
+    except RuntimeError as error:
+        print(f"retrial: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _announce(url: str) -> None:
+    """Print where the pages are, and the tables of trials of the newest studies."""
+    print(f"MLflow is at {url}", flush=True)
+    pages = list(study_pages(url).items())
+    for study, address in pages[:MOST_STUDIES]:
+        print(f"  trials of {study}: {address}", flush=True)
+    if len(pages) > MOST_STUDIES:
+        print(f"  and {plural(len(pages) - MOST_STUDIES, 'older one')}", flush=True)

@@ -1,1 +1,0 @@
-"""One module a command of ``retrial``; each has ``run(options) -> exit code``."""

@@ -1,0 +1,221 @@
+"""The honest winner, first part: the best trials again under fresh seeds.
+
+The best of many noisy trials is partly luck. What the settings of the top trials are worth shows
+under seeds that the search did not choose among; by how much the search's value was better was
+luck. The split of the training images stays that of the study: what the settings owe to its
+validation images shows in the test result, which is the second part
+(`studies.confirmation.champion`).
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nets.errors import InputError
+from studies.analysis.stored_study import StoredStudy
+from studies.confirmation.batch import Trained, repetition_seed, train_all
+from studies.confirmation.intervals import difference_of, mean_of
+from studies.definition.study_file import Study
+from studies.workers.messages import Job
+from tracking.ledger.access import TrialRecord
+from tracking.records.confirmation import (
+    Candidate,
+    Confirmation,
+    Estimate,
+    Repetition,
+    repetition_from_plain,
+    to_plain,
+)
+
+
+class Repetitions:
+    """The repetitions of a study's best trials: those the ledger has, and those to be trained.
+
+    The caller holds the study's lock. `top` is the number of trials, `seeds` that of repetitions
+    of each. Raises InputError for a study without a complete trial.
+    """
+
+    def __init__(self, stored: StoredStudy, *, top: int, seeds: int) -> None:
+        self.top = top
+        self.seeds = seeds
+        self.trials = stored.ranked()[:top]
+        self._stored = stored
+        if not self.trials:
+            raise InputError(
+                f"study: {stored.study.name} has no complete trial yet; accepted is a study with "
+                "at least one"
+            )
+        self._done: dict[tuple[int, int], Repetition] = {}
+        for trial in self.trials:
+            for number in range(1, seeds + 1):
+                note = stored.record.notes.get(_key(trial.number, number))
+                if note is not None:
+                    self._done[trial.number, number] = repetition_from_plain(note)
+
+    @property
+    def missing(self) -> list[tuple[TrialRecord, int]]:
+        """The repetitions that have yet to be trained, the first of every trial first."""
+        return [
+            (trial, number)
+            for number in range(1, self.seeds + 1)
+            for trial in self.trials
+            if (trial.number, number) not in self._done
+        ]
+
+    def train(
+        self,
+        folders: Mapping[str, str],
+        processes: int,
+        heard: Callable[[Repetition], None],
+    ) -> None:
+        """Train those that are missing, side by side; commit each at once, then tell `heard`.
+
+        `folders` are the datasets' by name.
+        """
+        study, missing = self._stored.study, self.missing
+        jobs = [
+            job_for(
+                study,
+                trial.number,
+                {
+                    **trial.settings,
+                    "seed": repetition_seed(study.section.seed, trial.number, number),
+                },
+                folders,
+            )
+            for trial, number in missing
+        ]
+        for trained in train_all(jobs, processes):
+            trial, number = missing[trained.place]
+            repetition = _repetition(number, jobs[trained.place], trained)
+            self._stored.ledger.note(study.name, _key(trial.number, number), to_plain(repetition))
+            self._done[trial.number, number] = repetition
+            heard(repetition)
+
+    def compare(self) -> Confirmation:
+        """Return what the repetitions say, once none is missing."""
+        section = self._stored.study.section
+        candidates = tuple(
+            candidate(
+                trial,
+                [self._done[trial.number, number] for number in range(1, self.seeds + 1)],
+                section.metric,
+                section.direction,
+            )
+            for trial in self.trials
+        )
+        winner, lead = elect(candidates, section.direction)
+        return Confirmation(
+            study=section.name,
+            metric=section.metric,
+            direction=section.direction,
+            top=self.top,
+            seeds=self.seeds,
+            finished=sum(trial.state != "running" for trial in self._stored.trials),
+            at=time.time(),
+            candidates=candidates,
+            winner=winner,
+            lead=lead,
+        )
+
+
+def candidate(
+    trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: str
+) -> Candidate:
+    """Return a trial with its mean under fresh seeds, and by how much the search was lucky."""
+    value = trial.value
+    assert value is not None
+    numbers = [again.value for again in repetitions if again.value is not None]
+    if len(numbers) < len(repetitions):
+        return Candidate(trial.number, value, tuple(repetitions), mean=None, luck=None)
+    is_proportion = metric.endswith("accuracy")
+    mean = mean_of(numbers, 0.0, 1.0) if is_proportion else mean_of(numbers)
+    luck = luck_of(value, mean, direction)
+    return Candidate(trial.number, value, tuple(repetitions), mean, luck)
+
+
+def luck_of(value: float, mean: Estimate, direction: str) -> Estimate:
+    """Return by how much a value is better than a mean.
+
+    Of the two only the mean varies: the interval is the mean's, seen from the value.
+
+    >>> luck_of(0.97, Estimate(0.95, 0.94, 0.96), "maximize").rounded()
+    (0.02, 0.01, 0.03)
+    >>> luck_of(0.10, Estimate(0.13, 0.12, 0.14), "minimize").rounded()
+    (0.03, 0.02, 0.04)
+    """
+    sign = 1.0 if direction == "maximize" else -1.0
+    if mean.low is None or mean.high is None:
+        return Estimate(sign * (value - mean.value))
+    ends = sorted(sign * (value - end) for end in (mean.low, mean.high))
+    return Estimate(sign * (value - mean.value), *ends)
+
+
+def elect(candidates: Sequence[Candidate], direction: str) -> tuple[int | None, Estimate | None]:
+    """Return the winner, and by how much its mean is better than the next one's.
+
+    The best mean wins; of equal ones the trial with the lower number. A candidate with a
+    repetition without a value does not take part; where no other is left there is no winner.
+    """
+    sign = 1.0 if direction == "maximize" else -1.0
+    ranked = sorted(
+        (-sign * candidate.mean.value, candidate.trial, candidate)
+        for candidate in candidates
+        if candidate.mean is not None
+    )
+    if not ranked:
+        return None, None
+    if len(ranked) == 1:
+        return ranked[0][1], None
+    first, second = (_values(candidate) for _, _, candidate in ranked[:2])
+    lead = difference_of(first, second) if sign > 0 else difference_of(second, first)
+    return ranked[0][1], lead
+
+
+def _values(candidate: Candidate) -> list[float]:
+    return [again.value for again in candidate.repetitions if again.value is not None]
+
+
+def _key(trial: int, number: int) -> str:
+    """Return the key of a repetition among the study's notes."""
+    return f"confirmation.{trial}.{number}"
+
+
+def job_for(
+    study: Study,
+    trial: int,
+    settings: Mapping[str, Any],
+    folders: Mapping[str, str],
+    metric: str | None = None,
+) -> Job:
+    """Return the training of these settings from beginning to end, judged by nobody."""
+    return Job(
+        trial=trial,
+        attempt=1,
+        objective=study.section.objective,
+        settings_class=study.section.settings,
+        settings=dict(settings),
+        data=folders.get(settings.get("data", "")),
+        judge=None,
+        metric=metric or study.section.metric,
+        checkpoint_seconds=math.inf,
+    )
+
+
+def _repetition(number: int, job: Job, trained: Trained) -> Repetition:
+    """Return what is kept of a training: its value, and what names its weights."""
+    outcome = trained.end.outcome
+    value, error = outcome.get("value"), outcome.get("error")
+    kept = next((e for e in trained.epochs if e.number == outcome.get("epoch")), None)
+    return Repetition(
+        trial=job.trial,
+        number=number,
+        seed=job.settings["seed"],
+        value=value if value is not None and math.isfinite(value) else None,
+        epoch=outcome.get("epoch"),
+        reason="failed" if error else str(outcome.get("reason", "finished")),
+        seconds=trained.seconds,
+        weights=None if kept is None else kept.digests.get("weights"),
+        error=f"{error['type']}: {error['message']}" if error else None,
+    )

@@ -1,0 +1,166 @@
+"""The honest winner, second part: one training on all images but the test's, one look at those.
+
+The test result is final. It is committed together with the model that it belongs to before anybody
+hears of it; after that nothing looks again.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from nets import threads
+from nets.arrays import Array
+from nets.calibration import reliability
+from nets.data import Dataset
+from nets.errors import InputError
+from nets.model_source import probabilities, restore
+from nets.outcome import Model
+from nets.settings import to_plain
+from studies.analysis.stored_study import CHAMPION, CONFIRMATION, StoredStudy
+from studies.confirmation.batch import Trained, champion_seed, train_all
+from studies.confirmation.candidates import job_for
+from studies.confirmation.intervals import proportion_of
+from tracking.ledger.access import EpochRecord, TrialRecord
+from tracking.records import confirmation as values
+from tracking.records.confirmation import Champion, Confirmation, Evidence, TestResult
+
+
+class TrainingFailed(RuntimeError):
+    """The winner's settings could not be trained on all images."""
+
+
+def crown(
+    stored: StoredStudy,
+    datasets: Mapping[str, Dataset],
+    compared: Confirmation,
+) -> Confirmation:
+    """Train the winner on training and validation images, ask the test images once, commit.
+
+    Where that is not possible, as for an objective with data of its own, the confirmation returned
+    says why in `untested`. Raises TrainingFailed when the winner cannot be trained.
+    """
+    confirmation = _crowned(stored, datasets, compared)
+    stored.ledger.note(stored.study.name, CONFIRMATION, values.to_plain(confirmation))
+    return confirmation
+
+
+def _crowned(
+    stored: StoredStudy, datasets: Mapping[str, Dataset], compared: Confirmation
+) -> Confirmation:
+    if compared.winner is None:
+        return replace(compared, untested="no trial has a value under every seed")
+    trial = next(t for t in stored.trials if t.number == compared.winner)
+    data = datasets.get(trial.settings.get("data", ""))
+    if data is None:
+        return replace(compared, untested="the objective has data of its own, without test images")
+    evidence = _train(stored, trial, compared, data)
+    model = evidence.model
+    confirmation = replace(compared, champion=_champion(evidence, data))
+    if model is None:
+        return replace(confirmation, untested="the objective returns no model")
+    try:
+        answers = _answers(model, data)
+    except InputError as error:
+        return replace(confirmation, untested=f"the model is not one of nets: {error}")
+    confirmation = replace(confirmation, test=assess(answers, data))
+    # From here on the test images have been seen.
+    evidence = replace(evidence, answers=answers, confirmation=confirmation)
+    stored.ledger.attach(stored.study.name, CHAMPION, evidence.packed())
+    return confirmation
+
+
+def champion_settings(
+    study: Any, trial: TrialRecord, kept_epochs: Iterable[int | None]
+) -> dict[str, Any]:
+    """Return the settings of the winner's last training.
+
+    No validation images and no early stopping, which has nothing to look at without them: the
+    number of epochs is the one whose weights were kept, the median over the repetitions. (Of an
+    even number the higher of the two in the middle; it is one that was really kept.)
+    """
+    known = {item.name for item in fields(study.settings_class)}
+    epochs = statistics.median_high(epoch for epoch in kept_epochs if epoch is not None)
+    changes: dict[str, Any] = {name: 0 for name in ("validation", "patience") if name in known}
+    changes |= {"epochs": epochs, "seed": champion_seed(study.section.seed, trial.number)}
+    return to_plain(study.settings_class(**{**trial.settings, **changes}))
+
+
+def assess(answers: Array, data: Dataset) -> TestResult:
+    """Return what the answers for a data set's test images are worth.
+
+    `answers` are probabilities, ``(n, classes)``. The loss is the mean of ``-ln p[label]``, with p
+    no smaller than the smallest normal number of its type.
+    """
+    labels = np.asarray(data.test_labels)
+    correct = int((answers.argmax(axis=1) == labels).sum())
+    right = answers[np.arange(len(labels)), labels].astype(np.float64)
+    return TestResult(
+        accuracy=proportion_of(correct, len(labels)),
+        correct=correct,
+        count=len(labels),
+        loss=float(-np.log(np.maximum(right, np.finfo(answers.dtype).tiny)).mean()),
+        calibration_error=reliability(answers, labels).error,
+        sha256=data.sha256,
+    )
+
+
+def _answers(model: Model, data: Dataset) -> Array:
+    """Ask the test images."""
+    network, full_scale, _ = restore(model.arrays)
+    with threads.use(1):
+        return probabilities(network, full_scale, np.asarray(data.test_images))
+
+
+def _train(
+    stored: StoredStudy, trial: TrialRecord, compared: Confirmation, data: Dataset
+) -> Evidence:
+    """Train the champion and commit it, unless that was done before."""
+    kept = [again.epoch for again in compared.candidate(trial.number).repetitions]
+    settings = champion_settings(stored.study, trial, kept)
+    evidence = stored.evidence
+    if evidence is not None and evidence.settings == settings:
+        return evidence
+    metric = _metric(compared.metric, stored.epochs(trial.number))
+    folders = {data.name: str(data.path)}
+    job = job_for(stored.study, trial.number, settings, folders, metric)
+    (trained,) = train_all([job], 1, models=True)
+    evidence = _evidence(settings, metric, trained)
+    stored.ledger.attach(stored.study.name, CHAMPION, evidence.packed())
+    return evidence
+
+
+def _metric(metric: str, epochs: Iterable[EpochRecord]) -> str:
+    """Return a metric that the objective has without validation images, the study's if it can."""
+    known = [name for epoch in epochs for name in epoch.metrics]
+    without = [name for name in (metric, "train_loss", *known) if not name.startswith("val_")]
+    return next((name for name in without if name in known), metric)
+
+
+def _evidence(settings: dict[str, Any], metric: str, trained: Trained) -> Evidence:
+    end = trained.end
+    if end.state != "complete":
+        error = end.outcome.get("error")
+        reason = f"{error['type']}: {error['message']}" if error else "its loss is no number"
+        raise TrainingFailed(
+            f"trial {end.trial} won, but its training on all images failed: {reason}"
+        )
+    now = time.time()
+    epochs = tuple(
+        EpochRecord(e.number, e.metrics, e.digests, e.seconds, now) for e in trained.epochs
+    )
+    return Evidence(settings, metric, epochs, end.outcome, end.model)
+
+
+def _champion(evidence: Evidence, data: Dataset) -> Champion:
+    kept = evidence.outcome["epoch"]
+    return Champion(
+        settings=evidence.settings,
+        trained_on=len(data.images) - evidence.settings.get("validation", 0),
+        weights=next((e.digests.get("weights") for e in evidence.epochs if e.number == kept), None),
+        seconds=math.fsum(epoch.seconds for epoch in evidence.epochs),
+    )

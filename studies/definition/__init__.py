@@ -1,0 +1,1 @@
+"""A study as data: its file, search space, sampler and pruner."""

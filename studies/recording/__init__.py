@@ -1,0 +1,1 @@
+"""What a search writes in addition to the ledger: MLflow's record and Optuna's storage."""

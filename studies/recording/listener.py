@@ -1,0 +1,106 @@
+"""What a search leaves beside the ledger: the record in MLflow, Optuna's storage, figures."""
+
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from studies.definition.study_file import Study
+from studies.figures.process import Aside
+from studies.recording.optuna_storage import OptunaFeed
+from studies.search.driver import End
+from tracking.figures.curves import log_study_figures
+from tracking.ledger.access import TrialRecord
+from tracking.provenance.environment import Environment
+from tracking.runs.recorder import Recorder
+from tracking.store import names
+from tracking.store.store import one_line, open_store
+
+
+class Record:
+    """MLflow's recorder and Optuna's storage, told of news; a `Listener` of the search.
+
+    `now` is the environment of what trains. With `figures` the study's figures are drawn and
+    recorded at the end.
+    """
+
+    def __init__(
+        self,
+        ledger: Path,
+        store: Path,
+        study: Study,
+        now: Environment,
+        *,
+        figures: bool = True,
+    ) -> None:
+        self._ledger, self._store, self._study = ledger, store, study.name
+        self._figures = figures
+        self._aside = Aside(ledger, study.name)
+        self._is_drawing = False
+        self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
+        self._recorder = Recorder(ledger, store, study.name, now, self._aside.curves)
+        self._feed.start()
+        self._recorder.start()
+
+    def opened(self) -> None:
+        """Wait until the store is open; raises InputError where it cannot be."""
+        self._recorder.opened()
+
+    @property
+    def problems(self) -> list[str]:
+        """What keeps the record from being complete, each in one line."""
+        return [p for p in (self._feed.problem, self._recorder.problem) if p is not None]
+
+    def finish(self, end: End | None) -> None:
+        """Deliver everything and end the study's run; without an end the search has broken off."""
+        try:
+            self._finish(end)
+        finally:
+            self._aside.close()
+
+    def _finish(self, end: End | None) -> None:
+        with ThreadPoolExecutor(1) as beside:
+            drawn: Future[dict[str, bytes]] | None = None
+            if end is not None and self._figures:
+                drawn = beside.submit(self._aside.study)
+            self._feed.finish()
+            self._recorder.finish(
+                end if end in ("finished", "failed") else "stopped",
+                patience=5.0 if end is None else 60.0,
+            )
+            for problem in self.problems:
+                print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
+            if drawn is not None:
+                self._log(drawn)
+
+    def _log(self, drawn: "Future[dict[str, bytes]]") -> None:
+        """Attach the study's figures; what goes wrong here costs the search nothing."""
+        try:
+            figures = drawn.result()
+            if self._recorder.problem is None:
+                store = open_store(self._store)
+                log_study_figures(store, self._study, figures)
+                store.close()
+        except Exception as error:
+            print(f"retrial: no figures of the study: {one_line(error)}", file=sys.stderr)
+
+    def started(self, trial: TrialRecord) -> None:
+        """Hear that an attempt at a trial began."""
+        self._notify()
+
+    def epoch(self, trial: TrialRecord, epoch: Any) -> None:
+        """Hear of an epoch; the recorder looks for them by itself, once a second."""
+
+    def finished(self, trial: TrialRecord) -> None:
+        """Hear that a trial is complete, pruned or failed."""
+        if not self._is_drawing:
+            self._is_drawing = True
+            self._aside.prepare()
+        self._notify()
+
+    def warned(self, message: str) -> None:
+        """Hear of something a person should know."""
+
+    def _notify(self) -> None:
+        self._feed.notify()
+        self._recorder.notify()

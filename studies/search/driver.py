@@ -1,0 +1,355 @@
+"""The search: one driver that asks, starts, listens and commits.
+
+Only this process talks to Optuna and writes the ledger. The loop is: ask while the rule of the
+view allows it and a worker is free, wait for events, commit each to the ledger, tell listeners.
+Which worker is faster changes when something happens, and never what.
+"""
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from optuna.trial import FrozenTrial
+
+from nets.settings import to_plain
+from studies.definition import pruners
+from studies.definition.study_file import Study
+from studies.search.sampling_view import View
+from studies.search.stopping import met, same_failure
+from studies.workers.engine import Engine
+from studies.workers.history import result_of
+from studies.workers.messages import (
+    MOST_DEATHS,
+    EpochDone,
+    Event,
+    Job,
+    Judge,
+    Notice,
+    Result,
+    TrialDone,
+    TrialStopped,
+    WorkerDied,
+)
+from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+
+End = Literal["finished", "stopped", "timeout", "failed"]
+
+
+class Listener(Protocol):
+    """Hears what happens, after it was committed; each method returns at once."""
+
+    def started(self, trial: TrialRecord) -> None:
+        """Hear that an attempt at a trial began."""
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """Hear of an epoch of an open trial."""
+
+    def finished(self, trial: TrialRecord) -> None:
+        """Hear that a trial is complete, pruned or failed."""
+
+    def warned(self, message: str) -> None:
+        """Hear of something a person should know."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one call of the search is to do."""
+
+    study: Study
+    total: int
+    """Number of trials the study shall have at the end."""
+    folders: Mapping[str, str]
+    """Folder of each dataset by its name."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each dataset by its name, for workers that have their own."""
+    threads: int = 1
+    checkpoint_seconds: float = 30.0
+    deadline: float | None = None
+    """By the monotonic clock: nothing is asked after it."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """What is recorded of where trials train, for those whose worker does not tell it."""
+
+
+class Search:
+    """One driver's search of one study, from where the ledger stands."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        ledger: Ledger,
+        engine: Engine,
+        listeners: Sequence[Listener] = (),
+        earlier: Sequence[FrozenTrial] = (),
+    ) -> None:
+        self._plan = plan
+        self._study = plan.study
+        self._ledger = ledger
+        self._engine = engine
+        self._listeners = listeners
+        self._records = {record.number: record for record in ledger.trials(self._study.name)}
+        self._results: dict[int, Result] = {
+            number: result_of(record, ledger.epochs(self._study.name, number), self._metric)
+            for number, record in self._records.items()
+            if record.state != "running"
+        }
+        self._prefix = 0
+        self._seen: list[Result] = []
+        self._advance_prefix()
+        self._view = View(self._study, earlier)
+        numbers = range(len(self._records))
+        self._view.rebuild(
+            [self._records[n] for n in numbers], [self._results[n] for n in range(self._prefix)]
+        )
+        self._waiting = deque(n for n in numbers if n not in self._results and n < plan.total)
+        self._running: dict[int, int] = {}
+        self._pruner = pruners.build(self._study.section.pruner, self._study.epochs)
+        self._stopping: End | None = None
+        self._told_to_stop = False
+        self.is_over = False
+
+    @property
+    def _metric(self) -> str:
+        return self._study.section.metric
+
+    @property
+    def failure(self) -> dict[str, str] | None:
+        """The error that all of the first trials ended with, or None."""
+        return same_failure([self._records.get(number) for number in self._first])
+
+    @property
+    def _first(self) -> range:
+        """The trials that stop the study when they all fail alike."""
+        return range(min(self._study.section.window, self._plan.total))
+
+    def stop(self, reason: End = "stopped") -> None:
+        """Ask nothing more; running trials stop at the end of their epoch and stay open.
+
+        A signal's handler may call this: it only leaves word for `run`.
+        """
+        if self._stopping is None:
+            self._stopping = reason
+
+    def run(self) -> End:
+        """Search until the study is complete, stopped, timed out or failing."""
+        try:
+            return self._run()
+        finally:
+            self.is_over = True
+
+    def _run(self) -> End:
+        while True:
+            self._check_end()
+            if self._stopping is None:
+                self._fill_workers()
+            elif not self._told_to_stop:
+                self._tell_to_stop()
+            if not self._running and (self._stopping is not None or not self._waiting):
+                return self._stopping or "finished"
+            for event in self._engine.events(timeout=0.2):
+                self._handle(event)
+
+    def _tell_to_stop(self) -> None:
+        self._told_to_stop = True
+        self._engine.stop_trials()
+        if self._stopping == "stopped" and self._running:
+            self._warn("stopping at the end of the running epochs; once more stops at once")
+
+    def _check_end(self) -> None:
+        if self._stopping is None and self.failure is not None:
+            self.stop("failed")
+        deadline = self._plan.deadline
+        if self._stopping is None and deadline is not None and time.monotonic() >= deadline:
+            self.stop("timeout")
+
+    # Asking and starting
+
+    def _fill_workers(self) -> None:
+        """Start trials on all free workers, and ask one ahead so that none will wait for it."""
+        while self._engine.free and (self._waiting or self._ask()):
+            self._start(self._waiting.popleft())
+        if not self._waiting:
+            self._ask()
+
+    def _ask(self) -> bool:
+        """Ask for the next trial if the rule allows it now; returns whether it did."""
+        number = self._view.asked
+        if number >= self._plan.total or self._prefix < self._view.needs:
+            return False
+        if self._in_doubt(number) or self._stop_rule_met(self._view.needs):
+            return False
+        while self._view.told < self._view.needs:
+            self._view.tell(self._results[self._view.told])
+        asked = self._view.ask()
+        record = TrialRecord(
+            study=self._study.name,
+            number=number,
+            state="running",
+            settings=self._settings(number, asked.parameters),
+            parameters=asked.parameters,
+            memory=asked.memory,
+            asked=time.time(),
+        )
+        self._ledger.add_trial(record)
+        self._records[number] = record
+        self._waiting.append(number)
+        return True
+
+    def _settings(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of a trial as plain values.
+
+        Each value is one that the space has, but together their class may refuse them. Then they
+        stay as they are: the worker builds the settings too, and fails the trial with its message.
+        """
+        try:
+            return to_plain(self._study.settings(number, chosen))
+        except Exception:  # a settings class may be anybody's
+            return self._study.values(number, chosen)
+
+    def _in_doubt(self, number: int) -> bool:
+        """Tell whether the study may yet stop because its first trials all fail alike.
+
+        Until that is known nothing beyond them is asked, or it would depend on the number of
+        workers which trials a study with a mistake in it has.
+        """
+        if number not in self._first:
+            known = [self._records[n] for n in self._first if n in self._results]
+            return len(known) < len(self._first) and same_failure(known) is not None
+        return False
+
+    def _stop_rule_met(self, known: int) -> bool:
+        stop = self._study.section.stop
+        if stop is None:
+            return False
+        values = [self._results[n].value for n in range(known) if self._is_complete(n)]
+        numbers = [n for n in range(known) if self._is_complete(n)]
+        return met(stop, numbers, values, known, self._study.better)
+
+    def _is_complete(self, number: int) -> bool:
+        return self._results[number].state == "complete"
+
+    def _start(self, number: int) -> None:
+        """Start an attempt at a trial, from its last checkpoint if it has one."""
+        record = self._records[number]
+        # Counted before it is sent: a driver killed in between has used up a number, no more.
+        attempt = self._ledger.start_attempt(self._study.name, number)
+        checkpoint = self._ledger.checkpoint(self._study.name, number)
+        past: dict[int, float] = {}
+        if checkpoint is not None:
+            epochs = self._ledger.epochs(self._study.name, number)
+            past = {e.number: e.metrics[self._metric] for e in epochs if e.number <= checkpoint[0]}
+        section = self._study.section
+        job = Job(
+            trial=number,
+            attempt=attempt,
+            objective=section.objective,
+            settings_class=section.settings,
+            settings=record.settings,
+            data=self._plan.folders.get(record.settings.get("data", "")),
+            data_sha256=self._plan.digests.get(record.settings.get("data", "")),
+            judge=self._judge(number, past),
+            metric=section.metric,
+            state=None if checkpoint is None else checkpoint[1],
+            past=past,
+            threads=self._plan.threads,
+            checkpoint_seconds=self._plan.checkpoint_seconds,
+        )
+        worker = self._engine.start(job)
+        self._ledger.name_worker(self._study.name, number, worker)
+        self._records[number] = replace(
+            record, attempts=attempt, worker=worker, started=record.started or time.time()
+        )
+        self._running[number] = attempt
+        for listener in self._listeners:
+            listener.started(self._records[number])
+
+    def _judge(self, number: int, past: Mapping[int, float]) -> Judge | None:
+        """Return what the worker needs to prune by the rule: trials 0..k-W and no others."""
+        section = self._study.section
+        if section.pruner.name == "none":
+            return None
+        known = max(0, number - section.window + 1)
+        return Judge(
+            study=section.name,
+            direction=section.direction,
+            pruner=self._pruner,
+            number=number,
+            known=known,
+            history=self._seen[:known],
+            past=dict(past),
+        )
+
+    # Listening and committing
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self._warn(event.message)
+            return
+        if self._running.get(event.trial) != event.attempt:
+            return
+        match event:
+            case EpochDone():
+                self._epoch_done(event)
+            case TrialDone(state="failed") if self._stopping == "stopped":
+                # Whoever stops a search may end what an objective has started too, as a service
+                # manager does. If that was not why, it will fail again.
+                self._leave_open(event.trial)
+            case TrialDone():
+                self._finish(event)
+            case TrialStopped():
+                self._leave_open(event.trial)
+            case WorkerDied():
+                self._worker_died(event)
+
+    def _epoch_done(self, event: EpochDone) -> None:
+        epoch = EpochRecord(event.number, event.metrics, event.digests, event.seconds, time.time())
+        equal = self._ledger.add_epoch(self._study.name, event.trial, epoch, event.state)
+        for listener in self._listeners:
+            listener.epoch(self._records[event.trial], epoch)
+        if not equal:
+            self._warn(
+                f"trial {event.trial}: epoch {event.number} came out differently when it was "
+                "repeated; the objective is not repeatable, or the machine has changed"
+            )
+
+    def _leave_open(self, number: int) -> None:
+        """Let a trial wait for another attempt, before all others."""
+        del self._running[number]
+        self._waiting.appendleft(number)
+
+    def _finish(self, event: TrialDone) -> None:
+        name, number = self._study.name, event.trial
+        told = {"environment": dict(self._plan.environment)} if self._plan.environment else {}
+        outcome = {**told, **event.outcome}
+        self._ledger.finish_trial(name, number, event.state, outcome, event.model)
+        record = self._ledger.trial(name, number)
+        assert record is not None
+        self._records[number] = record
+        self._results[number] = result_of(record, self._ledger.epochs(name, number), self._metric)
+        self._running.pop(number, None)
+        self._advance_prefix()
+        for listener in self._listeners:
+            listener.finished(record)
+
+    def _worker_died(self, event: WorkerDied) -> None:
+        if self._stopping is not None:
+            # Whoever stops a search may end its workers too; that is nothing against the trial.
+            self._leave_open(event.trial)
+            return
+        deaths = self._ledger.add_death(self._study.name, event.trial)
+        if deaths < MOST_DEATHS:
+            self._leave_open(event.trial)
+            self._warn(f"trial {event.trial}: its worker died ({event.reason}); trying again")
+            return
+        self._finish(event.as_failure(deaths))
+
+    def _warn(self, message: str) -> None:
+        for listener in self._listeners:
+            listener.warned(message)
+
+    def _advance_prefix(self) -> None:
+        """Count the trials from 0 on that have finished without a gap."""
+        while self._prefix in self._results:
+            self._seen.append(self._results[self._prefix])
+            self._prefix += 1

@@ -1,0 +1,178 @@
+"""The view: the private in-memory study in which the driver asks for the next trial.
+
+The rule of the search: trial k is asked in a study that holds exactly trials 0..k-W with their
+results and k-W+1..k-1 as running, whatever has finished meanwhile. So trial k is a function of the
+study file and of trials 0..k-W, and of nothing that depends on workers, time or restarts.
+
+The driver keeps one view and advances it by one trial an ask; after a restart it is rebuilt from
+the ledger. Both ways must give the same study, down to the attributes that samplers keep on trials
+and on the study, and down to trial ids (NSGA-II remembers parents by id).
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from nets.randomness import derived_seed
+from studies.definition import samplers
+from studies.definition.study_file import Study
+from studies.workers.messages import Result
+from tracking.ledger.access import TrialRecord
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+STATES = {
+    "running": TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial as asked: its parameters, and the attributes its ask set on trial and study."""
+
+    number: int
+    parameters: dict[str, Any]
+    memory: dict[str, dict[str, Any]]
+
+
+class View:
+    """The private study of one driver.
+
+    `earlier` are warm-start trials: history that is never numbered, counted or best.
+    """
+
+    def __init__(self, study: Study, earlier: Sequence[FrozenTrial] = ()) -> None:
+        self._definition = study
+        self._study = _quiet_study(study)
+        self._offset = len(earlier)
+        self._asked = 0
+        self._told = 0
+        for trial in earlier:
+            self._study.add_trial(trial)
+
+    @property
+    def asked(self) -> int:
+        """How many trials were asked; the number of the next one."""
+        return self._asked
+
+    @property
+    def told(self) -> int:
+        """How many trials, from 0 on, the view knows the results of."""
+        return self._told
+
+    @property
+    def needs(self) -> int:
+        """The trials, from 0 on, whose results the next ask must know: k-W+1 of them."""
+        return max(0, self._asked - self._definition.section.window + 1)
+
+    def ask(self) -> Asked:
+        """Ask for the next trial; `tell` must have brought the view up to `needs`."""
+        if self._told != self.needs:
+            raise RuntimeError(
+                f"trial {self._asked} needs the results of {self.needs} trials, knows {self._told}"
+            )
+        number, section = self._asked, self._definition.section
+        storage, study_id = self._study._storage, self._study._study_id
+        seeds = samplers.Seeds(
+            study=section.seed % 2**32, trial=derived_seed(section.seed, number, 1) % 2**32
+        )
+        self._study.sampler = samplers.build(section.sampler, seeds, self._definition.space)
+        before = dict(storage.get_study_system_attrs(study_id))
+        if number < len(section.first):
+            self._study.enqueue_trial(dict(section.first[number]))
+        trial = self._study.ask()
+        parameters = self._definition.space.ask(trial)
+        after = storage.get_study_system_attrs(study_id)
+        changed = {k: v for k, v in after.items() if k not in before or before[k] != v}
+        memory = {
+            "trial": dict(storage.get_trial_system_attrs(trial._trial_id)),
+            "study": changed,
+        }
+        self._asked += 1
+        return Asked(number, parameters, memory)
+
+    def tell(self, result: Result) -> None:
+        """Tell the result of the next trial in order.
+
+        It goes to the storage directly: Optuna's `tell` would call the sampler's `after_trial`,
+        where grid and brute force stop the study.
+        """
+        storage = self._study._storage
+        trial_id = self._trial_id(self._told)
+        for epoch, value in result.intermediate.items():
+            storage.set_trial_intermediate_value(trial_id, epoch, value)
+        for key, value in result.attributes.items():
+            storage.set_trial_system_attr(trial_id, key, value)
+        values = None if result.value is None else [result.value]
+        storage.set_trial_state_values(trial_id, STATES[result.state], values)
+        self._told += 1
+
+    def rebuild(self, records: Sequence[TrialRecord], results: Sequence[Result]) -> None:
+        """Bring a new view to where the ledger stands.
+
+        `records` are all asked trials in order; `results` those of trials 0.. as far as finished
+        without a gap. Only as many are told as the next ask needs.
+        """
+        storage, study_id = self._study._storage, self._study._study_id
+        for record in records:
+            self._study.add_trial(self._open_trial(record))
+            for key, value in record.memory.get("study", {}).items():
+                storage.set_study_system_attr(study_id, key, value)
+            self._asked += 1
+        for result in results[: max(0, self._asked - self._definition.section.window)]:
+            self.tell(result)
+
+    def _open_trial(self, record: TrialRecord) -> FrozenTrial:
+        """Return a running trial with its parameters and the attributes of its ask."""
+        distributions = self._definition.space.distributions
+        return optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=record.parameters,
+            distributions={name: distributions[name] for name in record.parameters},
+            system_attrs=record.memory.get("trial", {}),
+        )
+
+    def _trial_id(self, number: int) -> int:
+        return self._study._storage.get_trial_id_from_study_id_trial_number(
+            self._study._study_id, number + self._offset
+        )
+
+
+def _quiet_study(study: Study) -> optuna.Study:
+    """Return an empty in-memory study that prunes nothing."""
+    return optuna.create_study(
+        storage=InMemoryStorage(),
+        study_name=study.name,
+        direction=study.section.direction,
+        sampler=optuna.samplers.RandomSampler(seed=0),
+        pruner=optuna.pruners.NopPruner(),
+    )
+
+
+def finished_trial(
+    study: Study, record: TrialRecord, result: Result, attributes: dict[str, Any] | None = None
+) -> FrozenTrial:
+    """Return a finished trial as Optuna's storage keeps it, with the times it really had."""
+    from datetime import datetime
+
+    distributions = study.space.distributions
+    trial = optuna.trial.create_trial(
+        state=STATES[result.state],
+        value=result.value,
+        params=record.parameters,
+        distributions={name: distributions[name] for name in record.parameters},
+        system_attrs={**record.memory.get("trial", {}), **result.attributes},
+        user_attrs=attributes or {},
+        intermediate_values=result.intermediate,
+    )
+    trial.datetime_start = datetime.fromtimestamp(record.started or record.asked)
+    trial.datetime_complete = datetime.fromtimestamp(record.finished or time.time())
+    return trial

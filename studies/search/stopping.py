@@ -1,0 +1,50 @@
+"""When a study ends before its last trial: rules on told trials only, so they are repeatable."""
+
+from collections.abc import Callable, Sequence
+
+from studies.definition.study_section import Stop
+from tracking.ledger.access import TrialRecord
+
+
+def met(
+    stop: Stop,
+    numbers: Sequence[int],
+    values: Sequence[float | None],
+    known: int,
+    better: Callable[[float, float], bool],
+) -> bool:
+    """Tell whether the best value has not improved for `stop.patience` trials.
+
+    `numbers` and `values` are the complete ones among trials 0..known-1. An improvement is a value
+    better than the best before it by more than `stop.min_delta`.
+
+    >>> up = lambda one, other: one > other
+    >>> met(Stop(patience=2), [0, 1, 2], [0.5, 0.4, 0.5], 3, up)
+    True
+    >>> met(Stop(patience=2), [0, 1, 2], [0.5, 0.4, 0.6], 3, up)
+    False
+    """
+    best: float | None = None
+    improved = -1
+    for number, value in zip(numbers, values, strict=True):
+        if value is None:
+            continue
+        if best is None or (better(value, best) and abs(value - best) > stop.min_delta):
+            best, improved = value, number
+    return known > 0 and known - 1 - improved >= stop.patience
+
+
+def same_failure(first: Sequence[TrialRecord | None]) -> dict[str, str] | None:
+    """Return the error with which all of the first trials failed, or None.
+
+    A study whose whole first window fails with one exception type at one place has a mistake in
+    it, and more trials would only repeat it.
+    """
+    errors = [
+        record.outcome.get("error") if record is not None and record.state == "failed" else None
+        for record in first
+    ]
+    if not errors or any(error is None for error in errors):
+        return None
+    kinds = {(error["type"], error["place"]) for error in errors if error is not None}
+    return errors[0] if len(kinds) == 1 else None

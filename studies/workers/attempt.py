@@ -1,0 +1,218 @@
+"""What runs in a worker: one attempt at one trial, as a function of its job.
+
+A worker imports NumPy, the objective and Optuna's pruner, and neither MLflow nor scikit-learn. It
+knows the driver as two functions: `send` takes events, `stopping` tells whether to stop at the end
+of the epoch.
+"""
+
+import errno
+import importlib
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from nets.errors import InputError
+from nets.outcome import Epoch, Outcome
+from nets.state import pack, unpack
+from studies.workers.messages import EpochDone, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
+from studies.workers.pruning import History, PrunerStudy
+from studies.workers.validation import (
+    MOST_BYTES,
+    described,
+    digests_of,
+    message_of,
+    metrics_of,
+    model_of,
+    reason_of,
+    seconds_of,
+)
+
+Send = Callable[[TrialEvent], None]
+
+_OF_MACHINE = {errno.ENOMEM, errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENFILE}
+"""Errors that say something of the machine at that moment, and nothing of the trial."""
+
+_heard = History()
+"""What the jobs of this process have told of finished trials."""
+
+
+class _Pruned(BaseException):
+    """Ends a training because the pruner said so, whatever Exception the objective catches."""
+
+
+class _Stopped(BaseException):
+    """Ends a training because the driver said so."""
+
+
+def run(job: Job, send: Send, stopping: Callable[[], bool]) -> None:
+    """Train one trial: send an event an epoch, and one at the end.
+
+    Whatever the objective does wrong fails its trial, and nothing else. What the machine lacks is
+    told like a death of the worker: the trial gets another chance, as after the system has killed
+    a worker for its memory.
+    """
+    end: TrialEvent
+    try:
+        end = _Attempt(job, send, stopping).train()
+    except (Exception, SystemExit) as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) in _OF_MACHINE:
+            reason = f"{type(error).__name__}: {message_of(error)}".removesuffix(": ")
+            end = WorkerDied(job.trial, job.attempt, reason)
+        else:
+            end = TrialDone(job.trial, job.attempt, "failed", {"error": described(error)})
+    send(end)
+
+
+class _Attempt:
+    """One attempt at one trial: the values of its epochs so far, and what its pruner makes of them.
+
+    What an objective reports is checked here, before it reaches the driver.
+    """
+
+    def __init__(self, job: Job, send: Send, stopping: Callable[[], bool]) -> None:
+        self._job = job
+        self._send = send
+        self._stopping = stopping
+        self._judge = PrunerStudy(job.judge, _heard) if job.judge is not None else None
+        self._objective = load(job.objective)
+        self._resumable = "resume" in signature(self._objective).parameters
+        self._values = dict(job.past)
+        self._saved = time.monotonic()
+        self._pruned: Outcome | None = None
+
+    def train(self) -> TrialDone | TrialStopped:
+        """Train to the end, or until the pruner or the driver says otherwise."""
+        job = self._job
+        settings = load(job.settings_class)(**job.settings)
+        data = None
+        if job.data is not None:
+            data = dataset(job.data, job.settings["data"], job.data_sha256)
+        resume = {} if job.state is None else {"resume": unpack(job.state)}
+        try:
+            with _threads(job.threads):
+                outcome = self._objective(settings, data, self._report, **resume)
+        except _Pruned:
+            assert self._pruned is not None
+            return self._done(self._pruned, pruned=True)
+        except _Stopped:
+            return TrialStopped(job.trial, job.attempt)
+        return self._done(outcome)
+
+    def _report(self, epoch: Epoch) -> None:
+        metrics = self._checked(epoch)
+        digests, seconds = digests_of(epoch), seconds_of(epoch)
+        number, value = int(epoch.number), metrics[self._job.metric]
+        self._values[number] = value
+        pruned = self._judge is not None and self._judge.prunes(number, value)
+        stop = not pruned and self._stopping()
+        self._send(
+            EpochDone(
+                self._job.trial, self._job.attempt, number, metrics, digests, seconds,
+                self._checkpoint(epoch, pruned=pruned, stop=stop),
+            )
+        )  # fmt: skip
+        if pruned:
+            # Valid only until `report` returns, so the model is built here.
+            self._pruned = Outcome(number) if epoch.outcome is None else epoch.outcome()
+            raise _Pruned
+        if stop:
+            raise _Stopped
+
+    def _checked(self, epoch: Epoch) -> dict[str, float]:
+        """Return the metrics of an epoch as plain floats; refuse what the search cannot use."""
+        due = max(self._values, default=0) + 1
+        if epoch.number != due:
+            raise ValueError(f"report: got epoch {epoch.number}, accepted is the next one: {due}")
+        metrics = metrics_of(epoch)
+        if self._job.metric not in metrics:
+            raise ValueError(
+                f"study.metric: got {self._job.metric!r}, which the objective does not report; "
+                f"accepted are the metrics of its epochs: {', '.join(metrics) or 'it has none'}"
+            )
+        return metrics
+
+    def _checkpoint(self, epoch: Epoch, *, pruned: bool, stop: bool) -> bytes | None:
+        """Return the packed state if it is time.
+
+        Never of an epoch that ends in pruning: a trial continues only from where it went on.
+        """
+        due = stop or time.monotonic() - self._saved >= self._job.checkpoint_seconds
+        if pruned or not due or epoch.state is None or not self._resumable:
+            return None
+        packed = pack(epoch.state())
+        self._saved = time.monotonic()
+        # One that is too large must not fail the trial, or it would matter when one was due.
+        return packed if len(packed) <= MOST_BYTES else None
+
+    def _done(self, outcome: Outcome, *, pruned: bool = False) -> TrialDone:
+        """Return the end of a trial; its value is that of the epoch whose weights are kept."""
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"the objective returned {outcome!r}, accepted is an Outcome")
+        if not self._values:
+            raise RuntimeError("the objective reported no epoch")
+        if outcome.epoch not in self._values:
+            raise ValueError(
+                f"Outcome.epoch: got {outcome.epoch!r}, accepted is the number of an epoch that "
+                f"was reported: 1 to {max(self._values)}"
+            )
+        value = self._values[outcome.epoch]
+        said = reason_of(outcome)
+        reason = "pruned" if pruned else said
+        if said == "diverged" or not math.isfinite(value):
+            reason = "diverged"
+        details: dict[str, Any] = {
+            "value": value,
+            "epoch": int(outcome.epoch),
+            "reason": reason,
+            "attributes": self._judge.attributes if self._judge else {},
+        }
+        if reason == "pruned" and self._judge is not None:
+            details["pruned"] = self._judge.explain()
+        return TrialDone(
+            self._job.trial,
+            self._job.attempt,
+            "pruned" if reason in ("pruned", "diverged") else "complete",
+            details,
+            model_of(outcome),
+        )
+
+
+def load(path: str) -> Any:
+    """Return what ``package.module:name`` names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@lru_cache(maxsize=4)
+def dataset(folder: str, name: str, sha256: str | None) -> Any:
+    """Return a memory-mapped dataset; a worker opens each once.
+
+    On another machine than the driver's its cache folder may not be there: then the dataset comes
+    from this machine's own RETRIAL_DATA, or the user's folder, and must have the same checksum.
+    """
+    from nets import data
+
+    try:
+        found = data.open_cached(Path(folder))
+    except InputError:
+        own = os.environ.get("RETRIAL_DATA")
+        found = data.load(name, Path(own) if own else data.default_folder())
+    if sha256 is not None and found.sha256 != sha256:
+        raise InputError(
+            f"data: {name} has SHA-256 {found.sha256[:12]} on {platform.node()}, accepted is the "
+            f"study's: {sha256[:12]}"
+        )
+    return found
+
+
+def _threads(count: int) -> Any:
+    """Return the context in which a trial uses `count` threads."""
+    from nets import threads
+
+    return threads.use(count)

@@ -1,0 +1,106 @@
+"""The pinned kernel: equal bits on machines that differ.
+
+OpenBLAS chooses its routines by the processor it finds, and NumPy those for exp, log and tanh. Two
+machines of one architecture agree once both use what all of them have: AVX2 on x86-64, which every
+server since 2013 computes with. The choice is made by variables of the environment, which must be
+set before NumPy loads, so a process is started with them and never switched.
+"""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nets.errors import InputError
+from tracking.provenance import environment
+from tracking.provenance.environment import Environment
+
+BLAS = "OPENBLAS_CORETYPE"
+NUMPY = "NPY_DISABLE_CPU_FEATURES"
+
+PINNED = "pinned"
+"""Where a study's notes, and the environment of a recorded trial, keep the variables."""
+
+CORES = {"x86_64": "Haswell", "AMD64": "Haswell", "aarch64": "ARMV8"}
+"""OpenBLAS's name of the kernel that runs on practically all machines of an architecture."""
+
+_BEYOND = ("AVX512", "X86_V4", "SVE")
+"""How the names of NumPy's features begin that not all machines of an architecture have."""
+
+
+def choose() -> dict[str, str]:
+    """Return the variables that pin the kernel on machines like this one.
+
+    Raises InputError where NumPy's BLAS cannot be pinned.
+    """
+    machine = platform.machine()
+    if machine not in CORES:
+        raise InputError(
+            f"study.portable: got a machine of the architecture {machine}, accepted are "
+            f"{', '.join(CORES)}"
+        )
+    config: Any = np.show_config(mode="dicts")
+    simd = config["SIMD Extensions"]
+    dispatched = [*simd.get("found", []), *simd.get("not found", [])]
+    beyond = [feature for feature in dispatched if feature.startswith(_BEYOND)]
+    variables = {BLAS: CORES[machine], **({NUMPY: " ".join(beyond)} if beyond else {})}
+    if wrong := unpinned(variables, capture(variables)):
+        raise InputError(
+            f"study.portable: NumPy computes with {', '.join(wrong)} here, whatever "
+            f"{as_command(variables)} says; accepted is a NumPy with OpenBLAS, on a machine with "
+            "that kernel"
+        )
+    return variables
+
+
+def unpinned(variables: Mapping[str, str], described: Environment) -> list[str]:
+    """Return what an environment computes with that the variables would have excluded.
+
+    >>> unpinned(
+    ...     {BLAS: "Haswell", NUMPY: "X86_V4"}, {"blas": {"kernel": "Zen"}, "simd": ["X86_V4"]}
+    ... )
+    ['Zen', 'X86_V4']
+    """
+    kernel = str(described["blas"]["kernel"])
+    wrong = [kernel] if kernel.lower() != variables[BLAS].lower() else []
+    excluded = variables.get(NUMPY, "").split()
+    return wrong + [feature for feature in described["simd"] if feature in excluded]
+
+
+def as_command(variables: Mapping[str, str]) -> str:
+    """Return variables as one writes them before a command.
+
+    >>> as_command({BLAS: "Haswell", NUMPY: "X86_V4 AVX512_ICL"})
+    "OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES='X86_V4 AVX512_ICL'"
+    """
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
+
+
+def capture(variables: Mapping[str, str], **what: Any) -> Environment:
+    """Describe the environment of a process of this machine started with `variables`.
+
+    Without variables that is this process. `what` goes to `environment.capture`.
+    """
+    here = environment.capture(**what)
+    if not variables:
+        return here
+    answer = subprocess.run(
+        [sys.executable, "-c", _DESCRIBE],
+        env={**os.environ, **variables, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    return {**here, **json.loads(answer), PINNED: dict(variables)}
+
+
+_DESCRIBE = (
+    "import json; from tracking.provenance.environment import capture; found = capture();"
+    "print(json.dumps({name: found[name] for name in ('blas', 'simd')}))"
+)

@@ -1,0 +1,184 @@
+"""Asking a pruner, in a worker, by the rule of the search.
+
+The pruner sees trials 0..k-W with their results and the ones after them as running, as the sampler
+did when the trial was asked; so what it decides is a function of the study file and of those
+trials, not of what has finished meanwhile.
+"""
+
+import copy
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from studies.workers.messages import Judge, Result
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+
+
+class History:
+    """The finished trials, from 0 on, that a worker has heard of with all its jobs."""
+
+    def __init__(self) -> None:
+        self._trials: list[FrozenTrial] = []
+
+    def hear(self, judge: Judge) -> list[FrozenTrial]:
+        """Take in what a job tells; return the trials that its pruner may look at.
+
+        Raises RuntimeError when something is missing in between.
+        """
+        # All of it at once may be of another study, or another driver; a process of a cluster may
+        # even train for two at the same time, so what the other one got is left as it is.
+        trials = self._trials if judge.since else []
+        if judge.since > len(trials):
+            raise RuntimeError(f"a job goes on from trial {judge.since}, heard were {len(trials)}")
+        for result in judge.history[len(trials) - judge.since :]:
+            trials.append(_frozen(result, len(trials)))
+        self._trials = trials
+        return trials[: judge.known]
+
+
+class PrunerStudy:
+    """A private in-memory study in which one trial reports its values and asks its pruner.
+
+    `history` are the trials of earlier jobs; without it the job brings all of them.
+    """
+
+    def __init__(self, judge: Judge, history: History | None = None) -> None:
+        self._judge = judge
+        # The name matters: Hyperband's bracket is a function of study name and trial number.
+        self._study = optuna.create_study(
+            storage=InMemoryStorage(),
+            study_name=judge.study,
+            direction=judge.direction,
+            pruner=judge.pruner,
+            sampler=optuna.samplers.RandomSampler(seed=0),
+        )
+        storage = self._study._storage
+        assert isinstance(storage, InMemoryStorage)
+        # Not by `add_trial`, which checks and copies each: at 1,000 trials that would take longer
+        # than many a training. Pruners mark only the trial they judge, so these can be shared.
+        known = (history or History()).hear(judge)
+        storage._studies[self._study._study_id].trials.extend(known)
+        for _ in range(judge.known, judge.number + 1):
+            trial_id = storage.create_new_trial(self._study._study_id)
+        self._trial = optuna.Trial(self._study, trial_id)
+        self._last: tuple[int, float] | None = None
+        self._before: FrozenTrial | None = None
+        # A trial that continues was not pruned in its past; asking again restores the marks the
+        # pruner left on it.
+        for epoch, value in judge.past.items():
+            self.prunes(epoch, value)
+
+    def prunes(self, epoch: int, value: float) -> bool:
+        """Report the value of an epoch and ask whether the trial ends there."""
+        self._last = (epoch, value)
+        self._before = self._study._storage.get_trial(self._trial._trial_id)
+        self._trial.report(value, epoch)
+        with _quiet():
+            return bool(self._trial.should_prune())
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the pruner has set on the trial."""
+        return dict(self._study._storage.get_trial_system_attrs(self._trial._trial_id))
+
+    def explain(self) -> dict[str, Any]:
+        """Say why the trial was pruned: rule, epoch, value, and what would have survived.
+
+        The threshold is found by asking the same pruner on a copy of the study with other last
+        values. Where no value survives (or the pruner ignores it) there is no threshold.
+        """
+        assert self._last is not None
+        epoch, value = self._last
+        found = {"rule": _rule(self._judge.pruner), "epoch": epoch, "value": value}
+        storage, trial_id = self._study._storage, self._trial._trial_id
+        assert isinstance(storage, InMemoryStorage)
+        pruned = storage.get_trial(trial_id)
+        threshold = self._threshold(epoch, value)
+        storage._set_trial(trial_id, pruned)
+        return found if threshold is None else {**found, "survives_from": threshold}
+
+    def _threshold(self, epoch: int, value: float) -> float | None:
+        """Return the worst last value with which the trial would have gone on, or None."""
+        better = 1.0 if self._judge.direction == "maximize" else -1.0
+        trials = self._study.get_trials(deepcopy=False)[: self._judge.known]
+        known = [v for trial in trials for v in trial.intermediate_values.values()]
+        known = [v for v in [*known, value] if math.isfinite(v)]
+        if not known or not math.isfinite(value):
+            return None
+        best = better * max(better * v for v in known)
+        beyond = best + better * max(1.0, abs(best))
+        # A pruner with a bound on both sides keeps neither of the two, but maybe one nearer by.
+        nearer = (value + (beyond - value) * 0.75**step for step in range(1, 64))
+        good = next((v for v in chain((best, beyond), nearer) if self._survives(epoch, v)), None)
+        bad = value
+        while good is not None:  # bisection down to neighbouring floats
+            middle = bad + (good - bad) / 2
+            if middle in (bad, good):
+                break
+            if self._survives(epoch, middle):
+                good = middle
+            else:
+                bad = middle
+        return good
+
+    def _survives(self, epoch: int, value: float) -> bool:
+        """Ask the pruner again with another last value, and leave no mark of having asked."""
+        storage, trial_id = self._study._storage, self._trial._trial_id
+        assert isinstance(storage, InMemoryStorage)
+        assert self._before is not None
+        asked = copy.copy(self._before)
+        asked.intermediate_values = {**self._before.intermediate_values, epoch: value}
+        # Successive halving marks the trial it judges; the marks of a question must not compete
+        # in the next one, and Optuna has no way to take an attribute back.
+        storage._set_trial(trial_id, asked)
+        with _quiet():
+            return not self._judge.pruner.prune(self._study, asked)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep NumPy from warning of a trial that has no value but NaN so far."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+def _frozen(seen: Result, number: int) -> FrozenTrial:
+    """Return a finished trial as a pruner sees it; it needs no parameters."""
+    parameters: dict[str, Any] = {}
+    distributions: dict[str, BaseDistribution] = {}
+    trial = optuna.trial.create_trial(
+        state=_STATES[seen.state],
+        value=seen.value,
+        params=parameters,
+        distributions=distributions,
+        system_attrs=seen.attributes,
+        intermediate_values=seen.intermediate,
+    )
+    trial.number = number  # Hyperband's bracket follows from it
+    return trial
+
+
+def _rule(pruner: optuna.pruners.BasePruner) -> str:
+    """Return the pruner's name in words.
+
+    >>> _rule(optuna.pruners.SuccessiveHalvingPruner())
+    'successive halving'
+    """
+    name = type(pruner).__name__.removesuffix("Pruner")
+    return "".join(" " + c.lower() if c.isupper() else c for c in name).strip()

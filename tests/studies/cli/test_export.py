@@ -1,0 +1,295 @@
+"""`retrial export`: what it writes of a recorded trial, and what it refuses."""
+
+import re
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from onnx_runtime import answers, session
+
+from nets import data, objective
+from nets.model_source import probabilities, restore
+from nets.outcome import Model
+from nets.settings import Settings, to_json
+from studies.cli.main import main
+from tracking.models import registry
+from tracking.runs.content import log_model, write_files
+from tracking.runs.reader import find_trial, read_model
+from tracking.store import names
+from tracking.store.store import open_store, prepare_mlflow
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")  # SQLAlchemy's to MLflow
+
+SETTINGS = Settings(architecture="lenet", batch_normalization=True, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", data.default_folder())
+
+
+@pytest.fixture(scope="module")
+def trained(digits):
+    """How a training ended, and the digest of the weights that its last epoch told."""
+    told = []
+    outcome = objective(SETTINGS, digits, lambda epoch: told.append(epoch.digests["weights"]))
+    return outcome, told[-1]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory, trained):
+    """A store with four trials of digits, the first one also registered; the trials' runs.
+
+    Trial 1 was pruned, trial 2 failed, trial 3 has a model of another kind.
+    """
+    root = tmp_path_factory.mktemp("recorded") / "mlruns"
+    prepare_mlflow()
+    with warnings.catch_warnings(action="ignore"):
+        # Some of its modules warn of each other while they are imported.
+        import mlflow.pyfunc  # noqa: F401
+
+        store = open_store(root)
+    client, (outcome, digest) = store.client, trained
+    tags = {names.STUDY_TAG: "digits", names.METRIC_TAG: "val_accuracy"}
+    experiment = client.create_experiment(
+        "digits", store.artifact_location, tags={names.KIND_TAG: names.STUDY_KIND}
+    )
+    other = Model("", {"factor": np.ones(1)})
+    runs = []
+    for number, (state, model) in enumerate(
+        [
+            ("complete", outcome.model),
+            ("pruned", outcome.model),
+            ("failed", None),
+            ("complete", other),
+        ]
+    ):
+        value = None if state == "failed" else 0.9 - number / 10
+        of_trial = {
+            names.KIND_TAG: names.TRIAL_KIND, names.TRIAL_TAG: str(number), names.STATE_TAG: state
+        }  # fmt: skip
+        run_id = client.create_run(
+            experiment, run_name=names.trial_run_name(number), tags=tags | of_trial
+        ).info.run_id
+        files = {
+            names.SETTINGS_FILE: to_json(SETTINGS),
+            names.EPOCHS_FILE: [{"epoch": 1, "metrics": {}, "digests": {"weights": digest}}],
+            names.ENVIRONMENT_FILE: {},
+            names.OUTCOME_FILE: {"state": state, "value": value, "epoch": 1},
+        }
+        write_files(client, run_id, files)
+        if value is not None:
+            client.log_metric(run_id, names.VALUE_METRIC, value)
+        if model is not None:
+            model_id = log_model(
+                client, experiment, run_id, model,
+                name=names.trial_run_name(number), tags={}, params={}, step=1,
+            )  # fmt: skip
+            if number == 0:
+                registry.register(
+                    store, "digits", run_id=run_id, model_id=model_id, description="", tags={}
+                )
+        runs.append(run_id)
+    store.close()
+    return root, runs
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "digits.onnx"
+
+
+@pytest.fixture
+def export(recorded, file):
+    """Run the command; returns its exit code."""
+
+    def export(trial, *options, into=file, store=recorded[0]):
+        return main(["export", trial, str(into), "--store", str(store), *options])
+
+    return export
+
+
+def test_the_file_answers_as_the_trial_does_and_says_which_it_is(
+    export, file, recorded, trained, digits, capsys
+):
+    assert export("best", "--study", "digits") == 0
+    said = capsys.readouterr()
+    place = re.escape(str(file))
+    assert said.err == ""
+    assert re.fullmatch(
+        rf"digits: trial 0, val_accuracy 0\.9, in {place} \(\d+ kB\): "
+        r"images uint8 \(n, 8, 8, 1\) -> probabilities \(n, 10\)\n",
+        said.out,
+    )
+    network, full_scale, _ = restore(trained[0].model.arrays)
+    expected = probabilities(network, full_scale, digits.test_images)
+    np.testing.assert_allclose(answers(file, digits.test_images), expected, rtol=1e-5, atol=1e-6)
+    told = session(file).get_modelmeta().custom_metadata_map
+    assert told.pop("retrial.version")
+    assert told == {
+        "retrial.study": "digits",
+        "retrial.trial": "0",
+        "retrial.run": recorded[1][0],
+        "retrial.weights": trained[1],
+    }
+    assert [path.name for path in file.parent.iterdir()] == ["digits.onnx"]
+
+
+@pytest.mark.parametrize("name", ["digits", "digits@champion", "digits/1", "RUN"])
+def test_a_model_may_be_named_by_its_run_or_as_predict_takes_it(
+    name, export, file, recorded, capsys
+):
+    assert export(recorded[1][0] if name == "RUN" else name) == 0
+    assert capsys.readouterr().out.startswith("digits: trial 0, val_accuracy 0.9, in ")
+
+
+def test_a_pruned_trial_is_said_to_be_one(export, capsys):
+    assert export("1", "--study", "digits") == 0
+    assert capsys.readouterr().out.startswith("digits: trial 1 (pruned), val_accuracy 0.8, in ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["2", "--study", "digits"],
+            "trial: trial 0002 of digits (failed) has no model; accepted is a complete or pruned "
+            "trial whose objective returns one",
+        ),
+        (
+            ["3", "--study", "digits"],
+            "export: the model of trial 3 of digits is of an objective of its own; accepted is one "
+            "of the networks of nets",
+        ),
+        (
+            ["4", "--study", "digits"],
+            "trial: got 4, accepted is best or a recorded trial of digits: 0 to 3",
+        ),
+        (["best"], "study: missing; accepted is --study NAME, or an MLflow run id as trial"),
+        (
+            ["bets", "--study", "digits"],
+            "trial: got 'bets', accepted is best, a trial number or an MLflow run id",
+        ),
+        (
+            ["digit"],
+            "model: got 'digit', accepted are the registered models: digits; or best, a trial "
+            "number or an MLflow run id",
+        ),
+        (
+            ["digits/2"],
+            "model: got 'digits/2', accepted are digits@champion, digits/1; or best, a trial "
+            "number or an MLflow run id",
+        ),
+    ],
+    ids=["failed", "own objective", "number", "no study", "word", "name", "version"],
+)
+def test_what_has_no_network_is_refused(arguments, message, export, file, capsys):
+    assert export(*arguments) == 2
+    assert capsys.readouterr().err == f"retrial: {message}\n"
+    assert list(file.parent.iterdir()) == []
+
+
+def test_a_file_is_never_overwritten(export, file, capsys):
+    file.write_text("mine")
+    assert export("best", "--study", "digits") == 2
+    assert capsys.readouterr().err == (
+        f"retrial: export: {file} exists; accepted is the name of a new file\n"
+    )
+    assert file.read_text() == "mine"
+
+
+def test_a_folder_that_is_not_there_is_named(export, file, capsys):
+    there = file.parent / "nothing" / "digits.onnx"
+    assert export("best", "--study", "digits", into=there) == 2
+    assert capsys.readouterr().err == (
+        f"retrial: export: cannot write {there}: No such file or directory; accepted is a file in "
+        "a folder this user may write to\n"
+    )
+
+
+def test_a_folder_that_is_no_store_is_not_made_one(export, tmp_path, capsys):
+    assert export("best", "--study", "digits", store=tmp_path / "nothing") == 2
+    assert "has no trials; accepted is the folder of a store" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_answered_with_the_install_command(export, file, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "tracking.models.onnx", raising=False)
+    assert export("best", "--study", "digits") == 2
+    assert capsys.readouterr().err == (
+        "retrial: export needs the package onnx, which is not installed; install it with: "
+        "pip install onnx\n"
+    )
+    assert not file.exists()
+
+
+# From a search to a runtime, as programs
+
+STUDY = """
+[study]
+name = "small"
+trials = 3
+window = 3
+
+[data]
+name = "digits"
+validation = 360
+
+[network]
+architecture = "lenet"
+batch_normalization = true
+
+[training]
+epochs = 2
+
+[space]
+learning_rate = { low = 3e-3, high = 3e-2, log = true }
+dropout = { low = 0.1, high = 0.5 }
+"""
+
+ELSEWHERE = """
+import sys
+import numpy
+import onnxruntime
+images, file, answers = sys.argv[1:]
+session = onnxruntime.InferenceSession(file)
+numpy.save(answers, session.run(None, {"images": numpy.load(images)})[0])
+assert not {"nets", "tracking", "studies", "mlflow", "onnx"} & sys.modules.keys()
+"""
+
+
+@pytest.mark.slow
+def test_best_trial_of_a_search_and_its_champion_run_elsewhere(digits, tmp_path):
+    def command(*arguments):
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def retrial(*arguments):
+        there = ("--store", tmp_path / "store", "--data", data.default_folder())
+        return command("-m", "studies.cli.main", *arguments, *there)
+
+    (tmp_path / "small.toml").write_text(STUDY)
+    np.save(tmp_path / "images.npy", digits.test_images)
+    retrial("search", tmp_path / "small.toml", "--jobs", 2)
+    retrial("confirm", "small", "--top", 1, "--seeds", 2, "--jobs", 2)
+    files = {"best.onnx": ("best", "--study", "small"), "champion.onnx": ("small@champion",)}
+    for name, trial in files.items():
+        assert retrial("export", trial[0], tmp_path / name, *trial[1:]).startswith("small: trial ")
+        command("-c", ELSEWHERE, *(tmp_path / f for f in ("images.npy", name, f"{name}.npy")))
+
+    store = open_store(tmp_path / "store")
+    for name in files:
+        told = session(tmp_path / name).get_modelmeta().custom_metadata_map
+        trial = find_trial(store, "small", told["retrial.run"])
+        assert told["retrial.weights"] == trial.epochs[-1]["digests"]["weights"]
+        network, full_scale, _ = restore(read_model(store, trial))
+        expected = probabilities(network, full_scale, digits.test_images)
+        found = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    store.close()

@@ -1,0 +1,140 @@
+"""The command line: what it refuses, in how many words, and what Ctrl-C has left."""
+
+import pytest
+
+from studies.cli import ui
+from studies.cli.main import main
+from tracking.ledger.access import Ledger
+from tracking.runs.reader import RecordedRun
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "help_of"),
+    [
+        (
+            ["search", "digits", "--trial", "3"],
+            "got --trial 3, which `retrial search` does not take",
+            "search",
+        ),
+        (
+            ["search", "digits", "more"],
+            "got more, which `retrial search` does not take",
+            "search",
+        ),
+        (
+            ["search", "digits", "--trials", "0"],
+            "--trials: got '0', accepted is a whole number from 1",
+            "search",
+        ),
+        (["show"], "the following arguments are required: study", "show"),
+        (["data", "fetch"], "the following arguments are required: name", "data fetch"),
+        (["show", "x", "--store", ""], "--store: got '', accepted is the path of a folder", "show"),
+        (["show", "x", "--data", " "], "--data: got ' ', accepted is the path of a folder", "show"),
+        *[
+            (["ui", "--port", port], f"--port: got {port!r}, accepted is {accepted}", "ui")
+            for accepted in ["a whole number from 0 to 65535"]
+            for port in ("99999", "x", "1e3", "\u00b2", "")
+        ],
+    ],
+)
+def test_a_wrong_request_is_answered_in_two_lines(arguments, message, help_of, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"retrial: {message}\nsee: retrial {help_of} --help\n")
+
+
+def test_an_unknown_command_is_answered_with_those_there_are(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["serach", "digits"])
+    assert ended.value.code == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("retrial: COMMAND: got 'serach', accepted are search, show, replay, ")
+    assert second == "see: retrial --help"
+
+
+def test_an_empty_variable_is_no_store(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RETRIAL_STORE", "")
+    assert main(["show", "digits"]) == 2
+    assert "retrial: store: mlruns has no studies" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        (
+            ["confirm", "digits"],
+            "the same command continues it, with the trainings that have finished",
+        ),
+        (["reproduce", "best", "--study", "digits"], "no verdict was recorded"),
+        (["pack", "digits", "digits.pack"], "no file was written"),
+        (["show", "digits"], "nothing was changed"),
+    ],
+)
+def test_ctrl_c_says_what_is_left(arguments, left, monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"studies.cli.{arguments[0]}.run", interrupted)
+    assert main(arguments) == 130
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f"interrupted: {left}\n")
+
+
+def test_a_folder_that_is_no_store_is_not_made_one(tmp_path, capsys):
+    store = tmp_path / "nothing"
+    assert main(["reproduce", "best", "--study", "digits", "--store", str(store)]) == 2
+    assert "has no trials; accepted is the folder of a store" in capsys.readouterr().err
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("command", ["show", "search"])
+def test_a_file_that_is_no_ledger_is_named_so(command, tmp_path, capsys):
+    (tmp_path / "ledger.db").write_text("a letter, and no ledger at all" * 100)
+    assert main([command, "digits", "--store", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"retrial: store: {tmp_path}/ledger.db is not a ledger of retrial: file is not a database; "
+        "accepted is one that `retrial search` has written, or a folder without one\n"
+    )
+
+
+def test_a_ledger_damaged_inside_is_an_error_in_words(tmp_path, capsys):
+    path = tmp_path / "ledger.db"
+    ledger = Ledger(path)
+    ledger.add_study("digits", {}, {})
+    ledger.close()
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"x" * (len(content) - 4096))
+    assert main(["show", "digits", "--store", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"retrial: store: cannot write {tmp_path}: database disk image is malformed\n"
+    )
+
+
+def test_an_epoch_that_was_not_recorded_cannot_be_compared(monkeypatch, tmp_path, capsys):
+    epochs = [{"epoch": number} for number in range(1, 21)]
+    recorded = RecordedRun("1f", "digits", 2, "complete", "{}", {}, epochs, {}, {}, "value", "")
+    monkeypatch.setattr("studies.cli.reproduce.open_with_trials", lambda root: None)
+    monkeypatch.setattr("studies.cli.reproduce.find_trial", lambda *_: recorded)
+    arguments = ["reproduce", "2", "--study", "digits", "--store", str(tmp_path)]
+    assert main([*arguments, "--at", "99"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        "retrial: --at: got 99, accepted is 1 to 20, the epochs recorded of trial 2\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "last"), [(5, "  trials of study4: http://there/4"), (8, "  and 3 older ones")]
+)
+def test_the_ui_announces_the_newest_studies(count, last, monkeypatch, capsys):
+    pages = {f"study{number}": f"http://there/{number}" for number in range(count)}
+    monkeypatch.setattr(ui, "study_pages", lambda url: pages)
+    ui._announce("http://there")
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "MLflow is at http://there"
+    assert lines[0] == "  trials of study0: http://there/0"
+    assert (len([line for line in lines if "trials of" in line]), lines[-1]) == (5, last)

@@ -1,0 +1,209 @@
+"""What a search shows while it runs: a table in a terminal, lines elsewhere."""
+
+import io
+import threading
+
+import pytest
+from rich.console import Console
+from searched import a_definition, a_search
+from terminal import Terminal
+
+from studies.cli.progress import Allowance, LiveTable, PlainLines, Progress, Status, display
+from tracking.ledger.access import EpochRecord
+
+SIX = {
+    "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+    "weight_decay": {"low": 1e-8, "high": 1e-2, "log": True},
+    "dropout": {"low": 0.0, "high": 0.6},
+    "batch_size": {"choices": [32, 64, 128]},
+    "optimizer": {"choices": ["adam", "nesterov", "momentum"]},
+    "hidden": {"choices": [[100], [100, 50]]},
+}
+STATES = ("complete", "pruned", "failed", "complete")
+
+
+class Clock:
+    """A clock that stands still unless it is told to go on."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def study(ledger):
+    """A study of four finished trials, six of whose settings are searched."""
+    return a_search(ledger, a_definition(SIX, trials=4), STATES)
+
+
+@pytest.fixture
+def progress(study, ledger):
+    """The progress of a search that has heard of no trial yet."""
+    progress = Progress(study.study, 4, ledger)
+    progress.finished, progress.failed, progress.best = 0, 0, None
+    return progress
+
+
+@pytest.fixture
+def terminal():
+    return Terminal()
+
+
+def table(progress, terminal, *, width=80, clock=None):
+    console = Console(file=terminal, force_terminal=True, width=width, height=24)
+    return LiveTable(progress, console, clock or Clock())
+
+
+def drive(screen, stored):
+    """Tell a display of all trials of a study, two of which are running at any time."""
+    trials = stored.trials
+    screen.started(trials[0])
+    for number, trial in enumerate(trials):
+        if number + 1 < len(trials):
+            screen.started(trials[number + 1])
+        for epoch in stored.epochs(trial.number):
+            screen.epoch(trial, epoch)
+        screen.finished(trial)
+
+
+def test_the_line_of_every_finished_trial_stays_and_nothing_else_does(progress, study, terminal):
+    with table(progress, terminal) as screen:
+        drive(screen, study)
+    lines = terminal.lines
+    assert [line[:20].rstrip() for line in lines] == [
+        "trial    0  complete", "trial    1  pruned", "trial    2  failed", "trial    3  complete",
+    ]  # fmt: skip
+
+
+def test_the_table_is_drawn_by_whoever_tells_it_and_by_no_thread(progress, study, terminal):
+    before = threading.enumerate()
+    with table(progress, terminal) as screen:
+        screen.started(study.trials[0])
+        assert threading.enumerate() == before
+        assert any(line.startswith("0      worker 0") for line in terminal.lines)
+
+
+def test_running_trials_are_shown_below_the_finished_ones(progress, study, terminal):
+    with table(progress, terminal) as screen:
+        for trial in study.trials[:3]:
+            screen.started(trial)
+        screen.epoch(study.trials[1], study.epochs(1)[0])
+        screen.finished(study.trials[0])
+        first, heading, *rows, last = terminal.lines
+        assert first.startswith("trial    0  complete  val_accuracy 0.")
+        assert heading.startswith("trial  worker    epoch  val_accuracy  train_loss  parameters")
+        assert [row[:23] for row in rows] == ["1      worker 1  1/?   ", "2      worker 1  0/?   "]
+        assert last.startswith("1 of 4 trials, best val_accuracy 0.")
+
+
+def test_no_heading_is_shown_while_nothing_runs(progress, study, terminal):
+    with table(progress, terminal) as screen:
+        screen.started(study.trials[0])
+        screen.finished(study.trials[0])
+        assert [line[:8] for line in terminal.lines] == ["trial   ", "1 of 4 t"]
+
+
+def test_parameters_give_way_where_the_terminal_is_narrow(progress, study, terminal):
+    with table(progress, terminal) as screen:
+        screen.finished(study.trials[0])
+        screen.started(study.trials[1])
+        finished, _, row, _ = terminal.lines
+        assert len(finished) <= 80
+        assert finished.startswith("trial    0  complete  val_accuracy 0.")
+        assert finished.endswith("…  best")
+        assert row.startswith("1      worker 1  0/?    -             -           learning_rate ")
+        assert row.endswith("…")
+
+
+def test_parameters_are_whole_where_the_terminal_is_wide(progress, study, terminal):
+    with table(progress, terminal, width=200) as screen:
+        screen.finished(study.trials[0])
+        screen.started(study.trials[1])
+        finished, _, row, _ = terminal.lines
+        assert "  hidden [100" in row
+        assert "  hidden [100" in finished
+        assert finished.endswith("]  best")
+
+
+def test_very_short_epochs_are_not_all_drawn_and_long_ones_are(progress, study, terminal):
+    clock = Clock()
+    epochs = [EpochRecord(n, {"val_accuracy": 0.5}, {}, 0.1, 0.0) for n in range(1, 201)]
+
+    def drawn():
+        return f" {epochs[-1].number}/? " in terminal.getvalue()
+
+    with table(progress, terminal, clock=clock) as screen:
+        for epoch in epochs:
+            screen.epoch(study.trials[0], epoch)
+        assert not drawn()
+        assert terminal.getvalue().count("parameters") == 10
+        clock.now += 1.0
+        screen.epoch(study.trials[0], epochs[-1])
+        assert drawn()
+
+
+def test_an_allowance_is_that_many_times_in_a_row_and_then_that_many_a_second():
+    clock = Clock()
+    allowance = Allowance(4, clock)
+    assert [allowance.take() for _ in range(6)] == [True] * 4 + [False] * 2
+    clock.now = 0.25
+    assert [allowance.take() for _ in range(2)] == [True, False]
+    clock.now = 100.0
+    assert [allowance.take() for _ in range(6)] == [True] * 4 + [False] * 2
+
+
+# Lines
+
+
+def lines_of(progress, *trials):
+    stream = io.StringIO()
+    with PlainLines(progress, stream) as screen:
+        for trial in trials:
+            screen.finished(trial)
+    return stream.getvalue().splitlines()
+
+
+def test_epochs_and_seconds_are_those_of_the_ledger_whoever_trained_them(progress, study, ledger):
+    """A search that continues a trial hears of its last epochs only; the pause was no training."""
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE trial SET finished = started + 3600")
+    (line,) = lines_of(progress, ledger.trial("digits", 0))
+    assert "   10 epochs    1.0 s  learning_rate " in line
+
+
+def test_one_epoch_is_one_epoch(ledger):
+    stored = a_search(ledger, a_definition(trials=1), ["complete"], epochs=1)
+    (line,) = lines_of(Progress(stored.study, 1, ledger), *stored.trials)
+    assert "    1 epoch     0.1 s  learning_rate " in line
+
+
+def test_lines_are_whole_in_a_pipe(progress, study):
+    (line,) = lines_of(progress, study.trials[0])
+    assert "  optimizer " in line
+    assert line.endswith("]  best")
+
+
+def test_the_display_is_a_table_in_a_terminal_only(progress, monkeypatch):
+    for stream, kind in ((Terminal(), LiveTable), (io.StringIO(), PlainLines)):
+        monkeypatch.setattr("sys.stdout", stream)
+        assert type(display(progress)) is kind
+
+
+# What keeps it busy
+
+
+def test_a_status_is_seen_until_it_is_done(terminal):
+    with Status(Console(file=terminal, force_terminal=True)) as status:
+        assert terminal.lines == []
+        status.show("recording…")
+        assert terminal.lines == ["recording…"]
+    assert terminal.lines == []
+
+
+def test_a_status_leaves_nothing_in_a_pipe():
+    pipe = io.StringIO()
+    with Status(Console(file=pipe)) as status:
+        status.show("recording…")
+    assert pipe.getvalue() == ""

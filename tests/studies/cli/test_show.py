@@ -1,0 +1,125 @@
+"""`retrial show` for a person: numbers are whole, whatever the width."""
+
+import io
+import json
+
+import pytest
+from searched import a_definition, a_search
+from terminal import Terminal
+
+from studies.cli.main import main
+from studies.cli.show import best_lines, pruned_lines
+
+SIX = {
+    "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+    "weight_decay": {"low": 1e-8, "high": 1e-2, "log": True},
+    "dropout": {"low": 0.0, "high": 0.6},
+    "batch_size": {"choices": [32, 64, 128]},
+    "optimizer": {"choices": ["adam", "nesterov", "momentum"]},
+    "hidden": {"choices": [[100], [100, 50]]},
+}
+
+
+@pytest.fixture
+def stored(ledger):
+    return a_search(ledger, a_definition(SIX, trials=4), ["complete"] * 2)
+
+
+@pytest.fixture
+def show(tmp_path, monkeypatch):
+    """Run the command in this process; returns the lines it prints to a pipe or a terminal."""
+
+    def run(stream):
+        monkeypatch.setattr("sys.stdout", stream)
+        assert main(["show", "digits", "--store", str(tmp_path)]) == 0
+        return stream.getvalue().splitlines() if type(stream) is io.StringIO else stream.lines
+
+    return run
+
+
+def numbers_of(stored):
+    return {f"{t.parameters['learning_rate']:.4g}" for t in stored.trials}
+
+
+def test_a_trial_is_one_line_where_there_is_room(stored):
+    heading, *lines = best_lines(stored, stored.ranked(), 120)
+    assert heading.split() == ["trial", "val_accuracy", "epoch", "time", *SIX]
+    assert len(lines) == 2
+    assert {line.split()[5] for line in lines} == numbers_of(stored)
+
+
+def test_parameters_are_below_where_there_is_not(stored):
+    heading, *lines = best_lines(stored, stored.ranked(), 80)
+    assert heading.split() == ["trial", "val_accuracy", "epoch", "time"]
+    assert max(map(len, lines)) <= 80
+    first, *below = lines[:3]
+    assert first.split()[2:] == ["10", "1.0", "s"]
+    assert below[0].startswith("       learning_rate ")
+    assert {line.split()[1] for line in lines if "learning_rate" in line} == numbers_of(stored)
+
+
+def test_a_pipe_gets_whole_lines(stored, show):
+    lines = show(io.StringIO())
+    assert lines[0] == "digits: 2 of 4 trials (2 complete)"
+    assert lines[1].split()[-1] == "hidden"
+    assert "…" not in "".join(lines)
+
+
+def test_a_terminal_of_eighty_columns_gets_whole_numbers(stored, show, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = show(Terminal())
+    assert {line.split()[1] for line in lines if "learning_rate " in line} >= numbers_of(stored)
+    assert "…" not in "".join(lines)
+
+
+def test_seconds_are_those_of_the_epochs(stored, show, ledger):
+    """A pause of the search, or a worker that had to be started, was no training."""
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE trial SET finished = started + 3600")
+    assert [line.split()[3:5] for line in show(io.StringIO())[2:4]] == [["1.0", "s"]] * 2
+
+
+def test_trials_without_a_driver_are_open(ledger, show):
+    a_search(ledger, a_definition(trials=4), ["complete", "running", "running"])
+    assert show(io.StringIO())[0] == "digits: 3 of 4 trials (1 complete, 2 open)"
+
+
+def test_trials_of_different_code_are_told_apart(stored, show, ledger):
+    assert not any("different code" in line for line in show(io.StringIO()))
+    for number, digest in ((0, "a" * 64), (1, "b" * 64)):
+        trial = ledger.trial("digits", number)
+        code = {"nets": "c" * 64, "valley": digest}
+        outcome = {**trial.outcome, "environment": {"code": code}}
+        with ledger.transaction() as connection:
+            connection.execute(
+                "UPDATE trial SET outcome = ? WHERE number = ?", (json.dumps(outcome), number)
+            )
+    lines = show(io.StringIO())
+    place = lines.index("trained with different code, so that values may not compare:")
+    assert lines[place + 1 : place + 3] == [
+        "  valley aaaaaaaaaaaa: 1 trial from trial 0 on",
+        "  valley bbbbbbbbbbbb: 1 trial from trial 1 on",
+    ]
+
+
+def test_pruned_trials_are_a_table(ledger, show):
+    stored = a_search(ledger, a_definition(trials=14), ["pruned"] * 12 + ["failed"] * 2)
+    for trial in stored.trials[:12]:
+        why = {"rule": "median", "epoch": 2, "value": 0.25, "survives_from": 0.5}
+        if trial.number == 11:
+            del why["survives_from"]
+        outcome = {**trial.outcome, "pruned": why}
+        with ledger.transaction() as connection:
+            connection.execute(
+                "UPDATE trial SET outcome = ? WHERE number = ?", (json.dumps(outcome), trial.number)
+            )
+    trials = [ledger.trial("digits", number) for number in (0, 11)]
+    assert pruned_lines(trials, "val_accuracy") == [
+        "pruned  after epoch  val_accuracy  needed      by",
+        "     0            2          0.25     0.5  median",
+        "    11            2          0.25       -  median",
+    ]
+    lines = show(io.StringIO())
+    assert lines[2].split() == ["0", "2", "0.25", "0.5", "median"]
+    failed = [f"trial {number} failed: ValueError: no" for number in (12, 13)]
+    assert lines[12:] == ["... and 2 more pruned", *failed]

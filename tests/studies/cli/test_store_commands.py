@@ -1,0 +1,240 @@
+"""`pack`, `unpack`, `delete` and `gc` as a person meets them."""
+
+import contextlib
+import io
+import json
+import socket
+
+import pytest
+from driving import ledger_of
+from programs import Program
+from searched import a_definition, a_search
+
+from studies.analysis.stored_study import StoredStudy
+from studies.cli import gc, prompts
+from studies.cli.main import main
+from studies.recording import optuna_storage
+from tracking.ledger import lock
+from tracking.store import names
+from tracking.store.store import open_store
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload``"),  # SQLAlchemy's to MLflow
+    pytest.mark.filterwarnings("ignore:.*Any type hint is inferred"),  # MLflow's to models
+]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with a study that looks searched."""
+    ledger = ledger_of(tmp_path / "store")
+    a_search(ledger, a_definition(), ["complete"] * 3)
+    ledger.close()
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command in this process, which has MLflow already; returns what it printed."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # nobody can be asked
+
+    def run(*arguments, code=0, server=None, cwd="."):
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            if server is not None:
+                patch.setenv("MLFLOW_TRACKING_URI", server)
+            capsys.readouterr()
+            ended = main([*map(str, arguments)])
+        said = capsys.readouterr()
+        assert ended == code, said.out + said.err
+        return said.out + said.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pack", "digit", "FILE"], "study: got 'digit', accepted are the studies of"),
+        (["unpack", "FILE"], "pack: FILE does not exist; accepted is the path of a pack"),
+    ],
+)
+def test_a_wrong_request_is_refused(arguments, message, store, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--store", str(store)]) == 2
+    assert capsys.readouterr().err.startswith(f"retrial: {message}")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("arguments", [["pack", "digits", "FILE"], ["delete", "digits"], ["gc"]])
+def test_a_store_that_is_none_is_refused(arguments, tmp_path, capsys):
+    assert main([*arguments, "--store", str(tmp_path / "none")]) == 2
+    assert "has no studies; accepted is" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["pack", "digits", "FILE"], ["delete", "digits", "--yes"]])
+def test_a_study_that_is_being_searched_is_left_alone(arguments, store, capsys):
+    with lock.hold(store / names.LEDGER, "digits", "searched"):
+        assert main([*arguments, "--store", str(store)]) == 2
+    assert "digits is being searched by process" in capsys.readouterr().err
+
+
+def test_a_study_that_is_searched_while_gc_asks_is_left_alone(store, capsys, monkeypatch):
+    client = open_store(store).client
+    experiment = client.create_experiment("digits", tags={names.KIND_TAG: names.STUDY_KIND})
+    run = client.create_run(experiment, tags={names.KIND_TAG: names.TRIAL_KIND})
+    with contextlib.ExitStack() as held:
+
+        def agreed(yes):
+            held.enter_context(lock.hold(store / names.LEDGER, "digits", "searched"))
+            return True
+
+        monkeypatch.setattr(gc, "agreed", agreed)
+        assert main(["gc", "--store", str(store)]) == 0
+    assert "left alone: study: digits is being searched by" in capsys.readouterr().out
+    assert client.get_run(run.info.run_id).info.status == "RUNNING"
+
+
+def test_delete_names_what_it_keeps_and_refuses_what_is_no_study(store, capsys):
+    client = open_store(store).client
+    for name in ("digits", "mine"):
+        client.create_run(client.create_experiment(name), run_name="by hand")
+    assert main(["delete", "mine", "--yes", "--store", str(store)]) == 2
+    assert main(["delete", "digits", "--yes", "--store", str(store)]) == 0
+    kept = "kept    the experiment, with what retrial did not make: run by hand"
+    assert kept in capsys.readouterr().out
+
+
+def test_locks_that_are_held_are_known(store):
+    ledger = ledger_of(store)
+    with lock.hold(store / names.LEDGER, "digits", "searched"):
+        assert lock.held(ledger) == {"digits"}
+    assert lock.held(ledger) == set()
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "agreed"), [("y", True), (" YES ", True), ("", False), ("n", False), ("what", False)]
+)
+def test_only_yes_means_yes(answer, agreed, monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    assert prompts.agreed(yes=False) is agreed
+
+
+def test_optunas_storage_is_looked_into_and_never_made(store, tmp_path):
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    assert optuna_storage.trials_in(url, "digits") is None
+    optuna_storage.remove(url, "digits")
+    assert not (tmp_path / "optuna.db").exists()
+    ledger = ledger_of(store)
+    study = StoredStudy(ledger, ledger.study("digits")).study
+    storage = optuna_storage.open_storage(url)
+    optuna_storage.Target(storage, study).append_finished(ledger)
+    optuna_storage.close_storage(storage)
+    ledger.close()
+    assert optuna_storage.trials_in(url, "digits") == 3
+    assert optuna_storage.trials_in(url, "letters") is None
+    optuna_storage.remove(url, "digits")
+    assert optuna_storage.trials_in(url, "digits") is None
+
+
+SMALL = """
+[study]
+trials = 3
+window = 2
+pruner = { name = "none" }
+[training]
+epochs = 2
+[space]
+dropout = { low = 0.0, high = 0.5 }
+"""
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The file of a study that takes a second."""
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture
+def server(tmp_path):
+    """An MLflow server with artifacts through the server; its address."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    program = Program(
+        "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}",
+        "--artifacts-destination", tmp_path / "files of the server",
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+    )  # fmt: skip
+    program.wait_until_it_listens()
+    yield f"http://127.0.0.1:{port}"
+    program.kill()
+
+
+@pytest.mark.slow
+def test_a_study_moves_to_a_server_and_back(command, small, server, tmp_path):
+    here, there = ["--store", tmp_path / "here"], ["--store", tmp_path / "there"]
+    command("search", small, "--trials", 2, *here)
+    command("pack", "small", tmp_path / "small.pack", *here)
+    command("unpack", tmp_path / "small.pack", *there, server=server)
+    assert "exact" in command("reproduce", "best", "--study", "small", *there, server=server)
+    command("pack", "small", tmp_path / "again.pack", *there, server=server)
+    assert "is clean" in command("gc", *there, server=server)
+    said = command("delete", "small", "--yes", *there, server=server)
+    assert "the server keeps rows of deleted runs until `mlflow gc` runs there" in said
+    files = tmp_path / "files of the server"
+    assert not [path for path in files.rglob("*") if path.is_file()]
+    command("unpack", tmp_path / "again.pack", *there, server=server)  # the name is free again
+    back = ["--store", tmp_path / "back"]
+    command("unpack", tmp_path / "again.pack", *back)
+    assert "exact" in command("reproduce", "best", "--study", "small", *back)
+
+
+@pytest.mark.slow
+def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(command, small, tmp_path):
+    here, there = ["--store", tmp_path / "here"], ["--store", tmp_path / "there"]
+    command("search", small, *here)
+    command("train", "small", "--set", "epochs=1", *here)
+    assert "exact" in command("reproduce", "0", "--study", "small-train", *here)
+    figures = {p.stem for p in (tmp_path / "here").rglob("figures/*.png")}
+    assert {"optimization_history", "slice", "timeline"} <= figures
+
+    # Its file stays here.
+    said = command("pack", "small", tmp_path / "small.pack", *here)
+    assert said.startswith("small: 3 trials, 6 epochs, 4 runs, 3 models in ")
+    said = command("unpack", tmp_path / "small.pack", *there, cwd=tmp_path / "here")
+    assert said.splitlines()[-1] == (
+        f"again: retrial reproduce best --study small --store {tmp_path / 'there'}"
+    )
+    before, after = (json.loads(command("show", "small", "--json", *s)) for s in (here, there))
+    for trials in (before["trials"], after["trials"]):
+        assert len({trial.pop("run_id") for trial in trials}) == 3
+    assert before == after
+    assert "exact" in command("reproduce", "best", "--study", "small", *there)
+    assert "has a study small already" in command("unpack", tmp_path / "small.pack", *there, code=2)
+
+    # There it is continued by its name; the trials are those of the file.
+    command("search", "small", "--trials", 5, *there)
+    command("search", small, "--trials", 5, *here)
+    before, after = (json.loads(command("show", "small", "--json", *s)) for s in (here, there))
+    for trials in (before["trials"], after["trials"]):
+        assert [trial.pop("run_id") is None for trial in trials] == [False] * 5
+    assert before == after
+
+    said = command("delete", "small", *there, code=2)
+    assert "ledger  5 trials, 10 epochs" in said
+    assert "MLflow  6 runs, 5 models, 0 registered versions" in said
+    assert said.endswith("nobody can be asked here; accepted is --yes\n")
+    assert command("delete", "small", "--yes", *there).endswith("removed\n")
+    assert not [p for p in (tmp_path / "there" / names.ARTIFACTS).rglob("*") if p.is_file()]
+    assert "got 'small', accepted are the studies" in command("show", "small", *there, code=2)
+    assert "is clean" in command("gc", *there)
+    command("unpack", tmp_path / "small.pack", *there)
+    assert "is clean" in command("gc", *here)

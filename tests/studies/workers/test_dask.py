@@ -1,0 +1,365 @@
+"""The Dask engine against a real scheduler and real workers that join, leave and are killed."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from clusters import OURS, Cluster
+from programs import Program
+from searching import a_study, admit, search, trials, trials_with
+
+from nets.errors import InputError
+from studies.cli.main import main
+from studies.search.driver import Plan, Search
+from studies.workers import cpu_pinning
+from studies.workers.admission import FIRST_WORKER, MIXED, Admission
+from studies.workers.dask import DaskEngine
+from studies.workers.dask_client import connect
+from studies.workers.engine import EngineLost
+from studies.workers.messages import EpochDone, Notice, WorkerDied
+from tracking.ledger.access import Ledger
+from tracking.store import names
+
+
+@pytest.fixture(scope="module")
+def scheduler():
+    """A cluster without workers."""
+    cluster = Cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def cluster(scheduler, tmp_path, monkeypatch):
+    """A cluster whose workers are those that the test starts."""
+    # Dask's workers write here, and two of them never share a folder.
+    monkeypatch.setenv("DASK_TEMPORARY_DIRECTORY", str(tmp_path))
+    yield scheduler
+    scheduler.remove_workers()
+
+
+class Watched:
+    """An engine whose events a test sees, with the worker each comes from, before the search."""
+
+    def __init__(self, engine, see):
+        self._engine, self._see, self._workers = engine, see, {}
+
+    def start(self, job):
+        worker = self._engine.start(job)
+        self._workers[job.trial] = worker
+        return worker
+
+    def events(self, timeout):
+        for event in self._engine.events(timeout):
+            self._see(event, self._workers.get(getattr(event, "trial", None)))
+            yield event
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+
+def search_on(cluster, study, ledger, see=lambda event, worker: None, *, mixed=False, pinned=None):
+    """Search a study on a cluster to the end; return its trials."""
+    admit(study, ledger)
+    with connect(cluster.address) as client:
+        admission = Admission(ledger, study, pinned or {}, mixed=mixed)
+        engine = DaskEngine(client, admission, modules=study.own_modules)
+        end = search(study, ledger, Watched(engine, see), checkpoint_seconds=0.0)
+    assert end == "finished"
+    return trials(ledger, study)
+
+
+def search_until_joined(cluster, study, ledger, pinned=None):
+    """Search on a cluster whose worker is refused, and have another join; return the refusal."""
+    notices = []
+
+    def see(event, worker):
+        if isinstance(event, Notice):
+            notices.append(event.message)
+            if event.message.endswith("waiting for one to join"):
+                cluster.start_worker(**(pinned or {}))
+
+    search_on(cluster, study, ledger, see, pinned=pinned)
+    refusal, waiting = notices
+    assert waiting == "the cluster has no worker for this study now; waiting for one to join"
+    return refusal
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_study_as_this_machine(cluster, ledger, tmp_path):
+    study = a_study(trials=24, pruner={"name": "median"}, settings={"delay": 0.01})
+    cluster.start_worker()
+    cluster.start_worker()
+    assert search_on(cluster, study, ledger) == trials_with(study, tmp_path / "local.db", 2)
+    workers = {trial.worker for trial in ledger.trials(study.name)}
+    assert workers == set(cluster.workers)
+
+
+@pytest.mark.slow
+def test_workers_are_killed_and_join_while_the_study_runs(cluster, ledger, tmp_path):
+    # No trial is pruned before epoch 20, so those that are killed at epoch 2 are in their middle.
+    pruner = {"name": "median", "warmup_epochs": 20}
+    study = a_study(trials=16, pruner=pruner, settings={"delay": 0.02, "epochs": 30})
+    cluster.start_worker()
+    cluster.start_worker()
+    deaths = []
+
+    def see(event, worker):
+        if isinstance(event, EpochDone) and (event.trial, event.number) in {(3, 2), (9, 2)}:
+            cluster.kill_worker(worker)
+            cluster.start_worker()
+        if isinstance(event, WorkerDied):
+            deaths.append((event.trial, event.reason))
+
+    there = search_on(cluster, study, ledger, see)
+    assert there == trials_with(study, tmp_path / "local.db", 2)
+    # Each death is that of one trial, and names it.
+    assert [trial for trial, _ in deaths] == [3, 9]
+    assert all(re.fullmatch(r"tcp://127\.0\.0\.1:\d+ is gone", reason) for _, reason in deaths)
+    assert {t.number: t.deaths for t in ledger.trials(study.name) if t.deaths} == {3: 1, 9: 1}
+
+
+@pytest.mark.slow
+def test_a_trial_that_kills_every_worker_fails_after_three_and_the_study_goes_on(cluster, ledger):
+    # Every trial whose seed is divisible by 3 kills its worker at epoch 2.
+    study = a_study(trials=5, window=1, settings={"fault": "die"})
+    cluster.start_worker()
+
+    def see(event, worker):
+        if isinstance(event, WorkerDied):
+            cluster.start_worker()
+
+    found = {t["number"]: t for t in search_on(cluster, study, ledger, see)}
+    killers = [n for n, t in found.items() if t["settings"]["seed"] % 3 == 0]
+    assert killers
+    for number, trial in found.items():
+        assert trial["state"] == ("failed" if number in killers else "complete")
+    error = found[killers[0]]["outcome"]["error"]
+    assert error["message"].startswith("its worker died 3 times; the last time: tcp://")
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_asked_to_leave_is_no_death(cluster, ledger, tmp_path):
+    study = a_study(trials=8, settings={"delay": 0.02})
+    leaving = cluster.start_worker()
+    cluster.start_worker()
+
+    def see(event, worker):
+        if isinstance(event, EpochDone) and worker == leaving and leaving in cluster.workers:
+            with connect(cluster.address) as client:
+                client.retire_workers([leaving])
+            cluster.kill_worker(leaving)
+
+    assert search_on(cluster, study, ledger, see) == trials_with(study, tmp_path / "local.db", 1)
+    assert [trial.deaths for trial in ledger.trials(study.name)] == [0] * 8
+    assert leaving not in cluster.workers
+
+
+@pytest.mark.slow
+def test_running_trials_stop_at_their_next_epoch_and_continue(cluster, ledger, tmp_path):
+    study = a_study(trials=4, settings={"delay": 0.02, "epochs": 30})
+    cluster.start_worker()
+    admit(study, ledger)
+    with connect(cluster.address) as client:
+        engine = DaskEngine(client, Admission(ledger, study, {}), modules=study.own_modules)
+        plan = Plan(study=study, total=4, folders={})
+        running = Search(
+            plan, ledger, Watched(engine, lambda event, worker: running.stop()), earlier=()
+        )
+        assert running.run() == "stopped"
+        engine.close()
+    [first] = [trial for trial in ledger.trials(study.name) if trial.attempts]
+    assert first.state == "running"
+    assert ledger.checkpoint(study.name, first.number) is not None
+    assert search_on(cluster, study, ledger) == trials_with(study, tmp_path / "local.db", 1)
+
+
+@pytest.mark.slow
+def test_a_worker_that_computes_differently_is_refused_until_the_study_is_mixed(cluster, ledger):
+    study = a_study(trials=4)
+    first = cluster.start_worker()
+    search_on(cluster, study, ledger)
+    cluster.kill_worker(first)
+    kernels = {ledger.study(study.name).notes[FIRST_WORKER]["blas"]["kernel"], "Nehalem"}
+    other = cluster.start_worker(OPENBLAS_CORETYPE="Nehalem")
+    refusal = search_until_joined(cluster, a_study(trials=8), ledger)
+    assert refusal.startswith(f"worker {other} is refused: it differs from the study's first")
+    assert all(name in refusal for name in kernels)
+    assert "or --mixed" in refusal
+    assert other not in {trial.worker for trial in ledger.trials(study.name)}
+    assert MIXED not in ledger.study(study.name).notes
+
+    [equal] = cluster.workers.keys() - {other}
+    cluster.kill_worker(equal)
+    search_on(cluster, a_study(trials=9), ledger, mixed=True)
+    last = ledger.trials(study.name)[-1]
+    assert last.worker == other
+    # The record states it: with the trial, and with the study.
+    assert last.outcome["environment"][MIXED] == ledger.study(study.name).notes[MIXED]
+    assert all(name in str(last.outcome["environment"][MIXED]) for name in kernels)
+
+
+@pytest.mark.slow
+def test_a_portable_study_says_how_to_start_its_workers(cluster, ledger):
+    study = a_study(trials=4, portable=True)
+    pinned = cpu_pinning.choose()
+    # Whatever this machine is, its own kernel may be the pinned one.
+    cluster.start_worker(OPENBLAS_CORETYPE="Sandybridge")
+    refusal = search_until_joined(cluster, study, ledger, pinned)
+    assert f"start it with: {cpu_pinning.as_command(pinned)} dask worker ..." in refusal
+    environment = ledger.trials(study.name)[0].outcome["environment"]
+    assert environment["blas"]["kernel"] == pinned[cpu_pinning.BLAS]
+    assert environment[cpu_pinning.PINNED] == pinned
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_users_code_is_refused(cluster, ledger):
+    cluster.start_worker(PYTHONPATH="")
+    refusal = search_until_joined(cluster, a_study(trials=2), ledger)
+    assert "is refused: the code of curves is unknown there and" in refusal
+
+
+@pytest.mark.slow
+def test_a_worker_with_another_retrial_is_refused(cluster, ledger, tmp_path):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "__init__.py").write_text("")
+    cluster.start_worker(folder=tmp_path)
+    refusal = search_until_joined(cluster, a_study(trials=2), ledger)
+    assert "is refused: the code of studies is " in refusal
+    assert "start the worker with what the driver has" in refusal
+
+
+@pytest.mark.slow
+def test_tasks_end_at_their_next_epoch_when_the_driver_is_killed(cluster, tmp_path):
+    store = tmp_path / "store"
+    worker = cluster.start_worker()
+    (tmp_path / "long.toml").write_text(_LONG)
+    arguments = [
+        "search", tmp_path / "long.toml", "--cluster", cluster.address, "--no-record",
+        "--store", store,
+    ]  # fmt: skip
+    driver = Program("studies.cli.main", *arguments, PYTHONPATH=OURS)
+    with connect(cluster.address) as client:
+        client.run(_wait_for_a_task)
+        _wait_for_epochs(store / names.LEDGER)
+        driver.signal(signal.SIGKILL)
+        driver.wait()
+        client.run(_wait_for_no_thread)
+    cluster.kill_worker(worker)
+
+
+def _wait_for_epochs(path):
+    """Wait until the driver has committed an epoch."""
+    while True:
+        ledger = Ledger(path)
+        try:
+            if ledger.study("long") and ledger.epochs("long", 0):
+                return
+        finally:
+            ledger.close()
+
+
+async def _wait_for_a_task(dask_worker):
+    import asyncio
+
+    while not dask_worker.state.executing_count:
+        await asyncio.sleep(0.01)
+
+
+async def _wait_for_no_thread(dask_worker):
+    import asyncio
+
+    while dask_worker.active_threads:
+        await asyncio.sleep(0.01)
+
+
+_LONG = """
+[study]
+name = "long"
+trials = 4
+metric = "value"
+objective = "curves:climb"
+settings = "curves:Curve"
+
+[settings]
+epochs = 100000
+delay = 0.01
+
+[space]
+rate = { low = 0.1, high = 1.0 }
+"""
+
+
+@pytest.mark.slow
+def test_the_command_line_trains_digits_on_a_cluster_bit_by_bit_as_here(cluster, tmp_path, capsys):
+    # A worker with several threads trains one trial at a time, and BLAS with one thread.
+    cluster.start_worker("--nthreads", "4", OPENBLAS_NUM_THREADS="2")
+    cluster.start_worker()
+    told = ["search", "digits", "--trials", "8", "--no-record"]
+    assert main([*told, "--store", str(tmp_path / "here"), "--jobs", "1"]) == 0
+    there = ["--store", str(tmp_path / "there"), "--cluster", cluster.address]
+    assert main([*told, *there]) == 0
+    found = []
+    for name in ("here", "there"):
+        ledger = Ledger(tmp_path / name / names.LEDGER)
+        found.append(trials(ledger, ledger.study("digits")))
+        ledger.close()
+    assert found[0] == found[1]
+    assert "digits: 8 of 8 trials" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_lost_scheduler_ends_the_search_and_says_so(ledger):
+    lost = Cluster()
+    try:
+        lost.start_worker()
+        study = a_study(trials=4, settings={"delay": 0.05})
+
+        def see(event, worker):
+            if isinstance(event, EpochDone):
+                lost.scheduler.kill()
+
+        with pytest.raises(EngineLost, match=r"the Dask scheduler is gone .*; the same command"):
+            search_on(lost, study, ledger, see)
+    finally:
+        lost.close()
+
+
+def test_an_address_where_nobody_listens_is_refused_within_seconds(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("studies.workers.dask_client.SECONDS_TO_CONNECT", 0.5)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+        store = tmp_path / "store"
+        assert main(["search", "digits", "--cluster", address, "--store", str(store)]) == 2
+    assert f"cluster: got {address!r}, no Dask scheduler answers there" in capsys.readouterr().err
+    assert not store.exists()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "http://127.0.0.1:1", "tcp://"])
+def test_what_is_no_address_is_refused(address):
+    expected = pytest.raises(InputError, match="accepted is the address that `dask scheduler` pr")
+    with expected, connect(address):
+        pass
+
+
+def test_without_dask_the_command_line_says_how_to_install_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "studies.workers.dask_client")
+    store = ["--store", str(tmp_path / "store")]
+    assert main(["search", "digits", "--cluster", "tcp://127.0.0.1:1", *store]) == 2
+    assert "install it with: pip install dask distributed" in capsys.readouterr().err
+
+
+def test_what_is_no_address_is_refused_in_one_line(tmp_path):
+    """In a process of its own: what was made of it would be thrown away only at its end."""
+    command = ["search", "digits", "--cluster", "foo", "--store", str(tmp_path / "store")]
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.cli.main", *command], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "cluster: got 'foo', no Dask scheduler answers there: missing port" in done.stderr

@@ -1,0 +1,42 @@
+"""A real Dask cluster for tests: a scheduler and workers, each a process on this machine."""
+
+from pathlib import Path
+
+from programs import Program
+
+OURS = str(Path(__file__).parent)
+"""The folder in which workers find the objectives of the tests."""
+
+
+class Cluster:
+    """A scheduler, and the workers that a test starts."""
+
+    def __init__(self):
+        self.scheduler = Program(
+            "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
+        )
+        self.address = self.scheduler.wait_for(r"Scheduler at: +(tcp://\S+)")[1]
+        self.workers = {}
+
+    def start_worker(self, *options, **environment):
+        """Start a worker, wait until it has joined, and return its address."""
+        worker = Program(
+            "distributed.cli.dask_worker", self.address,
+            "--nthreads", "1", "--no-dashboard", "--no-nanny", *options,
+            **{"PYTHONPATH": OURS, **environment},
+        )  # fmt: skip
+        address = worker.wait_for(r"Start worker at: +(tcp://\S+)")[1]
+        worker.wait_for("Registered to:")
+        self.workers[address] = worker
+        return address
+
+    def kill_worker(self, address):
+        self.workers.pop(address).kill()
+
+    def remove_workers(self):
+        for address in list(self.workers):
+            self.kill_worker(address)
+
+    def close(self):
+        self.remove_workers()
+        self.scheduler.kill()

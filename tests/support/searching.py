@@ -1,0 +1,179 @@
+"""Ways to run a study in a test, and what two runs of it are compared by."""
+
+from studies.definition import study_file
+from studies.search.driver import Plan, Search
+from studies.search.warm_start import earlier_trials, snapshot
+from studies.workers.attempt import run
+from studies.workers.local import LocalEngine
+from studies.workers.messages import EpochDone, TrialStopped, WorkerDied
+from tracking.ledger.access import Ledger
+
+SPACE = {
+    "rate": {"low": 1e-3, "high": 1.0, "log": True},
+    "height": {"low": 0.1, "high": 1.0},
+}
+POINTS = {
+    "rate": {"low": 0.1, "high": 0.5, "step": 0.1},
+    "waves": {"low": 1, "high": 7, "step": 2},
+    "kind": {"choices": ["plain", "wavy"]},
+}
+NUMBERS = {
+    "rate": {"low": 1e-3, "high": 1.0, "log": True},
+    "waves": {"low": 1, "high": 9, "step": 2},
+    "height": {"low": 0.1, "high": 1.0, "step": 0.1},
+    "ripple": {"low": 0.0, "high": 0.2},
+}
+MIXED = {
+    "kind": {"choices": ["plain", "wavy", "steep"]},
+    "rate": {"low": 1e-3, "high": 1.0, "log": True},
+    "waves": {"low": 1, "high": 9, "step": 2},
+    "height": {"low": 0.1, "high": 1.0, "step": 0.1},
+    "ripple": {"low": 0.0, "high": 0.2, "when": {"kind": ["wavy", "steep"]}},
+}
+
+
+def a_study(space=SPACE, settings=None, kind="curves:Curve", **section):
+    """A study over `curves.climb`, as a study file with these values would give it."""
+    study = {
+        "name": "curves", "trials": 12, "window": 4, "metric": "value", "seed": 5,
+        "objective": "curves:climb", "settings": kind, **section,
+    }  # fmt: skip
+    return study_file.build({"study": study, "settings": settings or {}, "space": space})
+
+
+def space_for(sampler):
+    """A space the sampler can search, as mixed as it goes."""
+    return {"qmc": POINTS, "grid": POINTS, "cmaes": NUMBERS}.get(sampler["name"], MIXED)
+
+
+def admit(study, ledger):
+    """Store a study as `retrial search` does."""
+    if ledger.study(study.name) is None:
+        earlier = snapshot(study, ledger)
+        ledger.add_study(study.name, study.definition, {})
+        ledger.note(study.name, "warm_start", earlier)
+
+
+def search(study, ledger, engine, **plan):
+    """Search a study to the end on an engine, which is closed; return how it ended."""
+    admit(study, ledger)
+    total = min(study.section.trials, study.most_trials or study.section.trials)
+    try:
+        planned = Plan(study=study, total=total, folders={}, **plan)
+        return Search(planned, ledger, engine, earlier=earlier_trials(study, ledger)).run()
+    finally:
+        engine.close()
+
+
+def trials(ledger, study):
+    """Everything about the trials of a study that must not depend on workers, time or restarts."""
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "settings": {k: v for k, v in trial.settings.items() if k != "delay"},
+            "memory": {**trial.memory, "trial": _without_noise(trial.memory["trial"])},
+            "outcome": {k: v for k, v in trial.outcome.items() if k != "environment"},
+            "epochs": [
+                (epoch.number, repr(epoch.metrics), epoch.digests)
+                for epoch in ledger.epochs(study.name, trial.number)
+            ],
+        }
+        for trial in ledger.trials(study.name)
+    ]
+
+
+def _without_noise(memory):
+    """Leave out the state of CMA-ES: the package pickles a buffer it has not filled yet."""
+    return {key: value for key, value in memory.items() if not key.startswith("cma:optimizer")}
+
+
+def trials_of(study, path, engine, **plan):
+    """The trials of a study searched in a ledger of its own."""
+    ledger = Ledger(path)
+    try:
+        search(study, ledger, engine, **plan)
+        return trials(ledger, study)
+    finally:
+        ledger.close()
+
+
+def trials_with(study, path, jobs, **plan):
+    """The trials of a study searched by real worker processes."""
+    return trials_of(study, path, LocalEngine(jobs), **plan)
+
+
+class Killed(Exception):
+    """Stands for a SIGKILL of the driver: whatever was only in its memory is lost."""
+
+
+class ShuffledEngine:
+    """Workers that take turns by chance, in this process: every order of events may happen.
+
+    With probability `death` a worker dies before an event is delivered (each trial's at most twice,
+    as more would change the result), with probability `kill` the driver does.
+    """
+
+    def __init__(self, count, generator, *, death=0.0, kill=0.0):
+        self.count = count
+        self.generator = generator
+        self.death, self.kill = death, kill
+        self.deaths = {}
+        self.running = {}
+        self.stopping = False
+
+    @property
+    def free(self):
+        return self.count - len(self.running)
+
+    def start(self, job):
+        assert self.free
+        events = []
+        run(job, events.append, lambda: False)
+        self.running[job.trial] = (job, events)
+        return "here"
+
+    def events(self, timeout):
+        if self.generator.random() < self.kill:
+            raise Killed
+        if not self.running:
+            return
+        trial = int(self.generator.choice(sorted(self.running)))
+        job, events = self.running[trial]
+        if self.stopping:
+            del self.running[trial]
+            yield TrialStopped(trial, job.attempt)
+        elif self.generator.random() < self.death and self.deaths.get(trial, 0) < 2:
+            self.deaths[trial] = self.deaths.get(trial, 0) + 1
+            del self.running[trial]
+            yield WorkerDied(trial, job.attempt, "by chance")
+        else:
+            event = events.pop(0)
+            if not isinstance(event, EpochDone):
+                del self.running[trial]
+            yield event
+
+    def stop_trials(self):
+        self.stopping = True
+
+    def close(self):
+        self.running.clear()
+
+
+def trials_shuffled(study, path, generator, *, workers, death=0.0, kill=0.0):
+    """The trials of a study searched in this process, with deaths and kills until it is done."""
+    ledger = Ledger(path)
+    deaths = {}
+    try:
+        while True:
+            engine = ShuffledEngine(workers, generator, death=death, kill=kill)
+            engine.deaths = deaths
+            try:
+                search(study, ledger, engine, checkpoint_seconds=0.0)
+            except Killed:
+                ledger.close()
+                ledger = Ledger(path)
+                continue
+            return trials(ledger, study)
+    finally:
+        ledger.close()

@@ -1,0 +1,35 @@
+"""What the ledger takes, and what it says of what it cannot take."""
+
+import math
+import sqlite3
+
+import pytest
+
+from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """A ledger with one open trial."""
+    ledger = Ledger(tmp_path / "ledger.db")
+    ledger.add_study("a", {}, {})
+    ledger.add_trial(TrialRecord("a", 0, "running", {}, {}, {}, 0.0))
+    yield ledger
+    ledger.close()
+
+
+def epoch(seconds=0.5, **metrics):
+    return EpochRecord(1, metrics, {}, seconds, 1.0)
+
+
+def test_epoch_that_is_repeated_changes_nothing_and_is_compared(ledger):
+    assert ledger.add_epoch("a", 0, epoch(value=1.0))
+    assert ledger.add_epoch("a", 0, epoch(seconds=0.75, value=1.0))
+    assert not ledger.add_epoch("a", 0, epoch(value=2.0))
+    assert ledger.epochs("a", 0) == [epoch(value=1.0)]
+
+
+def test_epoch_that_a_column_does_not_take_is_no_epoch_that_was_there_before(ledger):
+    """SQLite makes NULL of NaN."""
+    with pytest.raises(sqlite3.IntegrityError, match=r"epoch\.seconds"):
+        ledger.add_epoch("a", 0, epoch(seconds=math.nan, value=1.0))

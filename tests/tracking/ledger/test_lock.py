@@ -1,0 +1,175 @@
+"""One driver a study: who holds it is said, and a dead holder keeps nothing."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from nets.errors import InputError
+from tracking.ledger import lock
+from tracking.ledger.access import Ledger
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "ledger.db"
+    Ledger(path).close()
+    return path
+
+
+def holder_of(path, study="digits"):
+    ledger = Ledger(path)
+    with ledger.transaction() as connection:
+        row = connection.execute("SELECT holder FROM lock WHERE study = ?", (study,)).fetchone()
+    ledger.close()
+    return None if row is None else json.loads(row[0])
+
+
+def held_by(path, **changes):
+    """Write a lock as another driver would have left it; returns it."""
+    holder = {**lock._myself(), "doing": "confirmed", **changes}
+    ledger = Ledger(path)
+    with ledger.transaction() as connection:
+        connection.execute("INSERT INTO lock VALUES ('digits', ?)", (json.dumps(holder),))
+    ledger.close()
+    return holder
+
+
+@pytest.fixture
+def process():
+    """Another process that lives until the test ends."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def process_holding(path, process):
+    return held_by(path, pid=process.pid, born=lock._birth(process.pid), since=0.0)
+
+
+def test_lock_is_held_inside_and_gone_behind_it(path):
+    with lock.hold(path, "digits", "searched"):
+        assert holder_of(path)["pid"] == os.getpid()
+    assert holder_of(path) is None
+
+
+def test_lock_is_gone_after_an_exception(path):
+    with pytest.raises(ZeroDivisionError), lock.hold(path, "digits", "searched"):
+        raise ZeroDivisionError
+    assert holder_of(path) is None
+
+
+def test_second_driver_hears_who_holds_the_study(path, process):
+    process_holding(path, process)
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(0.0))
+    with (
+        pytest.raises(
+            InputError,
+            match=f"^study: digits is being confirmed by process {process.pid} on "
+            f"{socket.gethostname()} since {since}; accepted is one driver at a time$",
+        ),
+        lock.hold(path, "digits", "searched"),
+    ):
+        pass
+    assert holder_of(path)["pid"] == process.pid
+
+
+def test_a_correction_of_the_clock_makes_no_holder_a_dead_one(path, process, monkeypatch):
+    process_holding(path, process)
+    for clock in ("create_time", "boot_time"):
+        target = psutil.Process if clock == "create_time" else psutil
+        monkeypatch.setattr(target, clock, lambda *_: 0.0)
+    with pytest.raises(InputError, match="is being"), lock.hold(path, "digits", "searched"):
+        pass
+
+
+def test_other_study_is_not_held(path, process):
+    process_holding(path, process)
+    with lock.hold(path, "mnist-mlp", "searched"):
+        assert holder_of(path, "mnist-mlp")["pid"] == os.getpid()
+
+
+def test_lock_of_a_dead_driver_is_taken_at_once(path, process):
+    process_holding(path, process)
+    process.kill()
+    process.wait()
+    with lock.hold(path, "digits", "searched"):
+        assert holder_of(path)["pid"] == os.getpid()
+
+
+def test_lock_of_a_killed_driver_that_nobody_has_missed_is_taken_at_once(path, process):
+    process_holding(path, process)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+    with lock.hold(path, "digits", "searched"):
+        assert holder_of(path)["pid"] == os.getpid()
+
+
+def test_another_process_with_the_number_of_a_dead_driver_holds_nothing(path, process):
+    boot, ticks = lock._birth(process.pid).split()
+    held_by(path, pid=process.pid, born=f"{boot} {int(ticks) - 1}")
+    with lock.hold(path, "digits", "searched"):
+        assert holder_of(path)["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(("silent_for", "is_dead"), [(10.0, False), (61.0, True)])
+def test_driver_on_another_machine_lives_as_long_as_it_gives_signs(path, silent_for, is_dead):
+    held_by(path, host="elsewhere", beat=time.time() - silent_for)
+    if is_dead:
+        with lock.hold(path, "digits", "searched"):
+            assert holder_of(path)["pid"] == os.getpid()
+    else:
+        with (
+            pytest.raises(InputError, match="on elsewhere since"),
+            lock.hold(path, "digits", "searched"),
+        ):
+            pass
+
+
+def taken_over(path):
+    """Have a driver on another machine take the lock; returns it."""
+    ledger = Ledger(path)
+    with ledger.transaction() as connection:
+        connection.execute("DELETE FROM lock")
+    ledger.close()
+    return held_by(path, host="elsewhere", token="theirs")
+
+
+def test_driver_that_slept_while_another_took_over_ends_and_leaves_the_lock_alone(
+    path, monkeypatch, capsys
+):
+    monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.1)
+    with pytest.raises(KeyboardInterrupt), lock.hold(path, "digits", "searched"):  # noqa: PT012
+        theirs = taken_over(path)
+        threading.Event().wait(timeout=60)
+    assert holder_of(path) == theirs
+    assert capsys.readouterr().err == "retrial: digits was taken over by another driver\n"
+
+
+def test_holder_gives_signs_of_life(path, monkeypatch):
+    monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.01)
+    with lock.hold(path, "digits", "searched"):
+        first = holder_of(path)["beat"]
+        while holder_of(path)["beat"] == first:
+            pass
+
+
+def test_study_can_be_let_go_when_the_disk_is_full(path):
+    """The lock stays behind as a dead driver's, and hides no other error."""
+    ledger = Ledger(path)
+    with ledger.transaction() as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE DELETE ON lock BEGIN SELECT RAISE(FAIL, 'full'); END"
+        )
+    ledger.close()
+    with pytest.raises(ZeroDivisionError), lock.hold(path, "digits", "searched"):
+        raise ZeroDivisionError
+    assert holder_of(path) is not None

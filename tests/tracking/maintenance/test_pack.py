@@ -1,0 +1,487 @@
+"""A packed study arrives in another store as it was, or not at all."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import sqlite3
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from nets.errors import InputError
+from tracking.figures.curves import log_study_figures
+from tracking.ledger.access import EpochRecord, Ledger
+from tracking.maintenance import deletion
+from tracking.maintenance.pack import packing
+from tracking.maintenance.pack.archive import MANIFEST, read_manifest
+from tracking.maintenance.pack.packing import pack, unpack
+from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
+from tracking.models import registry
+from tracking.runs.delivery import Delivery
+from tracking.runs.reader import find_trial, study_run
+from tracking.runs.verdict import Verdict, write_certificate
+from tracking.store import names
+from tracking.store.store import open_store
+
+STUDY = "digits"
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, migrated_database, new_study):
+    """A store with a study that has a trial of every state, figures, a certificate, a champion."""
+    root = tmp_path_factory.mktemp("first") / "mlruns"
+    root.mkdir()
+    shutil.copyfile(migrated_database, root / names.MLFLOW_DATABASE)
+    store, ledger = open_store(root), Ledger(root / names.LEDGER)
+    fill(store, ledger, new_study(ledger))
+    pack(store, ledger, STUDY, root.parent / "digits.pack")
+    yield SimpleNamespace(store=store, ledger=ledger, file=root.parent / "digits.pack")
+    ledger.close()
+
+
+def fill(store, ledger, trials):
+    trials.whole(0)
+    trials.whole(1, "pruned", epochs=2)
+    trials.add(2)
+    trials.finish(2, "failed", model=False, error={"type": "ValueError", "message": "no"})
+    trials.add(3)
+    trials.epoch(3, 1)
+    ledger.add_epoch(STUDY, 3, EpochRecord(2, {"val_loss": 0.1}, {}, 0.1, 2.0), b"a state")
+    ledger.attach(STUDY, "evidence", b"\0\1\2")
+    study = ledger.study(STUDY)
+    delivery = Delivery(store, ledger, study, study.environment)
+    assert delivery.deliver() is None
+    delivery.end("KILLED")
+    best = ledger.trial(STUDY, 0).recorded_run
+    write_certificate(store, best, Verdict("exact"))
+    log_study_figures(store, STUDY, {"slice": b"png"})
+    model = store.client.get_run(best).outputs.model_outputs[0].model_id
+    registry.register(
+        store,
+        STUDY,
+        run_id=best,
+        model_id=model,
+        description="the winner",
+        tags={names.TRIAL_RUN_TAG: best, names.TEST_TAG: "accuracy 0.97"},
+    )
+    ledger.note(STUDY, "confirmation.recorded", {"run_id": best, "value": float("nan")})
+
+
+@pytest.fixture
+def file(first, tmp_path):
+    """A copy of the study's pack."""
+    return shutil.copyfile(first.file, tmp_path / "digits.pack")
+
+
+@pytest.fixture
+def there(tmp_path, migrated_database):
+    """Another, empty store."""
+    root = tmp_path / "there"
+    root.mkdir()
+    shutil.copyfile(migrated_database, root / names.MLFLOW_DATABASE)
+    return open_store(root)
+
+
+@pytest.fixture
+def ledger_there(there):
+    """The ledger of the other store."""
+    ledger = Ledger(there.root / names.LEDGER)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def unpacked(file, there, ledger_there):
+    """The other store, with the study in it."""
+    unpack(there, ledger_there, file)
+    return there
+
+
+def is_empty(store, ledger):
+    """Whether a store has nothing of the study, and no file that was not there before."""
+    folders = {path.name for path in store.root.iterdir()} - {names.ARTIFACTS}
+    files = [path for path in (store.root / names.ARTIFACTS).rglob("*") if path.is_file()]
+    databases = {names.MLFLOW_DATABASE, names.LEDGER}
+    return (
+        ledger.study(STUDY) is None
+        and store.client.get_experiment_by_name(STUDY) is None
+        and not store.client.search_registered_models()
+        and {name.removesuffix("-wal").removesuffix("-shm") for name in folders} <= databases
+        and not files
+    )
+
+
+# What arrives
+
+
+def test_unpacked_study_is_recorded_as_it_was(unpacked, first, contents):
+    before, after = contents(first.store), contents(unpacked)
+    for run in (*before.values(), *after.values()):
+        run["files"].pop(names.CERTIFICATE_FILE, None)  # in which stands the run's id
+    assert after == before
+    assert UNPACKING_TAG not in unpacked.client.get_experiment_by_name(STUDY).tags
+
+
+def test_its_ledger_has_every_bit(unpacked, first, ledger_there):
+    for number in range(4):
+        one, other = (each.trial(STUDY, number) for each in (first.ledger, ledger_there))
+        assert one.recorded_run != other.recorded_run
+        assert {**vars(one), "recorded_run": 0} == {**vars(other), "recorded_run": 0}
+        assert first.ledger.epochs(STUDY, number) == ledger_there.epochs(STUDY, number)
+    assert ledger_there.checkpoint(STUDY, 3) == (2, b"a state")
+    assert ledger_there.attachment(STUDY, "evidence") == b"\0\1\2"
+    assert ledger_there.study(STUDY).definition == first.ledger.study(STUDY).definition
+    assert ledger_there.study(STUDY).created == first.ledger.study(STUDY).created
+
+
+def test_ids_and_places_are_those_of_the_new_store(unpacked, first, ledger_there):
+    old = first.ledger.trial(STUDY, 0).recorded_run
+    best = find_trial(unpacked, STUDY, "best")
+    assert best.run_id == ledger_there.trial(STUDY, 0).recorded_run != old
+    assert ledger_there.study(STUDY).notes["confirmation.recorded"]["run_id"] == best.run_id
+    run = unpacked.client.get_run(best.run_id)
+    assert run.data.tags["mlflow.parentRunId"] == study_run(unpacked, STUDY).info.run_id
+    certificate = unpacked.client.download_artifacts(best.run_id, names.CERTIFICATE_FILE)
+    assert json.loads(Path(certificate).read_text())["run_id"] == best.run_id
+    model = unpacked.client.get_logged_model(run.outputs.model_outputs[0].model_id)
+    metadata = (Path(model.artifact_location) / "MLmodel").read_text()
+    for part in (model.model_id, best.run_id, model.artifact_location):
+        assert part in metadata
+    for path in unpacked.root.rglob("*"):
+        if path.is_file() and path.suffix in ("", ".json", ".yaml"):
+            text = path.read_text()
+            assert old not in text
+            assert str(first.store.root / names.ARTIFACTS) not in text
+    experiment = unpacked.client.get_experiment_by_name(STUDY)
+    assert names.trials_page(experiment.experiment_id) in experiment.tags["mlflow.note.content"]
+
+
+def test_models_and_the_champion_load_without_the_first_store(unpacked, first):
+    aside = first.store.root.rename(first.store.root.with_name("gone"))
+    try:
+        version = unpacked.client.get_model_version_by_alias(STUDY, names.CHAMPION)
+        best = find_trial(unpacked, STUDY, "best").run_id
+        assert version.tags == {names.TRIAL_RUN_TAG: best, names.TEST_TAG: "accuracy 0.97"}
+        assert version.description == "the winner"
+        assert registry.load(unpacked, STUDY).arrays["factor"] == np.float32(2)
+    finally:
+        aside.rename(first.store.root)
+
+
+def test_a_study_that_was_unpacked_goes_on(
+    unpacked, ledger_there, environment, contents, quick_figures
+):
+    ledger_there.finish_trial(
+        STUDY, 3, "complete", {"value": 0.9, "epoch": 2, "reason": "finished"}, None
+    )
+    delivery = Delivery(unpacked, ledger_there, ledger_there.study(STUDY), environment)
+    assert delivery.deliver() is None
+    delivery.end("FINISHED")
+    found = contents(unpacked)
+    assert len(found) == 5
+    assert found["trial 0003"]["tags"][names.STATE_TAG] == "complete"
+    steps = [step for step, _, _ in found[names.study_run_name(STUDY)]["metrics"]["best_value"]]
+    assert steps == [0, 1, 2, 3]
+
+
+def test_what_mlflow_did_not_have_yet_is_delivered_there(
+    store, ledger, trials, there, ledger_there, tmp_path, environment, quick_figures, contents
+):
+    trials.whole(0)
+    pack(store, ledger, STUDY, tmp_path / "digits.pack")
+    unpack(there, ledger_there, tmp_path / "digits.pack")
+    assert there.client.get_experiment_by_name(STUDY) is None
+    delivery = Delivery(there, ledger_there, ledger_there.study(STUDY), environment)
+    assert delivery.deliver() is None
+    assert len(contents(there)["trial 0000"]["models"]) == 1
+
+
+def test_the_manifest_tells_what_is_inside(file):
+    manifest = read_manifest(file)
+    assert manifest.study == STUDY
+    assert manifest.counts == {"trials": 4, "epochs": 8, "runs": 5, "models": 2}
+    with zipfile.ZipFile(file) as archive:
+        assert {*manifest.files, MANIFEST} == set(archive.namelist())
+
+
+# What is refused, and leaves nothing
+
+
+def test_a_file_is_never_overwritten(first, tmp_path):
+    path = tmp_path / "precious"
+    path.write_text("precious")
+    with pytest.raises(InputError, match="precious exists; accepted is the name of a new file"):
+        pack(first.store, first.ledger, STUDY, path)
+    assert path.read_text() == "precious"
+
+
+def test_a_pack_that_is_interrupted_leaves_no_file(first, tmp_path, monkeypatch):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(packing, "export", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pack(first.store, first.ledger, STUDY, folder / "digits.pack")
+    assert list(folder.iterdir()) == []
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip(path):
+    """Change one byte of a file inside of the archive, which its CRC tells."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(names.LEDGER)
+    content[info.header_offset + 200] ^= 1
+    path.write_bytes(content)
+
+
+def rewrite(path, change):
+    """Write the archive again with other contents; its CRCs are right then."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def changed_file(path):
+    rewrite(path, lambda files: files.update({"mlflow/runs.json": b"[]"}))
+
+
+def missing_file(path):
+    rewrite(path, lambda files: files.pop("mlflow/runs.json"))
+
+
+def with_manifest(**values):
+    def change(files):
+        files[MANIFEST] = json.dumps({**json.loads(files[MANIFEST]), **values}).encode()
+
+    return lambda path: rewrite(path, change)
+
+
+NO_MANIFEST = "damaged or no pack: it has no manifest of one; accepted is a file that"
+
+
+def without_counts(path):
+    def change(files):
+        manifest = json.loads(files[MANIFEST])
+        del manifest["counts"]
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    rewrite(path, change)
+
+
+def with_ledger(statements):
+    """Return what runs statements in the ledger of a pack, and has the manifest agree."""
+
+    def change(files):
+        with contextlib.closing(sqlite3.connect(":memory:")) as database:
+            database.deserialize(in_one_file(files[names.LEDGER]))
+            database.executescript(statements)
+            files[names.LEDGER] = database.serialize()
+        manifest = json.loads(files[MANIFEST])
+        manifest["files"][names.LEDGER] = {
+            "bytes": len(files[names.LEDGER]),
+            "sha256": hashlib.sha256(files[names.LEDGER]).hexdigest(),
+        }
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    return lambda path: rewrite(path, change)
+
+
+def in_one_file(database):
+    """Return a database that does not ask for the file of its write-ahead log."""
+    return database[:18] + b"\x01\x01" + database[20:]
+
+
+def test_what_else_a_ledger_holds_is_no_part_of_a_statement(file, there, ledger_there):
+    with_ledger(
+        """CREATE TABLE "x(study) SELECT 1; --" (study TEXT);
+        ALTER TABLE trial ADD COLUMN "a, b" TEXT; CREATE TABLE mine (study TEXT)"""
+    )(file)
+    unpack(there, ledger_there, file)
+    assert len(ledger_there.trials(STUDY)) == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut, "damaged or no pack"),
+        (flip, "is damaged"),
+        (changed_file, "mlflow/runs.json has the SHA-256 4f53cda18c2b, the manifest says"),
+        (missing_file, "mlflow/runs.json is missing"),
+        (lambda path: path.write_text("{}"), "damaged or no pack: File is not a zip file"),
+        (lambda path: path.unlink(), "does not exist; accepted is the path of a pack"),
+        (with_manifest(format="a tune"), "damaged or no pack: it has no manifest of one"),
+        (with_manifest(version=2), r"written by a later retrial \(pack version 2\), accepted is"),
+        (
+            with_manifest(files={"../outside": {"bytes": 0, "sha256": ""}}),
+            "is damaged: ../outside is missing",
+        ),
+        (with_manifest(study="letters"), "its ledger lacks letters"),
+        (with_manifest(study=7), NO_MANIFEST),
+        (with_manifest(made=None), NO_MANIFEST),
+        (with_manifest(counts=None), NO_MANIFEST),
+        (with_manifest(counts={"trials": "many"}), NO_MANIFEST),
+        (with_manifest(files=[names.LEDGER]), NO_MANIFEST),
+        (with_manifest(files={names.LEDGER: {"bytes": 3}}), NO_MANIFEST),
+        (with_manifest(files={names.LEDGER: 3}), NO_MANIFEST),
+        (without_counts, NO_MANIFEST),
+        (with_ledger("ALTER TABLE study RENAME COLUMN notes TO mine"), "cannot be read"),
+        (with_ledger("UPDATE study SET definition = '{'"), "its ledger cannot be read"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_damaged_file_is_refused_before_anything_is_imported(
+    damage, message, file, there, ledger_there
+):
+    damage(file)
+    with pytest.raises(InputError, match=message):
+        unpack(there, ledger_there, file)
+    assert is_empty(there, ledger_there)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a\\..\\outside"])
+def test_a_file_outside_of_the_pack_is_refused(name, file, there, ledger_there):
+    def change(files):
+        manifest = json.loads(files[MANIFEST])
+        manifest["files"][name] = {"bytes": 0, "sha256": ""}
+        files[MANIFEST] = json.dumps(manifest).encode()
+        files[name] = b""
+
+    rewrite(file, change)
+    with pytest.raises(InputError, match="is no place inside of a pack"):
+        unpack(there, ledger_there, file)
+    assert is_empty(there, ledger_there)
+    assert not (there.root / "outside").exists()
+
+
+@pytest.mark.parametrize(
+    ("take", "message"),
+    [
+        (lambda store, ledger: ledger.add_study(STUDY, {}, {}), "has a study digits already"),
+        (
+            lambda store, ledger: store.client.create_experiment(STUDY),
+            "MLflow has an experiment digits already",
+        ),
+        (
+            lambda store, ledger: store.client.delete_experiment(
+                store.client.create_experiment(STUDY)
+            ),
+            r"MLflow has an experiment digits \(deleted\) already",
+        ),
+        (
+            lambda store, ledger: store.client.create_registered_model(STUDY),
+            "MLflow has a registered model digits already",
+        ),
+    ],
+    ids=["ledger", "experiment", "deleted experiment", "registered model"],
+)
+def test_a_name_that_is_taken_is_refused(take, message, file, there, ledger_there):
+    take(there, ledger_there)
+    with pytest.raises(
+        InputError, match=f"{message}; accepted is another store, or `retrial delete digits` first"
+    ):
+        unpack(there, ledger_there, file)
+    assert not any(path.name.startswith(packing.BESIDE) for path in there.root.iterdir())
+
+
+@pytest.mark.parametrize("step", ["_create_model", "_fill_run", "_fill_model", "_register"])
+def test_what_fails_in_the_middle_is_removed_again(step, file, there, ledger_there, monkeypatch):
+    def broken(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Restoring, step, broken)
+    with pytest.raises(RuntimeError, match="unpack: No space left on device; nothing was imported"):
+        unpack(there, ledger_there, file)
+    assert is_empty(there, ledger_there)
+
+
+def test_what_the_ledger_refuses_is_not_in_mlflow_either(file, there, ledger_there, monkeypatch):
+    monkeypatch.setattr(packing, "copy_study", lambda *_: 1 / 0)
+    with pytest.raises(RuntimeError, match="division by zero"):
+        unpack(there, ledger_there, file)
+    assert is_empty(there, ledger_there)
+
+
+def test_an_attempt_that_was_killed_is_cleared_by_the_next(
+    file, there, ledger_there, monkeypatch, contents, first
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(Restoring, "_register", lambda *_: 1 / 0)
+        patched.setattr(packing, "clear", lambda *_: None)  # as if it had no time for that
+        with pytest.raises(RuntimeError):
+            unpack(there, ledger_there, file)
+    assert UNPACKING_TAG in there.client.get_experiment_by_name(STUDY).tags
+    unpack(there, ledger_there, file)
+    assert contents(there).keys() == contents(first.store).keys()
+
+
+# Removing
+
+
+def rows(store):
+    """The number of rows of every table of MLflow's database that has any."""
+    with contextlib.closing(sqlite3.connect(store.root / names.MLFLOW_DATABASE)) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master "
+                                                       "WHERE type = 'table'")]  # fmt: skip
+        counts = {t: database.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in tables}
+    return {table: count for table, count in counts.items() if count}
+
+
+def test_a_survey_counts_and_changes_nothing(unpacked, contents):
+    before = contents(unpacked)
+    found = deletion.survey(unpacked, STUDY)
+    assert (len(found.runs), len(found.models), len(found.versions)) == (5, 2, 1)
+    files = [path for path in (unpacked.root / names.ARTIFACTS).rglob("*") if path.is_file()]
+    assert (found.files, found.bytes) == (len(files), sum(path.stat().st_size for path in files))
+    assert contents(unpacked) == before
+
+
+def test_nothing_of_a_removed_study_is_left(unpacked, store):
+    assert deletion.remove(unpacked, deletion.survey(unpacked, STUDY))
+    left, empty = rows(unpacked), rows(store)
+    # MLflow keeps what inputs and outputs link, and the names of datasets go with the experiment.
+    assert {t: n for t, n in left.items() if t not in ("inputs", "input_tags")} == empty
+    assert not [path for path in (unpacked.root / names.ARTIFACTS).rglob("*") if path.is_file()]
+    assert deletion.survey(unpacked, STUDY) == deletion.Holdings()
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_removal_that_was_interrupted_is_finished_by_the_next(deleted, unpacked, monkeypatch):
+    if deleted:
+        experiment = unpacked.client.get_experiment_by_name(STUDY)
+        unpacked.client.delete_experiment(experiment.experiment_id)
+    erase, calls = deletion.erase, []
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        erase(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deletion, "erase", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            deletion.remove(unpacked, deletion.survey(unpacked, STUDY))
+    deletion.remove(unpacked, deletion.survey(unpacked, STUDY))
+    assert deletion.survey(unpacked, STUDY) == deletion.Holdings()
+    assert not [path for path in (unpacked.root / names.ARTIFACTS).rglob("*") if path.is_file()]
+
+
+def test_behind_a_server_the_name_is_given_free(unpacked, monkeypatch):
+    monkeypatch.setattr(deletion, "can_erase", lambda store: False)
+    assert deletion.remove(unpacked, deletion.survey(unpacked, STUDY)) is False
+    assert unpacked.client.get_experiment_by_name(STUDY) is None
+    assert unpacked.client.create_experiment(STUDY)

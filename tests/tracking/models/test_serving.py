@@ -1,0 +1,133 @@
+"""MLflow's own programs answer for images, by a trial's model and a champion's, without pickle."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from programs import Program
+
+from nets import objective
+from nets.data import default_folder, load
+from nets.model_source import probabilities, restore
+from nets.settings import Settings
+from tracking.models import registry
+from tracking.provenance import source_code
+from tracking.runs.content import log_model
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits", default_folder())
+
+
+@pytest.fixture(scope="module")
+def model(digits):
+    settings = Settings(hidden=(16,), epochs=2, learning_rate=0.01)
+    return objective(settings, digits, lambda epoch: None).model
+
+
+@pytest.fixture
+def registered(store, model):
+    """A store in which the model of a run is a champion; returns the addresses of both."""
+    client = store.client
+    experiment = client.create_experiment("digits", store.artifact_location)
+    run_id = client.create_run(experiment).info.run_id
+    code = source_code.archive({"nets": source_code.digest("nets")})
+    model_id = log_model(
+        client, experiment, run_id, model, name="trial 0000", tags={}, params={}, step=2, code=code
+    )
+    registry.register(store, "digits", run_id=run_id, model_id=model_id, description="", tags={})
+    return [f"models:/{model_id}", "models:/digits@champion"]
+
+
+@pytest.fixture
+def strict(store, monkeypatch):
+    """MLflow's programs look into the store and may not unpickle."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    # MLflow starts uvicorn by its name.
+    monkeypatch.setenv(
+        "PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    )
+
+
+@pytest.fixture
+def request_body(digits):
+    """Three images as MLflow's protocol has them."""
+    return json.dumps({"inputs": digits.test_images[:3].tolist()}).encode()
+
+
+def assert_answers(content, model, digits):
+    network, full_scale, _ = restore(model.arrays)
+    expected = probabilities(network, full_scale, digits.test_images[:3])
+    np.testing.assert_allclose(json.loads(content)["predictions"], expected, rtol=1e-5)
+
+
+def test_mlflow_models_predict_answers_for_images(
+    registered, strict, request_body, model, digits, tmp_path
+):
+    (tmp_path / "images.json").write_bytes(request_body)
+    for place, address in enumerate(registered):
+        output = tmp_path / f"answer{place}.json"
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "mlflow", "models", "predict", "--model-uri", address,
+                "--input-path", tmp_path / "images.json", "--content-type", "json",
+                "--output-path", output, "--env-manager", "local",
+            ],
+            capture_output=True, text=True, env=os.environ,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert_answers(output.read_bytes(), model, digits)
+
+
+def test_a_model_answers_in_an_environment_made_for_it_without_retrial(
+    registered, strict, request_body, model, digits, tmp_path, monkeypatch
+):
+    pytest.importorskip("uv", reason="MLflow makes environments with uv")
+    (tmp_path / "images.json").write_bytes(request_body)
+    monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "environments"))
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "mlflow", "models", "predict", "--model-uri", registered[1],
+            "--input-path", tmp_path / "images.json", "--content-type", "json",
+            "--output-path", tmp_path / "answer.json", "--env-manager", "uv",
+        ],
+        capture_output=True, text=True, env=os.environ,
+    )  # fmt: skip
+    if done.returncode and "Failed to fetch" in done.stderr:
+        pytest.skip(f"no package index answers: {done.stderr.strip()[-200:]}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "retrial" not in done.stderr.partition("Installed ")[2]
+    assert_answers((tmp_path / "answer.json").read_bytes(), model, digits)
+
+
+def test_mlflow_models_serve_answers_for_images_over_http(
+    registered, strict, request_body, model, digits
+):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Program(
+        "mlflow", "models", "serve", "--model-uri", registered[1], "--port", port,
+        "--env-manager", "local",
+    )  # fmt: skip
+    try:
+        program.wait_until_it_listens()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            request_body,
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            assert_answers(response.read(), model, digits)
+    finally:
+        program.kill()

@@ -1,0 +1,159 @@
+"""What a trial ran in, and what of it can change a result."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tracking.provenance.environment import capture, differences, fingerprint
+from tracking.provenance.source_code import UNKNOWN
+
+
+def test_capturing_an_environment_gives_json_with_every_fact(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/retrial", "search", "digits", "--jobs", "2"])
+    found = capture(data={"digits": "d" * 64})
+
+    assert json.loads(json.dumps(found)) == found
+    assert found["command"] == "retrial search digits --jobs 2"
+    assert found["data"] == {"digits": "d" * 64}
+    assert found["blas"]["threads"] == 1
+    assert found["versions"].keys() >= {"numpy", "mlflow", "optuna", "joblib", "scikit-learn"}
+    assert len(found["code"]["nets"]) == 64
+    assert UNKNOWN not in (found["host"], found["cpu"], found["os"], found["blas"]["kernel"])
+
+
+def test_a_password_in_the_command_line_is_left_out(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["retrial", "search", "--cluster", "tcp://me:secret@host:1"])
+    assert capture()["command"] == "retrial search --cluster tcp://host:1"
+
+
+def test_what_cannot_be_read_is_unknown(monkeypatch):
+    def broken(*_, **__):
+        raise OSError
+
+    for name in (
+        "socket.gethostname", "platform.platform", "subprocess.run", "getpass.getuser",
+        "threadpoolctl.threadpool_info",
+    ):  # fmt: skip
+        monkeypatch.setattr(f"tracking.provenance.environment.{name}", broken)
+    found = capture()
+    unknown = {key for key, value in found.items() if value == UNKNOWN}
+    assert unknown == {"host", "os", "git", "user", "blas"}
+    assert fingerprint(found)["blas"] == dict.fromkeys(["library", "version", "kernel"], UNKNOWN)
+
+
+def test_describing_a_machine_imports_nothing_heavy():
+    code = (
+        "import sys; from tracking.provenance.environment import capture; capture();"
+        "print(sorted({'mlflow', 'optuna', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+def test_code_that_is_not_there_is_unknown():
+    assert capture(modules=["no_such.module"])["code"]["no_such.module"] == UNKNOWN
+
+
+def git(folder, *arguments):
+    identity = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
+                "GIT_COMMITTER_EMAIL": "a@b", "GIT_CONFIG_GLOBAL": os.devnull}  # fmt: skip
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env={**os.environ, **identity},
+        check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A git repository with one committed file, which `capture` takes for that of nets."""
+    package = tmp_path / "nets"
+    package.mkdir()
+    (package / "__init__.py").write_text("x = 1\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "one")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "nets")
+    return package
+
+
+def test_a_clean_checkout_is_its_commit(checkout):
+    assert capture()["git"] == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": False}
+
+
+def test_uncommitted_changes_are_kept_with_the_commit(checkout):
+    (checkout / "__init__.py").write_text("x = 2\n")
+    found = capture()["git"]
+    assert found["dirty"] is True
+    assert "+x = 2" in found["diff"]
+
+
+def test_a_huge_diff_is_cut_and_says_so(checkout, monkeypatch):
+    monkeypatch.setattr("tracking.provenance.environment.DIFF_LIMIT", 100)
+    (checkout / "__init__.py").write_text("y = 3\n" * 100)
+    found = capture()["git"]
+    assert len(found["diff"].encode()) == 100
+    assert found["diff_left_out_bytes"] > 500
+
+
+def test_code_that_is_in_somebody_elses_repository_has_no_commit(checkout):
+    git(checkout, "rm", "-q", "--cached", "__init__.py")
+    assert capture()["git"] == {"commit": UNKNOWN}
+
+
+def changed(environment, *path, value):
+    copy = json.loads(json.dumps(environment))
+    part = copy
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    return copy
+
+
+DECISIVE = [
+    (("python",), "3.12.1", "versions: Python was 3.11.7, is 3.12.1"),
+    (("versions", "numpy"), "2.5.0", "versions: NumPy was 2.4.6, is 2.5.0"),
+    (("blas", "library"), "mkl", "versions: BLAS library was openblas, is mkl"),
+    (("blas", "version"), "0.4", "versions: BLAS was 0.3, is 0.4"),
+    (("blas", "kernel"), "Zen", "kernel: BLAS kernel was Haswell, is Zen"),
+    (("simd",), ["X86_V2"], "kernel: NumPy's SIMD lost X86_V3"),
+    (("simd",), ["X86_V2", "X86_V4"], "kernel: NumPy's SIMD lost X86_V3 and gained X86_V4"),
+    (("code", "nets"), "e" * 64, f"code: nets was {'c' * 12}, is {'e' * 12}"),
+    (("code", "mine"), "e" * 64, f"code: mine was not recorded, is {'e' * 12}"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "sentence"), DECISIVE)
+def test_what_decides_a_result_changes_the_fingerprint_and_is_said_in_words(
+    environment, path, value, sentence
+):
+    other = changed(environment, *path, value=value)
+    assert fingerprint(other) != fingerprint(environment)
+    assert differences(environment, other) == [sentence]
+
+
+def test_other_data_and_threads_are_differences_but_not_of_the_machine(environment):
+    data = changed(environment, "data", "digits", value="e" * 64)
+    threads = changed(environment, "blas", "threads", value=2)
+    assert differences(environment, data) == [f"data: digits was {'d' * 12}, is {'e' * 12}"]
+    assert differences(environment, threads) == ["threads: BLAS threads was 1, is 2"]
+    assert fingerprint(data) == fingerprint(threads) == fingerprint(environment)
+
+
+@pytest.mark.parametrize("key", ["host", "os", "cpu", "command", "captured", "git", "user"])
+def test_what_cannot_change_a_result_is_no_difference(environment, key):
+    other = {**environment, key: "something else"}
+    assert differences(environment, other) == []
+    assert fingerprint(other) == fingerprint(environment)
+
+
+def test_an_environment_that_is_not_known_differs_from_one_that_is(environment):
+    said = {sentence.partition(":")[0] for sentence in differences({}, environment)}
+    assert said == {"data", "code", "versions", "threads", "kernel"}
+    assert differences({}, {}) == []
+
+
+def test_two_captures_of_one_process_do_not_differ():
+    assert differences(capture(), capture()) == []

@@ -1,0 +1,194 @@
+"""A real MLflow server on PostgreSQL, with artifacts through the server, that comes and goes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from programs import Program
+
+from tracking.ledger.access import Ledger
+from tracking.store import names
+from tracking.store.store import open_store
+
+pytestmark = pytest.mark.slow
+
+STUDY = """
+[study]
+name = "digits"
+trials = 10
+seed = 3
+pruner = { name = "median", startup_trials = 3, warmup_epochs = 3 }
+
+[data]
+name = "digits"
+validation = 360
+
+[network]
+hidden = [32]
+
+[training]
+epochs = 8
+
+[space]
+learning_rate = { low = 1e-4, high = 1e-1, log = true }
+"""
+
+
+class Server:
+    """An MLflow server at one address, which may be stopped and started again."""
+
+    def __init__(self, database, artifacts):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            self._port = unused.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._arguments = [
+            "server", "--host", "127.0.0.1", "--port", self._port, "--workers", "1",
+            "--backend-store-uri", database, "--artifacts-destination", artifacts,
+        ]  # fmt: skip
+
+    def start(self):
+        self.program = Program(
+            "mlflow", *self._arguments, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"
+        )
+        self.program.wait_until_it_listens()
+
+    def stop(self):
+        self.program.kill()
+
+
+@pytest.fixture(scope="module")
+def database(postgresql, tmp_path_factory):
+    """A database that MLflow has made its own, once for all tests here."""
+    server = Server(url := postgresql.database(), tmp_path_factory.mktemp("none"))
+    server.start()
+    server.stop()
+    return url
+
+
+@pytest.fixture
+def server(postgresql, database, tmp_path, monkeypatch):
+    """A running server of the test's own, which `MLFLOW_TRACKING_URI` names."""
+    server = Server(postgresql.copy(database), tmp_path / "artifacts")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    server.start()
+    yield server
+    server.stop()
+
+
+def retrial(*arguments, **environment):
+    """Run a command; return its exit code, output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-m", "studies.cli.main", *map(str, arguments)],
+        env={**os.environ, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "digits.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def searching(study, store):
+    """Start a search as a process of its own."""
+    return Program("studies.cli.main", "search", study, "--jobs", "2", "--store", store)
+
+
+def finished_trials(program):
+    return [line.split()[1] for line in program.lines if line.startswith("trial ")]
+
+
+def assert_all_of_it_is_recorded(store, contents):
+    """Compare a store's ledger with what the server has: everything, once, and in order."""
+    opened = open_store(store)
+    runs = contents(opened)  # which finds no two runs of one name
+    ledger = Ledger(store / names.LEDGER)
+    trials = ledger.trials("digits")
+    assert set(runs) == {"study digits", *(names.trial_run_name(t.number) for t in trials)}
+    assert {run["status"] for run in runs.values()} == {"FINISHED"}
+    for trial in trials:
+        run = runs[names.trial_run_name(trial.number)]
+        epochs = ledger.epochs("digits", trial.number)
+        for name in epochs[0].metrics:
+            sent = [(e.number, repr(e.metrics[name]), int(e.at * 1000)) for e in epochs]
+            assert run["metrics"][name] == sent
+        recorded = json.loads(run["files"][names.EPOCHS_FILE])
+        assert [entry["metrics"] for entry in recorded] == [e.metrics for e in epochs]
+        [model] = run["models"]
+        assert (model["status"], model["is an output"]) == ("READY", True)
+    ledger.close()
+
+
+def test_search_show_and_reproduce_work_through_a_server(server, study, tmp_path, contents):
+    store = tmp_path / "store"
+    code, output, errors = retrial("search", study, "--trials", 3, "--store", store)
+    assert (code, errors) == (0, "")
+    assert "digits: 3 of 3 trials" in output
+    assert_all_of_it_is_recorded(store, contents)
+    # The store has no database of MLflow's and no artifacts: both are the server's.
+    assert not {names.MLFLOW_DATABASE, names.ARTIFACTS} & set(os.listdir(store))
+    run = open_store(store).client.search_runs(["1"], max_results=1)[0]
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
+
+    assert retrial("show", "digits", "--store", store)[0] == 0
+    # From the server alone: nothing of the searching machine's store is there.
+    code, output, errors = retrial("reproduce", "best", "--study", "digits", "--store", tmp_path)
+    assert (code, errors) == (0, "")
+    assert "exact: all metrics and digests of" in output
+
+
+def test_trials_go_on_without_the_server_and_are_delivered_when_it_is_back(
+    server, study, tmp_path, contents
+):
+    search = searching(study, tmp_path / "store")
+    search.wait_for("trial +[0-9]")
+    server.stop()
+    gone = len(finished_trials(search))
+    while len(finished_trials(search)) < min(gone + 4, 9):
+        time.sleep(0.01)
+    server.start()
+    assert search.wait() == 0
+    assert not [line for line in search.lines if line.startswith("retrial:")]
+    assert_all_of_it_is_recorded(tmp_path / "store", contents)
+
+
+def test_a_driver_killed_during_the_outage_loses_nothing(server, study, tmp_path, contents):
+    search = searching(study, tmp_path / "store")
+    search.wait_for("trial +[0-9]")
+    server.stop()
+    gone = len(finished_trials(search))
+    while len(finished_trials(search)) < gone + 2:
+        time.sleep(0.01)
+    search.kill()
+    server.start()
+    code, _, errors = retrial("search", study, "--store", tmp_path / "store")
+    assert (code, errors) == (0, "")
+    assert_all_of_it_is_recorded(tmp_path / "store", contents)
+
+
+def test_a_server_that_hangs_holds_up_no_trial(server, study, tmp_path, contents):
+    search = searching(study, tmp_path / "store")
+    search.wait_for("trial +[0-9]")
+    os.killpg(server.program.pid, signal.SIGSTOP)
+    gone = len(finished_trials(search))
+    while len(finished_trials(search)) < min(gone + 4, 9):
+        time.sleep(0.01)
+    os.killpg(server.program.pid, signal.SIGCONT)
+    assert search.wait() == 0
+    assert_all_of_it_is_recorded(tmp_path / "store", contents)
+
+
+def test_a_search_refuses_to_begin_without_its_server(server, study, tmp_path):
+    server.stop()
+    code, _, errors = retrial("search", study, "--store", tmp_path / "store")
+    assert code == 2
+    assert f"nobody answers at MLFLOW_TRACKING_URI={server.url}: [Errno " in errors
+    assert not (tmp_path / "store").exists()

@@ -1,0 +1,132 @@
+"""MLflow's pages: refused in a sentence, served as long as wanted, and gone without a trace."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import psutil
+import pytest
+
+from nets.errors import InputError
+from tracking.runs.delivery import Delivery
+from tracking.runs.reader import find_trial
+from tracking.runs.recorder import Recorder
+from tracking.store import names
+from tracking.store.server import serve, study_pages
+from tracking.store.store import open_store
+
+SERVE = """
+import sys
+from pathlib import Path
+from tracking.store.server import serve
+serve(Path(sys.argv[1]), port=int(sys.argv[2]), ready=lambda url: print(url, flush=True))
+"""
+
+
+@pytest.fixture
+def taken_port():
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        yield holder.getsockname()[1]
+
+
+def test_a_taken_port_is_refused_before_anything_starts(root, taken_port, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(InputError, match=rf"port {taken_port} is taken: .*accepted is a free port"):
+        serve(root, port=taken_port)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_port_that_cannot_be_is_refused(root, port, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(InputError, match=rf"port: got {port}, accepted is a whole number from 0"):
+        serve(root, port=port)
+
+
+def test_a_remote_store_has_pages_of_its_own(root, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example")
+    with pytest.raises(InputError, match=r"its pages are at https://mlflow\.example$"):
+        serve(root)
+
+
+@pytest.fixture
+def server(root):
+    """Start servers on a store in processes of their own, and end those that are left."""
+    processes = []
+
+    def server(port=0):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(root), str(port)],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=root.parent,
+        )  # fmt: skip
+        processes.append(process)
+        return process, process.stdout.readline().strip()
+
+    yield server
+    for process in processes:
+        process.terminate()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_the_pages_answer_until_they_are_ended_and_leave_no_process(
+    server, root, store, ledger, trials, environment, sign
+):
+    trials.add(0)
+    Delivery(store, ledger, ledger.study("digits"), environment).deliver()
+
+    process, url = server()
+    family = psutil.Process(process.pid).children(recursive=True)
+    with urllib.request.urlopen(url) as page:
+        assert "<title>MLflow</title>" in page.read().decode()
+    assert study_pages(url) == {"digits": f"{url}/{names.trials_page('1')}"}
+    process.send_signal(sign)
+    output, errors = process.communicate()
+
+    assert (process.returncode, output, errors) == (0, "", "")
+    assert 1 <= len(family) <= 2
+    assert not any(child.is_running() for child in family)
+    assert not (root.parent / "mlartifacts").exists()
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_away_and_returns_gets_everything_once(
+    server, root, store, trials, environment, contents, monkeypatch, until, tmp_path
+):
+    """Search, outage and reading through a real server, with the artifacts through it too."""
+    monkeypatch.setattr("tracking.runs.recorder.INTERVAL", 0.05)
+    monkeypatch.setattr("tracking.runs.recorder.LONGEST_PAUSE", 0.1)
+    process, url = server()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+    recorder = Recorder(trials.ledger.path, tmp_path / "elsewhere", "digits", environment)
+    recorder.start()
+    recorder.opened()
+    trials.whole(0)
+    trials.add(1)
+    trials.epoch(1, 1)
+    until(lambda: trials.ledger.trial("digits", 1).recorded_epoch == 1)
+
+    process.terminate()
+    process.communicate()
+    trials.epoch(1, 2)
+    trials.finish(1)
+    until(lambda: recorder.problem is not None)
+    server(port=int(url.rpartition(":")[2]))
+    recorder.finish("finished")
+
+    assert recorder.problem is None
+    remote = open_store(tmp_path / "elsewhere")
+    found = contents(remote)
+    assert {run["status"] for run in found.values()} == {"FINISHED"}
+    assert [step for step, *_ in found["trial 0001"]["metrics"]["val_loss"]] == [1, 2]
+    assert [len(found[f"trial 000{k}"]["models"]) for k in (0, 1)] == [1, 1]
+    best = find_trial(remote, "digits", "best")
+    assert (best.number, len(best.epochs)) == (0, 4)
+    assert not (tmp_path / "elsewhere").exists()

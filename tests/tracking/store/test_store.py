@@ -1,0 +1,190 @@
+"""The store is opened, created whole, or refused with nothing left behind."""
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from nets.errors import InputError
+from tracking.store import names
+from tracking.store.store import (
+    check_reachable,
+    check_writable,
+    one_line,
+    open_store,
+    tracking_uri,
+    without_password,
+)
+
+
+def everything_below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_importing_the_package_does_not_import_mlflow():
+    modules = ("store.names", "ledger.access", "store.store", "provenance.environment",
+               "runs.recorder", "runs.reader", "runs.verdict", "store.server",
+               "figures.curves")  # fmt: skip
+    code = f"import sys, {', '.join(f'tracking.{name}' for name in modules)}; " + (
+        "print(sorted({'mlflow', 'matplotlib', 'optuna', 'joblib'} & set(sys.modules)))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+def test_opening_a_new_store_is_silent_and_tells_nobody(tmp_path):
+    code = (
+        "import os, sys; from pathlib import Path; from tracking.store.store import open_store;"
+        "open_store(Path(sys.argv[1])).close();"
+        "import mlflow.telemetry.client as t; assert t.get_telemetry_client() is None;"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    process = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "deep" / "mlruns")],
+        env=environment, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+    assert everything_below(tmp_path) == ["deep", "deep/mlruns", "deep/mlruns/mlflow.db"]
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "what%3Fever/mlruns"])
+def test_a_path_whose_url_means_another_is_refused_with_nothing_left(tmp_path, name):
+    with pytest.raises(InputError, match=r"in it, which MLflow .* accepted is a path without '\?'"):
+        open_store(tmp_path / name)
+    assert everything_below(tmp_path) == []
+
+
+def test_a_path_with_strange_characters_that_mean_themselves_is_a_store(
+    tmp_path, migrated_database
+):
+    root = tmp_path / "50% of a#b;c & 'ü'"
+    root.mkdir()
+    shutil.copyfile(migrated_database, root / names.MLFLOW_DATABASE)
+    client = open_store(root).client
+    run = client.create_run(client.create_experiment("x", str(root / names.ARTIFACTS)))
+    client.log_text(run.info.run_id, "12345", "note.txt")
+    assert [path.name for path in (root / names.ARTIFACTS).rglob("*.txt")] == ["note.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == [root.name]
+
+
+def test_a_store_can_be_opened_again_and_again(store):
+    again = open_store(store.root)
+    assert again.uri == store.uri == f"sqlite:///{store.root}/mlflow.db"
+    assert again.artifact_location == str(store.root / "artifacts")
+
+
+def test_of_two_that_create_a_store_at_once_the_first_wins(
+    tmp_path, monkeypatch, migrated_database
+):
+    link = os.link
+
+    def be_second(beside, final):
+        final.write_bytes(migrated_database.read_bytes())
+        link(beside, final)
+
+    monkeypatch.setattr("tracking.store.database.os.link", be_second)
+    store = open_store(tmp_path)
+    assert store.client.search_experiments()
+    assert not [name for name in everything_below(tmp_path) if name.startswith(".")]
+
+
+def test_closing_leaves_one_file_that_can_be_copied(store):
+    store.client.create_experiment("one", store.artifact_location)
+    store.close()
+    log = store.root / f"{names.MLFLOW_DATABASE}-wal"
+    assert not log.exists() or log.stat().st_size == 0
+
+
+def test_the_environment_can_name_another_store(tmp_path, monkeypatch, migrated_database):
+    uri = f"sqlite:///{migrated_database}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    store = open_store(tmp_path / "mlruns")
+    assert tracking_uri(tmp_path) == store.uri == uri
+    assert store.artifact_location == str(tmp_path / "mlruns" / "artifacts")
+    assert everything_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("uri", ["http://ada:secret@127.0.0.1:9", "/tmp/file-store", "no://where"])
+def test_a_tracking_uri_that_cannot_be_opened_is_refused(tmp_path, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(InputError, match=r"store: cannot open .*MLFLOW_TRACKING_URI") as refusal:
+        open_store(tmp_path)
+    assert "secret" not in str(refusal.value)
+    assert everything_below(tmp_path) == []
+
+
+def test_a_folder_that_can_be_written_passes_and_stays_as_it_was(tmp_path):
+    check_writable(tmp_path)
+    check_writable(tmp_path / "not" / "yet")
+    assert everything_below(tmp_path) == []
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
+    (tmp_path / "mlruns").write_text("mine")
+    for path in (tmp_path / "mlruns", tmp_path / "mlruns" / "deeper"):
+        with pytest.raises(InputError, match=r"store: cannot write .*; accepted is a folder this"):
+            check_writable(path)
+
+
+@pytest.fixture
+def cannot_write(monkeypatch):
+    """Refuse to write below a folder, also to root, whom permissions do not stop."""
+
+    def protect(folder):
+        def refuse(*_, dir, **__):
+            raise PermissionError(13, "Permission denied")
+
+        folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+        monkeypatch.setattr("tracking.store.store.tempfile.TemporaryFile", refuse)
+
+    return protect
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, cannot_write):
+    cannot_write(tmp_path)
+    with pytest.raises(InputError, match=r"store: cannot write .*: Permission denied; accepted is"):
+        check_writable(tmp_path)
+
+
+def test_a_database_that_cannot_be_written_is_refused(root, monkeypatch):
+    monkeypatch.setattr("tracking.store.store.os.access", lambda path, _: path.name != "mlflow.db")
+    with pytest.raises(InputError, match=r"store: cannot write .*mlflow\.db: Permission denied"):
+        check_writable(root)
+
+
+def test_a_file_that_is_no_database_is_refused(root):
+    (root / names.MLFLOW_DATABASE).write_text("not a database " * 100)
+    with pytest.raises(InputError, match=r"store: cannot open sqlite.*not a database"):
+        open_store(root)
+
+
+def test_a_server_that_is_not_there_is_refused_before_anything_is_stored(monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@{address}/")
+        expected = (
+            rf"nobody answers at MLFLOW_TRACKING_URI=http://{address}: .*[Cc]onnection refused"
+        )
+        with pytest.raises(InputError, match=expected):
+            check_reachable()
+
+
+@pytest.mark.parametrize("uri", ["", "sqlite:///mlflow.db", "databricks"])
+def test_only_a_server_is_asked_whether_it_is_there(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    check_reachable()
+
+
+def test_an_error_is_told_on_one_line_of_bounded_length():
+    assert one_line(ValueError("two\n  lines")) == "two lines"
+    assert one_line(ValueError()) == "ValueError"
+    assert one_line(ValueError("x" * 500)).endswith("...")
+    assert len(one_line(ValueError("x" * 500))) == 200
+
+
+def test_passwords_are_left_out_of_uris_only():
+    assert without_password("at http://a:b@c/d and e@f") == "at http://c/d and e@f"

@@ -1,0 +1,1 @@
+"""A confirmation as text, as a figure and as an MLflow run."""

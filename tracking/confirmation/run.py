@@ -1,0 +1,333 @@
+"""A confirmation in MLflow: one run beside the trials, with the champion's model in the registry.
+
+The run also holds what a trial's run holds of the champion's own training, so that
+``retrial reproduce RUN_ID`` tries that again too. Another winner, or another training of it, gets
+a run of its own: MLflow keeps points and parameters for ever. The newest run is the one that holds.
+
+Everything here may be interrupted at any line and called again: it looks before it creates, and
+writes nothing twice.
+"""
+
+import json
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nets.data import Dataset
+from nets.model_source import restore
+from tracking.confirmation.figure import comparison
+from tracking.confirmation.text import interval, number, sentences, table
+from tracking.figures.curves import curves, to_png
+from tracking.models import registry
+from tracking.provenance.environment import Environment
+from tracking.records.confirmation import (
+    Confirmation,
+    Estimate,
+    Evidence,
+    Repetition,
+    from_plain,
+    to_plain,
+)
+from tracking.runs import recorded_code
+from tracking.runs.content import (
+    dataset_of_metrics,
+    log_model,
+    write_files,
+    write_inputs,
+    write_params,
+)
+from tracking.runs.reader import study_run
+from tracking.runs.study_run import source_tags
+from tracking.runs.trial_run import epoch_metrics, epochs_json, missing_metrics, send_metrics
+from tracking.store import names
+from tracking.store.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow.entities import Metric, Run
+
+
+def record(
+    store: Store,
+    confirmation: Confirmation,
+    environment: Environment,
+    *,
+    winner_run: str | None = None,
+    evidence: Evidence | None = None,
+    data: Dataset | None = None,
+) -> tuple[str, str | None]:
+    """Record a confirmation; return the run's id, and the champion's version if it has a model.
+
+    `winner_run` is the run of the trial that won, `evidence` what is kept of the champion's
+    training, `data` what its answers are about. Raises InputError when MLflow does not have the
+    study, and whatever MLflow raises.
+    """
+    champion = confirmation.champion
+    if evidence is not None and (champion is None or champion.settings != evidence.settings):
+        evidence = None  # of an earlier winner
+    return _Recording(store, confirmation, environment, winner_run, evidence, data).write()
+
+
+def read(store: Store, study: str) -> tuple[Confirmation, dict[str, Any]] | None:
+    """Return a study's confirmation as MLflow has it, with run id and version, or None."""
+    run = find(store, study)
+    if run is None or run.info.status != "FINISHED":
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = store.client.download_artifacts(run.info.run_id, names.CONFIRMATION_FILE, folder)
+        confirmation = from_plain(json.loads(Path(path).read_text(encoding="utf-8")))
+    versions = store.client.search_model_versions(f"run_id = {names.quoted(run.info.run_id)}")
+    version = str(max(int(found.version) for found in versions)) if versions else None
+    return confirmation, {"run_id": str(run.info.run_id), "version": version}
+
+
+def find(store: Store, study: str) -> "Run | None":
+    """Return the newest run of a study's confirmations, or None."""
+    runs = store.client.search_runs(
+        [study_run(store, study).info.experiment_id],
+        names.of_study(study, names.CONFIRMATION_KIND),
+        max_results=1,
+        order_by=["attributes.start_time DESC", "attributes.run_id ASC"],
+    )
+    return runs[0] if runs else None
+
+
+def describe(confirmation: Confirmation) -> str:
+    """Return a confirmation in Markdown."""
+    heading, *rows = table(confirmation)
+    lines = [
+        f"The top {len(confirmation.candidates)} trials of **{confirmation.study}** again under "
+        f"{confirmation.seeds} fresh seeds each, compared by `{confirmation.metric}`.",
+        "",
+        *(f"- {sentence}" for sentence in sentences(confirmation)),
+        "",
+        "| " + " | ".join(heading) + " |",
+        "|" + "---|" * len(heading),
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+        "Intervals are 95 %: Student's t for means and luck, Welch's for the lead, Wilson's for "
+        "the test accuracy. Luck is by how much the value in the search is better than the mean.",
+    ]
+    return "\n".join(lines)
+
+
+class _Recording:
+    """One confirmation on its way into MLflow."""
+
+    def __init__(
+        self,
+        store: Store,
+        confirmation: Confirmation,
+        environment: Environment,
+        winner_run: str | None,
+        evidence: Evidence | None,
+        data: Dataset | None,
+    ) -> None:
+        self._store = store
+        self._client = store.client
+        self._confirmation = confirmation
+        self._winner_run = winner_run
+        self._evidence = evidence
+        self._data = data
+        study = {"name": confirmation.study, "trial": confirmation.winner}
+        self._environment = {**environment, "study": study}
+
+    def write(self) -> tuple[str, str | None]:
+        """Write everything; end the run last."""
+        from mlflow.entities import RunTag
+
+        parent = study_run(self._store, self._confirmation.study)
+        experiment_id = str(parent.info.experiment_id)
+        run = find(self._store, self._confirmation.study)
+        if run is None or self._is_of_another(run):
+            run_id = self._create(experiment_id, parent.info.run_id)
+        else:
+            run_id = str(run.info.run_id)
+        recorded_code.keep(self._client, parent.info.run_id, self._environment)
+        write_files(self._client, run_id, self._files())
+        write_inputs(self._client, run_id, self._environment)
+        model_id = self._write_training(experiment_id, run_id, parent.info.run_id)
+        self._client.log_batch(
+            run_id,
+            metrics=self._metrics(model_id),
+            tags=[RunTag(key, value) for key, value in self._tags().items()],
+        )
+        version = None if model_id is None else self._register(run_id, model_id)
+        self._client.set_terminated(run_id, "FINISHED")
+        return run_id, version
+
+    def _create(self, experiment_id: str, parent_id: str) -> str:
+        tags = {
+            "mlflow.parentRunId": parent_id,
+            names.KIND_TAG: names.CONFIRMATION_KIND,
+            names.STUDY_TAG: self._confirmation.study,
+            **self._origin(),
+            **source_tags(self._environment),
+        }
+        run = self._client.create_run(experiment_id, run_name=names.CONFIRMATION_KIND, tags=tags)
+        return str(run.info.run_id)
+
+    def _is_of_another(self, run: "Run") -> bool:
+        """Tell whether a run holds another winner than this, or another training of it."""
+        there, here = run.data.tags, self._origin()
+        both = there.keys() & here.keys() & {names.WINNER_TAG, names.WEIGHTS_TAG}
+        return any(there[tag] != here[tag] for tag in both)
+
+    def _files(self) -> dict[str, Any]:
+        """Return the confirmation, a table and pictures of it, and the files of the training."""
+        found, evidence = self._confirmation, self._evidence
+        files: dict[str, Any] = {
+            names.CONFIRMATION_FILE: to_plain(found),
+            names.REPETITIONS_FILE: _repetitions(found),
+            names.ENVIRONMENT_FILE: self._environment,
+        }
+        figures = {"comparison": comparison(found)}
+        if evidence is not None:
+            figures["curves"] = curves(
+                f"champion of {found.study}, settings of trial {found.winner}", evidence.epochs
+            )
+            figures |= _model_figures(evidence, self._data)
+            files |= {
+                names.SETTINGS_FILE: evidence.settings,
+                names.EPOCHS_FILE: epochs_json(evidence.epochs),
+                names.OUTCOME_FILE: {"state": "complete", **evidence.outcome},
+            }
+        for name, figure in figures.items():
+            files[f"{names.FIGURES_FOLDER}/{name}.png"] = to_png(figure)
+        return files
+
+    def _write_training(self, experiment_id: str, run_id: str, parent_id: str) -> str | None:
+        """Write what a trial's run has of its training; return the model's id if there is one."""
+        evidence = self._evidence
+        if evidence is None:
+            return None
+        if self._confirmation.test is not None:  # else another winner may yet come, with others
+            write_params(self._client, run_id, evidence.settings)
+        metrics = epoch_metrics(evidence.epochs)
+        run = self._client.get_run(run_id)
+        send_metrics(self._client, run_id, missing_metrics(self._client, run, metrics))
+        if evidence.model is None:
+            return None
+        return log_model(
+            self._client,
+            experiment_id,
+            run_id,
+            evidence.model,
+            name=names.CHAMPION,
+            tags={
+                names.STUDY_TAG: self._confirmation.study,
+                names.DESCRIPTION_TAG: describe(self._confirmation),
+                **self._origin(),
+            },
+            params=evidence.settings,
+            step=int(evidence.outcome["epoch"]),
+            code=recorded_code.for_model(self._client, parent_id, self._environment),
+        )
+
+    def _origin(self) -> dict[str, str]:
+        """Return the tags that say of which trial, and of what, the champion came."""
+        champion, test = self._confirmation.champion, self._confirmation.test
+        tags = {names.WINNER_TAG: str(self._confirmation.winner)}
+        if champion is not None and champion.weights is not None:
+            tags[names.WEIGHTS_TAG] = champion.weights
+        if test is not None:
+            tags[names.DATA_TAG] = test.sha256
+        return tags
+
+    def _tags(self) -> dict[str, str]:
+        metric = self._evidence.metric if self._evidence else self._confirmation.metric
+        table_of = [{"path": names.REPETITIONS_FILE, "type": "table"}]
+        return {
+            **self._origin(),
+            names.STATE_TAG: "complete",
+            names.METRIC_TAG: metric,
+            names.DIRECTION_TAG: self._confirmation.direction,
+            names.DESCRIPTION_TAG: describe(self._confirmation),
+            # Has MLflow's pages show the file as a table.
+            "mlflow.loggedArtifacts": json.dumps(table_of),
+        }
+
+    def _metrics(self, model_id: str | None) -> "list[Metric]":
+        """Return the numbers, each at the time of the confirmation, so that none comes twice."""
+        from mlflow.entities import Metric
+
+        found, test = self._confirmation, self._confirmation.test
+        values: dict[str, float | None] = {}
+        if found.winner is not None:
+            values |= _with_interval(names.MEAN_METRIC, found.candidate(found.winner).mean)
+        values |= _with_interval(names.LUCK_METRIC, found.luck)
+        values |= _with_interval(names.LEAD_METRIC, found.lead)
+        values[names.SECONDS_METRIC] = round(found.seconds, 3)
+        if test is not None:
+            values |= _with_interval(names.TEST_ACCURACY_METRIC, test.accuracy)
+            values |= {
+                names.TEST_LOSS_METRIC: test.loss,
+                names.CALIBRATION_METRIC: test.calibration_error,
+            }
+        data = dataset_of_metrics(self._environment)
+        return [
+            Metric(key, value, int(found.at * 1000), 0, model_id=model_id, **data)
+            for key, value in values.items()
+            if value is not None
+        ]
+
+    def _register(self, run_id: str, model_id: str) -> str:
+        test = self._confirmation.test
+        tags = {names.STUDY_TAG: self._confirmation.study, **self._origin()}
+        if test is not None:
+            tags[names.TEST_TAG] = (
+                f"accuracy {number(test.accuracy.value)}, {test.correct} of {test.count}, "
+                f"95 % {interval(test.accuracy)}"
+            )
+        if self._winner_run is not None:
+            tags[names.TRIAL_RUN_TAG] = self._winner_run
+            verdict = self._client.get_run(self._winner_run).data.tags.get(names.VERDICT_TAG)
+            if verdict:
+                tags[names.TRIAL_VERDICT_TAG] = verdict
+        return registry.register(
+            self._store,
+            self._confirmation.study,
+            run_id=run_id,
+            model_id=model_id,
+            description=describe(self._confirmation),
+            tags=tags,
+        )
+
+
+def _repetitions(confirmation: Confirmation) -> dict[str, Any]:
+    """Return all repetitions as a table in the form that MLflow's pages show."""
+    columns = [item.name for item in fields(Repetition)]
+    rows = [
+        # Seeds as texts: a page's numbers have 53 bits.
+        [getattr(again, column) if column != "seed" else str(again.seed) for column in columns]
+        for candidate in confirmation.candidates
+        for again in candidate.repetitions
+    ]
+    return {"columns": columns, "data": rows}
+
+
+def _model_figures(evidence: Evidence, data: Dataset | None) -> "dict[str, Figure]":
+    """Return the pictures of a model and of its answers to the test images."""
+    from tracking.figures import model
+
+    if evidence.answers is None or data is None or evidence.model is None:
+        return {}
+    images, labels = np.asarray(data.test_images), np.asarray(data.test_labels)
+    label_names = data.label_names
+    network, _, _ = restore(evidence.model.arrays)
+    filters = model.first_layer_filters(network)
+    return {
+        "confusion_matrix": model.confusion_matrix(labels, evidence.answers, label_names),
+        "misclassified": model.misclassified(images, labels, evidence.answers, label_names),
+        "calibration": model.calibration(labels, evidence.answers),
+        **({"first_layer": filters} if filters is not None else {}),
+    }
+
+
+def _with_interval(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    if estimate is None:
+        return {}
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -1,0 +1,99 @@
+"""A confirmation in words: what the command prints and the run's description says."""
+
+from tracking.records.confirmation import Candidate, Confirmation, Estimate
+
+
+def number(value: float) -> str:
+    """Return a metric, or a difference of two, in as many digits as mean something.
+
+    >>> number(0.97222), number(-0.00012), number(0.0), number(-1.1e-16)
+    ('0.9722', '-0.00012', '0.0000', '0.0000')
+    """
+    if abs(value) < 1e-12:  # what rounding leaves of the difference of two equal means
+        return "0.0000"
+    return f"{value:.4f}" if abs(value) >= 0.001 else f"{value:.2g}"
+
+
+def interval(estimate: Estimate) -> str:
+    """Return an interval as ``low to high``.
+
+    >>> interval(Estimate(0.5, 0.25, 0.75)), interval(Estimate(0.5))
+    ('0.2500 to 0.7500', 'unknown')
+    """
+    low, high = estimate.low, estimate.high
+    if low is None or high is None:
+        return "unknown"
+    if max(abs(low), abs(high)) >= 0.001:
+        return f"{low:.4f} to {high:.4f}"
+    return f"{number(low)} to {number(high)}"
+
+
+def sentences(confirmation: Confirmation) -> list[str]:
+    """Say who won and by how much, what of the search was luck, and what the test images said."""
+    said = [_winner(confirmation), _luck(confirmation), _test(confirmation)]
+    return [sentence for sentence in said if sentence]
+
+
+def table(confirmation: Confirmation) -> list[tuple[str, ...]]:
+    """Return the candidates as rows of texts, under a row of headings."""
+    count = confirmation.seeds
+    heading = ("trial", "search", f"mean of {count}", "95 % interval", "luck", "95 % interval")
+    return [heading, *(_row(candidate) for candidate in confirmation.candidates)]
+
+
+def _row(candidate: Candidate) -> tuple[str, ...]:
+    trial, value = str(candidate.trial), number(candidate.value)
+    if candidate.mean is None or candidate.luck is None:
+        missing = sum(again.value is None for again in candidate.repetitions)
+        return (trial, value, f"{missing} without a value", "", "", "")
+    return (
+        trial,
+        value,
+        number(candidate.mean.value),
+        interval(candidate.mean),
+        number(candidate.luck.value),
+        interval(candidate.luck),
+    )
+
+
+def _winner(confirmation: Confirmation) -> str:
+    if confirmation.winner is None:
+        return "no winner: no trial has a value under every fresh seed"
+    mean = confirmation.candidate(confirmation.winner).mean
+    assert mean is not None
+    text = (
+        f"winner: trial {confirmation.winner}, {confirmation.metric} {number(mean.value)} on "
+        f"average over {confirmation.seeds} fresh seeds"
+    )
+    lead = confirmation.lead
+    if lead is None:
+        return text
+    text += f", {number(lead.value)} ahead of the next ({interval(lead)})"
+    if lead.low is None:
+        return text
+    return text + (", more than chance" if lead.low > 0 else ", which may be chance")
+
+
+def _luck(confirmation: Confirmation) -> str:
+    best = confirmation.candidates[0]
+    if best.luck is None or best.mean is None:
+        return ""
+    text = f"luck: trial {best.trial}, the best of the search with {number(best.value)}, "
+    if best.luck.value <= 0:
+        return f"{text}had none: its settings are worth {number(best.mean.value)}"
+    return (
+        f"{text}had {number(best.luck.value)} of it ({interval(best.luck)}): its settings are "
+        f"worth {number(best.mean.value)}"
+    )
+
+
+def _test(confirmation: Confirmation) -> str:
+    test = confirmation.test
+    if test is None:
+        return f"test: not possible: {confirmation.untested}"
+    assert confirmation.champion is not None
+    return (
+        f"test: accuracy {number(test.accuracy.value)} ({test.correct} of {test.count}, "
+        f"{interval(test.accuracy)}), looked at once, after training on "
+        f"{confirmation.champion.trained_on} images"
+    )

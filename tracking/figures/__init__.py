@@ -1,0 +1,1 @@
+"""Figures of the record, drawn without pyplot: no global state, so any thread may draw."""

@@ -1,0 +1,1 @@
+"""The ledger: one SQLite database that holds every epoch and outcome, and the study locks."""

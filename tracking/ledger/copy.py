@@ -1,0 +1,86 @@
+"""One study of a ledger, copied into another ledger: every table, every bit."""
+
+import contextlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tracking.ledger.access import Ledger
+
+_LEFT_BEHIND = {"lock"}
+"""Tables that tell nothing of the study itself."""
+_WITH_IDS = {"study": "notes", "trial": "recorded_run"}
+"""The column of a table in which ids of MLflow's runs and models stand."""
+
+
+def copy_study(
+    source: Ledger,
+    target: Ledger,
+    study: str,
+    translate: Callable[[str], str] | None = None,
+) -> dict[str, int]:
+    """Copy a study from one ledger into another that does not have it; all of it or nothing.
+
+    `translate` replaces the ids of MLflow's runs and models in a text. Returns the number of rows
+    copied by table.
+    """
+    counts = {}
+    with source.transaction() as reading, target.transaction() as writing:
+        for table, columns in _tables():
+            key = "name" if table == "study" else "study"
+            rows = reading.execute(
+                f"SELECT {', '.join(columns)} FROM {table} WHERE {key} = ?", (study,)
+            )
+            place = columns.index(_WITH_IDS[table]) if table in _WITH_IDS else None
+            counts[table] = writing.executemany(
+                f"INSERT INTO {table} ({', '.join(columns)})"
+                f" VALUES ({', '.join('?' * len(columns))})",
+                (_translated(row, place, translate) for row in rows),
+            ).rowcount
+    return {table: max(count, 0) for table, count in counts.items()}
+
+
+def size_of(ledger: Ledger, study: str) -> tuple[dict[str, int], int]:
+    """Return the number of a study's rows by table, and the bytes of their values."""
+    counts, size = {}, 0
+    with ledger.transaction() as connection:
+        for table, columns in _tables():
+            key = "name" if table == "study" else "study"
+            lengths = " + ".join(f"coalesce(length({column}), 0)" for column in columns)
+            counts[table], some = connection.execute(
+                f"SELECT count(*), coalesce(sum({lengths}), 0) FROM {table} WHERE {key} = ?",
+                (study,),
+            ).fetchone()
+            size += some
+    return counts, size
+
+
+@cache
+def _tables() -> list[tuple[str, list[str]]]:
+    """Return the tables that have a study's rows, with their columns, those referred to first.
+
+    Those of a new ledger: what somebody else's has besides must not get into our statements.
+    """
+    found = []
+    with contextlib.closing(Ledger(Path(":memory:"))) as new, new.transaction() as connection:
+        names = [
+            name
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+                " ORDER BY rowid"
+            )
+        ]
+        for name in names:
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
+            if name not in _LEFT_BEHIND and (name == "study" or "study" in columns):
+                found.append((name, columns))
+    return found
+
+
+def _translated(
+    row: tuple[Any, ...], place: int | None, translate: Callable[[str], str] | None
+) -> tuple[Any, ...]:
+    if place is None or translate is None or row[place] is None:
+        return row
+    return (*row[:place], translate(row[place]), *row[place + 1 :])

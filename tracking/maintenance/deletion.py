@@ -1,0 +1,152 @@
+"""Removing what MLflow has of a study: runs, models, versions, and all their files."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tracking.maintenance.pack.export import all_models, all_runs, versions_of
+from tracking.store import names
+from tracking.store.artifacts import files_at
+from tracking.store.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What MLflow has of a study; `experiment_id` is None where it has nothing.
+
+    `foreign` names what somebody else keeps in the study's experiment, none of which is among the
+    rest.
+    """
+
+    experiment_id: str | None = None
+    foreign: list[str] = field(default_factory=list)
+    runs: "list[Run]" = field(default_factory=list)
+    models: "list[LoggedModel]" = field(default_factory=list)
+    versions: "list[ModelVersion]" = field(default_factory=list)
+    files: int = 0
+    bytes: int = 0
+
+
+def survey(store: Store, study: str, *, made_here: bool = False) -> Holdings:
+    """Return what MLflow has of a study, deleted runs included.
+
+    Runs without a tag of ours were made by hand and are foreign, with their models; `made_here`
+    says that the experiment as a whole is ours.
+    """
+    experiment = store.client.get_experiment_by_name(study)
+    if experiment is None:
+        return Holdings()
+    runs = all_runs(store, experiment.experiment_id, deleted=True)
+    models = all_models(store, experiment.experiment_id)
+    foreign: list[str] = []
+    if not made_here:
+        others = [run for run in runs if names.KIND_TAG not in run.data.tags]
+        foreign += [f"run {run.info.run_name}" for run in others]
+        ours = {run.info.run_id for run in runs} - {run.info.run_id for run in others}
+        runs = [run for run in runs if run.info.run_id in ours]
+        of_others = [
+            model
+            for model in models
+            if model.source_run_id not in ours and names.STUDY_TAG not in model.tags
+        ]
+        foreign += [f"model {model.name}" for model in of_others]
+        models = [model for model in models if model not in of_others]
+    sizes = [
+        size
+        for place in [*(r.info.artifact_uri for r in runs), *(m.artifact_location for m in models)]
+        for size in files_at(store, place).sizes().values()
+    ]
+    return Holdings(
+        experiment_id=str(experiment.experiment_id),
+        foreign=foreign,
+        runs=runs,
+        models=models,
+        versions=versions_of(store, [run.info.run_id for run in runs]),
+        files=len(sizes),
+        bytes=sum(sizes),
+    )
+
+
+def remove(store: Store, holdings: Holdings) -> bool:
+    """Remove a study from MLflow, the files first; may be repeated where it was interrupted.
+
+    An experiment with anything foreign stays, as one of somebody else's.
+
+    Returns whether it is gone for good: a tracking server only marks runs as deleted and gives
+    their name free, until `mlflow gc` runs there.
+    """
+    if holdings.experiment_id is None:
+        return True
+    client = store.client
+    _remove_versions(store, holdings.versions)
+    remove_models(store, holdings.models)
+    remove_runs(store, holdings.runs)
+    experiment = client.get_experiment(holdings.experiment_id)
+    if holdings.foreign:
+        for tag in experiment.tags:
+            if tag.startswith(names.OWN_TAGS) or tag == names.TRIALS_VIEW_TAG:
+                client.delete_experiment_tag(holdings.experiment_id, tag)
+        return can_erase(store)
+    if not can_erase(store):
+        # A deleted experiment keeps its name: nothing new could have it.
+        if experiment.lifecycle_stage != "active":
+            client.restore_experiment(holdings.experiment_id)
+        name = f"{experiment.name} (deleted {holdings.experiment_id})"
+        client.rename_experiment(holdings.experiment_id, name)
+    if not can_erase(store) or experiment.lifecycle_stage == "active":
+        client.delete_experiment(holdings.experiment_id)
+    erase(store, "experiment", holdings.experiment_id)
+    return can_erase(store)
+
+
+def remove_models(store: Store, models: "list[LoggedModel]") -> None:
+    """Remove logged models with their files."""
+    for model in models:
+        files_at(store, model.artifact_location).remove()
+        store.client.delete_logged_model(model.model_id)
+        erase(store, "logged_model", model.model_id)
+
+
+def remove_runs(store: Store, runs: "list[Run]") -> None:
+    """Remove runs with their files."""
+    for run in runs:
+        files_at(store, run.info.artifact_uri).remove()
+        if run.info.lifecycle_stage == "active":
+            store.client.delete_run(run.info.run_id)
+        erase(store, "run", run.info.run_id)
+
+
+def erase(store: Store, kind: str, identity: str) -> None:
+    """Remove the rows of something deleted from MLflow's database, where that is at hand."""
+    if can_erase(store):
+        getattr(_tracking_store(store), f"_hard_delete_{kind}")(identity)
+
+
+def can_erase(store: Store) -> bool:
+    """Tell whether MLflow's database is at hand and not behind a server."""
+    return hasattr(_tracking_store(store), "_hard_delete_experiment")
+
+
+def _tracking_store(store: Store) -> Any:
+    """Return MLflow's own store: what `mlflow gc` works on, and the client does not offer."""
+    return store.client._tracking_client.store
+
+
+def remove_empty_model(store: Store, name: str) -> None:
+    """Remove a registered model that has no version."""
+    condition = f"name = {names.quoted(name)}"
+    if store.client.search_registered_models(condition) and not (
+        store.client.search_model_versions(condition)
+    ):
+        store.client.delete_registered_model(name)
+
+
+def _remove_versions(store: Store, versions: "list[ModelVersion]") -> None:
+    """Remove versions of registered models, and models that have none left."""
+    for version in versions:
+        store.client.delete_model_version(version.name, version.version)
+    for name in sorted({version.name for version in versions}):
+        remove_empty_model(store, name)

@@ -1,0 +1,127 @@
+"""Packing a study, and unpacking it into another store: whole, or not at all."""
+
+import contextlib
+import importlib.metadata
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from nets.errors import InputError
+from tracking.ledger.access import Ledger
+from tracking.ledger.copy import copy_study
+from tracking.maintenance import deletion
+from tracking.maintenance.pack.archive import Manifest, Writer, extract, read_manifest
+from tracking.maintenance.pack.export import EXPERIMENT_FILE, export
+from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
+from tracking.store import names
+from tracking.store.store import Store, one_line
+
+BESIDE = ".unpack-"
+"""Beginning of the name of the folder in a store in which a pack is extracted; who extracts it
+follows."""
+
+
+def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
+    """Write a study of the ledger, and what MLflow has of it, into one new file.
+
+    The caller sees to it that nobody searches meanwhile. Raises InputError when the file exists or
+    cannot be written.
+    """
+    with Writer(file) as writer, tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / names.LEDGER
+        copied = _copy_of(ledger, path, study)
+        writer.add_file(names.LEDGER, path)
+        recorded = export(store, study, writer)
+        manifest = Manifest(
+            study=study,
+            made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            retrial=importlib.metadata.version("retrial"),
+            counts={"trials": copied["trial"], "epochs": copied["epoch"], **recorded},
+        )
+        writer.finish(manifest)
+    return manifest
+
+
+def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
+    """Bring the study of a pack into a store that does not have it.
+
+    The ledger's transaction decides: before it, everything made in MLflow is removed again when
+    something fails; a killed process leaves an experiment with a tag, which the next attempt (or
+    `retrial gc`) removes. Raises InputError for a damaged file and for a name that is taken.
+    """
+    manifest = read_manifest(file)
+    check_free(store, ledger, manifest.study)
+    with _beside(store.root) as folder:
+        extract(file, folder)
+        with contextlib.closing(Ledger(folder / names.LEDGER)) as packed:
+            _check_ledger(file, packed, manifest.study)
+            restoring = Restoring(store, folder)
+            try:
+                if (folder / EXPERIMENT_FILE).is_file():
+                    restoring.run()
+                copy_study(packed, ledger, manifest.study, restoring.translation)
+            except BaseException as error:
+                if restoring.experiment_id:
+                    with contextlib.suppress(Exception):  # its tag tells the next attempt
+                        clear(store, manifest.study, restoring.registered)
+                if isinstance(error, InputError) or not isinstance(error, Exception):
+                    raise
+                raise RuntimeError(f"unpack: {one_line(error)}; nothing was imported") from error
+            if restoring.experiment_id:
+                restoring.finish()
+    return manifest
+
+
+def _check_ledger(file: Path, packed: Ledger, study: str) -> None:
+    """Raise InputError unless the ledger of a pack has its study."""
+    try:
+        stored = packed.study(study)
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        raise InputError(
+            f"pack: {file} is damaged: its ledger cannot be read: {one_line(error)}"
+        ) from error
+    if stored is None:
+        raise InputError(f"pack: {file} is damaged: its ledger lacks {study}")
+
+
+def check_free(store: Store, ledger: Ledger, study: str) -> None:
+    """Raise InputError when the store has a study, an experiment or a model of a name."""
+    remedy = f"accepted is another store, or `retrial delete {study}` first"
+    if ledger.study(study) is not None:
+        raise InputError(f"unpack: {store.root} has a study {study} already; {remedy}")
+    experiment = store.client.get_experiment_by_name(study)
+    if experiment is not None and UNPACKING_TAG in experiment.tags:
+        clear(store, study)  # what an attempt left that was killed
+        experiment = None
+    if experiment is not None:
+        deleted = " (deleted)" if experiment.lifecycle_stage != "active" else ""
+        raise InputError(f"unpack: MLflow has an experiment {study}{deleted} already; {remedy}")
+    if store.client.search_registered_models(f"name = {names.quoted(study)}"):
+        raise InputError(f"unpack: MLflow has a registered model {study} already; {remedy}")
+
+
+def _copy_of(ledger: Ledger, path: Path, study: str) -> dict[str, int]:
+    """Write a ledger that has one study only, in one file; return its number of rows by table."""
+    with contextlib.closing(Ledger(path)) as copy:
+        counts = copy_study(ledger, copy, study)
+    return counts
+
+
+def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> None:
+    """Remove what an attempt to unpack a study made in MLflow before it ended."""
+    deletion.remove(store, deletion.survey(store, study, made_here=True))
+    for name in [study] if registered is None else registered:
+        deletion.remove_empty_model(store, name)
+
+
+@contextlib.contextmanager
+def _beside(root: Path) -> Iterator[Path]:
+    """Return a folder in the store, where there is room for what will be in it, then remove it."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{names.writer()}-", dir=root))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Models: the folder MLflow loads, the registry, ONNX export."""

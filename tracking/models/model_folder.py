@@ -1,0 +1,165 @@
+"""A trained model as the folder that MLflow loads: source, weights and what they need.
+
+The code that the source imports comes along, so that a server needs no more than libraries which
+every package index has.
+
+Written here file by file: MLflow's own `save_model` runs the model's source in the writing process,
+where a search has no use for it, and guesses the requirements for seconds.
+"""
+
+import functools
+import importlib.metadata
+import json
+import platform
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.errors import InputError
+from nets.outcome import Model
+from tracking.store import names
+from tracking.store.store import Store, one_line
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+REQUIREMENTS = ("mlflow", "numpy", "threadpoolctl")
+"""What a model needs to be loaded beside its code; their installed versions are pinned."""
+
+LARGEST_CODE = 1 << 20
+"""Bytes of an archive of code; a larger one is kept with the study's run, not with every model."""
+
+
+def write_model_folder(
+    folder: Path,
+    model: Model,
+    *,
+    model_id: str,
+    run_id: str,
+    location: str,
+    code: bytes | None = None,
+) -> None:
+    """Write a model in MLflow's models-from-code format into `folder`; nothing is pickled.
+
+    The model's source finds its weights as the artifact ``weights``, one ``.npz`` file. A model
+    with the arrays ``image_shape`` and ``classes`` gets a signature: uint8 images in, one number
+    a class out. The array ``input_example`` (a few images) is kept as MLflow's input example and
+    not among the weights.
+
+    `location` is the URI where MLflow keeps the folder. `code` is an archive of what the source
+    imports of ours or the user's (see `source_code`), which MLflow puts first on the path;
+    without it, or if it is larger than a file of every model may be, that has to be there already.
+    (No requirement says so: on a package index, its name may be somebody else's.)
+    """
+    from mlflow.models import Model as Metadata
+    from mlflow.pyfunc import add_to_model
+
+    arrays = dict(model.arrays)
+    example = arrays.pop(names.INPUT_EXAMPLE, None)
+    weights = folder / "artifacts" / names.WEIGHTS_FILE
+    weights.parent.mkdir(parents=True)
+    np.savez(weights, **arrays)  # type: ignore[arg-type]
+    (folder / names.MODEL_SOURCE_FILE).write_text(names.plain(model.source), encoding="utf-8")
+    if code is not None and len(code) > LARGEST_CODE:
+        code = None
+    if code is not None:
+        (folder / names.MODEL_CODE_FILE).write_bytes(code)
+    _write_environment(folder)
+    metadata = Metadata(
+        artifact_path=location,
+        model_uuid=model_id,
+        model_id=model_id,
+        run_id=run_id,
+        signature=_signature(arrays),
+        saved_input_example_info=None if example is None else _write_example(folder, example),
+        model_size_bytes=weights.stat().st_size,
+    )
+    add_to_model(  # type: ignore[no-untyped-call]
+        metadata,
+        loader_module="mlflow.pyfunc.loaders.code_model",
+        code=None if code is None else names.MODEL_CODE_FILE,
+        model_code_path=names.MODEL_SOURCE_FILE,
+        conda_env="conda.yaml",
+        python_env="python_env.yaml",
+        artifacts={
+            names.WEIGHTS: {"path": f"artifacts/{names.WEIGHTS_FILE}", "uri": names.WEIGHTS_FILE}
+        },
+        streamable=False,
+    )
+    metadata.save(folder / "MLmodel")
+
+
+def read_weights(store: Store, place: str, subject: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the model folder at a URI; nothing is unpickled.
+
+    The input example is not among them. Raises InputError, which begins with the subject, where
+    there are none that can be read.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            path = download_artifacts(
+                artifact_uri=f"{place}/artifacts/{names.WEIGHTS_FILE}",
+                dst_path=folder,
+                tracking_uri=store.uri,
+            )
+            with np.load(Path(path), allow_pickle=False) as arrays:
+                return dict(arrays)
+        except Exception as error:
+            raise InputError(
+                f"{subject} has no weights that can be read: {one_line(error)}; accepted is a "
+                "model that retrial recorded"
+            ) from error
+
+
+def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":
+    """Return images in, one number a class out, for a model whose arrays tell its shapes."""
+    if not {"image_shape", "classes"} <= arrays.keys():
+        return None
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    shape = (-1, *map(int, arrays["image_shape"]))
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, int(arrays["classes"])))]),
+    )
+
+
+def _write_example(folder: Path, example: Any) -> dict[str, str]:
+    """Write an input example, also as the body of a request to a model server."""
+    for name, content in {
+        "input_example.json": example.tolist(),
+        "serving_input_example.json": {"inputs": example.tolist()},
+    }.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return {
+        "artifact_path": "input_example.json",
+        "serving_input_path": "serving_input_example.json",
+        "type": "ndarray",
+    }
+
+
+@functools.cache  # to look one up takes 5 ms
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
+
+
+def _write_environment(folder: Path) -> None:
+    """Write what has to be installed, in the three forms MLflow's environment managers read."""
+    pinned = [f"{name}=={_version(name)}" for name in REQUIREMENTS]
+    python = platform.python_version()
+    (folder / "requirements.txt").write_text("\n".join(pinned) + "\n", encoding="utf-8")
+    (folder / "python_env.yaml").write_text(
+        f"python: {python}\nbuild_dependencies: []\ndependencies:\n- -r requirements.txt\n",
+        encoding="utf-8",
+    )
+    conda = [f"- python={python}", "- pip", "- pip:", *(f"  - {line}" for line in pinned)]
+    (folder / "conda.yaml").write_text(
+        "name: mlflow-env\nchannels:\n- conda-forge\ndependencies:\n" + "\n".join(conda) + "\n",
+        encoding="utf-8",
+    )

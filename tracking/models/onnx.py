@@ -1,0 +1,261 @@
+"""A trained network as an ONNX file: one graph from pixels to probabilities, for any runtime.
+
+The graph is written down layer by layer; the table `NODES` says what becomes of each.
+"""
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nets.arrays import Array
+from nets.errors import InputError
+from nets.functions import GELU_CUBIC, GELU_SCALE
+from nets.layers import (
+    GELU,
+    Affine,
+    AveragePooling,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    Flatten,
+    Identity,
+    Layer,
+    LeakyReLU,
+    MaxPooling,
+    ReLU,
+    Sigmoid,
+    Softmax,
+    Step,
+    Tanh,
+)
+from nets.network import Network
+from tracking.store import names
+
+try:
+    import onnx
+    from onnx import TensorProto, checker, helper, numpy_helper
+except ImportError as error:
+    raise InputError(
+        "export needs the package onnx, which is not installed; install it with: pip install onnx"
+    ) from error
+
+# Those of ONNX 1.12 (2022), the opset and its IR version: all that is needed, and a runtime takes
+# files that are older than itself, no newer ones.
+OPERATORS = 17
+FORMAT = 8
+
+INPUT, OUTPUT = "images", "probabilities"
+
+
+def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) -> bytes:
+    """Return a network, with the scaling before it and the softmax behind it, as an ONNX file.
+
+    Its input ``images`` are the pixels as the data set has them, uint8 ``(n, height, width,
+    channels)`` of 0..full_scale; its output ``probabilities`` are float32 ``(n, classes)``, for any
+    n. The network is as in prediction, computed in float32. Equal networks give equal bytes.
+
+    Parameters
+    ----------
+    full_scale
+        The pixel value that stands for 1.
+    properties
+        What the file's metadata is to say beside the version of retrial.
+
+    Raises
+    ------
+    InputError
+        A layer is none of those in `NODES`; the message names it.
+    """
+    graph = Graph(INPUT)
+    graph.add("Cast", "pixels", to=TensorProto.FLOAT)
+    graph.add("Div", "scaled", graph.constant("full_scale", full_scale))
+    for index, layer in enumerate(network.layers):
+        graph.rank = 1 + len(network.shapes[index])
+        write = NODES.get(type(layer))
+        if write is None:
+            raise InputError(
+                f"export: {layer.name} is a {type(layer).__name__}, which cannot be written as "
+                f"ONNX; accepted are {', '.join(sorted(known.__name__ for known in NODES))}"
+            )
+        write(graph, layer, network.parameter_views[index] | network.statistic_views[index])
+    graph.rank = 1 + len(network.output_shape)
+    graph.turn(channels_first=False)
+    graph.add("Softmax", OUTPUT, axis=-1)
+    images = helper.make_tensor_value_info(
+        INPUT, TensorProto.UINT8, ["n", *network.input_shape], f"pixels of 0..{full_scale}"
+    )
+    answers = helper.make_tensor_value_info(
+        OUTPUT, TensorProto.FLOAT, ["n", *network.output_shape], "one for each class"
+    )
+    version = importlib.metadata.version("retrial")
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "network", [images], [answers], graph.constants),
+        opset_imports=[helper.make_opsetid("", OPERATORS)],
+        ir_version=FORMAT,
+        producer_name="retrial",
+        producer_version=version,
+    )
+    helper.set_model_props(model, {**properties, names.VERSION_PROPERTY: version})
+    checker.check_model(model, full_check=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+@dataclass
+class Graph:
+    """Nodes in a row, each of which takes the array that the one before it made.
+
+    Networks have the channels of images on the last axis, ONNX's operators have them first after
+    the batch; `turn` puts a transposition where one has to become the other, and nowhere else.
+
+    Attributes
+    ----------
+    array
+        Name of the array that the next node takes.
+    rank
+        Number of its axes, that of the batch included.
+    channels_first
+        Whether its channels stand on its second axis instead of its last.
+    """
+
+    array: str
+    rank: int = 0
+    channels_first: bool = False
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+
+    def add(self, operator: str, name: str, *others: str, **attributes: Any) -> None:
+        """Append a node that takes the array, and others by name, and names what it makes."""
+        inputs = [self.array, *others]
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        self.array = name
+
+    def constant(self, name: str, values: NDArray[Any] | float) -> str:
+        """Put a constant into the file, as float32; return its name."""
+        self.constants.append(
+            numpy_helper.from_array(np.array(values, np.float32, order="C"), name)
+        )
+        return name
+
+    def turn(self, *, channels_first: bool) -> None:
+        """Bring the channels first, or last, where they are not."""
+        if self.rank < 3 or self.channels_first == channels_first:
+            return
+        last = self.rank - 1
+        order = [0, last, *range(1, last)] if channels_first else [0, *range(2, self.rank), 1]
+        where = "first" if channels_first else "last"
+        self.add("Transpose", f"{self.array}.channels_{where}", perm=order)
+        self.channels_first = channels_first
+
+
+Arrays = dict[str, Array]
+"""A layer's parameters and running statistics, by name."""
+
+
+def _affine(graph: Graph, layer: Affine, arrays: Arrays) -> None:
+    others = [graph.constant(f"{layer.name}.weight", arrays["weight"])]
+    if layer.bias:
+        others.append(graph.constant(f"{layer.name}.bias", arrays["bias"]))
+    graph.add("Gemm", layer.name, *others)
+
+
+def _convolution(graph: Graph, layer: Convolution, arrays: Arrays) -> None:
+    graph.turn(channels_first=True)
+    # (height, width, channels, filters) -> (filters, channels, height, width)
+    kernels = arrays["weight"].transpose(3, 2, 0, 1)
+    others = [graph.constant(f"{layer.name}.weight", kernels)]
+    if layer.bias:
+        others.append(graph.constant(f"{layer.name}.bias", arrays["bias"]))
+    graph.add(
+        "Conv",
+        layer.name,
+        *others,
+        kernel_shape=layer.kernel,
+        strides=layer.stride,
+        pads=layer.padding * 2,  # at the beginning of both axes, then at their ends
+    )
+
+
+def _pooling(operator: str) -> "Write":
+    def write(graph: Graph, layer: MaxPooling | AveragePooling, arrays: Arrays) -> None:
+        graph.turn(channels_first=True)
+        graph.add(operator, layer.name, kernel_shape=layer.window, strides=layer.stride)
+
+    return write
+
+
+def _batch_normalization(graph: Graph, layer: BatchNormalization, arrays: Arrays) -> None:
+    graph.turn(channels_first=True)
+    others = [
+        graph.constant(f"{layer.name}.{name}", arrays[name])
+        for name in ("scale", "shift", "mean", "variance")
+    ]
+    graph.add("BatchNormalization", layer.name, *others, epsilon=layer.epsilon)
+
+
+def _flatten(graph: Graph, layer: Flatten, arrays: Arrays) -> None:
+    graph.turn(channels_first=False)
+    graph.add("Flatten", layer.name)
+
+
+def _activation(operator: str) -> "Write":
+    return lambda graph, layer, arrays: graph.add(operator, layer.name)
+
+
+def _leaky_relu(graph: Graph, layer: LeakyReLU, arrays: Arrays) -> None:
+    graph.add("LeakyRelu", layer.name, alpha=layer.slope)
+
+
+def _gelu(graph: Graph, layer: GELU, arrays: Arrays) -> None:
+    """Write the formula of `nets.functions.gelu`; ONNX has a node for it from 20 on."""
+    x, name = graph.array, layer.name
+    one = graph.constant(f"{name}.one", 1)
+    graph.add("Mul", f"{name}.square", x)
+    graph.add("Mul", f"{name}.cubic", graph.constant(f"{name}.cubic_factor", GELU_CUBIC))
+    graph.add("Add", f"{name}.factor", one)
+    graph.add("Mul", f"{name}.sum", x)
+    graph.add("Mul", f"{name}.u", graph.constant(f"{name}.scale", GELU_SCALE))
+    graph.add("Tanh", f"{name}.t")
+    graph.add("Add", f"{name}.above", one)
+    graph.add("Mul", f"{name}.twice", x)
+    graph.add("Mul", name, graph.constant(f"{name}.half", 0.5))
+
+
+def _softmax(graph: Graph, layer: Softmax, arrays: Arrays) -> None:
+    graph.turn(channels_first=False)
+    graph.add("Softmax", layer.name, axis=-1)
+
+
+def _step(graph: Graph, layer: Step, arrays: Arrays) -> None:
+    graph.add("Greater", f"{layer.name}.above", graph.constant(f"{layer.name}.zero", 0))
+    graph.add("Cast", layer.name, to=TensorProto.FLOAT)
+
+
+def _nothing(graph: Graph, layer: Identity | Dropout, arrays: Arrays) -> None:
+    """Add no node: in prediction these return what they are given."""
+
+
+Write = Callable[[Graph, Any, Arrays], None]
+
+NODES: dict[type[Layer], Write] = {
+    Affine: _affine,
+    AveragePooling: _pooling("AveragePool"),
+    BatchNormalization: _batch_normalization,
+    Convolution: _convolution,
+    Dropout: _nothing,
+    Flatten: _flatten,
+    GELU: _gelu,
+    Identity: _nothing,
+    LeakyReLU: _leaky_relu,
+    MaxPooling: _pooling("MaxPool"),
+    ReLU: _activation("Relu"),
+    Sigmoid: _activation("Sigmoid"),
+    Softmax: _softmax,
+    Step: _step,
+    Tanh: _activation("Tanh"),
+}
+"""What writes the nodes of each kind of layer."""

@@ -1,0 +1,147 @@
+"""The registry: a study's champion as a model version, and finding one again by its name."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from nets.errors import InputError
+from tracking.models.model_folder import read_weights
+from tracking.store import names
+from tracking.store.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model version with the arrays that `nets.model_source.restore` takes."""
+
+    name: str
+    version: str
+    arrays: dict[str, NDArray[Any]]
+    tags: dict[str, str]
+
+
+def register(
+    store: Store,
+    study: str,
+    *,
+    run_id: str,
+    model_id: str,
+    description: str,
+    tags: Mapping[str, str],
+) -> str:
+    """Make a logged model the champion of its study; return the version.
+
+    Called again for the same model it changes nothing but description and tags.
+    """
+    client = store.client
+    if not client.search_registered_models(f"name = {names.quoted(study)}"):
+        client.create_registered_model(
+            study,
+            tags={names.KIND_TAG: names.STUDY_KIND, names.STUDY_TAG: study},
+            description=f"Confirmed winners of the search {study}. Alias `{names.CHAMPION}`: "
+            f"the one that `retrial predict {study}` uses.",
+        )
+    # By its place: for ``models:/ID``, MLflow would ask the process's own tracking URI.
+    place = client.get_logged_model(model_id).artifact_location
+    found = [
+        version
+        for version in client.search_model_versions(
+            f"name = {names.quoted(study)} and run_id = {names.quoted(run_id)}"
+        )
+        if version.source == place
+    ]
+    if found:
+        version = found[0]
+    else:
+        version = client.create_model_version(study, place, run_id=run_id, model_id=model_id)
+    client.update_model_version(study, version.version, description)
+    for key, value in tags.items():
+        client.set_model_version_tag(study, version.version, key, value)
+    client.set_registered_model_alias(study, names.CHAMPION, version.version)
+    # Shows the version where the pages show the model.
+    link = json.dumps([{"name": study, "version": version.version}])
+    client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
+    return str(version.version)
+
+
+def certify(store: Store, run_id: str, verdict: str) -> None:
+    """Write a verdict to the model versions that came of a run, or of a trial that it recorded."""
+    for tag, condition in (
+        (names.VERDICT_TAG, f"run_id = {names.quoted(run_id)}"),
+        (names.TRIAL_VERDICT_TAG, f"tags.`{names.TRIAL_RUN_TAG}` = {names.quoted(run_id)}"),
+    ):
+        for version in store.client.search_model_versions(condition):
+            store.client.set_model_version_tag(version.name, version.version, tag, verdict)
+
+
+def load(store: Store, text: str) -> Registered:
+    """Return the model version that a text names: ``NAME``, ``NAME@alias`` or ``NAME/version``.
+
+    A name alone is its champion. Raises InputError naming the models there are, or the versions.
+    """
+    version = _find(store, text)
+    # By its place: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
+    place = store.client.get_model_version_download_uri(version.name, version.version)
+    arrays = read_weights(store, place, f"model: {version.name}/{version.version}")
+    return Registered(version.name, str(version.version), arrays, dict(version.tags))
+
+
+def run_of(store: Store, text: str) -> str:
+    """Return the id of the run of the model version that a text names, as `load` takes it."""
+    version = _find(store, text)
+    if not version.run_id:
+        raise InputError(
+            f"model: {version.name}/{version.version} names no run that it came of; accepted is a "
+            "model that retrial registered"
+        )
+    return str(version.run_id)
+
+
+def _find(store: Store, text: str) -> "ModelVersion":
+    from mlflow.exceptions import MlflowException
+
+    name, at, alias = text.partition("@")
+    name, slash, number = name.partition("/") if not at else (name, "", "")
+    try:
+        if slash:
+            return store.client.get_model_version(name, number)
+        return store.client.get_model_version_by_alias(name, alias if at else names.CHAMPION)
+    except MlflowException as error:
+        raise InputError(_missing(store, text, name)) from error
+
+
+def _missing(store: Store, text: str, name: str) -> str:
+    models = {model.name: model for model in store.client.search_registered_models()}
+    if name not in models:
+        if _is_study(store, name):
+            return f"model: got {text!r}, accepted is that study once `retrial confirm {name}` ran"
+        accepted = ", ".join(sorted(models))
+        return f"model: got {text!r}, " + (
+            f"accepted are the registered models: {accepted}"
+            if models
+            else "but no model is registered yet; `retrial confirm STUDY` registers the winner"
+        )
+    numbers = sorted(
+        int(v.version) for v in store.client.search_model_versions(f"name = {names.quoted(name)}")
+    )
+    accepted = ", ".join(
+        [f"{name}@{alias}" for alias in sorted(models[name].aliases)]
+        + [f"{name}/{number}" for number in numbers]
+    )
+    return f"model: got {text!r}, accepted are {accepted}"
+
+
+def _is_study(store: Store, name: str) -> bool:
+    """Tell whether a name without a model is that of a study that was searched."""
+    experiment = store.client.get_experiment_by_name(name) if name else None
+    return (
+        experiment is not None
+        and experiment.lifecycle_stage == "active"
+        and experiment.tags.get(names.KIND_TAG) == names.STUDY_KIND
+    )

@@ -1,0 +1,209 @@
+"""What confirming a study found: the values that are computed, stored, recorded and shown."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+from nets.arrays import Array
+from nets.outcome import Model
+from nets.state import pack, unpack
+from tracking.ledger.access import EpochRecord
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % confidence interval; `low` and `high` are None where there is none."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def rounded(self, digits: int = 4) -> tuple[float | None, ...]:
+        """Return value, low and high, rounded for people.
+
+        >>> Estimate(0.97).rounded()
+        (0.97, None, None)
+        """
+        numbers = (self.value, self.low, self.high)
+        return tuple(None if n is None else round(n, digits) for n in numbers)
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """One training of a trial's settings under a fresh seed; `number` counts from 1.
+
+    `value` is the study's metric at the epoch whose weights are kept, or None where the training
+    failed or its loss was no number. `weights` is the SHA-256 of those weights.
+    """
+
+    trial: int
+    number: int
+    seed: int
+    value: float | None
+    epoch: int | None = None
+    reason: str = "finished"
+    seconds: float = 0.0
+    weights: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the top trials, with what its settings are worth under fresh seeds.
+
+    `mean` carries Student's t-interval. `luck` is by how much the value of the search was better
+    than that mean. Both are None where a repetition has no value: then the settings cannot be
+    relied on, and the trial cannot win.
+    """
+
+    trial: int
+    value: float
+    repetitions: tuple[Repetition, ...]
+    mean: Estimate | None
+    luck: Estimate | None
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The winner's settings, trained under a fresh seed on training and validation images.
+
+    `trained_on` is the number of images, `weights` their network's SHA-256.
+    """
+
+    settings: dict[str, Any]
+    trained_on: int
+    weights: str | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What the test images said, the one time they were asked.
+
+    `accuracy` carries Wilson's interval, `loss` is the mean cross-entropy, `calibration_error`
+    the expected calibration error over ten bins, `sha256` that of the data.
+    """
+
+    __test__ = False  # no class of tests, whatever pytest thinks of its name
+
+    accuracy: Estimate
+    correct: int
+    count: int
+    loss: float
+    calibration_error: float
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The honest winner of a study.
+
+    `top` and `seeds` are what was asked for; `finished` is how many trials of the study had ended,
+    `at` when it was found, in seconds since the epoch of Unix.
+    `candidates` are in the order of the search; `lead` is by how much the winner's mean is better
+    than the next one's, with Welch's interval. Where there is no test result, `untested` says why.
+    """
+
+    study: str
+    metric: str
+    direction: str
+    top: int
+    seeds: int
+    finished: int
+    at: float
+    candidates: tuple[Candidate, ...]
+    winner: int | None
+    lead: Estimate | None
+    champion: Champion | None = None
+    test: TestResult | None = None
+    untested: str | None = None
+
+    def candidate(self, trial: int | None) -> Candidate:
+        """Return the candidate that is a trial of the study."""
+        return next(candidate for candidate in self.candidates if candidate.trial == trial)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that all trainings took together."""
+        again = [one.seconds for candidate in self.candidates for one in candidate.repetitions]
+        return sum(again) + (self.champion.seconds if self.champion else 0.0)
+
+    @property
+    def luck(self) -> Estimate | None:
+        """By how much the search's best value was luck."""
+        return self.candidates[0].luck
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is kept of the champion's training, and later recorded beside the confirmation.
+
+    `metric` is one that its epochs have; `outcome` is as a trial's. `answers`, the probabilities
+    for the test images, ``(n, classes)``, and the `confirmation` they led to come with the look at
+    those images: both or neither.
+    """
+
+    settings: dict[str, Any]
+    metric: str
+    epochs: tuple[EpochRecord, ...]
+    outcome: dict[str, Any]
+    model: Model | None
+    answers: Array | None = None
+    confirmation: Confirmation | None = None
+
+    def packed(self) -> bytes:
+        """Return everything as bytes, for the ledger; no pickle."""
+        model = self.model
+        return pack(
+            {
+                "settings": self.settings,
+                "metric": self.metric,
+                "epochs": [asdict(epoch) for epoch in self.epochs],
+                "outcome": self.outcome,
+                "model": model and {"source": model.source, "arrays": dict(model.arrays)},
+                "answers": self.answers,
+                "confirmation": self.confirmation and to_plain(self.confirmation),
+            }
+        )
+
+    @staticmethod
+    def unpacked(content: bytes) -> "Evidence":
+        """Return what `packed` turned into bytes."""
+        state = unpack(content)
+        confirmation = state["confirmation"]
+        return Evidence(
+            **{
+                **state,
+                "epochs": tuple(EpochRecord(**epoch) for epoch in state["epochs"]),
+                "model": state["model"] and Model(**state["model"]),
+                "confirmation": confirmation and from_plain(confirmation),
+            }
+        )
+
+
+def to_plain(confirmation: Any) -> Any:
+    """Return a confirmation, or a part of one, as JSON has it.
+
+    >>> to_plain(Estimate(0.5))
+    {'value': 0.5, 'low': None, 'high': None}
+    """
+    return json.loads(json.dumps(asdict(confirmation)))
+
+
+def from_plain(values: Any) -> Confirmation:
+    """Return the confirmation that `to_plain` turned into `values`."""
+    return _adapter(Confirmation).validate_python(values)  # type: ignore[no-any-return]
+
+
+def repetition_from_plain(values: Any) -> Repetition:
+    """Return the repetition that `to_plain` turned into `values`."""
+    return _adapter(Repetition).validate_python(values)  # type: ignore[no-any-return]
+
+
+@cache
+def _adapter(kind: type[Any]) -> Any:
+    # Imported here: pydantic has no part in what a worker or a figure needs of this module.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)

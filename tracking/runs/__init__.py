@@ -1,0 +1,1 @@
+"""Studies and trials as MLflow runs: writing them, reading them back, judging a repetition."""

@@ -1,0 +1,159 @@
+"""What a run holds, piece by piece: parameters, files, inputs and a model.
+
+Every function here may be interrupted and called again, and writes nothing twice.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nets.outcome import Model
+from tracking.models.model_folder import write_model_folder
+from tracking.provenance.environment import Environment
+from tracking.runs.study_run import write_json
+from tracking.store import names
+from tracking.store.plain_values import as_text, flat
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def as_params(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return settings as the parameters of a run: texts, nested ones under dotted names.
+
+    Names become what MLflow accepts, and values are cut where it would refuse them.
+    """
+    return {
+        names.key(name): names.plain(as_text(value))[:6000]
+        for name, value in flat(settings).items()
+    }
+
+
+def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any]) -> None:
+    """Write settings as parameters."""
+    from mlflow.entities import Param
+
+    params = [Param(key, value) for key, value in as_params(settings).items()]
+    for start in range(0, len(params), 100):
+        client.log_batch(run_id, params=params[start : start + 100])
+
+
+def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -> None:
+    """Write artifacts of a run: bytes and texts as they stand, everything else as JSON.
+
+    A name may have folders in it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            elif isinstance(content, str):
+                path.write_text(names.plain(content), encoding="utf-8")
+            else:
+                write_json(path, content)
+        client.log_artifacts(run_id, folder)
+
+
+def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) -> None:
+    """Name the data that an environment tells of as the run's inputs."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    if inputs := [
+        DatasetInput(Dataset(name, _digest(sha256), "retrial", as_text({"sha256": sha256})))
+        for name, sha256 in datasets_of(environment)
+    ]:
+        client.log_inputs(run_id, datasets=inputs)
+
+
+def log_model(
+    client: "MlflowClient",
+    experiment_id: str,
+    run_id: str,
+    model: Model,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    params: Mapping[str, Any],
+    step: int,
+    code: bytes | None = None,
+) -> str:
+    """Log a model under a name, once, as an output of its run; return its id.
+
+    A run that has another model already gets this one beside it. `code` is what its source imports;
+    see `tracking.models.model_folder.write_model_folder`.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    tags = {**tags, names.CONTENT_TAG: _content(model)}
+    there = client.search_logged_models(
+        [experiment_id], filter_string=f"source_run_id = {names.quoted(run_id)}"
+    )
+    found = [one for one in there if one.tags.get(names.CONTENT_TAG) == tags[names.CONTENT_TAG]]
+    logged = (
+        found[0]
+        if found
+        else client.create_logged_model(
+            experiment_id, name=name, source_run_id=run_id, tags=tags, params=as_params(params)
+        )
+    )
+    if str(logged.status) != "READY":
+        with tempfile.TemporaryDirectory() as folder:
+            write_model_folder(
+                Path(folder),
+                model,
+                model_id=logged.model_id,
+                run_id=run_id,
+                location=logged.artifact_location,
+                code=code,
+            )
+            client.log_model_artifacts(logged.model_id, folder)
+        client.finalize_logged_model(logged.model_id, "READY")
+    if not found or logged.model_id not in _outputs(client, run_id):
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=step)])
+    return str(logged.model_id)
+
+
+def _outputs(client: "MlflowClient", run_id: str) -> set[str]:
+    """Return the ids of the models that are outputs of a run."""
+    outputs = client.get_run(run_id).outputs
+    return {output.model_id for output in (outputs.model_outputs if outputs else [])}
+
+
+def _content(model: Model) -> str:
+    """Return the SHA-256 of a model."""
+    digest = hashlib.sha256(names.plain(model.source).encode())
+    for name, values in sorted(model.arrays.items()):
+        array = np.ascontiguousarray(values)
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def dataset_of_metrics(environment: Environment) -> dict[str, str]:
+    """Return what a metric needs to say which data it was measured on, where that is one dataset.
+
+    It is the data that `write_inputs` names.
+    """
+    datasets = datasets_of(environment)
+    if len(datasets) != 1:
+        return {}
+    ((name, sha256),) = datasets
+    return {"dataset_name": name, "dataset_digest": _digest(sha256)}
+
+
+def _digest(sha256: str) -> str:
+    return sha256[:12]
+
+
+def datasets_of(environment: Environment) -> list[tuple[str, str]]:
+    """Return name and SHA-256 of the data as the environment tells them."""
+    data = environment.get("data")
+    if not isinstance(data, Mapping):
+        return []
+    return [(str(name), str(sha256)) for name, sha256 in data.items()]

@@ -1,0 +1,286 @@
+"""Reading recorded trials back, from MLflow alone."""
+
+import json
+import math
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from nets.errors import InputError
+from tracking.models.model_folder import read_weights
+from tracking.store import names
+from tracking.store.store import Store, check_made, open_store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run
+
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A trial as its run tells it; nothing but MLflow was read for it.
+
+    `settings` is the text of ``settings.json``; `parameters` are those of the run, which say the
+    same (see `tracking.runs.content.as_params`); `epochs` are the entries of ``epochs.json``:
+    ``epoch``, ``metrics``, ``digests``, ``seconds``, exact to the last bit.
+    """
+
+    run_id: str
+    study: str
+    number: int
+    state: str
+    settings: str
+    parameters: dict[str, str]
+    epochs: list[dict[str, Any]]
+    environment: dict[str, Any]
+    outcome: dict[str, Any]
+    metric: str
+    direction: str
+
+    @property
+    def value(self) -> float | None:
+        """The study's metric at the epoch whose weights are kept; None for a failed trial."""
+        return self.outcome.get("value")
+
+
+def open_with_trials(root: Path) -> Store:
+    """Open the store in the folder `root` to read trials; raises InputError where it is none."""
+    check_made(root, "trials", "`retrial search STUDY` has recorded some")
+    return open_store(root)
+
+
+def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun:
+    """Return a recorded trial: by number, by MLflow run id, or ``best``.
+
+    The best is the complete trial with the best recorded value in the study's direction; of equal
+    ones the first. `study` may be None for a run id.
+
+    Raises InputError for a trial that MLflow does not have, has not finished, or was made by hand
+    and lacks the files that trying it again needs.
+    """
+    text = str(which)
+    if text == "best":
+        run = _best(store, _named(study))
+    elif re.fullmatch("[0-9]{1,18}", text):
+        run = _numbered(store, _named(study), int(text))
+    else:
+        run = _by_id(store, text)
+        _check_study(run, study)
+    if run.data.tags.get(names.STATE_TAG) not in ("complete", "pruned", "failed"):
+        _refuse_foreign(run)
+        raise InputError(
+            f"trial: {run.info.run_name} of {run.data.tags[names.STUDY_TAG]} has not finished; "
+            "accepted is a finished trial (the search continues with the same command)"
+        )
+    return _read(store, run)
+
+
+def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a trial's model, without the input example.
+
+    Raises InputError for a trial that has none: it failed, or its objective returned none.
+    """
+    outputs = store.client.get_run(recorded.run_id).outputs
+    models = [
+        store.client.get_logged_model(output.model_id)
+        for output in (outputs.model_outputs if outputs else [])
+    ]
+    subject = f"trial: {names.trial_run_name(recorded.number)} of {recorded.study}"
+    if not models:
+        raise InputError(
+            f"{subject} ({recorded.state}) has no model; accepted is a complete or pruned trial "
+            "whose objective returns one"
+        )
+    newest = max(models, key=lambda model: model.creation_timestamp)
+    return read_weights(store, newest.artifact_location, subject)
+
+
+def study_run(store: Store, study: str) -> "Run":
+    """Return the parent run of a study, or raise InputError."""
+    runs = store.client.search_runs(
+        [_experiment(store, study).experiment_id],
+        names.of_study(study, names.STUDY_KIND),
+        max_results=1,
+    )
+    if not runs:
+        raise InputError(f"study: MLflow has an experiment {study!r} but no search recorded in it")
+    return runs[0]
+
+
+def _named(study: str | None) -> str:
+    if study is None:
+        raise InputError("study: missing; accepted is --study NAME, or an MLflow run id as trial")
+    return study
+
+
+def _experiment(store: Store, study: str) -> "Experiment":
+    experiment = store.client.get_experiment_by_name(study)
+    if experiment is None or experiment.lifecycle_stage != "active":
+        known = [
+            found.name
+            for found in store.client.search_experiments()
+            if found.tags.get(names.KIND_TAG) == names.STUDY_KIND
+        ]
+        accepted = ", ".join(sorted(known)) or "a study that has been searched, and none has"
+        raise InputError(f"study: got {study!r}, accepted is {accepted}")
+    return experiment
+
+
+def _best(store: Store, study: str) -> "Run":
+    """Return the complete trial with the best value; of equal ones the one with the lowest number.
+
+    MLflow sorts, NaN and missing values last; all that share the first place are looked at.
+    """
+    experiment = _experiment(store, study)
+    is_low_best = experiment.tags.get(names.DIRECTION_TAG) == "minimize"
+    equal: list[Run] = []
+    token = None
+    while True:
+        page = store.client.search_runs(
+            [experiment.experiment_id],
+            f"{names.of_study(study, names.TRIAL_KIND)} and tags.`{names.STATE_TAG}` = 'complete'",
+            order_by=[f"metrics.`{names.VALUE_METRIC}` {'ASC' if is_low_best else 'DESC'}"],
+            max_results=_PAGE,
+            page_token=token,
+        )
+        equal += [run for run in page if _value(run) == _value((equal or page)[0])]
+        token = page.token if page and _value(page[-1]) == _value(equal[0]) else None
+        if token is None:
+            break
+    if not equal:
+        raise InputError(f"trial: got best, but {study} has no complete trial with a value yet")
+    return min(equal, key=_number)
+
+
+def _value(run: "Run") -> float:
+    return float(run.data.metrics.get(names.VALUE_METRIC, math.nan))
+
+
+def _numbered(store: Store, study: str, number: int) -> "Run":
+    runs = store.client.search_runs(
+        [_experiment(store, study).experiment_id],
+        f"{names.of_study(study)} and tags.`{names.TRIAL_TAG}` = '{number}'",
+        max_results=1,
+    )
+    if not runs:
+        raise InputError(
+            f"trial: got {number}, accepted is best or a recorded trial of {study}: "
+            f"{_ranges(_numbers(store, study)) or 'none yet'}"
+        )
+    return runs[0]
+
+
+def _numbers(store: Store, study: str) -> list[int]:
+    """Return the numbers of a study's recorded trials, in order."""
+    numbers: list[int] = []
+    token = None
+    while True:
+        page = store.client.search_runs(
+            [_experiment(store, study).experiment_id],
+            names.of_study(study, names.TRIAL_KIND),
+            max_results=_PAGE,
+            page_token=token,
+        )
+        numbers += map(_number, page)
+        token = page.token
+        if not token:
+            return sorted(numbers)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return numbers in order in few words.
+
+    >>> _ranges([0, 1, 2, 3, 5, 7, 8])
+    '0 to 3, 5, 7 to 8'
+    """
+    ends: list[list[int]] = []
+    for number in numbers:
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in ends)
+
+
+def _by_id(store: Store, run_id: str) -> "Run":
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_run(run_id)
+    except MlflowException as error:
+        raise InputError(
+            f"trial: got {run_id!r}, accepted is best, a trial number or an MLflow run id"
+        ) from error
+
+
+def _check_study(run: "Run", study: str | None) -> None:
+    """Raise InputError for a run of another study than the one that was named."""
+    _refuse_foreign(run)
+    found = run.data.tags[names.STUDY_TAG]
+    if study not in (None, found):
+        raise InputError(
+            f"study: got {study!r}, but run {run.info.run_id} is {run.info.run_name} of {found}; "
+            "accepted is that study, or none beside a run id"
+        )
+
+
+def _refuse_foreign(run: "Run") -> None:
+    """Raise InputError for a run that retrial has not recorded."""
+    if not {names.TRIAL_TAG, names.WINNER_TAG} & run.data.tags.keys():
+        raise InputError(
+            f"trial: run {run.info.run_id} ({run.info.run_name}) was not recorded by retrial and "
+            "cannot be tried again: it tells neither all settings nor the exact values of each "
+            "epoch; accepted is the run of a trial"
+        )
+
+
+def _read(store: Store, run: "Run") -> RecordedRun:
+    _refuse_foreign(run)
+    with tempfile.TemporaryDirectory() as folder:
+        texts = {
+            name: _download(store, run, name, folder)
+            for name in (
+                names.SETTINGS_FILE,
+                names.EPOCHS_FILE,
+                names.ENVIRONMENT_FILE,
+                names.OUTCOME_FILE,
+            )
+        }
+    environment = json.loads(texts[names.ENVIRONMENT_FILE])
+    tags: Mapping[str, str] = run.data.tags
+    return RecordedRun(
+        run_id=run.info.run_id,
+        study=tags[names.STUDY_TAG],
+        number=_number(run),
+        state=tags[names.STATE_TAG],
+        settings=texts[names.SETTINGS_FILE],
+        parameters=dict(run.data.params),
+        epochs=json.loads(texts[names.EPOCHS_FILE]),
+        environment=environment,
+        outcome=json.loads(texts[names.OUTCOME_FILE]),
+        metric=tags.get(names.METRIC_TAG, "val_accuracy"),
+        direction=tags.get(names.DIRECTION_TAG, "maximize"),
+    )
+
+
+def _download(store: Store, run: "Run", name: str, folder: str) -> str:
+    try:
+        path = store.client.download_artifacts(run.info.run_id, name, folder)
+        return Path(path).read_text(encoding="utf-8")
+    except Exception as error:
+        raise InputError(
+            f"trial: run {run.info.run_id} ({run.info.run_name}) lacks {name} and cannot be tried "
+            "again; accepted is a trial with all files that retrial recorded"
+        ) from error
+
+
+def _number(run: "Run") -> int:
+    """Return the number of a trial, or of the one whose settings a confirmation's champion has."""
+    tags = run.data.tags
+    return int(tags.get(names.TRIAL_TAG) or tags[names.WINNER_TAG])

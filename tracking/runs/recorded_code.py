@@ -1,0 +1,86 @@
+"""The code that the trials of a study were trained with, kept with the study's run.
+
+One archive for each code, named by the digests that a trial's environment tells.
+"""
+
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nets.errors import InputError
+from tracking.provenance import source_code
+from tracking.provenance.environment import Environment
+from tracking.runs.reader import RecordedRun, study_run
+from tracking.store import names
+from tracking.store.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
+    """Keep the code of an environment with a study's run, once, where that is the code here."""
+    digests = source_code.digests_of(environment)
+    path = _path(digests)
+    if path in _kept(client, run_id):
+        return
+    if (code := source_code.archive(digests, also=source_code.OWN)) is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / path
+            file.parent.mkdir()
+            file.write_bytes(code)
+            client.log_artifacts(run_id, folder)
+
+
+def has(store: Store, recorded: RecordedRun) -> bool:
+    """Tell whether the code that a trial was trained with is kept: older records have none."""
+    run_id = study_run(store, recorded.study).info.run_id
+    return _path(source_code.digests_of(recorded.environment)) in _kept(store.client, run_id)
+
+
+def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
+    """Write the code that a trial was trained with into a folder, to be imported from there.
+
+    Raises InputError where the study's run does not have it.
+    """
+    digests = source_code.digests_of(recorded.environment)
+    run_id = study_run(store, recorded.study).info.run_id
+    archive = _archive(store.client, run_id, digests)
+    if archive is None:
+        raise InputError(
+            f"trial: the code of trial {recorded.number} (nets {digests.get('nets', '?')[:12]}) is "
+            f"not among what run {run_id} of its study keeps in {names.CODE_FOLDER}/; accepted is "
+            "a trial whose driver had the code it was trained with"
+        )
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        opened.extractall(folder)
+
+
+def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> bytes | None:
+    """Return the code that a model of an environment needs, or None.
+
+    That is what is here, or where this has changed meanwhile, what the study's run keeps of it.
+    """
+    digests = source_code.digests_of(environment)
+    if (code := source_code.archive(digests)) is not None:
+        return code
+    archive = _archive(client, run_id, digests)
+    return None if archive is None else source_code.only(digests, archive)
+
+
+def _archive(client: "MlflowClient", run_id: str, digests: dict[str, str]) -> bytes | None:
+    """Return the archive of a code that a study's run keeps, or None."""
+    if (path := _path(digests)) not in _kept(client, run_id):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(client.download_artifacts(run_id, path, folder)).read_bytes()
+
+
+def _path(digests: dict[str, str]) -> str:
+    return f"{names.CODE_FOLDER}/{source_code.key(digests)}.zip"
+
+
+def _kept(client: "MlflowClient", run_id: str) -> set[str]:
+    return {file.path for file in client.list_artifacts(run_id, names.CODE_FOLDER)}

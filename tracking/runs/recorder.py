@@ -1,0 +1,169 @@
+"""The recorder: a thread that follows the ledger and keeps MLflow up to date.
+
+The search never waits for it. An outage of MLflow costs the search nothing: epochs and outcomes
+stay in the ledger until they can be delivered, by this recorder or by the next one.
+"""
+
+import contextlib
+import threading
+import time
+from pathlib import Path
+from typing import Literal
+
+from nets.errors import InputError
+from tracking.figures.curves import Draw
+from tracking.ledger.access import Ledger, StudyRecord
+from tracking.provenance.environment import Environment, capture
+from tracking.runs.delivery import Delivery
+from tracking.store.store import one_line, open_store
+
+End = Literal["finished", "stopped", "failed"]
+
+STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+"""MLflow's status of a study's run for each way a search may end."""
+
+INTERVAL = 1.0
+"""Seconds between two deliveries: what a run gets in that time goes out in one request."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two attempts in a long outage; the pauses double up to it."""
+
+
+class Recorder:
+    """Records a study of the ledger in `ledger_path` to the MLflow of the store in `store_root`.
+
+    `environment` describes the process that trains; None describes this one. `draw` draws the
+    curves of trials meanwhile.
+    """
+
+    def __init__(
+        self,
+        ledger_path: Path,
+        store_root: Path,
+        study: str,
+        environment: Environment | None = None,
+        draw: Draw | None = None,
+    ) -> None:
+        self._ledger_path = ledger_path
+        self._store_root = store_root
+        self._study = study
+        self._environment = environment
+        self._draw = draw
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._news = threading.Event()
+        self._opened = threading.Event()
+        self._finishing = threading.Event()
+        self._status = STATUS["stopped"]
+        self._deadline = 0.0
+        self._refusal: InputError | None = None
+        self._problem: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """The last delivery's problem in one line; None when everything has been delivered."""
+        return self._problem
+
+    def start(self) -> None:
+        """Start to open the store and to deliver; returns at once."""
+        self._thread.start()
+
+    def opened(self) -> None:
+        """Wait until the store is open, seconds after `start`; raise InputError if it cannot be.
+
+        A search should not begin to train before it has seen this return.
+        """
+        self._opened.wait()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def notify(self) -> None:
+        """Say that the ledger has news. Without it they are found a second later."""
+        self._news.set()
+
+    def finish(self, status: End, patience: float = 60.0) -> None:
+        """Deliver everything, end the runs, and join the thread.
+
+        Trials that are still open become KILLED; a later recorder sets them RUNNING again. When
+        MLflow is out of reach for `patience` seconds the rest stays in the ledger, `problem` says
+        why, and the next recorder of the study delivers it.
+        """
+        self._status = STATUS[status]
+        self._deadline = time.monotonic() + patience
+        self._finishing.set()
+        self._news.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            ledger = Ledger(self._ledger_path)
+        except InputError as error:
+            self._refuse(error)
+            return
+        with contextlib.closing(ledger):
+            try:
+                store = open_store(self._store_root)
+                study = _study(ledger, self._study)
+                now = self._environment or _capture(study)
+                delivery = Delivery(store, ledger, study, now, self._draw)
+            except InputError as error:
+                self._refuse(error)
+            except Exception as error:
+                self._refuse(InputError(f"store: cannot record: {one_line(error)}"))
+            else:
+                self._opened.set()
+                self._follow(delivery)
+                store.close()
+
+    def _refuse(self, error: InputError) -> None:
+        self._refusal = error
+        self._problem = str(error)
+        self._opened.set()
+
+    def _follow(self, delivery: Delivery) -> None:
+        pause = INTERVAL
+        while True:
+            finishing = self._finishing.is_set()
+            self._news.clear()
+            failure = self._attempt(delivery, finishing)
+            said = delivery.refusal if failure is None else one_line(failure)
+            self._problem = None if said is None else f"MLflow: {said}"
+            if finishing and failure is None:
+                return
+            if finishing and time.monotonic() > self._deadline:
+                with contextlib.suppress(Exception):  # what can be ended is
+                    delivery.end(self._status)
+                return
+            pause = INTERVAL if failure is None else min(2 * pause, LONGEST_PAUSE)
+            if finishing:
+                # Nobody wakes this thread any more.
+                time.sleep(min(pause, max(0.0, self._deadline - time.monotonic())))
+            else:
+                self._finishing.wait(pause)
+                self._news.wait(INTERVAL)
+
+    def _attempt(self, delivery: Delivery, finishing: bool) -> Exception | None:
+        """Deliver, and end the study when it is time; return what failed."""
+        try:
+            failure = delivery.deliver()
+            if finishing and failure is None:
+                delivery.end(self._status)
+        except Exception as error:
+            return error
+        return failure
+
+
+def _study(ledger: Ledger, name: str) -> StudyRecord:
+    study = ledger.study(name)
+    if study is None:
+        accepted = ", ".join(ledger.study_names()) or "a study that has been searched"
+        raise InputError(f"study: got {name!r}, accepted is {accepted}")
+    return study
+
+
+def _capture(study: StudyRecord) -> Environment:
+    """Describe this process, with the data and the user's modules that the study names."""
+    section = study.definition.get("study", {})
+    named = [section.get(key, "") for key in ("objective", "settings")]
+    modules = dict.fromkeys(name.partition(":")[0] for name in named if name)
+    own = [module for module in modules if module.partition(".")[0] != "nets"]
+    return capture(data=study.environment.get("data"), modules=own)

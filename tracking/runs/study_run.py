@@ -1,0 +1,272 @@
+"""A study in MLflow: its experiment and the parent run of its trials."""
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nets.errors import InputError
+from tracking.ledger.access import StudyRecord, TrialRecord
+from tracking.provenance.environment import Environment
+from tracking.runs import recorded_code
+from tracking.store import names
+from tracking.store.store import Store
+
+
+class BestSoFar:
+    """The best value after each trial, in the order of trial numbers.
+
+    Whichever order trials finish in, the curve is the same: a point exists once all trials up to
+    it have finished.
+    """
+
+    def __init__(self, direction: str) -> None:
+        self._direction = direction
+        self._waiting: dict[int, TrialRecord] = {}
+        self._next = 0
+        self._best = math.nan
+        self._time = 0.0
+
+    def add(self, trial: TrialRecord) -> list[tuple[int, float, float]]:
+        """Count a finished trial; return the new points as (trial number, best value, time)."""
+        if trial.number >= self._next:
+            self._waiting[trial.number] = trial
+        points = []
+        while (trial_ := self._waiting.pop(self._next, None)) is not None:
+            value = trial_.value if trial_.state == "complete" else None
+            if value is not None and is_better(value, self._best, self._direction):
+                self._best = value
+            self._time = max(self._time, trial_.finished or 0.0)
+            if not math.isnan(self._best):
+                points.append((self._next, self._best, self._time))
+            self._next += 1
+        return points
+
+
+def is_better(one: float, other: float, direction: str) -> bool:
+    """Tell whether a value is better than another; every number is better than NaN.
+
+    >>> is_better(0.9, 0.8, "maximize"), is_better(0.9, float("nan"), "minimize")
+    (True, True)
+    """
+    if math.isnan(other):
+        return not math.isnan(one)
+    return one > other if direction == "maximize" else one < other
+
+
+class StudyRun:
+    """The experiment and the parent run of one study, found or created.
+
+    Raises InputError when the experiment has been deleted in MLflow.
+    """
+
+    def __init__(self, store: Store, study: StudyRecord, environment: Environment) -> None:
+        self._client = store.client
+        self._study = study
+        self.experiment_id = self._open_experiment(store)
+        self.run_id = self._open_run(environment)
+        self._best = BestSoFar(self.direction)
+        history = self._client.get_metric_history(self.run_id, names.BEST_VALUE_METRIC)
+        self._sent = {metric.step for metric in history}
+        self._points: list[tuple[int, float, float]] = []
+
+    @property
+    def metric(self) -> str:
+        """The metric that a trial's value is."""
+        return str(_section(self._study.definition).get("metric", "value"))
+
+    @property
+    def direction(self) -> str:
+        """``maximize`` or ``minimize``."""
+        return str(_section(self._study.definition).get("direction", "maximize"))
+
+    def count(self, trials: list[TrialRecord]) -> None:
+        """Bring the curve of the best value up to date with trials that have finished."""
+        from mlflow.entities import Metric
+
+        for trial in trials:
+            self._points += self._best.add(trial)
+        metrics = [
+            Metric(names.BEST_VALUE_METRIC, value, int(time * 1000), step)
+            for step, value, time in self._points
+            if step not in self._sent
+        ]
+        for start in range(0, len(metrics), 1000):
+            self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
+        self._points.clear()
+
+    def running_trials(self) -> list[str]:
+        """Return the ids of the runs of trials that MLflow shows as running."""
+        found: list[str] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id],
+                f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
+                " and attributes.status = 'RUNNING'",
+                page_token=token,
+            )
+            found += [str(run.info.run_id) for run in page]
+            if not (token := page.token):
+                return found
+
+    def end(self, status: str) -> None:
+        """End the parent run as FINISHED, KILLED or FAILED."""
+        self._client.set_terminated(self.run_id, status)
+
+    def _open_experiment(self, store: Store) -> str:
+        name = self._study.name
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            identity = self._client.create_experiment(name, store.artifact_location)
+            there: dict[str, str] = {}
+        elif experiment.lifecycle_stage == "active":
+            identity, there = experiment.experiment_id, experiment.tags
+        else:
+            raise InputError(
+                f"study: the MLflow experiment {name!r} has been deleted; accepted is to restore "
+                f"it (mlflow experiments restore -x {experiment.experiment_id}) or another name"
+            )
+        for key, value in self._experiment_tags(identity).items():
+            if there.get(key) != value:
+                self._client.set_experiment_tag(identity, key, value)
+        return str(identity)
+
+    def _open_run(self, environment: Environment) -> str:
+        from mlflow.entities import RunTag
+
+        tags = {
+            names.KIND_TAG: names.STUDY_KIND,
+            names.STUDY_TAG: self._study.name,
+            names.METRIC_TAG: self.metric,
+            names.DIRECTION_TAG: self.direction,
+            names.DESCRIPTION_TAG: describe_study(self._study),
+            **source_tags(environment),
+        }
+        found = self._client.search_runs(
+            [self.experiment_id],
+            names.of_study(self._study.name, names.STUDY_KIND),
+            max_results=1,
+            order_by=["attributes.start_time ASC"],
+        )
+        if found:
+            run_id = str(found[0].info.run_id)
+            self._client.log_batch(run_id, tags=[RunTag(key, tags[key]) for key in tags])
+            if found[0].info.status != "RUNNING":
+                self._client.update_run(run_id, status="RUNNING")
+        else:
+            run = self._client.create_run(
+                self.experiment_id,
+                start_time=int(self._study.created * 1000),
+                tags=tags,
+                run_name=names.study_run_name(self._study.name),
+            )
+            run_id = str(run.info.run_id)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, value in {
+                names.STUDY_FILE: self._study.definition,
+                names.ENVIRONMENT_FILE: environment,
+            }.items():
+                write_json(Path(folder) / name, value)
+            self._client.log_artifacts(run_id, folder)
+        recorded_code.keep(self._client, run_id, environment)
+        return run_id
+
+    def _experiment_tags(self, experiment_id: str) -> dict[str, str]:
+        link = f"[Open the trials as a table]({names.trials_page(experiment_id)})"
+        return {
+            names.KIND_TAG: names.STUDY_KIND,
+            names.METRIC_TAG: self.metric,
+            names.DIRECTION_TAG: self.direction,
+            names.TRIALS_VIEW_TAG: json.dumps(self._trials_view()),
+            names.DESCRIPTION_TAG: describe_study(self._study, link),
+            # MLflow's pages for training runs, not those for language models.
+            "mlflow.experimentKind": "custom_model_development",
+        }
+
+    def _trials_view(self) -> dict[str, Any]:
+        """Return the state of MLflow's runs table that shows what matters, the best trial first.
+
+        The keys are those of the page's own "share view"; it falls back to its defaults for any
+        it does not know.
+        """
+        metrics = (names.VALUE_METRIC, names.EPOCHS_METRIC, names.SECONDS_METRIC)
+        return {
+            "orderByKey": f"metrics.`{names.VALUE_METRIC}`",
+            "orderByAsc": self.direction == "minimize",
+            "selectedColumns": [
+                f"tags.`{names.STATE_TAG}`",
+                *(f"metrics.`{name}`" for name in metrics),
+                *(
+                    f"params.`{names.key(name)}`"
+                    for name in self._study.definition.get("space", {})
+                ),
+            ],
+        }
+
+
+def describe_study(study: StudyRecord, link: str = "") -> str:
+    """Return a study's description in Markdown: what it is and how to reproduce it."""
+    section = _section(study.definition)
+    goal = f"{section.get('direction', 'maximize')} {section.get('metric', 'value')}"
+    if study.definition.get("space"):
+        what = (
+            f"Hyperparameter search: {goal} over {section.get('trials', 'some')} trials, "
+            f"sampler {_name(section.get('sampler'))}, pruner {_name(section.get('pruner'))}, "
+            f"seed {section.get('seed', 0)}."
+        )
+    else:
+        what = f"Trainings with settings of one's own: {goal}; nothing is searched."
+    lines = [
+        f"{what} {link}".rstrip(),
+        "",
+        f"Try the best trial again: `retrial reproduce best --study {study.name}`",
+    ]
+    if space := study.definition.get("space", {}):
+        lines += ["", "| searched | range |", "|---|---|"]
+        lines += [f"| `{name}` | {_range(values)} |" for name, values in space.items()]
+    return "\n".join(lines)
+
+
+def source_tags(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags from which MLflow's pages show where a run came from."""
+    git = environment.get("git")
+    tags = {
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.name": names.plain(str(environment.get("command", "retrial")).split(" ")[0]),
+        "mlflow.user": names.plain(str(environment.get("user", "unknown"))),
+    }
+    if isinstance(git, Mapping) and git.get("commit") not in (None, "unknown"):
+        tags["mlflow.source.git.commit"] = str(git["commit"])
+    return tags
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON; NaN and Infinity stand as such, floats keep every bit."""
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def _section(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    section = definition.get("study", {})
+    return section if isinstance(section, Mapping) else {}
+
+
+def _name(value: Any) -> str:
+    return str(value.get("name", "default")) if isinstance(value, Mapping) else str(value or "none")
+
+
+def _range(values: Any) -> str:
+    """Return a searched range as a table shows it.
+
+    >>> _range({"low": 1e-5, "high": 0.1, "log": True}), _range({"choices": ["adam", "sgd"]})
+    ('1e-05 to 0.1, logarithmic', 'adam, sgd')
+    """
+    if not isinstance(values, Mapping):
+        return str(values)
+    if "choices" in values:
+        return ", ".join(map(str, values["choices"]))
+    step = f" in steps of {values['step']}" if values.get("step") else ""
+    log = ", logarithmic" if values.get("log") else ""
+    return f"{values.get('low')} to {values.get('high')}{step}{log}"

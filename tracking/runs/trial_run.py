@@ -1,0 +1,306 @@
+"""A trial in MLflow: everything that is written to its run.
+
+Every function here may be interrupted at any line and called again: it looks before it creates,
+and writes nothing twice. What has been written is remembered in the ledger by its caller.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nets.outcome import Model
+from tracking.ledger.access import EpochRecord, TrialRecord
+from tracking.provenance import source_code
+from tracking.provenance.environment import Environment
+from tracking.runs import recorded_code
+from tracking.runs.content import (
+    dataset_of_metrics,
+    datasets_of,
+    log_model,
+    write_files,
+    write_inputs,
+    write_params,
+)
+from tracking.runs.study_run import StudyRun, source_tags
+from tracking.store import names
+from tracking.store.plain_values import as_text
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
+"""MLflow's status of a run for each state of a trial."""
+
+KILLED = "killed"
+"""State of an open trial whose driver has ended; not a state of the ledger's trials."""
+
+INCOMPLETE = "incomplete"
+"""State of a run that lacks what MLflow refused; not a state of the ledger's trials either."""
+
+_BATCH = 1000
+
+
+def begin(
+    client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
+) -> tuple[str, bool]:
+    """Find or create a trial's run and write what is known when it starts.
+
+    Returns its id, and whether it is new.
+    """
+    found = find(client, parent, trial)
+    run_id = found or _create(client, parent, trial, environment)
+    write_params(client, run_id, trial.settings)
+    if trial.state == "running":  # or they come with all the others
+        write_files(client, run_id, _files_of_start(trial, environment))
+    write_inputs(client, run_id, environment)
+    return run_id, found is None
+
+
+def _files_of_start(trial: TrialRecord, environment: Environment) -> dict[str, Any]:
+    return {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment}
+
+
+def missing_metrics(client: "MlflowClient", run: "Run", metrics: list["Metric"]) -> list["Metric"]:
+    """Return those of `metrics` whose (key, step) the run does not have yet."""
+    there = {
+        (point.key, point.step)
+        for key in {metric.key for metric in metrics} & run.data.metrics.keys()
+        for point in client.get_metric_history(run.info.run_id, key)
+    }
+    return [metric for metric in metrics if (metric.key, metric.step) not in there]
+
+
+def epoch_metrics(epochs: Iterable[EpochRecord]) -> list["Metric"]:
+    """Return the metrics of epochs; the step is the epoch's number."""
+    from mlflow.entities import Metric
+
+    return [
+        Metric(names.metric_key(key), float(value), int(epoch.at * 1000), epoch.number)
+        for epoch in epochs
+        for key, value in epoch.metrics.items()
+    ]
+
+
+def send_metrics(client: "MlflowClient", run_id: str, metrics: list["Metric"]) -> None:
+    """Write metrics in as few requests as MLflow allows."""
+    for start in range(0, len(metrics), _BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+
+
+def reopen(client: "MlflowClient", run_id: str) -> None:
+    """Set the run of a trial that is continued to RUNNING."""
+    client.update_run(run_id, status="RUNNING")
+    client.set_tag(run_id, names.STATE_TAG, "running")
+
+
+def kill(client: "MlflowClient", run_id: str) -> None:
+    """End the run of a trial that stays open when its driver ends."""
+    client.set_tag(run_id, names.STATE_TAG, KILLED)
+    client.set_terminated(run_id, "KILLED")
+
+
+def give_up(client: "MlflowClient", trial: TrialRecord, run_id: str, refusal: str) -> None:
+    """End the run of a finished trial that MLflow does not take as a whole, saying why.
+
+    Its state is none that a trial can be tried again from.
+    """
+    client.set_tag(run_id, names.REFUSED_TAG, refusal)
+    client.set_tag(run_id, names.STATE_TAG, INCOMPLETE)
+    client.set_tag(
+        run_id,
+        names.DESCRIPTION_TAG,
+        f"Trial {trial.number} of the search **{trial.study}**: {trial.state}, but MLflow did not "
+        f"take all of its record: {refusal}",
+    )
+    client.set_terminated(run_id, STATUS[trial.state], int((trial.finished or 0) * 1000) or None)
+
+
+def end(
+    client: "MlflowClient",
+    parent: StudyRun,
+    trial: TrialRecord,
+    run_id: str,
+    epochs: Sequence[EpochRecord],
+    model: Model | None,
+    environment: Environment,
+    curves: bytes | None,
+) -> None:
+    """Write what a finished trial leaves: values, files, figure and model; then end its run."""
+    from mlflow.entities import Metric, RunTag
+
+    kept = trial.outcome.get("epoch")
+    files: dict[str, Any] = {
+        **_files_of_start(trial, environment),
+        names.EPOCHS_FILE: epochs_json(epochs),
+        names.OUTCOME_FILE: {"state": trial.state, **trial.outcome},
+    }
+    if curves is not None:
+        files[names.CURVES_FILE] = curves
+    if trial.outcome.get("error"):
+        files[names.ERROR_FILE] = _error_text(trial.outcome["error"])
+    write_files(client, run_id, files)
+    description = describe(trial, parent)
+    model_id = None
+    if model is not None:
+        model_id = log_model(
+            client,
+            parent.experiment_id,
+            run_id,
+            model,
+            name=names.trial_run_name(trial.number),
+            tags={
+                names.STUDY_TAG: trial.study,
+                names.TRIAL_TAG: str(trial.number),
+                names.DESCRIPTION_TAG: description,
+            },
+            params=trial.parameters,
+            step=int(kept or 0),
+            code=recorded_code.for_model(client, parent.run_id, environment),
+        )
+    at = int((trial.finished or 0) * 1000)
+    values = {
+        names.VALUE_METRIC: trial.value,
+        names.EPOCHS_METRIC: len(epochs),
+        names.SECONDS_METRIC: round(sum(epoch.seconds for epoch in epochs), 3),
+    }
+    # The page of a model shows what its metrics were measured on.
+    data = dataset_of_metrics(environment)
+    metrics = [
+        Metric(key, float(value), at, 0, model_id=model_id, **data)
+        for key, value in values.items()
+        if value is not None
+    ]
+    weights = _kept_digest(epochs, kept)
+    # Writing these again changes nothing: values and times come from the ledger.
+    client.log_batch(
+        run_id,
+        metrics=metrics,
+        tags=[
+            RunTag(names.STATE_TAG, trial.state),
+            RunTag(names.REASON_TAG, names.plain(str(trial.outcome.get("reason", trial.state)))),
+            RunTag(names.DESCRIPTION_TAG, description),
+            *([RunTag(names.WEIGHTS_TAG, names.plain(weights))] if weights else []),
+            *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),
+        ],
+    )
+    client.set_terminated(run_id, STATUS[trial.state], at or None)
+
+
+def curves_title(trial: TrialRecord, metric: str) -> str:
+    """Return what stands above a finished trial's curves."""
+    title = f"{names.trial_run_name(trial.number)} of {trial.study}: {trial.state}"
+    return title if trial.value is None else f"{title}, {metric} {trial.value:.5g}"
+
+
+def epochs_json(epochs: Iterable[EpochRecord]) -> list[dict[str, Any]]:
+    """Return epochs as `epochs.json` holds them, exact to the last bit."""
+    return [
+        {
+            "epoch": epoch.number,
+            "metrics": epoch.metrics,
+            "digests": epoch.digests,
+            "seconds": epoch.seconds,
+        }
+        for epoch in epochs
+    ]
+
+
+def describe(trial: TrialRecord, parent: StudyRun) -> str:
+    """Return a trial's description in Markdown: what it is and how to reproduce it."""
+    state = trial.state if trial.state != "running" else "running now"
+    outcome = trial.outcome
+    summary = f"Trial {trial.number} of the search **{trial.study}**: {state}"
+    if trial.value is not None:
+        summary += f", `{parent.metric}` {trial.value:.6g} at epoch {outcome.get('epoch')}"
+    lines = [f"{summary}."]
+    if pruned := outcome.get("pruned"):
+        lines.append(_why_pruned(pruned))
+    if error := outcome.get("error"):
+        lines.append(f"Failed: {_last_line(_error_text(error))} (see `{names.ERROR_FILE}`).")
+    if mixed := _mixed(trial):
+        lines.append(f"Its worker differs from the study's first one: {mixed}.")
+    command = f"retrial reproduce {trial.number} --study {trial.study}"
+    lines += ["", f"Try it again: `{command}`"]
+    if trial.parameters:
+        lines += ["", "| searched | value |", "|---|---|"]
+        lines += [f"| `{name}` | {as_text(value)} |" for name, value in trial.parameters.items()]
+    return names.plain("\n".join(lines))
+
+
+def _mixed(trial: TrialRecord) -> str:
+    """Return what of a trial's worker differs from the study's first one, where it was let in."""
+    return "; ".join(trial.outcome.get("environment", {}).get(names.MIXED, []))
+
+
+def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | None:
+    """Return the run that an interrupted attempt created, or None.
+
+    A request that was lost on its way back may have created a second one: the first stays.
+    """
+    runs = client.search_runs(
+        [parent.experiment_id],
+        f"{names.of_study(trial.study)} and tags.`{names.TRIAL_TAG}` = '{trial.number}'",
+        order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+    )
+    for run in runs[1:]:
+        client.delete_run(run.info.run_id)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _create(
+    client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
+) -> str:
+    code = source_code.digests_of(environment).get("nets")
+    data = ", ".join(sha256 for _, sha256 in datasets_of(environment))
+    run = client.create_run(
+        parent.experiment_id,
+        start_time=int((trial.started or trial.asked) * 1000),
+        run_name=names.trial_run_name(trial.number),
+        tags={
+            "mlflow.parentRunId": parent.run_id,
+            names.DESCRIPTION_TAG: describe(trial, parent),
+            names.KIND_TAG: names.TRIAL_KIND,
+            names.STUDY_TAG: trial.study,
+            names.TRIAL_TAG: str(trial.number),
+            names.STATE_TAG: "running",
+            names.METRIC_TAG: parent.metric,
+            names.DIRECTION_TAG: parent.direction,
+            **({names.CODE_TAG: str(code)} if code else {}),
+            **({names.DATA_TAG: data} if data else {}),
+            **source_tags(environment),
+        },
+    )
+    return str(run.info.run_id)
+
+
+def _kept_digest(epochs: Sequence[EpochRecord], kept: int | None) -> str | None:
+    """Return the SHA-256 of the weights that were kept."""
+    return next((e.digests.get("weights") for e in epochs if e.number == kept), None)
+
+
+def _why_pruned(pruned: Any) -> str:
+    """Say which rule pruned a trial, and what it would have needed.
+
+    >>> _why_pruned({"rule": "median", "epoch": 6, "value": 0.2, "survives_from": 0.95})
+    'Pruned by median at epoch 6 with 0.2; to survive it needed 0.95.'
+    """
+    if not isinstance(pruned, Mapping) or "rule" not in pruned:
+        return f"Pruned: {as_text(pruned)}."
+    sentence = f"Pruned by {pruned['rule']} at epoch {pruned.get('epoch')}"
+    value, needed = pruned.get("value"), pruned.get("survives_from")
+    if value is not None and needed is not None:
+        sentence += f" with {value:.6g}; to survive it needed {needed:.6g}"
+    return f"{sentence}."
+
+
+def _error_text(error: Any) -> str:
+    """Return an error as its traceback, or as what there is of it."""
+    if isinstance(error, Mapping):
+        summary = f"{error.get('type', 'error')}: {error.get('message', '')}"
+        return str(error.get("traceback") or summary)
+    return str(error)
+
+
+def _last_line(text: str) -> str:
+    """Return the line of a traceback that says what happened."""
+    return text.strip().splitlines()[-1] if text.strip() else ""

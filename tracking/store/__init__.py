@@ -1,0 +1,1 @@
+"""The store: its names, databases, files and server."""

@@ -1,0 +1,169 @@
+"""MLflow's pages on a store, for as long as somebody looks at them."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from nets.errors import InputError
+from tracking.store import names
+from tracking.store.store import open_store, prepare_mlflow, tracking_uri, without_password
+
+_LEAN = {
+    # One process that answers and no pool of job runners: 0.5 GB instead of 1.2 GB.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
+def serve(
+    root: Path,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    ready: Callable[[str], None] = print,
+) -> None:
+    """Serve MLflow's pages on the store in `root` until Ctrl-C or SIGTERM.
+
+    Calls `ready` with the URL once it answers. Port 0 is any free one. The server is a process of
+    its own and is gone when this returns.
+
+    Raises InputError when the port is taken, when the store cannot be opened or when
+    ``MLFLOW_TRACKING_URI`` names a server, which has pages of its own; RuntimeError when the
+    server ends by itself.
+    """
+    root = root.resolve()
+    uri = tracking_uri(root)
+    if uri.startswith(("http:", "https:")):
+        raise InputError(
+            f"ui: MLFLOW_TRACKING_URI is a server: its pages are at {without_password(uri)}"
+        )
+    port = _free_port(host, port)
+    if uri != names.mlflow_uri(root) or not (root / names.MLFLOW_DATABASE).exists():
+        open_store(root).close()
+    prepare_mlflow()
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        _server(root, uri, host, port, log) as process,
+        contextlib.suppress(KeyboardInterrupt),
+        _terminated_by_signal(),
+    ):
+        while not _ended(process, within=0.1) and not _answers(url):
+            pass
+        if process.returncode is None:
+            ready(url)
+            process.wait()
+        raise RuntimeError(f"ui: MLflow's server ended by itself: {_last_line(log)}")
+
+
+def study_pages(url: str) -> dict[str, str]:
+    """Return, for each study of a running server, the address of the table of its trials."""
+    request = urllib.request.Request(
+        f"{url}/api/2.0/mlflow/experiments/search",
+        data=json.dumps({"max_results": 1000}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        experiments = json.load(response).get("experiments", [])
+    return {
+        experiment["name"]: f"{url}/{names.trials_page(experiment['experiment_id'])}"
+        for experiment in experiments
+        if any(tag["key"] == names.TRIALS_VIEW_TAG for tag in experiment.get("tags", []))
+    }
+
+
+@contextlib.contextmanager
+def _server(
+    root: Path, uri: str, host: str, port: int, log: IO[str]
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run MLflow's server in a process group of its own, and leave none of it behind."""
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "mlflow", "server",
+            "--backend-store-uri", uri,
+            "--artifacts-destination", str(root / names.ARTIFACTS),
+            "--host", host, "--port", str(port), "--workers", "1",
+        ],
+        stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        env={**os.environ, **_LEAN},
+        # Ctrl-C reaches this process alone, which then ends the whole group in order.
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, sign)
+            if _ended(process, within=5):
+                break
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _terminated_by_signal() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = {sign: signal.signal(sign, interrupt) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+
+
+def _free_port(host: str, port: int) -> int:
+    """Return the port, or for 0 a free one; raise InputError when it cannot be listened on."""
+    if not 0 <= port <= 65535:
+        raise InputError(f"port: got {port}, accepted is a whole number from 0 to 65535")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as candidate:
+            # A port whose last user has just left is free.
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            candidate.bind((host, port))
+            return int(candidate.getsockname()[1])
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"port {port} is taken: {host} says {reason!r}; accepted is a free port (--port)"
+        ) from error
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _ended(process: "subprocess.Popen[bytes]", within: float) -> bool:
+    try:
+        process.wait(within)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _last_line(log: IO[str]) -> str:
+    log.seek(0)
+    lines = [line.strip() for line in log if line.strip()]
+    return lines[-1] if lines else "without a word"
