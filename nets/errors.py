@@ -1,9 +1,98 @@
-"""The one kind of error that is the caller's to mend."""
+"""Errors that are the caller's to correct.
+
+ValueError
+└── InputError            a request that cannot be carried out
+    └── ModuleMissing     it needs a module or a package that cannot be imported here
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Self
+
+_ABSENT = object()
+"""Stands for an argument that was not given, since None may be a value that was received."""
 
 
 class InputError(ValueError):
-    """What was asked for cannot be done: the text says what was wrong, received and accepted.
+    """A request that cannot be carried out: what was wrong, what was received, what is expected.
 
-    The command line prints the text as it stands and exits with code 2, so it is one or two
-    complete lines written for the person who typed the request.
+    The command line prints the message as it stands and exits with code 2. It has one form,
+    ``KEY: got RECEIVED, expected EXPECTED; HINT``, of which any part may be missing.
+
+    Parameters
+    ----------
+    key
+        Name of what is wrong: a setting, a key of a study file, an option.
+    received
+        The value received, shown by `repr`.
+    expected
+        What is accepted instead, as it completes "expected ...".
+    hint
+        What to do about it, as a clause of its own.
+    problem
+        What is wrong, in place of "got RECEIVED", where no value was received.
+
+    Examples
+    --------
+    >>> print(InputError("dropout", 1.5, "a number in [0, 1)"))
+    dropout: got 1.5, expected a number in [0, 1)
+    >>> print(InputError("trainz", problem="unknown key", hint="did you mean 'train'?"))
+    trainz: unknown key; did you mean 'train'?
     """
+
+    def __init__(
+        self,
+        key: str = "",
+        received: Any = _ABSENT,
+        expected: str = "",
+        hint: str = "",
+        *,
+        problem: str = "",
+    ) -> None:
+        self.key = key
+        self.received = None if received is _ABSENT else received
+        self.expected = expected
+        self.hint = hint
+        self.problem = problem or ("" if received is _ABSENT else f"got {received!r}")
+        clauses = [self.problem, f"expected {expected}" if expected else ""]
+        sentence = "; ".join(filter(None, [", ".join(filter(None, clauses)), hint]))
+        super().__init__(": ".join(filter(None, [key, sentence])))
+
+    def with_key(self, key: str) -> Self:
+        """Return the same error under another key, such as its full name in a study file."""
+        return type(self)(
+            key, self.received, self.expected, self.hint, problem=self.problem
+        ).with_traceback(self.__traceback__)
+
+    def __reduce__(self) -> Any:
+        """Pickle by the parts: a worker's error reaches the driver as it was raised."""
+        parts = (self.key, self.received, self.expected, self.hint)
+        return _rebuilt, (type(self), parts, self.problem)
+
+
+class ModuleMissing(InputError):
+    """A module of the user's, or an optional package, that cannot be imported here."""
+
+
+def _rebuilt(kind: type[InputError], parts: tuple[Any, ...], problem: str) -> InputError:
+    return kind(*parts, problem=problem)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a name that is not among those known, or '' where none is similar.
+
+    >>> did_you_mean("trails", ["trials", "window"]), did_you_mean("x", ["trials"])
+    ("did you mean 'trials'?", '')
+    """
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {similar[0]!r}?" if similar else ""
+
+
+def one_of(known: Iterable[Any]) -> str:
+    """Return the names that are accepted, as `InputError.expected` takes them.
+
+    >>> one_of(["adam", "sgd"]), one_of(["adam"]), one_of([])
+    ('adam or sgd', 'adam', '')
+    """
+    *first, last = [str(name) for name in known] or [""]
+    return f"{', '.join(first)} or {last}" if first else last
