@@ -23,7 +23,7 @@ from studies.definition.study_file import Study
 from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 
 MORE = 20
 """Trials that are added to those that are there."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks import browser
 from benchmarks.copies import RETRIAL, STUDY, copy_study, copy_trial, train
 from tracking.figures.curves import curves_png
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.runs.recorder import Recorder
 from tracking.store import names
 from tracking.store.store import open_store

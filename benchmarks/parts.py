@@ -30,7 +30,7 @@ from benchmarks.copies import STUDY, copy_study, copy_trial, train
 from studies.analysis.stored_study import StoredStudy
 from studies.figures.drawing import draw
 from tracking.figures.curves import CurvesInTurn, log_study_figures
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.runs import trial_run
 from tracking.runs.delivery import Delivery
 from tracking.store import names

@@ -19,7 +19,7 @@ from benchmarks.utilization import study
 from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 
 
 @dataclass(frozen=True)

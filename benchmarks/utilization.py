@@ -22,7 +22,8 @@ from studies.definition import study_file
 from studies.definition.study_file import Study
 from studies.search.driver import Plan, Search
 from studies.workers.local import LocalEngine
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import EpochRecord, TrialRecord
 
 JOBS = 2
 WINDOW = 8

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 
 from studies.definition.space import Parameter, Space
-from tracking.ledger.access import TrialRecord
+from tracking.records import TrialRecord
 
 FEWEST_VALUES = 4
 """Different values that complete trials must have before anything can be said."""

@@ -19,10 +19,9 @@ from nets.errors import InputError
 from studies.analysis.stored_study import StoredStudy
 from studies.definition import pruners
 from studies.definition.study_section import read_section
-from studies.workers.history import result_of
 from studies.workers.messages import Judge, Result
 from studies.workers.pruning import History, PrunerStudy
-from tracking.ledger.access import EpochRecord, TrialRecord
+from tracking.records import EpochRecord, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class ReplayedTrial:
     @property
     def missing(self) -> int:
         """How many epochs more it may have had, where the study's own pruner ended its curve."""
-        ended = self.record.outcome.get("reason") == "pruned"
+        ended = self.record.outcome.reason == "pruned"
         whole = int(self.record.settings.get("epochs", len(self.curve)))
         return max(0, whole - len(self.curve)) if ended and self.pruned_at is None else 0
 
@@ -186,7 +185,7 @@ def _seen(trial: ReplayedTrial, attributes: dict[str, Any], metric: str) -> Resu
     """Return what later trials see of a replayed one."""
     curve = trial.curve[: trial.epochs]
     values = {epoch.number: epoch.metrics[metric] for epoch in curve}
-    result = result_of(trial.record, curve, metric)
+    result = Result.of(trial.record, curve, metric)
     if trial.pruned_at is None:
         return Result(result.state, result.value, values, attributes)
     return Result("pruned", values[trial.pruned_at], values, attributes)

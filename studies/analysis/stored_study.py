@@ -11,19 +11,13 @@ from nets.errors import InputError
 from studies.analysis.importances import importances
 from studies.definition import study_file
 from studies.definition.study_file import Study
-from tracking.ledger.access import EpochRecord, Ledger, StudyRecord, TrialRecord
-from tracking.records import confirmation
+from tracking.ledger import Ledger
+from tracking.records import Direction, EpochRecord, StudyNotes, StudyRecord, TrialRecord
 from tracking.records.confirmation import Confirmation, Evidence
 from tracking.store import names
 
-CONFIRMATION = "confirmation"
-"""Key of the study's note that holds its whole confirmation."""
-
 CHAMPION = "champion"
 """Name of the study's attachment that holds the `Evidence`, until it has been recorded."""
-
-RECORDED = "confirmation.recorded"
-"""Key of the study's note: run id and model version of a confirmation that MLflow has."""
 
 
 class StoredStudy:
@@ -41,9 +35,9 @@ class StoredStudy:
 
     def ranked(self) -> list[TrialRecord]:
         """Return the complete trials, best first; of equal values the lower number."""
-        sign = -1 if self.study.section.direction == "maximize" else 1
+        sign = Direction(self.study.section.direction).sign
         complete = [t for t in self.trials if t.state == "complete" and t.value is not None]
-        return sorted(complete, key=lambda t: (sign * (t.value or 0.0), t.number))
+        return sorted(complete, key=lambda t: (-sign * (t.value or 0.0), t.number))
 
     @property
     def best(self) -> TrialRecord | None:
@@ -51,37 +45,26 @@ class StoredStudy:
         return next(iter(self.ranked()), None)
 
     @property
-    def notes(self) -> dict[str, Any]:
+    def notes(self) -> StudyNotes:
         """The notes of the study as they are now; `record` has those of when it was read."""
-        record = self.ledger.study(self.study.name)
-        assert record is not None
-        return record.notes
+        return self.ledger.notes(self.study.name)
 
     @property
     def confirmation(self) -> Confirmation | None:
-        """What was confirmed, or None where no confirmation has been finished."""
-        note = self.notes.get(CONFIRMATION)
-        if note is not None:
-            return confirmation.from_plain(note)
+        """The study's confirmation, or None where none has finished.
+
+        A process killed between its two commits has left it with the evidence alone.
+        """
+        if (confirmation := self.notes.confirmation) is not None:
+            return confirmation
         evidence = self.evidence
-        if evidence is None or evidence.confirmation is None:
-            return None
-        # Killed between its two commits: the first one counts.
-        self.ledger.note(
-            self.study.name, CONFIRMATION, confirmation.to_plain(evidence.confirmation)
-        )
-        return evidence.confirmation
+        return None if evidence is None else evidence.confirmation
 
     @property
     def evidence(self) -> Evidence | None:
         """What is kept of the champion, or None where there is none (any more)."""
         content = self.ledger.attachment(self.study.name, CHAMPION)
         return None if content is None else Evidence.unpacked(content)
-
-    @property
-    def recorded_confirmation(self) -> dict[str, Any] | None:
-        """Run id and model version of a confirmation that MLflow has, else None."""
-        return self.notes.get(RECORDED)
 
     def importances(self) -> dict[str, float]:
         """Return each parameter's share in what sets good trials apart, largest first.

@@ -6,34 +6,27 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from studies.analysis.formatting import plural, shown_seconds
-from studies.analysis.stored_study import CHAMPION, CONFIRMATION, RECORDED, StoredStudy, open_study
+from studies.analysis.stored_study import CHAMPION, StoredStudy, open_study
 from studies.cli.confirmation_summary import ago, as_json, lines
 from studies.cli.tables import console
 from studies.confirmation import champion
 from studies.confirmation.candidates import Repetitions
 from studies.workers import cpu_pinning
-from studies.workers.admission import FIRST_WORKER, check_data
+from studies.workers.admission import check_data
 from tracking.confirmation.text import number, table
 from tracking.ledger import lock
-from tracking.provenance import environment
-from tracking.provenance.environment import Environment
-from tracking.records.confirmation import Confirmation, Repetition, to_plain
+from tracking.records import Environment, differences
+from tracking.records.confirmation import Confirmation, RecordedConfirmation, Repetition
 from tracking.store import names
 from tracking.store.store import Store, one_line, open_store
 
 if TYPE_CHECKING:
     from nets.data import Dataset
-
-ENVIRONMENT_NOTE = "confirmation.environment"
-"""Key of the study's note: where its confirmation began."""
-
-CHAMPION_NOTE = "confirmation.champion.environment"
-"""Key of the study's note: where its champion was trained, which may be later, with other code."""
 
 
 def run(options: Namespace) -> int:
@@ -60,9 +53,9 @@ def run(options: Namespace) -> int:
         if store is not None and not _is_done(confirmation, stored):
             problem = _record(store, stored, confirmation, options)
         if options.json:
-            print(json.dumps(as_json(confirmation, stored.recorded_confirmation), indent=2))
+            print(json.dumps(as_json(confirmation, stored.notes.recorded_confirmation), indent=2))
         else:
-            _print(confirmation, stored.recorded_confirmation, options)
+            _print(confirmation, stored.notes.recorded_confirmation, options)
     if problem:
         print(f"retrial: not recorded: {problem}\nthe same command records it", file=sys.stderr)
     return 1 if problem or confirmation.winner is None else 0
@@ -71,7 +64,7 @@ def run(options: Namespace) -> int:
 def _is_done(confirmation: Confirmation | None, stored: StoredStudy) -> bool:
     """Tell whether the test images have been looked at, and MLflow has what they said."""
     is_final = confirmation is not None and confirmation.test is not None
-    return is_final and stored.recorded_confirmation is not None
+    return is_final and stored.notes.recorded_confirmation is not None
 
 
 def _open_store(options: Namespace) -> Store:
@@ -92,8 +85,7 @@ def _from_mlflow(store: Store, stored: StoredStudy) -> Confirmation | None:
         return None
     confirmation, recorded = found
     name = stored.study.name
-    stored.ledger.note(name, CONFIRMATION, to_plain(confirmation))
-    stored.ledger.note(name, RECORDED, recorded)
+    stored.ledger.update_notes(name, confirmation=confirmation, recorded_confirmation=recorded)
     stored.ledger.attach(name, CHAMPION, None)
     return confirmation
 
@@ -102,7 +94,7 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
     """Train and compare, then train the winner and ask the test images."""
     repetitions = Repetitions(stored, top=options.top, seeds=options.seeds)
     datasets = _load_data(stored, options.data)
-    pinned = stored.record.notes.get(cpu_pinning.PINNED, {})
+    pinned = stored.record.notes.pinned or {}
     os.environ.update(pinned)  # for the processes that train; here it is too late
     now = _note_environment(stored, datasets, pinned)
     _warn_of_open_trials(stored)
@@ -125,7 +117,7 @@ def _confirm(stored: StoredStudy, options: Namespace) -> Confirmation:
     compared = repetitions.compare()
     if not quiet and compared.winner is not None and datasets:
         print(f"trial {compared.winner} wins: training it on all images, then the test", flush=True)
-    stored.ledger.note(stored.study.name, CHAMPION_NOTE, now)
+    stored.ledger.update_notes(stored.study.name, champion_environment=now)
     return champion.crown(stored, datasets, compared)
 
 
@@ -144,13 +136,13 @@ def _note_environment(
     check_data(stored.record, digests)
     now = cpu_pinning.capture(pinned, data=digests, modules=stored.study.own_modules)
     notes = stored.record.notes
-    earlier = notes.get(ENVIRONMENT_NOTE)
+    earlier = notes.confirmation_environment
     what = "the study" if earlier is None else "this confirmation"
-    began = earlier or {**stored.record.environment, **notes.get(FIRST_WORKER, {})}
-    for difference in environment.differences(began, now):
+    began = earlier or stored.record.environment.with_worker(notes.first_worker)
+    for difference in differences(began, now):
         print(f"retrial: since {what} began: {difference}", file=sys.stderr)
     if earlier is None:
-        stored.ledger.note(stored.study.name, ENVIRONMENT_NOTE, now)
+        stored.ledger.update_notes(stored.study.name, confirmation_environment=now)
     return now
 
 
@@ -177,17 +169,19 @@ def _record(
         data = None
         if evidence is not None and evidence.answers is not None:
             data = _load_data(stored, options.data)[evidence.settings["data"]]
-        run_id, version = record(
+        trained = notes.champion_environment or notes.confirmation_environment
+        assert trained is not None
+        recorded = record(
             store,
             confirmation,
-            notes.get(CHAMPION_NOTE) or notes[ENVIRONMENT_NOTE],
+            trained,
             winner_run=next((t.recorded_run for t in stored.trials if t.number == winner), None),
             evidence=evidence,
             data=data,
         )
     except Exception as error:  # whatever MLflow raises: the result stays in the ledger
         return one_line(error)
-    stored.ledger.note(name, RECORDED, {"run_id": run_id, "version": version})
+    stored.ledger.update_notes(name, confirmation=confirmation, recorded_confirmation=recorded)
     stored.ledger.attach(name, CHAMPION, None)
     return None
 
@@ -216,7 +210,9 @@ def _say_known(known: Confirmation, stored: StoredStudy, options: Namespace) -> 
     print(f"{text}{ago(known, stored)}; test images are looked at once, this is the record")
 
 
-def _print(confirmation: Confirmation, recorded: dict[str, Any] | None, options: Namespace) -> None:
+def _print(
+    confirmation: Confirmation, recorded: RecordedConfirmation | None, options: Namespace
+) -> None:
     heading, *rows = table(confirmation)
     shown_table = Table(box=None, padding=(0, 2, 0, 0))
     for name in heading:

@@ -7,8 +7,7 @@ from nets.errors import InputError
 from studies.analysis.formatting import plural
 from studies.cli.prompts import agreed, shown_bytes
 from studies.recording import optuna_storage
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger, lock
 from tracking.ledger.copy import size_of
 from tracking.maintenance import deletion
 from tracking.store import names

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from nets.errors import InputError
 from studies.cli.prompts import agreed, shown_bytes
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger, lock
 from tracking.maintenance import gc
 from tracking.store import names
 from tracking.store.store import open_store

@@ -8,8 +8,7 @@ from pathlib import Path
 from studies.analysis.formatting import plural
 from studies.analysis.stored_study import open_study
 from studies.cli.prompts import shown_bytes
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.packing import pack
 from tracking.runs.recorder import Recorder
 from tracking.store import names

@@ -14,7 +14,8 @@ from studies.analysis.formatting import shown, shown_parameters, shown_seconds
 from studies.definition.study_file import Study
 from studies.search.driver import Listener
 from studies.workers.stdio import discard_output
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import EpochRecord, TrialRecord
 
 MOST_DRAWINGS = 10
 """How many times a second the live table is drawn anew for its running trials."""
@@ -127,16 +128,15 @@ class PlainLines:
 def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None = None) -> str:
     """Return what is said of a finished trial; in a `width`, its parameters give way."""
     text = f"trial {trial.number:4d}  {trial.state:8s}"
-    if trial.state == "failed":
-        error = trial.outcome["error"]
-        return f"{text}  {error['type']}: {error['message']}".split("\n")[0]
+    if trial.outcome.error is not None:
+        return f"{text}  {trial.outcome.error.summary}".split("\n")[0]
     epochs = progress.epochs(trial)
     seconds = sum(epoch.seconds for epoch in epochs)
     text += (
         f"  {progress.study.section.metric} {shown(trial.value):7s} {len(epochs):3d}"
         f" {'epoch' if len(epochs) == 1 else 'epochs':6s}  {shown_seconds(seconds):>7s}"
     )
-    reason = "" if trial.outcome["reason"] in ("finished", "pruned") else trial.outcome["reason"]
+    reason = "" if trial.outcome.reason in ("finished", "pruned") else trial.outcome.reason
     end = (f"  {reason}" if reason else "") + ("  best" if best else "")
     parameters = Text(f"  {shown_parameters(trial.parameters)}")
     if width is not None:

@@ -63,8 +63,7 @@ def run(options: Namespace) -> int:
         print(f"{verdict.verdict}: {said}, in {shown_seconds(time.monotonic() - began)}")
         for difference in verdict.differences:
             print(f"  {difference}")
-        is_other = any(difference.startswith("code:") for difference in verdict.differences)
-        if is_other and recorded_code.has(store, recorded):
+        if verdict.is_other_code and recorded_code.has(store, recorded):
             print(f"with the code it was trained with: {as_it_was_then}")
     return 1 if verdict.verdict == "diverged" else 0
 

@@ -23,17 +23,12 @@ from studies.search.interrupts import Interrupts
 from studies.search.stopping import same_failure
 from studies.search.warm_start import earlier_trials, snapshot
 from studies.workers import cpu_pinning
-from studies.workers.admission import FIRST_WORKER, Admission, check_data, decisive
+from studies.workers.admission import Admission, check_data
 from studies.workers.engine import Engine, EngineLost
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger, TrialRecord
-from tracking.provenance import environment
-from tracking.provenance.environment import Environment
+from tracking.ledger import Ledger, lock
+from tracking.records import Environment, Failure, TrialRecord, differences
 from tracking.store import names
 from tracking.store.store import check_reachable, check_writable, is_remote
-
-_RECORDED = "recorded"
-"""Key of the study's note that its record is complete."""
 
 
 def run(options: Namespace) -> int:
@@ -67,7 +62,7 @@ def run(options: Namespace) -> int:
             threads=options.threads,
             checkpoint_seconds=float(os.environ.get("RETRIAL_CHECKPOINT_SECONDS", 30)),
             deadline=None if options.timeout is None else time.monotonic() + options.timeout,
-            environment=environment.of_trial(now),
+            environment=now.of_trial(),
         )
         try:
             return _search(plan, ledger, options, jobs, now, cluster)
@@ -116,10 +111,10 @@ def _nothing_to_do(study: Study, total: int, finished: list[TrialRecord], store:
     return 0
 
 
-def _stopped(study: Study, error: dict[str, str], store: Path) -> str:
+def _stopped(study: Study, error: Failure, store: Path) -> str:
     """Say why a study has stopped whose first trials all failed alike, and what can be done."""
     return (
-        f"the first trials all failed with {error['type']} at {error['place']}; the study has "
+        f"the first trials all failed with {error.type} at {error.place}; the study has "
         "stopped: with that mended, search it under another study.name, or again after "
         f"`{suggestions.command(store, 'delete', study.name)}`"
     )
@@ -140,7 +135,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
 def _is_recorded(ledger: Ledger, study: str) -> bool:
     """Tell whether MLflow and Optuna's storage have everything, and all runs are ended."""
     stored = ledger.study(study)
-    return stored is not None and stored.notes.get(_RECORDED) is True
+    return stored is not None and stored.notes.recorded is True
 
 
 def _jobs(asked: int | None, window: int, cluster: Any) -> int | None:
@@ -189,15 +184,14 @@ def _admit(
     Returns the environment of this search: where its trials train, or on a cluster the driver's.
     """
     stored = ledger.study(study.name)
-    pinned = {} if stored is None else stored.notes.get(cpu_pinning.PINNED, {})
+    pinned = (stored and stored.notes.pinned) or {}
     if stored is None and study.section.portable:
         pinned = cpu_pinning.choose()
     now = cpu_pinning.capture({} if on_cluster else pinned, data=digests, modules=study.own_modules)
     if stored is None:
         earlier = snapshot(study, ledger)
         ledger.add_study(study.name, study.definition, now)
-        ledger.note(study.name, "warm_start", earlier)
-        ledger.note(study.name, cpu_pinning.PINNED, pinned)
+        ledger.update_notes(study.name, warm_start=earlier, pinned=pinned)
         return now
     changed = study_file.differences(stored.definition, study.definition)
     if changed:
@@ -208,8 +202,8 @@ def _admit(
         )
     check_data(stored, digests)
     if not on_cluster:  # whose workers are compared one by one
-        began = {**stored.environment, **stored.notes.get(FIRST_WORKER, {})}
-        for difference in environment.differences(began, now):
+        began = stored.environment.with_worker(stored.notes.first_worker)
+        for difference in differences(began, now):
             print(f"retrial: since the study began: {difference}", file=sys.stderr)
     # Fewer trials than it has would be no description of the study.
     trials = max(study.section.trials, len(ledger.trials(study.name)))
@@ -230,7 +224,7 @@ def _search(
     study = plan.study
     began = time.monotonic()
     progress = Progress(study, plan.total, ledger)
-    ledger.note(study.name, _RECORDED, False)
+    ledger.update_notes(study.name, recorded=False)
     end: End | None = None
     record: Record | None = None
     with contextlib.ExitStack() as stack:
@@ -253,7 +247,7 @@ def _search(
         interrupts.search = search
         end = search.run()
     if record is not None and not record.problems:
-        ledger.note(study.name, _RECORDED, True)
+        ledger.update_notes(study.name, recorded=True)
     return _report(plan, end, search, progress, time.monotonic() - began, options)
 
 
@@ -261,15 +255,14 @@ def _engine(
     plan: Plan, ledger: Ledger, jobs: int | None, now: Environment, cluster: Any, *, mixed: bool
 ) -> Engine:
     """Return the workers: of the cluster, or processes of this machine."""
-    stored = ledger.study(plan.study.name)
-    assert stored is not None
-    pinned = stored.notes.get(cpu_pinning.PINNED, {})
+    notes = ledger.notes(plan.study.name)
+    pinned = notes.pinned or {}
     if cluster is None:
         from studies.workers.local import LocalEngine
 
-        if FIRST_WORKER not in stored.notes:
-            ledger.note(plan.study.name, FIRST_WORKER, decisive(now))
-        return LocalEngine(min(jobs or 1, plan.total), pinned, now["code"])
+        if notes.first_worker is None:
+            ledger.update_notes(plan.study.name, first_worker=now.decisive())
+        return LocalEngine(min(jobs or 1, plan.total), pinned, now.code)
     from studies.workers.dask import DaskEngine
 
     data = [(name, plan.digests[name], plan.folders[name]) for name in plan.folders]
@@ -284,7 +277,7 @@ def _report(
     study = plan.study
     if end == "failed" and search.failure is not None:
         error = search.failure
-        print(error["traceback"], file=sys.stderr, end="")
+        print(error.traceback, file=sys.stderr, end="")
         print(f"retrial: {_stopped(study, error, options.store)}", file=sys.stderr)
         return 1
     print(f"{study.name}: {progress.summary()}, in {shown_seconds(seconds)}")

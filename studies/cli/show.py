@@ -15,8 +15,8 @@ from studies.cli import confirmation_summary, suggestions
 from studies.cli.tables import aligned, console, is_wider, listed, print_lines
 from studies.definition.space import decoded
 from tracking.ledger import lock
-from tracking.ledger.access import TrialRecord
-from tracking.provenance.source_code import digests_of, key
+from tracking.provenance.source_code import key
+from tracking.records import TrialRecord
 
 MOST_ROWS = 10
 
@@ -52,7 +52,7 @@ def as_json(stored: StoredStudy) -> dict[str, Any]:
             for trial in stored.trials
         ],
         "confirmation": confirmation
-        and confirmation_summary.as_json(confirmation, stored.recorded_confirmation),
+        and confirmation_summary.as_json(confirmation, stored.notes.recorded_confirmation),
     }
 
 
@@ -89,7 +89,7 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
         screen.print(Text(f"importance: {text}"))
     for line in stored.advice():
         screen.print(Text(f"look next: {line}"))
-    pruned = [trial for trial in stored.trials if trial.outcome.get("pruned")]
+    pruned = [trial for trial in stored.trials if trial.outcome.pruned is not None]
     if pruned:
         heading, *lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
         print_lines(screen, [heading], "bold")
@@ -100,7 +100,8 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
         heading = f"confirmed with --top {known.top} --seeds {known.seeds}"
         print_lines(screen, [heading + confirmation_summary.ago(known, stored)], "bold")
         print_lines(
-            screen, confirmation_summary.lines(known, stored.recorded_confirmation, options.store)
+            screen,
+            confirmation_summary.lines(known, stored.notes.recorded_confirmation, options.store),
         )
     if ranked:
         # Where images of one's own are, only who searched them knows.
@@ -114,7 +115,7 @@ def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
     """Say so where trials were trained with more than one code: their values may not compare."""
     kinds: dict[str, tuple[dict[str, str], list[int]]] = {}
     for trial in trials:
-        if digests := digests_of(trial.outcome.get("environment", {})):
+        if digests := (trial.outcome.environment and trial.outcome.environment.code):
             kinds.setdefault(key(digests), (digests, []))[1].append(trial.number)
     if len(kinds) < 2:
         return []
@@ -137,7 +138,7 @@ def best_lines(stored: StoredStudy, trials: list[TrialRecord], width: int) -> li
     heads = [("trial", stored.study.section.metric, "epoch", "time")]
     for trial in trials:
         seconds = sum(epoch.seconds for epoch in stored.epochs(trial.number))
-        epoch = str(trial.outcome.get("epoch", "-"))
+        epoch = shown(trial.outcome.epoch)
         heads.append((str(trial.number), shown(trial.value), epoch, shown_seconds(seconds)))
     cells = [names, *([shown(decoded(p.get(name))) for name in names] for p in parameters)]
     lines = aligned([(*head, *more) for head, more in zip(heads, cells, strict=True)])
@@ -155,18 +156,17 @@ def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
     """Return a heading, and of each pruned trial after which epoch, why, and what it had needed."""
     rows = [("pruned", "after epoch", metric, "needed", "by")]
     for trial in trials:
-        why = trial.outcome["pruned"]
-        needed = shown(why.get("survives_from"))
-        rows.append(
-            (str(trial.number), str(why["epoch"]), shown(why["value"]), needed, why["rule"])
-        )
+        why = trial.outcome.pruned
+        assert why is not None
+        needed = shown(why.survives_from)
+        rows.append((str(trial.number), str(why.epoch), shown(why.value), needed, why.rule))
     return aligned(rows)
 
 
 def _why_failed(trial: TrialRecord) -> str:
-    error = trial.outcome["error"]
-    line = f"{error['type']}: {error['message']}".split("\n")[0]
-    return f"trial {trial.number} failed: {line}"
+    error = trial.outcome.error
+    assert error is not None
+    return f"trial {trial.number} failed: {error.summary}".split("\n")[0]
 
 
 def _more(trials: list[TrialRecord], state: str) -> list[str]:

@@ -6,7 +6,6 @@ import sys
 import time
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 from nets.settings import to_plain
 from studies.analysis.formatting import shown, shown_seconds
@@ -22,9 +21,8 @@ from studies.search.driver import End, Plan, Search
 from studies.search.interrupts import Interrupts
 from studies.workers import cpu_pinning
 from studies.workers.local import LocalEngine
-from tracking.ledger import lock
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
-from tracking.provenance import environment
+from tracking.ledger import Ledger, lock
+from tracking.records import Environment, EpochRecord, TrialRecord
 from tracking.store import names
 from tracking.store.store import check_writable, is_remote
 
@@ -50,7 +48,7 @@ def run(options: Namespace) -> int:
             digests=digests,
             threads=options.threads,
             checkpoint_seconds=float(os.environ.get("RETRIAL_CHECKPOINT_SECONDS", 30)),
-            environment=environment.of_trial(now),
+            environment=now.of_trial(),
         )
         return _train(plan, ledger, number, options, now, pinned)
 
@@ -64,12 +62,12 @@ def _study(path: Path, text: str) -> tuple[Study, TrialRecord | None, dict[str, 
         if known is not None and record is not None:
             single_training.check_trainable(record)
             stored = StoredStudy(known, record)
-            return stored.study, stored.best, record.notes.get(cpu_pinning.PINNED, {})
+            return stored.study, stored.best, record.notes.pinned or {}
         study = study_file.read(study_file.find(text), to_search=False)
         record = known.study(study.name) if known else None
         if known is None or record is None:
             return study, None, cpu_pinning.choose() if study.section.portable else {}
-        return study, StoredStudy(known, record).best, record.notes.get(cpu_pinning.PINNED, {})
+        return study, StoredStudy(known, record).best, record.notes.pinned or {}
 
 
 def _say(study: Study, number: int, chosen: single_training.Chosen) -> None:
@@ -112,7 +110,7 @@ def _train(
     ledger: Ledger,
     number: int,
     options: Namespace,
-    now: dict[str, Any],
+    now: Environment,
     pinned: dict[str, str],
 ) -> int:
     """Train as a search of one trial would."""
@@ -123,7 +121,7 @@ def _train(
         interrupts = stack.enter_context(Interrupts())
         status = stack.enter_context(Status())
         stack.callback(lambda: None if record is None else record.finish(end))
-        engine = LocalEngine(1, pinned, now["code"])
+        engine = LocalEngine(1, pinned, now.code)
         stack.callback(engine.close)
         stack.callback(lambda: None if record is None else status.show("recording…"))
         if not options.no_record:
@@ -145,14 +143,15 @@ def _report(study: Study, trial: TrialRecord, seconds: float, options: Namespace
         print("stopped: the same command continues it")
         return 130
     if trial.state == "failed":
-        error = trial.outcome["error"]
-        print(error["traceback"], file=sys.stderr, end="")
-        print(f"retrial: the training failed: {error['type']}: {error['message']}", file=sys.stderr)
+        error = trial.outcome.error
+        assert error is not None
+        print(error.traceback, file=sys.stderr, end="")
+        print(f"retrial: the training failed: {error.summary}", file=sys.stderr)
         return 1
     again = suggestions.reproduce(options, str(trial.number), study.name)
     print(
         f"{study.name}: {study.section.metric} {shown(trial.value)} at epoch "
-        f"{trial.outcome['epoch']} ({trial.outcome['reason']}), in {shown_seconds(seconds)}\n"
+        f"{trial.outcome.epoch} ({trial.outcome.reason}), in {shown_seconds(seconds)}\n"
         f"again: {again}"
     )
     return 0

@@ -10,8 +10,7 @@ from studies.analysis.formatting import plural
 from studies.cli import suggestions
 from studies.definition import study_file
 from studies.recording import optuna_storage
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.archive import read_manifest
 from tracking.maintenance.pack.packing import unpack
 from tracking.store import names

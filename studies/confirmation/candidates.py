@@ -18,14 +18,12 @@ from studies.confirmation.batch import Trained, repetition_seed, train_all
 from studies.confirmation.intervals import difference_of, mean_of
 from studies.definition.study_file import Study
 from studies.workers.messages import Job
-from tracking.ledger.access import TrialRecord
+from tracking.records import Direction, TrialRecord
 from tracking.records.confirmation import (
     Candidate,
     Confirmation,
     Estimate,
     Repetition,
-    repetition_from_plain,
-    to_plain,
 )
 
 
@@ -46,12 +44,13 @@ class Repetitions:
                 f"study: {stored.study.name} has no complete trial yet; accepted is a study with "
                 "at least one"
             )
+        known = stored.record.notes.repetitions
         self._done: dict[tuple[int, int], Repetition] = {}
         for trial in self.trials:
             for number in range(1, seeds + 1):
-                note = stored.record.notes.get(_key(trial.number, number))
-                if note is not None:
-                    self._done[trial.number, number] = repetition_from_plain(note)
+                key = trial.number, number
+                if key in known:
+                    self._done[key] = known[key]
 
     @property
     def missing(self) -> list[tuple[TrialRecord, int]]:
@@ -89,8 +88,9 @@ class Repetitions:
         for trained in train_all(jobs, processes):
             trial, number = missing[trained.place]
             repetition = _repetition(number, jobs[trained.place], trained)
-            self._stored.ledger.note(study.name, _key(trial.number, number), to_plain(repetition))
-            self._done[trial.number, number] = repetition
+            done = {(trial.number, number): repetition}
+            self._stored.ledger.update_notes(study.name, repetitions=done)
+            self._done |= done
             heard(repetition)
 
     def compare(self) -> Confirmation:
@@ -101,15 +101,15 @@ class Repetitions:
                 trial,
                 [self._done[trial.number, number] for number in range(1, self.seeds + 1)],
                 section.metric,
-                section.direction,
+                Direction(section.direction),
             )
             for trial in self.trials
         )
-        winner, lead = elect(candidates, section.direction)
+        winner, lead = elect(candidates, Direction(section.direction))
         return Confirmation(
             study=section.name,
             metric=section.metric,
-            direction=section.direction,
+            direction=Direction(section.direction),
             top=self.top,
             seeds=self.seeds,
             finished=sum(trial.state != "running" for trial in self._stored.trials),
@@ -121,7 +121,7 @@ class Repetitions:
 
 
 def candidate(
-    trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: str
+    trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: Direction
 ) -> Candidate:
     """Return a trial with its mean under fresh seeds, and by how much the search was lucky."""
     value = trial.value
@@ -135,30 +135,32 @@ def candidate(
     return Candidate(trial.number, value, tuple(repetitions), mean, luck)
 
 
-def luck_of(value: float, mean: Estimate, direction: str) -> Estimate:
+def luck_of(value: float, mean: Estimate, direction: Direction) -> Estimate:
     """Return by how much a value is better than a mean.
 
     Of the two only the mean varies: the interval is the mean's, seen from the value.
 
-    >>> luck_of(0.97, Estimate(0.95, 0.94, 0.96), "maximize").rounded()
+    >>> luck_of(0.97, Estimate(0.95, 0.94, 0.96), Direction.MAXIMIZE).rounded()
     (0.02, 0.01, 0.03)
-    >>> luck_of(0.10, Estimate(0.13, 0.12, 0.14), "minimize").rounded()
+    >>> luck_of(0.10, Estimate(0.13, 0.12, 0.14), Direction.MINIMIZE).rounded()
     (0.03, 0.02, 0.04)
     """
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = direction.sign
     if mean.low is None or mean.high is None:
         return Estimate(sign * (value - mean.value))
     ends = sorted(sign * (value - end) for end in (mean.low, mean.high))
     return Estimate(sign * (value - mean.value), *ends)
 
 
-def elect(candidates: Sequence[Candidate], direction: str) -> tuple[int | None, Estimate | None]:
+def elect(
+    candidates: Sequence[Candidate], direction: Direction
+) -> tuple[int | None, Estimate | None]:
     """Return the winner, and by how much its mean is better than the next one's.
 
     The best mean wins; of equal ones the trial with the lower number. A candidate with a
     repetition without a value does not take part; where no other is left there is no winner.
     """
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = direction.sign
     ranked = sorted(
         (-sign * candidate.mean.value, candidate.trial, candidate)
         for candidate in candidates
@@ -175,11 +177,6 @@ def elect(candidates: Sequence[Candidate], direction: str) -> tuple[int | None, 
 
 def _values(candidate: Candidate) -> list[float]:
     return [again.value for again in candidate.repetitions if again.value is not None]
-
-
-def _key(trial: int, number: int) -> str:
-    """Return the key of a repetition among the study's notes."""
-    return f"confirmation.{trial}.{number}"
 
 
 def job_for(
@@ -206,16 +203,16 @@ def job_for(
 def _repetition(number: int, job: Job, trained: Trained) -> Repetition:
     """Return what is kept of a training: its value, and what names its weights."""
     outcome = trained.end.outcome
-    value, error = outcome.get("value"), outcome.get("error")
-    kept = next((e for e in trained.epochs if e.number == outcome.get("epoch")), None)
+    value, error = outcome.value, outcome.error
+    kept = next((e for e in trained.epochs if e.number == outcome.epoch), None)
     return Repetition(
         trial=job.trial,
         number=number,
         seed=job.settings["seed"],
         value=value if value is not None and math.isfinite(value) else None,
-        epoch=outcome.get("epoch"),
-        reason="failed" if error else str(outcome.get("reason", "finished")),
+        epoch=outcome.epoch,
+        reason="failed" if error else outcome.reason or "finished",
         seconds=trained.seconds,
         weights=None if kept is None else kept.digests.get("weights"),
-        error=f"{error['type']}: {error['message']}" if error else None,
+        error=None if error is None else error.summary,
     )

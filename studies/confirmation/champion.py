@@ -21,12 +21,11 @@ from nets.errors import InputError
 from nets.model_source import probabilities, restore
 from nets.outcome import Model
 from nets.settings import to_plain
-from studies.analysis.stored_study import CHAMPION, CONFIRMATION, StoredStudy
+from studies.analysis.stored_study import CHAMPION, StoredStudy
 from studies.confirmation.batch import Trained, champion_seed, train_all
 from studies.confirmation.candidates import job_for
 from studies.confirmation.intervals import proportion_of
-from tracking.ledger.access import EpochRecord, TrialRecord
-from tracking.records import confirmation as values
+from tracking.records import EpochRecord, TrialRecord
 from tracking.records.confirmation import Champion, Confirmation, Evidence, TestResult
 
 
@@ -45,7 +44,7 @@ def crown(
     says why in `untested`. Raises TrainingFailed when the winner cannot be trained.
     """
     confirmation = _crowned(stored, datasets, compared)
-    stored.ledger.note(stored.study.name, CONFIRMATION, values.to_plain(confirmation))
+    stored.ledger.update_notes(stored.study.name, confirmation=confirmation)
     return confirmation
 
 
@@ -144,8 +143,8 @@ def _metric(metric: str, epochs: Iterable[EpochRecord]) -> str:
 def _evidence(settings: dict[str, Any], metric: str, trained: Trained) -> Evidence:
     end = trained.end
     if end.state != "complete":
-        error = end.outcome.get("error")
-        reason = f"{error['type']}: {error['message']}" if error else "its loss is no number"
+        error = end.outcome.error
+        reason = error.summary if error else "its loss is no number"
         raise TrainingFailed(
             f"trial {end.trial} won, but its training on all images failed: {reason}"
         )
@@ -157,7 +156,7 @@ def _evidence(settings: dict[str, Any], metric: str, trained: Trained) -> Eviden
 
 
 def _champion(evidence: Evidence, data: Dataset) -> Champion:
-    kept = evidence.outcome["epoch"]
+    kept = evidence.outcome.epoch
     return Champion(
         settings=evidence.settings,
         trained_on=len(data.images) - evidence.settings.get("validation", 0),

@@ -18,7 +18,7 @@ from joblib.externals.loky.backend import get_context
 from studies.workers.local import ONE_THREAD
 from studies.workers.processes import follow, signals_held
 from tracking.figures.curves import CurvesInTurn
-from tracking.ledger.access import EpochRecord
+from tracking.records import EpochRecord
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -10,8 +10,7 @@ from studies.figures.process import Aside
 from studies.recording.optuna_storage import OptunaFeed
 from studies.search.driver import End
 from tracking.figures.curves import log_study_figures
-from tracking.ledger.access import TrialRecord
-from tracking.provenance.environment import Environment
+from tracking.records import Environment, TrialRecord
 from tracking.runs.recorder import Recorder
 from tracking.store import names
 from tracking.store.store import one_line, open_store

@@ -17,8 +17,9 @@ import optuna
 from nets.errors import InputError
 from studies.definition.study_file import Study
 from studies.search.sampling_view import finished_trial
-from studies.workers.history import result_of
-from tracking.ledger.access import Ledger, TrialRecord
+from studies.workers.messages import Result
+from tracking.ledger import Ledger
+from tracking.records import TrialRecord
 
 
 class OptunaFeed:
@@ -152,7 +153,7 @@ class Target:
 
     def _frozen(self, record: TrialRecord, ledger: Ledger) -> optuna.trial.FrozenTrial:
         epochs = ledger.epochs(self._study.name, record.number)
-        result = result_of(record, epochs, self._study.section.metric)
-        reason = record.outcome.get("reason", "failed")
+        result = Result.of(record, epochs, self._study.section.metric)
+        reason = record.outcome.reason or "failed"
         attributes: dict[str, Any] = {"reason": reason, "seed": record.settings.get("seed")}
         return finished_trial(self._study, record, result, attributes)

@@ -14,7 +14,6 @@ from argparse import Namespace
 from pathlib import Path
 
 from studies.workers.processes import signals_held
-from tracking.provenance.source_code import digests_of
 from tracking.runs import recorded_code
 from tracking.runs.reader import RecordedRun
 from tracking.store.store import Store
@@ -54,7 +53,7 @@ def reproduce(store: Store, recorded: RecordedRun, options: Namespace) -> int:
     """
     with tempfile.TemporaryDirectory() as folder:
         recorded_code.extract(store, recorded, Path(folder))
-        started = [str(os.getpid()), " ".join(digests_of(recorded.environment))]
+        started = [str(os.getpid()), " ".join(recorded.environment.code or {})]
         command = [sys.executable, "-P", "-c", _COMMAND, *started, *_arguments(recorded, options)]
         path = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,11 @@ from studies.definition.study_file import Study
 from studies.workers import cpu_pinning
 from studies.workers.local import LocalEngine
 from studies.workers.messages import EpochDone, Job, TrialDone, WorkerDied
-from tracking.runs.content import as_params
+from tracking.records import Environment, EpochRecord, Failure, Training, TrialOutcome
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.runs.verdict import Verdict, compare
 from tracking.store import names
 from tracking.store.store import Store
-
-
-@dataclass(frozen=True)
-class Again:
-    """What trying a trial again gave: its epochs, and how it ended if it did."""
-
-    epochs: list[dict[str, Any]]
-    outcome: dict[str, Any] | None = None
-    """As recorded of a trial; None where it was stopped before its end."""
-
-    @property
-    def error(self) -> dict[str, str] | None:
-        """What it failed with, or None."""
-        return (self.outcome or {}).get("error")
 
 
 def definition_of(store: Store, study: str) -> Study:
@@ -43,14 +28,14 @@ def definition_of(store: Store, study: str) -> Study:
 
 def reproduce(
     store: Store, recorded: RecordedRun, data: Path | None, *, until: int | None, threads: int
-) -> tuple[Verdict, dict[str, Any]]:
+) -> tuple[Verdict, Environment]:
     """Train a recorded trial for its recorded epochs and compare; also returns the environment.
 
     Raises InputError for a trial without a recorded epoch, or with data that is not here.
     """
     study = definition_of(store, recorded.study)
     settings = json.loads(recorded.settings)
-    last = max((entry["epoch"] for entry in recorded.epochs), default=0)
+    last = max((epoch.number for epoch in recorded.epochs), default=0)
     if last == 0:
         raise InputError(
             f"trial: run {recorded.run_id} ended before its first epoch, there is nothing to "
@@ -58,7 +43,7 @@ def reproduce(
         )
     folder, digests = data_of(settings, data)
     # A portable trial is tried again with the kernel it was pinned to.
-    pinned = recorded.environment.get(cpu_pinning.PINNED, {})
+    pinned = recorded.environment.pinned or {}
     now = cpu_pinning.capture(pinned, data=digests, modules=study.own_modules)
     job = Job(
         trial=recorded.number,
@@ -74,33 +59,23 @@ def reproduce(
     )
     # A pruned trial would train on without its pruner; a complete one has to end by itself.
     is_whole = recorded.state == "complete" and until is None
-    again = train(job, min(last, until or last), pinned, to_the_end=is_whole)
-    verdict = compare(
-        recorded.epochs,
-        again.epochs,
-        recorded_environment=recorded.environment,
-        environment=now,
-        metric=recorded.metric,
-        validation_count=settings.get("validation", 0),
-        kept=recorded.outcome.get("epoch"),
-        recorded_outcome=recorded.outcome if is_whole else None,
-        outcome=again.outcome,
-        # What the run says of itself against the file that it is tried again from.
-        recorded_settings=recorded.parameters,
-        settings=as_params(settings),
-        until=until,
-    )
-    if again.error is not None and verdict.verdict != "exact":
-        verdict.differences.insert(0, f"it failed: {again.error['type']}: {again.error['message']}")
-    return verdict, now
+    epochs, outcome = train(job, min(last, until or last), pinned, to_the_end=is_whole)
+    return compare(
+        recorded.training,
+        Training(recorded.metric, settings, now, epochs, outcome),
+        until,
+    ), now
 
 
-def train(job: Job, last: int, environment: dict[str, str], *, to_the_end: bool = False) -> Again:
+def train(
+    job: Job, last: int, environment: dict[str, str], *, to_the_end: bool = False
+) -> tuple[list[EpochRecord], TrialOutcome | None]:
     """Run a job in a fresh process with `environment` up to the epoch `last`.
 
-    `to_the_end` is to see it end there by itself, or go on to one epoch more.
+    Returns its epochs, and its outcome unless it was stopped before its end. `to_the_end` waits for
+    the training to end by itself, or for one epoch more.
     """
-    epochs: list[dict[str, Any]] = []
+    epochs: list[EpochRecord] = []
     engine = LocalEngine(1, environment)
     try:
         engine.start(job)
@@ -109,20 +84,14 @@ def train(job: Job, last: int, environment: dict[str, str], *, to_the_end: bool 
                 match event:
                     case EpochDone():
                         epochs.append(
-                            {
-                                "epoch": event.number,
-                                "metrics": event.metrics,
-                                "digests": event.digests,
-                                "seconds": event.seconds,
-                            }
+                            EpochRecord(event.number, event.metrics, event.digests, event.seconds)
                         )
                         if event.number > last or (event.number == last and not to_the_end):
-                            return Again(epochs)
+                            return epochs, None
                     case TrialDone():
-                        return Again(epochs, event.outcome)
+                        return epochs, event.outcome
                     case WorkerDied():
-                        reason = {"type": "WorkerDied", "message": event.reason}
-                        return Again(epochs, {"error": reason})
+                        return epochs, TrialOutcome(error=Failure("WorkerDied", event.reason))
     finally:
         engine.close()
 

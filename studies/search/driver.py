@@ -19,7 +19,6 @@ from studies.definition.study_file import Study
 from studies.search.sampling_view import View
 from studies.search.stopping import met, same_failure
 from studies.workers.engine import Engine
-from studies.workers.history import result_of
 from studies.workers.messages import (
     MOST_DEATHS,
     EpochDone,
@@ -32,7 +31,8 @@ from studies.workers.messages import (
     TrialStopped,
     WorkerDied,
 )
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import Environment, EpochRecord, Failure, TrialRecord
 
 End = Literal["finished", "stopped", "timeout", "failed"]
 
@@ -68,8 +68,8 @@ class Plan:
     checkpoint_seconds: float = 30.0
     deadline: float | None = None
     """By the monotonic clock: nothing is asked after it."""
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    """What is recorded of where trials train, for those whose worker does not tell it."""
+    environment: Environment | None = None
+    """Where trials train, for those whose worker does not say."""
 
 
 class Search:
@@ -90,9 +90,9 @@ class Search:
         self._listeners = listeners
         self._records = {record.number: record for record in ledger.trials(self._study.name)}
         self._results: dict[int, Result] = {
-            number: result_of(record, ledger.epochs(self._study.name, number), self._metric)
+            number: Result.of(record, ledger.epochs(self._study.name, number), self._metric)
             for number, record in self._records.items()
-            if record.state != "running"
+            if record.is_finished
         }
         self._prefix = 0
         self._seen: list[Result] = []
@@ -114,7 +114,7 @@ class Search:
         return self._study.section.metric
 
     @property
-    def failure(self) -> dict[str, str] | None:
+    def failure(self) -> Failure | None:
         """The error that all of the first trials ended with, or None."""
         return same_failure([self._records.get(number) for number in self._first])
 
@@ -188,7 +188,7 @@ class Search:
             state="running",
             settings=self._settings(number, asked.parameters),
             parameters=asked.parameters,
-            memory=asked.memory,
+            sampler_attributes=asked.attributes,
             asked=time.time(),
         )
         self._ledger.add_trial(record)
@@ -320,13 +320,14 @@ class Search:
 
     def _finish(self, event: TrialDone) -> None:
         name, number = self._study.name, event.trial
-        told = {"environment": dict(self._plan.environment)} if self._plan.environment else {}
-        outcome = {**told, **event.outcome}
+        outcome = event.outcome
+        if outcome.environment is None:
+            outcome = replace(outcome, environment=self._plan.environment)
         self._ledger.finish_trial(name, number, event.state, outcome, event.model)
         record = self._ledger.trial(name, number)
         assert record is not None
         self._records[number] = record
-        self._results[number] = result_of(record, self._ledger.epochs(name, number), self._metric)
+        self._results[number] = Result.of(record, self._ledger.epochs(name, number), self._metric)
         self._running.pop(number, None)
         self._advance_prefix()
         for listener in self._listeners:
@@ -337,7 +338,7 @@ class Search:
             # Whoever stops a search may end its workers too; that is nothing against the trial.
             self._leave_open(event.trial)
             return
-        deaths = self._ledger.add_death(self._study.name, event.trial)
+        deaths = self._ledger.add_crash(self._study.name, event.trial)
         if deaths < MOST_DEATHS:
             self._leave_open(event.trial)
             self._warn(f"trial {event.trial}: its worker died ({event.reason}); trying again")

@@ -17,21 +17,23 @@ from nets.settings import to_plain
 from studies.definition import pruners, samplers
 from studies.definition.space import Space, decoded, encoded
 from studies.definition.study_file import Study
-from tracking.ledger.access import Ledger, StudyRecord, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import (
+    Environment,
+    Failure,
+    SamplerAttributes,
+    StudyRecord,
+    TrialOutcome,
+    TrialRecord,
+)
 
 SUFFIX = "-train"
-_NOTE = "trainings_of"
-"""Key of the note that names the study whose settings are trained."""
-
 _NO_LIMIT = 1_000_000
 """The window: no training depends on another, and one that failed stops none."""
 
-_GIVEN_UP = {
-    "type": "Interrupted",
-    "message": "it was interrupted, and another training was begun",
-    "place": "retrial train",
-    "traceback": "",
-}
+_GIVEN_UP = Failure(
+    "Interrupted", "it was interrupted, and another training was begun", "retrial train"
+)
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,7 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
 
 def check_trainable(study: StudyRecord) -> None:
     """Raise InputError for a study that consists of trainings itself."""
-    if _NOTE in study.notes:
-        of = study.notes[_NOTE]
+    if (of := study.notes.trainings_of) is not None:
         raise InputError(f"study: {study.name} are the trainings of {of}; accepted is {of}")
 
 
@@ -124,7 +125,7 @@ def companion(study: Study, settings: Any) -> Study:
     return Study(section, fixed, Space(()), definition)
 
 
-def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: dict[str, Any]) -> int:
+def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: Environment) -> int:
     """Add a training to the ledger, and its study where it is the first; return its number.
 
     One with equal settings that was interrupted is continued; others that were are given up.
@@ -133,8 +134,8 @@ def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: dic
     stored = ledger.study(study.name)
     if stored is None:
         ledger.add_study(study.name, study.definition, environment)
-        ledger.note(study.name, _NOTE, of)
-    elif stored.notes.get(_NOTE) != of:
+        ledger.update_notes(study.name, trainings_of=of)
+    elif stored.notes.trainings_of != of:
         raise InputError(
             f"study: the store has another study {study.name}, the name under which trainings of "
             f"{of} are kept; accepted is another name for one of the two"
@@ -148,9 +149,11 @@ def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: dic
             return trial.number
     for trial in trials:
         if trial.state == "running":
-            ledger.finish_trial(study.name, trial.number, "failed", {"error": _GIVEN_UP}, None)
+            given_up = TrialOutcome(error=_GIVEN_UP)
+            ledger.finish_trial(study.name, trial.number, "failed", given_up, None)
     number = len(trials)
-    ledger.add_trial(TrialRecord(study.name, number, "running", plain, {}, {}, time.time()))
+    nothing = SamplerAttributes()
+    ledger.add_trial(TrialRecord(study.name, number, "running", plain, {}, nothing, time.time()))
     section = {**study.definition["study"], "trials": number + 1}
     ledger.set_definition(study.name, {**study.definition, "study": section})
     return number

@@ -12,21 +12,20 @@ from optuna.trial import FrozenTrial
 from nets.errors import InputError
 from studies.definition.study_file import Study
 from studies.search.sampling_view import STATES
-from studies.workers.history import result_of
-from tracking.ledger.access import Ledger
+from studies.workers.messages import Result
+from tracking.ledger import Ledger
+from tracking.records import EarlierTrial
 
-_NOTE = "warm_start"
 
-
-def snapshot(study: Study, ledger: Ledger) -> list[dict[str, Any]]:
-    """Return what a new study may know of the one it starts from, as plain JSON values.
+def snapshot(study: Study, ledger: Ledger) -> tuple[EarlierTrial, ...]:
+    """Return what a new study may know of the one it starts from.
 
     Taken are finished trials whose parameters are exactly those that this study's space would
     have, with values it could have.
     """
     name = study.section.warm_start
     if name is None:
-        return []
+        return ()
     other = ledger.study(name)
     if other is None:
         accepted = ", ".join(ledger.study_names()) or "none, the store is empty"
@@ -42,16 +41,10 @@ def snapshot(study: Study, ledger: Ledger) -> list[dict[str, Any]]:
     known = []
     for record in ledger.trials(name):
         if record.state in ("complete", "pruned") and _fits(study, record.parameters):
-            result = result_of(record, ledger.epochs(name, record.number), metric)
-            known.append(
-                {
-                    "parameters": record.parameters,
-                    "state": result.state,
-                    "value": result.value,
-                    "intermediate": list(result.intermediate.items()),
-                }
-            )
-    return known
+            result = Result.of(record, ledger.epochs(name, record.number), metric)
+            values = tuple(result.intermediate.items())
+            known.append(EarlierTrial(record.parameters, result.state, result.value, values))
+    return tuple(known)
 
 
 def earlier_trials(study: Study, ledger: Ledger) -> list[FrozenTrial]:
@@ -60,13 +53,13 @@ def earlier_trials(study: Study, ledger: Ledger) -> list[FrozenTrial]:
     distributions = study.space.distributions
     return [
         optuna.trial.create_trial(
-            state=STATES[trial["state"]],
-            value=trial["value"],
-            params=trial["parameters"],
-            distributions={name: distributions[name] for name in trial["parameters"]},
-            intermediate_values={int(epoch): value for epoch, value in trial["intermediate"]},
+            state=STATES[trial.state],
+            value=trial.value,
+            params=trial.parameters,
+            distributions={name: distributions[name] for name in trial.parameters},
+            intermediate_values={int(epoch): value for epoch, value in trial.intermediate},
         )
-        for trial in (stored.notes.get(_NOTE, []) if stored else [])
+        for trial in (stored and stored.notes.warm_start) or ()
     ]
 
 

@@ -7,21 +7,14 @@ so. The local engine has one kind of worker, this machine, and is its own first 
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nets.errors import InputError
 from studies.definition.study_file import Study
 from studies.workers import cpu_pinning
-from tracking.ledger.access import Ledger, StudyRecord
-from tracking.provenance import environment, source_code
-from tracking.provenance.environment import Environment
-from tracking.store import names
-
-FIRST_WORKER = "first_worker"
-"""Key of the study's notes: the environment of its first worker, as far as results depend on it."""
-
-MIXED = names.MIXED
-"""Key of the study's notes: what of the workers that were let in by ``--mixed`` differed."""
+from tracking.ledger import Ledger
+from tracking.provenance import source_code
+from tracking.records import Environment, StudyRecord, differences
 
 
 @dataclass(frozen=True)
@@ -46,11 +39,14 @@ def programs(modules: Sequence[str]) -> dict[str, str]:
 
 def check_data(record: StudyRecord, digests: Mapping[str, str]) -> None:
     """Raise InputError unless datasets, by SHA-256, are those that a study began with."""
-    began = record.environment.get("data", digests)
-    if changed := environment.differences({"data": began}, {"data": digests}):
+    began = record.environment.data
+    if began is None:
+        return
+    if changed := differences(Environment(data=began), Environment(data=dict(digests))):
         raise InputError(
-            f"{changed[0]} since {record.name} began\n"
-            "accepted is the same data, or another study.name: values of trials would not compare"
+            problem=f"{changed[0]} since {record.name} began",
+            expected="the same data, or another study.name",
+            hint="values of trials would not compare",
         )
 
 
@@ -60,14 +56,13 @@ class Admission:
     def __init__(
         self, ledger: Ledger, study: Study, pinned: Mapping[str, str], *, mixed: bool = False
     ) -> None:
-        record = ledger.study(study.name)
-        assert record is not None
+        notes = ledger.notes(study.name)
         self._ledger = ledger
         self._study = study
         self._pinned = pinned
         self._mixed = mixed
-        self._first: Environment | None = record.notes.get(FIRST_WORKER)
-        self._differences: list[str] = record.notes.get(MIXED, [])
+        self._first = notes.first_worker
+        self._differences = notes.mixed or ()
         self._programs = programs(study.own_modules)
 
     def refusal(self, worker: Description) -> str | None:
@@ -80,9 +75,9 @@ class Admission:
                     f"{name} is {worker.programs.get(name, 'unknown')[:12]} there and {mine[:12]} "
                     "here; start the worker with what the driver has"
                 )
-        differences = self.differences(worker)
-        if not differences or self._mixed:
-            self._remember(worker, differences)
+        found = self.differences(worker)
+        if not found or self._mixed:
+            self._remember(worker, found)
             return None
         if wrong := self._unpinned(worker):
             return (
@@ -90,7 +85,7 @@ class Admission:
                 f"with: {cpu_pinning.as_command(self._pinned)} dask worker ..."
             )
         return (
-            f"it differs from the study's first worker: {'; '.join(differences)}; accepted are an "
+            f"it differs from the study's first worker: {'; '.join(found)}; accepted are an "
             "equal worker, a study with portable = true (where the kernel differs), or --mixed"
         )
 
@@ -99,36 +94,25 @@ class Admission:
         wrong = self._unpinned(worker)
         if self._first is None:
             return [f"kernel: not pinned: {', '.join(wrong)}"] if wrong else []
-        return environment.differences(self._first, decisive(worker.environment))
+        found = differences(self._first, worker.environment.decisive())
+        return [str(difference) for difference in found]
 
     def record(self, worker: Description) -> Environment:
         """Return the environment to record with a trial of a worker."""
-        differences = self.differences(worker)
-        pinned = {cpu_pinning.PINNED: dict(self._pinned)} if self._pinned else {}
-        return {**worker.environment, **pinned, **({MIXED: differences} if differences else {})}
+        return replace(
+            worker.environment,
+            pinned=dict(self._pinned) or None,
+            mixed=tuple(self.differences(worker)) or None,
+        )
 
     def _unpinned(self, worker: Description) -> list[str]:
         return cpu_pinning.unpinned(self._pinned, worker.environment) if self._pinned else []
 
-    def _remember(self, worker: Description, differences: list[str]) -> None:
+    def _remember(self, worker: Description, found: list[str]) -> None:
         """Store the first worker, and what differs in one that is let in all the same."""
         if self._first is None:
-            self._first = decisive(worker.environment)
-            self._ledger.note(self._study.name, FIRST_WORKER, self._first)
-        if new := [text for text in differences if text not in self._differences]:
-            self._differences += new
-            self._ledger.note(self._study.name, MIXED, self._differences)
-
-
-def decisive(described: Environment) -> Environment:
-    """Return the part of an environment that results depend on, in the environment's own form.
-
-    It has what `fingerprint` reads, so two of them are equal exactly when their fingerprints are.
-    """
-    return {
-        "python": described["python"],
-        "versions": {"numpy": described["versions"]["numpy"]},
-        "blas": described["blas"],
-        "simd": described["simd"],
-        "code": described["code"],
-    }
+            self._first = worker.environment.decisive()
+            self._ledger.update_notes(self._study.name, first_worker=self._first)
+        if new := [text for text in found if text not in self._differences]:
+            self._differences += tuple(new)
+            self._ledger.update_notes(self._study.name, mixed=self._differences)

@@ -32,6 +32,7 @@ from studies.workers.validation import (
     reason_of,
     seconds_of,
 )
+from tracking.records import TrialOutcome
 
 Send = Callable[[TrialEvent], None]
 
@@ -65,7 +66,8 @@ def run(job: Job, send: Send, stopping: Callable[[], bool]) -> None:
             reason = f"{type(error).__name__}: {message_of(error)}".removesuffix(": ")
             end = WorkerDied(job.trial, job.attempt, reason)
         else:
-            end = TrialDone(job.trial, job.attempt, "failed", {"error": described(error)})
+            failed = TrialOutcome(error=described(error))
+            end = TrialDone(job.trial, job.attempt, "failed", failed)
     send(end)
 
 
@@ -166,19 +168,18 @@ class _Attempt:
         reason = "pruned" if pruned else said
         if said == "diverged" or not math.isfinite(value):
             reason = "diverged"
-        details: dict[str, Any] = {
-            "value": value,
-            "epoch": int(outcome.epoch),
-            "reason": reason,
-            "attributes": self._judge.attributes if self._judge else {},
-        }
-        if reason == "pruned" and self._judge is not None:
-            details["pruned"] = self._judge.explain()
+        judge = self._judge
         return TrialDone(
             self._job.trial,
             self._job.attempt,
             "pruned" if reason in ("pruned", "diverged") else "complete",
-            details,
+            TrialOutcome(
+                value=value,
+                epoch=int(outcome.epoch),
+                reason=reason,
+                attributes=judge.attributes if judge else {},
+                pruned=judge.explain() if judge and reason == "pruned" else None,
+            ),
             model_of(outcome),
         )
 

@@ -13,19 +13,17 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from nets.errors import InputError
 from tracking.provenance import environment
-from tracking.provenance.environment import Environment
+from tracking.records import UNKNOWN, Blas, Environment
 
 BLAS = "OPENBLAS_CORETYPE"
 NUMPY = "NPY_DISABLE_CPU_FEATURES"
-
-PINNED = "pinned"
-"""Where a study's notes, and the environment of a recorded trial, keep the variables."""
 
 CORES = {"x86_64": "Haswell", "AMD64": "Haswell", "aarch64": "ARMV8"}
 """OpenBLAS's name of the kernel that runs on practically all machines of an architecture."""
@@ -63,14 +61,15 @@ def unpinned(variables: Mapping[str, str], described: Environment) -> list[str]:
     """Return what an environment computes with that the variables would have excluded.
 
     >>> unpinned(
-    ...     {BLAS: "Haswell", NUMPY: "X86_V4"}, {"blas": {"kernel": "Zen"}, "simd": ["X86_V4"]}
+    ...     {BLAS: "Haswell", NUMPY: "X86_V4"},
+    ...     Environment(blas=Blas(kernel="Zen"), simd=("X86_V4",)),
     ... )
     ['Zen', 'X86_V4']
     """
-    kernel = str(described["blas"]["kernel"])
+    kernel = str(described.blas.kernel if isinstance(described.blas, Blas) else UNKNOWN)
     wrong = [kernel] if kernel.lower() != variables[BLAS].lower() else []
     excluded = variables.get(NUMPY, "").split()
-    return wrong + [feature for feature in described["simd"] if feature in excluded]
+    return wrong + [feature for feature in described.simd or () if feature in excluded]
 
 
 def as_command(variables: Mapping[str, str]) -> str:
@@ -97,10 +96,11 @@ def capture(variables: Mapping[str, str], **what: Any) -> Environment:
         stdout=subprocess.PIPE,
         text=True,
     ).stdout
-    return {**here, **json.loads(answer), PINNED: dict(variables)}
+    there = Environment.from_json(json.loads(answer))
+    return replace(here, blas=there.blas, simd=there.simd, pinned=dict(variables))
 
 
 _DESCRIBE = (
-    "import json; from tracking.provenance.environment import capture; found = capture();"
-    "print(json.dumps({name: found[name] for name in ('blas', 'simd')}))"
+    "import json; from tracking.provenance.environment import capture;"
+    "print(json.dumps(capture().to_json()))"
 )

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -207,7 +207,8 @@ class DaskEngine:
                     continue
                 if isinstance(event, TrialDone):
                     assert worker.description is not None
-                    event.outcome["environment"] = self._admission.record(worker.description)
+                    trained = self._admission.record(worker.description)
+                    event = replace(event, outcome=replace(event.outcome, environment=trained))
                 if isinstance(event, TrialDone | TrialStopped | WorkerDied):
                     worker.job = None
                 yield event

@@ -8,6 +8,7 @@ driver to look.
 
 import pickle
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import distributed
@@ -18,6 +19,7 @@ from studies.workers.admission import Description, programs
 from studies.workers.attempt import dataset, run
 from studies.workers.messages import Job, TrialEvent
 from tracking.provenance import environment
+from tracking.records import Environment
 
 Data = tuple[str, str, str]
 """Name and SHA-256 of a dataset, and the driver's folder of its arrays."""
@@ -42,13 +44,12 @@ def describe(data: Sequence[Data], modules: Sequence[str]) -> Description:
 
 
 @lru_cache(maxsize=16)
-def _computed_with(modules: tuple[str, ...]) -> tuple[environment.Environment, dict[str, str]]:
+def _computed_with(modules: tuple[str, ...]) -> tuple[Environment, dict[str, str]]:
     """Describe this process, once: what it has loaded stays, whatever is installed later."""
     with threads.pinned():
         found = environment.capture(modules=modules)
-    # What remains is of the machine; user, command and checkout that count are the driver's.
-    for key in ("user", "command", "git", "captured"):
-        found.pop(key, None)
+    # The rest describes the machine; user, command and checkout are the driver's.
+    found = replace(found, user=None, command=None, git=None, captured=None)
     return found, programs(modules)
 
 

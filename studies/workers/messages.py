@@ -1,5 +1,6 @@
 """The plain values that pass between the driver and its workers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -8,6 +9,7 @@ import optuna
 
 from nets.outcome import Model
 from studies.workers.validation import storable
+from tracking.records import EpochRecord, Failure, TrialOutcome, TrialRecord
 
 MOST_DEATHS = 3
 """Deaths of its workers after which a trial is failed: a second chance, and a third."""
@@ -23,6 +25,17 @@ class Result:
     """The study's metric at each epoch."""
     attributes: dict[str, Any]
     """What the pruner set on the trial."""
+
+    @classmethod
+    def of(cls, record: TrialRecord, epochs: Sequence[EpochRecord], metric: str) -> "Result":
+        """Return the result of a finished trial; a diverged one has no value."""
+        value = record.value
+        return cls(
+            state=record.state,
+            value=value if value is not None and math.isfinite(value) else None,
+            intermediate={epoch.number: epoch.metrics[metric] for epoch in epochs},
+            attributes=record.outcome.attributes or {},
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ class TrialDone:
     trial: int
     attempt: int
     state: Literal["complete", "pruned", "failed"]
-    outcome: dict[str, Any]
+    outcome: TrialOutcome
     model: Model | None = None
 
 
@@ -118,13 +131,8 @@ class WorkerDied:
     def as_failure(self, deaths: int) -> TrialDone:
         """Return the end of a trial that had so many deaths."""
         message = f"its worker died {deaths} times; the last time: {self.reason}"
-        error = {
-            "type": "WorkerDied",
-            "message": storable(message),
-            "place": "worker",
-            "traceback": "",
-        }
-        return TrialDone(self.trial, self.attempt, "failed", {"error": error})
+        error = Failure("WorkerDied", storable(message), "worker")
+        return TrialDone(self.trial, self.attempt, "failed", TrialOutcome(error=error))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from studies.workers.messages import Judge, Result
+from tracking.records import PruneReason
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -96,7 +97,7 @@ class PrunerStudy:
         """What the pruner has set on the trial."""
         return dict(self._study._storage.get_trial_system_attrs(self._trial._trial_id))
 
-    def explain(self) -> dict[str, Any]:
+    def explain(self) -> PruneReason:
         """Say why the trial was pruned: rule, epoch, value, and what would have survived.
 
         The threshold is found by asking the same pruner on a copy of the study with other last
@@ -104,13 +105,12 @@ class PrunerStudy:
         """
         assert self._last is not None
         epoch, value = self._last
-        found = {"rule": _rule(self._judge.pruner), "epoch": epoch, "value": value}
         storage, trial_id = self._study._storage, self._trial._trial_id
         assert isinstance(storage, InMemoryStorage)
         pruned = storage.get_trial(trial_id)
         threshold = self._threshold(epoch, value)
         storage._set_trial(trial_id, pruned)
-        return found if threshold is None else {**found, "survives_from": threshold}
+        return PruneReason(_rule(self._judge.pruner), epoch, value, threshold)
 
     def _threshold(self, epoch: int, value: float) -> float | None:
         """Return the worst last value with which the trial would have gone on, or None."""

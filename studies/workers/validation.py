@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nets.outcome import Epoch, Model, Outcome
+from tracking.records import Failure
 
 MOST_ENTRIES = 1_000
 """Metrics of an epoch, and digests."""
@@ -71,21 +72,21 @@ def model_of(outcome: Outcome) -> Model | None:
     return Model(source, arrays)
 
 
-def described(error: BaseException) -> dict[str, str]:
+def described(error: BaseException) -> Failure:
     """Return type, message, place and traceback of an exception.
 
-    The place of what is found wrong with a report is where the objective reported it.
+    For an error in a report, the place is where the objective reported it.
     """
     frames = traceback.extract_tb(error.__traceback__)
     here = os.path.dirname(__file__)
     theirs = [frame for frame in frames if os.path.dirname(frame.filename) != here] or frames
     place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else "unknown"
-    return {
-        "type": type(error).__name__,
-        "message": message_of(error),
-        "place": storable(place),
-        "traceback": storable("".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]),
-    }
+    return Failure(
+        type=type(error).__name__,
+        message=message_of(error),
+        place=storable(place),
+        traceback=storable("".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]),
+    )
 
 
 def message_of(error: BaseException) -> str:

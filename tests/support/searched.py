@@ -6,7 +6,7 @@ import numpy as np
 
 from studies.analysis.stored_study import StoredStudy
 from studies.definition import study_file
-from tracking.ledger.access import EpochRecord, TrialRecord
+from tracking.records import EpochRecord, TrialRecord
 
 START = 1_700_000_000.0
 SEARCHED = {

@@ -6,7 +6,7 @@ from studies.search.warm_start import earlier_trials, snapshot
 from studies.workers.attempt import run
 from studies.workers.local import LocalEngine
 from studies.workers.messages import EpochDone, TrialStopped, WorkerDied
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 
 SPACE = {
     "rate": {"low": 1e-3, "high": 1.0, "log": True},

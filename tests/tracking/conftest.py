@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from nets.outcome import Model
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import EpochRecord, TrialRecord
 from tracking.runs.recorder import Recorder
 from tracking.store import names
 from tracking.store.store import open_store, prepare_mlflow

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.maintenance import deletion
 from tracking.maintenance.pack.export import all_models, all_runs
 from tracking.maintenance.pack.packing import BESIDE, clear

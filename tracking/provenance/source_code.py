@@ -13,9 +13,8 @@ import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-UNKNOWN = "unknown"
+from tracking.records import UNKNOWN
 
 OWN = ("nets", "studies", "tracking")
 """Our packages: with them a trial can be tried again as it was."""
@@ -91,12 +90,6 @@ def key(digests: Mapping[str, str]) -> str:
     'cc964211d735'
     """
     return hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()[:12]
-
-
-def digests_of(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of the code that an environment tells of, by the names of modules."""
-    code = environment.get("code")
-    return dict(code) if isinstance(code, Mapping) else {}
 
 
 @functools.lru_cache(maxsize=4)

@@ -13,7 +13,7 @@ import numpy as np
 
 from nets.outcome import Model
 from tracking.models.model_folder import write_model_folder
-from tracking.provenance.environment import Environment
+from tracking.records import Environment
 from tracking.runs.study_run import write_json
 from tracking.store import names
 from tracking.store.plain_values import as_text, flat
@@ -66,7 +66,7 @@ def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) 
 
     if inputs := [
         DatasetInput(Dataset(name, _digest(sha256), "retrial", as_text({"sha256": sha256})))
-        for name, sha256 in datasets_of(environment)
+        for name, sha256 in (environment.data or {}).items()
     ]:
         client.log_inputs(run_id, datasets=inputs)
 
@@ -140,20 +140,11 @@ def dataset_of_metrics(environment: Environment) -> dict[str, str]:
 
     It is the data that `write_inputs` names.
     """
-    datasets = datasets_of(environment)
-    if len(datasets) != 1:
+    if len(environment.data or {}) != 1:
         return {}
-    ((name, sha256),) = datasets
+    ((name, sha256),) = (environment.data or {}).items()
     return {"dataset_name": name, "dataset_digest": _digest(sha256)}
 
 
 def _digest(sha256: str) -> str:
     return sha256[:12]
-
-
-def datasets_of(environment: Environment) -> list[tuple[str, str]]:
-    """Return name and SHA-256 of the data as the environment tells them."""
-    data = environment.get("data")
-    if not isinstance(data, Mapping):
-        return []
-    return [(str(name), str(sha256)) for name, sha256 in data.items()]

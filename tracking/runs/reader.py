@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nets.errors import InputError
 from tracking.models.model_folder import read_weights
+from tracking.records import Direction, Environment, EpochRecord, Training, TrialOutcome
 from tracking.store import names
 from tracking.store.store import Store, check_made, open_store
 
@@ -27,8 +28,8 @@ class RecordedRun:
     """A trial as its run tells it; nothing but MLflow was read for it.
 
     `settings` is the text of ``settings.json``; `parameters` are those of the run, which say the
-    same (see `tracking.runs.content.as_params`); `epochs` are the entries of ``epochs.json``:
-    ``epoch``, ``metrics``, ``digests``, ``seconds``, exact to the last bit.
+    same (see `tracking.runs.content.as_params`); `epochs` are those of ``epochs.json``, exact to
+    the last bit.
     """
 
     run_id: str
@@ -37,16 +38,21 @@ class RecordedRun:
     state: str
     settings: str
     parameters: dict[str, str]
-    epochs: list[dict[str, Any]]
-    environment: dict[str, Any]
-    outcome: dict[str, Any]
+    epochs: tuple[EpochRecord, ...]
+    environment: Environment
+    outcome: TrialOutcome
     metric: str
-    direction: str
+    direction: Direction
 
     @property
     def value(self) -> float | None:
         """The study's metric at the epoch whose weights are kept; None for a failed trial."""
-        return self.outcome.get("value")
+        return self.outcome.value
+
+    @property
+    def training(self) -> Training:
+        """The training that a repetition is compared with."""
+        return Training(self.metric, self.parameters, self.environment, self.epochs, self.outcome)
 
 
 def open_with_trials(root: Path) -> Store:
@@ -138,7 +144,7 @@ def _best(store: Store, study: str) -> "Run":
     MLflow sorts, NaN and missing values last; all that share the first place are looked at.
     """
     experiment = _experiment(store, study)
-    is_low_best = experiment.tags.get(names.DIRECTION_TAG) == "minimize"
+    is_low_best = experiment.tags.get(names.DIRECTION_TAG) == Direction.MINIMIZE
     equal: list[Run] = []
     token = None
     while True:
@@ -252,7 +258,7 @@ def _read(store: Store, run: "Run") -> RecordedRun:
                 names.OUTCOME_FILE,
             )
         }
-    environment = json.loads(texts[names.ENVIRONMENT_FILE])
+    found = {name: json.loads(text) for name, text in texts.items()}
     tags: Mapping[str, str] = run.data.tags
     return RecordedRun(
         run_id=run.info.run_id,
@@ -261,11 +267,11 @@ def _read(store: Store, run: "Run") -> RecordedRun:
         state=tags[names.STATE_TAG],
         settings=texts[names.SETTINGS_FILE],
         parameters=dict(run.data.params),
-        epochs=json.loads(texts[names.EPOCHS_FILE]),
-        environment=environment,
-        outcome=json.loads(texts[names.OUTCOME_FILE]),
+        epochs=tuple(map(EpochRecord.from_json, found[names.EPOCHS_FILE])),
+        environment=Environment.from_json(found[names.ENVIRONMENT_FILE]),
+        outcome=TrialOutcome.from_json(found[names.OUTCOME_FILE]),
         metric=tags.get(names.METRIC_TAG, "val_accuracy"),
-        direction=tags.get(names.DIRECTION_TAG, "maximize"),
+        direction=Direction(tags.get(names.DIRECTION_TAG, "maximize")),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nets.errors import InputError
 from tracking.provenance import source_code
-from tracking.provenance.environment import Environment
+from tracking.records import Environment
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.store import names
 from tracking.store.store import Store
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
     """Keep the code of an environment with a study's run, once, where that is the code here."""
-    digests = source_code.digests_of(environment)
+    digests = environment.code or {}
     path = _path(digests)
     if path in _kept(client, run_id):
         return
@@ -37,7 +37,7 @@ def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
 def has(store: Store, recorded: RecordedRun) -> bool:
     """Tell whether the code that a trial was trained with is kept: older records have none."""
     run_id = study_run(store, recorded.study).info.run_id
-    return _path(source_code.digests_of(recorded.environment)) in _kept(store.client, run_id)
+    return _path(recorded.environment.code or {}) in _kept(store.client, run_id)
 
 
 def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
@@ -45,7 +45,7 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
 
     Raises InputError where the study's run does not have it.
     """
-    digests = source_code.digests_of(recorded.environment)
+    digests = recorded.environment.code or {}
     run_id = study_run(store, recorded.study).info.run_id
     archive = _archive(store.client, run_id, digests)
     if archive is None:
@@ -63,7 +63,7 @@ def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> 
 
     That is what is here, or where this has changed meanwhile, what the study's run keeps of it.
     """
-    digests = source_code.digests_of(environment)
+    digests = environment.code or {}
     if (code := source_code.archive(digests)) is not None:
         return code
     archive = _archive(client, run_id, digests)

@@ -4,7 +4,7 @@ import pytest
 
 from studies.cli import ui
 from studies.cli.main import main
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.runs.reader import RecordedRun
 
 

@@ -25,9 +25,9 @@ from studies.confirmation.champion import champion_settings
 from studies.definition import study_file
 from studies.search.driver import Plan, Search
 from tracking.confirmation import run
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger, TrialRecord
+from tracking.ledger import Ledger, lock
 from tracking.provenance import source_code
+from tracking.records import TrialRecord
 from tracking.records.confirmation import Estimate, Repetition, from_plain, to_plain
 from tracking.store import names
 

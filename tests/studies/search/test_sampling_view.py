@@ -8,7 +8,7 @@ from searching import MIXED, POINTS, SPACE, a_study, space_for
 from studies.search.sampling_view import View
 from studies.search.warm_start import earlier_trials
 from studies.workers.history import result_of
-from tracking.ledger.access import EpochRecord, TrialRecord
+from tracking.records import EpochRecord, TrialRecord
 
 SAMPLERS = {
     "random": {"name": "random"},
@@ -164,7 +164,7 @@ def test_view_refuses_to_ask_before_it_knows_what_the_rule_wants(ledger):
 
 def test_asking_depends_on_the_results_of_trials_before_the_window_only(tmp_path):
     """Trials k-W+1 to k-1 may have any result, or none, when trial k is asked."""
-    from tracking.ledger.access import Ledger
+    from tracking.ledger import Ledger
 
     ledger = Ledger(tmp_path / "one.db")
     story = Story(a_study(sampler=SAMPLERS["tpe"], window=4), ledger)

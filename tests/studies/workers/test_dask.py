@@ -20,7 +20,7 @@ from studies.workers.dask import DaskEngine
 from studies.workers.dask_client import connect
 from studies.workers.engine import EngineLost
 from studies.workers.messages import EpochDone, Notice, WorkerDied
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.store import names
 
 

@@ -18,7 +18,7 @@ from studies.search.driver import Plan, Search
 from studies.workers.engine import EngineLost
 from studies.workers.local import LocalEngine
 from studies.workers.messages import EpochDone, Job, TrialDone, TrialStopped, WorkerDied
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.provenance import source_code
 
 TPE = {"name": "tpe", "startup_trials": 4}

@@ -16,8 +16,8 @@ from nets.settings import Settings, to_plain
 from tracking.confirmation import run
 from tracking.confirmation.text import sentences
 from tracking.figures import curves
-from tracking.ledger.access import EpochRecord
 from tracking.models import registry
+from tracking.records import EpochRecord
 from tracking.records.confirmation import (
     Candidate,
     Champion,

@@ -5,7 +5,8 @@ import sqlite3
 
 import pytest
 
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import EpochRecord, TrialRecord
 
 
 @pytest.fixture

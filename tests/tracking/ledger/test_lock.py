@@ -12,8 +12,7 @@ import psutil
 import pytest
 
 from nets.errors import InputError
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger, lock
 
 
 @pytest.fixture

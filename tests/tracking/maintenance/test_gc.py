@@ -5,10 +5,10 @@ import socket
 
 import pytest
 
-from tracking.ledger.access import EpochRecord
 from tracking.maintenance import deletion, gc
 from tracking.maintenance.pack.packing import BESIDE
 from tracking.maintenance.pack.restore import UNPACKING_TAG
+from tracking.records import EpochRecord
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial
 from tracking.store import names

@@ -14,13 +14,14 @@ import pytest
 
 from nets.errors import InputError
 from tracking.figures.curves import log_study_figures
-from tracking.ledger.access import EpochRecord, Ledger
+from tracking.ledger import Ledger
 from tracking.maintenance import deletion
 from tracking.maintenance.pack import packing
 from tracking.maintenance.pack.archive import MANIFEST, read_manifest
 from tracking.maintenance.pack.packing import pack, unpack
 from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
 from tracking.models import registry
+from tracking.records import EpochRecord
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial, study_run
 from tracking.runs.verdict import Verdict, write_certificate

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.runs import trial_run
 from tracking.runs.delivery import Delivery
 from tracking.store import names

@@ -11,7 +11,7 @@ import time
 import pytest
 from programs import Program
 
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.store import names
 from tracking.store.store import open_store
 

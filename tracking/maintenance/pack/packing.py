@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nets.errors import InputError
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.ledger.copy import copy_study
 from tracking.maintenance import deletion
 from tracking.maintenance.pack.archive import Manifest, Writer, extract, read_manifest
