@@ -24,6 +24,7 @@ from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
 from tracking.ledger import Ledger
+from tracking.records import Environment
 
 MORE = 20
 """Trials that are added to those that are there."""
@@ -70,7 +71,7 @@ def cost(finished: int) -> Cost:
 def fill(ledger: Ledger, searched: Study, finished: int) -> None:
     """Write finished trials into a ledger as a search would have left them, but at once."""
     generator = np.random.default_rng(0)
-    ledger.add_study(searched.name, searched.definition, {})
+    ledger.add_study(searched.name, searched.definition, Environment())
     trials, epochs = [], []
     for number in range(finished):
         parameters = {

@@ -20,6 +20,7 @@ from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
 from tracking.ledger import Ledger
+from tracking.records import Environment
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def simulate(workers: int, trials: int, trial_seconds: float, sampler: str = "tp
     engine = SimulatedEngine(workers, trial_seconds / recorded.EPOCHS)
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / "ledger.db")
-        ledger.add_study(searched.name, searched.definition, {})
+        ledger.add_study(searched.name, searched.definition, Environment())
         search = Search(Plan(study=searched, total=trials, folders={}), ledger, engine)
         engine.begin()
         search.run()

@@ -6,7 +6,7 @@ import numpy as np
 
 from studies.analysis.stored_study import StoredStudy
 from studies.definition import study_file
-from tracking.records import EpochRecord, TrialRecord
+from tracking.records import Environment, EpochRecord, TrialRecord
 
 START = 1_700_000_000.0
 SEARCHED = {
@@ -36,14 +36,16 @@ def a_search(ledger, study, states, *, workers=2, epochs=10, generator=None, qua
     study as stored.
     """
     generator = generator or np.random.default_rng(0)
-    ledger.add_study(study.name, study.definition, {})
+    ledger.add_study(study.name, study.definition, Environment())
     free = [START] * workers
     for number, state in enumerate(states):
         worker = int(np.argmin(free))
         chosen = draw(study.space, generator)
         good = quality(chosen) if quality else _quality(chosen)
         last = {"complete": epochs, "failed": 1}.get(state, 2)
-        record = TrialRecord(study.name, number, "running", {"seed": number}, chosen, {}, START)
+        record = TrialRecord(
+            study.name, number, "running", {"seed": number}, chosen, SamplerAttributes(), START
+        )
         ledger.add_trial(record)
         ledger.start_attempt(study.name, number)
         ledger.name_worker(study.name, number, f"worker {worker}")

@@ -5,6 +5,7 @@ import pytest
 from studies.cli import ui
 from studies.cli.main import main
 from tracking.ledger import Ledger
+from tracking.records import Environment
 from tracking.runs.reader import RecordedRun
 
 
@@ -103,7 +104,7 @@ def test_a_file_that_is_no_ledger_is_named_so(command, tmp_path, capsys):
 def test_a_ledger_damaged_inside_is_an_error_in_words(tmp_path, capsys):
     path = tmp_path / "ledger.db"
     ledger = Ledger(path)
-    ledger.add_study("digits", {}, {})
+    ledger.add_study("digits", {}, Environment())
     ledger.close()
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"x" * (len(content) - 4096))

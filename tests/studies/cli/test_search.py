@@ -271,7 +271,7 @@ def test_ctrl_c_while_workers_start_is_no_death_of_theirs(tmp_path, store):
         130, "retrial: stopping at the end of the running epochs; once more stops at once\n",
     )  # fmt: skip
     assert output.endswith("stopped: the same command continues it\n")
-    assert {trial.deaths for trial in ledger.trials("curves")} == {0}
+    assert {trial.crashes for trial in ledger.trials("curves")} == {0}
     ledger.close()
 
 
@@ -399,7 +399,7 @@ def test_each_trial_keeps_the_environment_of_the_driver_that_trained_it(
         monkeypatch.setattr("tracking.provenance.environment._git", lambda git=git: git)
         assert run(study, "--trials", total, "--no-record", "--store", store) == 0
     with contextlib.closing(ledger_of(store)) as ledger:
-        kept = [trial.outcome["environment"] for trial in ledger.trials("curves")]
+        kept = [trial.outcome.environment for trial in ledger.trials("curves")]
     assert [one["git"] for one in kept] == [
         {"commit": "first", "dirty": True}, {"commit": "second", "dirty": True},
     ]  # fmt: skip

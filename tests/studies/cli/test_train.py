@@ -205,7 +205,7 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
     assert train(study, "height=0.6")[0] == 0
     given_up, other = trained()
     assert (given_up.state, other.state) == ("failed", "complete")
-    assert given_up.outcome["error"]["type"] == "Interrupted"
+    assert given_up.outcome.error.type == "Interrupted"
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import math
 
 import pytest
 from searching import MIXED, POINTS, SPACE, a_study, space_for
+from studies.workers.history import result_of
 
 from studies.search.sampling_view import View
 from studies.search.warm_start import earlier_trials
-from studies.workers.history import result_of
-from tracking.records import EpochRecord, TrialRecord
+from tracking.records import Environment, EpochRecord, TrialRecord
 
 SAMPLERS = {
     "random": {"name": "random"},
@@ -44,7 +44,7 @@ class Story:
     def __init__(self, study, ledger):
         self.study = study
         self.ledger = ledger
-        ledger.add_study(study.name, study.definition, {})
+        ledger.add_study(study.name, study.definition, Environment())
         self.view = View(study)
 
     def ask(self):

@@ -61,22 +61,22 @@ def failure_of(job):
     *_, end = events_of(job)
     assert isinstance(end, TrialDone)
     assert (end.state, end.model) == ("failed", None)
-    return end.outcome["error"]
+    return end.outcome.error
 
 
 def test_complete_trial_sends_its_epochs_in_order_and_its_outcome():
     *epochs, end = events_of(job())
     assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5, 6]
     assert all(isinstance(epoch, EpochDone) and epoch.state is None for epoch in epochs)
-    assert (end.state, end.outcome["reason"], end.outcome["epoch"]) == ("complete", "finished", 6)
-    assert end.outcome["value"] == epochs[-1].metrics["value"]
+    assert (end.state, end.outcome.reason, end.outcome.epoch) == ("complete", "finished", 6)
+    assert end.outcome.value == epochs[-1].metrics["value"]
     assert end.model.arrays["trace"].shape == (4,)
 
 
 def test_pruned_trial_ends_with_the_reason_and_keeps_its_model():
     epoch, end = events_of(job(judge=median()))
-    assert (end.state, end.outcome["reason"], end.outcome["epoch"]) == ("pruned", "pruned", 1)
-    assert end.outcome["pruned"] == {
+    assert (end.state, end.outcome.reason, end.outcome.epoch) == ("pruned", "pruned", 1)
+    assert end.outcome.pruned == {
         "rule": "median", "epoch": 1, "value": epoch.metrics["value"], "survives_from": 1.0,
     }  # fmt: skip
     assert end.model is not None
@@ -156,8 +156,8 @@ def test_state_that_nobody_takes_back_is_no_checkpoint(monkeypatch):
 
 def test_pruned_trial_of_an_objective_without_outcomes_is_valued_at_its_last_epoch():
     epoch, end = events_of(job("curves:climb_from_the_start", judge=median()))
-    assert (end.state, end.outcome["epoch"], end.model) == ("pruned", 1, None)
-    assert end.outcome["value"] == epoch.metrics["value"]
+    assert (end.state, end.outcome.epoch, end.model) == ("pruned", 1, None)
+    assert end.outcome.value == epoch.metrics["value"]
 
 
 def test_exception_is_told_with_type_place_and_traceback():
@@ -184,7 +184,7 @@ def test_objective_that_catches_everything_is_pruned_all_the_same(monkeypatch):
 
     trial = dataclasses.replace(written_here(monkeypatch, stubborn), judge=median())
     *_, end = events_of(trial)
-    assert (end.state, end.outcome["epoch"]) == ("pruned", 1)
+    assert (end.state, end.outcome.epoch) == ("pruned", 1)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -194,8 +194,8 @@ def test_value_that_is_not_finite_ends_as_diverged(monkeypatch, value):
         return Outcome(1)
 
     *_, end = events_of(written_here(monkeypatch, diverging))
-    assert (end.state, end.outcome["reason"]) == ("pruned", "diverged")
-    assert repr(end.outcome["value"]) == repr(value)
+    assert (end.state, end.outcome.reason) == ("pruned", "diverged")
+    assert repr(end.outcome.value) == repr(value)
 
 
 def test_diverged_trial_is_tagged_so_even_where_the_pruner_ended_it(monkeypatch):
@@ -204,7 +204,7 @@ def test_diverged_trial_is_tagged_so_even_where_the_pruner_ended_it(monkeypatch)
 
     trial = dataclasses.replace(written_here(monkeypatch, diverging), judge=median())
     *_, end = events_of(trial)
-    assert (end.state, end.outcome["reason"]) == ("pruned", "diverged")
+    assert (end.state, end.outcome.reason) == ("pruned", "diverged")
     assert "pruned" not in end.outcome
 
 
@@ -215,8 +215,8 @@ def test_value_is_that_of_the_epoch_whose_weights_are_kept(monkeypatch):
         return Outcome(2, "early stopping")
 
     *_, end = events_of(written_here(monkeypatch, early))
-    assert (end.state, end.outcome["value"], end.outcome["epoch"]) == ("complete", 0.7, 2)
-    assert end.outcome["reason"] == "early stopping"
+    assert (end.state, end.outcome.value, end.outcome.epoch) == ("complete", 0.7, 2)
+    assert end.outcome.reason == "early stopping"
 
 
 def test_metrics_arrive_as_plain_floats(monkeypatch):
@@ -227,7 +227,7 @@ def test_metrics_arrive_as_plain_floats(monkeypatch):
     epoch, end = events_of(written_here(monkeypatch, of_numpy))
     assert [type(v) for v in (*epoch.metrics.values(), epoch.seconds)] == [float, float, float]
     assert epoch.metrics == {"value": 0.5, "hits": 3.0}
-    assert [type(number) for number in (epoch.number, end.outcome["epoch"])] == [int, int]
+    assert [type(number) for number in (epoch.number, end.outcome.epoch)] == [int, int]
 
 
 A_TEXT = "accepted is a text of at most 250 characters that UTF-8 can hold"
@@ -380,7 +380,7 @@ def test_repetition_has_as_many_chances_as_a_trial(monkeypatch):
     assert train(written_here(monkeypatch, lacking("memory", times=2))) == once
     failed = train(written_here(monkeypatch, lacking("memory", times=3)))
     assert failed.end.state == "failed"
-    assert failed.end.outcome["error"]["message"] == (
+    assert failed.end.outcome.error.message == (
         "its worker died 3 times; the last time: MemoryError: 3 GiB"
     )
 

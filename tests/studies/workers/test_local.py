@@ -366,9 +366,9 @@ def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(led
     assert [t.number for t in found if t.state == "failed"] == deadly
     for number in deadly:
         trial = found[number]
-        assert (trial.deaths, trial.attempts) == (3, 3)
-        assert trial.outcome["error"]["type"] == "WorkerDied"
-        assert trial.outcome["error"]["message"] == (
+        assert (trial.crashes, trial.attempts) == (3, 3)
+        assert trial.outcome.error.type == "WorkerDied"
+        assert trial.outcome.error.message == (
             "its worker died 3 times; the last time: SIGKILL(-9)"
         )
         assert heard.messages.count(
@@ -397,7 +397,7 @@ def test_deaths_of_workers_while_a_search_is_stopped_do_not_count(ledger, genera
         )
         assert stopper.search.run() == "stopped"
         assert not any("died" in message for message in heard.messages)
-    assert {trial.deaths for trial in ledger.trials(study.name)} == {0}
+    assert {trial.crashes for trial in ledger.trials(study.name)} == {0}
     assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
 
 

@@ -6,14 +6,14 @@ import sqlite3
 import pytest
 
 from tracking.ledger import Ledger
-from tracking.records import EpochRecord, TrialRecord
+from tracking.records import Environment, EpochRecord, TrialRecord
 
 
 @pytest.fixture
 def ledger(tmp_path):
     """A ledger with one open trial."""
     ledger = Ledger(tmp_path / "ledger.db")
-    ledger.add_study("a", {}, {})
+    ledger.add_study("a", {}, Environment())
     ledger.add_trial(TrialRecord("a", 0, "running", {}, {}, {}, 0.0))
     yield ledger
     ledger.close()

@@ -8,7 +8,7 @@ import pytest
 from tracking.maintenance import deletion, gc
 from tracking.maintenance.pack.packing import BESIDE
 from tracking.maintenance.pack.restore import UNPACKING_TAG
-from tracking.records import EpochRecord
+from tracking.records import Environment, EpochRecord
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial
 from tracking.store import names
@@ -180,7 +180,7 @@ def test_what_has_become_whole_since_it_was_found_stays(recorded, ledger):
 def test_a_study_that_the_ledger_has_meanwhile_stays_although_its_tag_is_left(recorded, ledger):
     recorded.client.create_experiment("letters", tags={UNPACKING_TAG: "true"})
     wastes = gc.find(recorded, ledger, ())
-    ledger.add_study("letters", {}, {})
+    ledger.add_study("letters", {}, Environment())
     for waste in wastes:
         waste.remove()
     assert recorded.client.get_experiment_by_name("letters").lifecycle_stage == "active"

@@ -21,7 +21,7 @@ from tracking.maintenance.pack.archive import MANIFEST, read_manifest
 from tracking.maintenance.pack.packing import pack, unpack
 from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
 from tracking.models import registry
-from tracking.records import EpochRecord
+from tracking.records import Environment, EpochRecord
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial, study_run
 from tracking.runs.verdict import Verdict, write_certificate
@@ -371,7 +371,10 @@ def test_a_file_outside_of_the_pack_is_refused(name, file, there, ledger_there):
 @pytest.mark.parametrize(
     ("take", "message"),
     [
-        (lambda store, ledger: ledger.add_study(STUDY, {}, {}), "has a study digits already"),
+        (
+            lambda store, ledger: ledger.add_study(STUDY, {}, Environment()),
+            "has a study digits already",
+        ),
         (
             lambda store, ledger: store.client.create_experiment(STUDY),
             "MLflow has an experiment digits already",

@@ -41,7 +41,7 @@ def test_a_trial_is_read_as_it_was(trials, ledger, recorded, environment):
     assert json.loads(found.settings) == trial.settings
     assert [entry["metrics"] for entry in found.epochs] == [epoch.metrics for epoch in epochs]
     assert [entry["digests"] for entry in found.epochs] == [epoch.digests for epoch in epochs]
-    assert found.outcome["epoch"] == 4
+    assert found.outcome.epoch == 4
     assert found.environment["blas"] == environment["blas"]
 
 
