@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from studies.definition.space import decoded
+from studies.definition.choices import decoded
 
 
 def shown(value: Any) -> str:

@@ -1,18 +1,21 @@
-"""What a confirmation found, as `confirm` and `show` print it."""
+"""A confirmation as `confirm` and `show` print it."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studies.analysis.formatting import plural
-from studies.analysis.stored_study import StoredStudy
 from studies.cli import suggestions
 from tracking.confirmation.text import sentences
-from tracking.records.confirmation import Confirmation, RecordedConfirmation
 from tracking.store import names
 
+if TYPE_CHECKING:
+    from tracking.records.confirmation import Confirmation, RecordedConfirmation
 
-def as_json(confirmation: Confirmation, recorded: RecordedConfirmation | None) -> dict[str, Any]:
+
+def as_json(
+    confirmation: "Confirmation", recorded: "RecordedConfirmation | None"
+) -> dict[str, Any]:
     """Return a confirmation as plain values, with its run and its model where MLflow has them."""
     version = recorded and recorded.version
     return {
@@ -23,9 +26,9 @@ def as_json(confirmation: Confirmation, recorded: RecordedConfirmation | None) -
 
 
 def lines(
-    confirmation: Confirmation, recorded: RecordedConfirmation | None, store: Path
+    confirmation: "Confirmation", recorded: "RecordedConfirmation | None", store: Path
 ) -> Iterator[str]:
-    """Yield what was found in words, and where its model is."""
+    """Yield the result in sentences, and where its model is."""
     yield from sentences(confirmation)
     if recorded is not None and recorded.version:
         name, version = confirmation.study, recorded.version
@@ -33,7 +36,6 @@ def lines(
         yield f"use it: {suggestions.command(store, 'predict', name, 'FILE...')}"
 
 
-def ago(confirmation: Confirmation, stored: StoredStudy) -> str:
+def ago(trials: int) -> str:
     """Return how many trials have finished since, as the end of a sentence; empty for none."""
-    since = sum(trial.state != "running" for trial in stored.trials) - confirmation.finished
-    return f", {plural(since, 'trial')} ago" if since > 0 else ""
+    return f", {plural(trials, 'trial')} ago" if trials > 0 else ""

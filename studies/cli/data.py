@@ -1,8 +1,20 @@
-"""``retrial data``: which datasets are here, and fetching one."""
+"""``retrial data``: list or fetch datasets."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from nets.errors import InputError
+from studies.cli.arguments import add_places
+
+INTERRUPTED = "the same command starts it again"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add_places(actions.add_parser("list", help="list the datasets that are here"))
+    fetch = actions.add_parser("fetch", help="download a dataset")
+    add_places(fetch)
+    fetch.add_argument("name", help="mnist")
 
 
 def run(options: Namespace) -> int:

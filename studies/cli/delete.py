@@ -1,7 +1,7 @@
-"""``retrial delete``: a study and everything that was recorded of it."""
+"""``retrial delete``: remove a study and its record, after asking."""
 
 import contextlib
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from nets.errors import InputError
 from studies.analysis.formatting import plural
@@ -12,6 +12,14 @@ from tracking.ledger.copy import size_of
 from tracking.maintenance import deletion
 from tracking.store import names
 from tracking.store.store import Store, open_store
+
+INTERRUPTED = "the same command removes the rest"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a study in the store")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(options: Namespace) -> int:

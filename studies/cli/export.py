@@ -1,8 +1,9 @@
-"""``retrial export``: a trial's model as an ONNX file."""
+"""``retrial export``: write a trial's model as an ONNX file, for any runtime."""
 
 import contextlib
 import re
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from nets import model_source
 from nets.errors import InputError
@@ -13,6 +14,15 @@ from tracking.models import registry
 from tracking.runs.reader import RecordedRun, find_trial, open_with_trials, read_model
 from tracking.store import names
 from tracking.store.store import Store
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "trial", help="best, a trial number, an MLflow run id, or a model as `predict` takes it"
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a new file, such as digits.onnx")
+    parser.add_argument("--study", help="name of the study; needed with best and a number")
 
 
 def run(options: Namespace) -> int:

@@ -1,7 +1,7 @@
-"""``retrial gc``: remove what crashed attempts left in the store."""
+"""``retrial gc``: remove what crashed attempts left, after asking."""
 
 import contextlib
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nets.errors import InputError
@@ -10,6 +10,13 @@ from tracking.ledger import Ledger, lock
 from tracking.maintenance import gc
 from tracking.store import names
 from tracking.store.store import open_store
+
+INTERRUPTED = "the same command removes the rest"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(options: Namespace) -> int:

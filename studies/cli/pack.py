@@ -1,12 +1,11 @@
-"""``retrial pack``: a study as one file."""
+"""``retrial pack``: write a study into one file."""
 
 import contextlib
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from studies.analysis.formatting import plural
-from studies.analysis.stored_study import open_study
 from studies.cli.prompts import shown_bytes
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.packing import pack
@@ -14,9 +13,19 @@ from tracking.runs.recorder import Recorder
 from tracking.store import names
 from tracking.store.store import open_store
 
+INTERRUPTED = "no file was written"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a study in the store")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a new file")
+
 
 def run(options: Namespace) -> int:
     """Bring MLflow up to date, then write everything into one new file."""
+    from studies.analysis.stored_study import open_study
+
     path = options.store / names.LEDGER
     with open_study(options.store, options.study):
         pass  # or its name is wrong, and nothing is created for it

@@ -1,9 +1,9 @@
-"""``retrial predict``: what is on images in files, by a registered model."""
+"""``retrial predict``: classify images in files with a registered model."""
 
 import contextlib
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,13 @@ from tracking.models import registry
 from tracking.models.registry import Registered
 from tracking.store import names
 from tracking.store.store import check_made, open_store
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("model", help="STUDY (its champion), NAME@alias or NAME/version")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG or .npy")
+    parser.add_argument("--json", action="store_true", help="print all scores as JSON")
 
 
 def run(options: Namespace) -> int:

@@ -1,19 +1,18 @@
-"""``retrial show``: the trials of a study, best first, what they say, and its confirmation."""
+"""``retrial show``: print the best trials of a study, and what decided."""
 
 import json
 import math
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from nets import data
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.analysis.stored_study import StoredStudy, open_study
 from studies.cli import confirmation_summary, suggestions
 from studies.cli.tables import aligned, console, is_wider, listed, print_lines
-from studies.definition.space import decoded
+from studies.definition.choices import decoded
 from tracking.ledger import lock
 from tracking.provenance.source_code import key
 from tracking.records import TrialRecord
@@ -21,8 +20,20 @@ from tracking.records import TrialRecord
 MOST_ROWS = 10
 
 
+if TYPE_CHECKING:
+    from studies.analysis.stored_study import StoredStudy
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a study in the store")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
 def run(options: Namespace) -> int:
     """Print the best trials, what mattered, and why trials were pruned."""
+    from studies.analysis.stored_study import open_study
+
     with open_study(options.store, options.study) as stored:
         if options.json:
             print(json.dumps(as_json(stored), indent=2))
@@ -31,7 +42,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def as_json(stored: StoredStudy) -> dict[str, Any]:
+def as_json(stored: "StoredStudy") -> dict[str, Any]:
     """Return the study as plain values; NaN and infinity become null."""
     best, confirmation = stored.best, stored.confirmation
     return {
@@ -60,7 +71,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _print(stored: StoredStudy, options: Namespace) -> None:
+def _print(stored: "StoredStudy", options: Namespace) -> None:
     screen = console()
     section = stored.study.section
     # Nothing runs without a driver: such trials wait for the next one.
@@ -97,8 +108,9 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
     failed = [trial for trial in stored.trials if trial.state == "failed"]
     print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
     if known := stored.confirmation:
+        since = sum(trial.is_finished for trial in stored.trials) - known.finished
         heading = f"confirmed with --top {known.top} --seeds {known.seeds}"
-        print_lines(screen, [heading + confirmation_summary.ago(known, stored)], "bold")
+        print_lines(screen, [heading + confirmation_summary.ago(since)], "bold")
         print_lines(
             screen,
             confirmation_summary.lines(known, stored.notes.recorded_confirmation, options.store),
@@ -130,7 +142,7 @@ def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
     return lines
 
 
-def best_lines(stored: StoredStudy, trials: list[TrialRecord], width: int) -> list[str]:
+def best_lines(stored: "StoredStudy", trials: list[TrialRecord], width: int) -> list[str]:
     """Return a heading and the best trials; where a line is too short, parameters are below."""
     names = _columns(stored, trials)
     searched = stored.study.space.parameters
@@ -174,7 +186,7 @@ def _more(trials: list[TrialRecord], state: str) -> list[str]:
     return [f"... and {rest} more {state}"] if rest > 0 else []
 
 
-def _columns(stored: StoredStudy, trials: list[TrialRecord]) -> list[str]:
+def _columns(stored: "StoredStudy", trials: list[TrialRecord]) -> list[str]:
     """Return the settings that are searched, or of trainings those that differ."""
     if stored.study.space.parameters:
         return [parameter.name for parameter in stored.study.space.parameters]

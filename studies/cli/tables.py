@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from studies.analysis.formatting import shown
-from studies.definition.space import decoded
+from studies.definition.choices import decoded
 
 _UNLIMITED = 100_000
 

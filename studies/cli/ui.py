@@ -1,12 +1,18 @@
-"""``retrial ui``: the MLflow UI on the store."""
+"""``retrial ui``: start the MLflow UI on the store."""
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from studies.analysis.formatting import plural
+from studies.cli.arguments import port
 from tracking.store.server import serve, study_pages
 
 MOST_STUDIES = 5
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--port", type=port, default=5000, help="0 for any free port")
 
 
 def run(options: Namespace) -> int:

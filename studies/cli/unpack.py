@@ -1,8 +1,8 @@
-"""``retrial unpack``: the study of a pack, in this store."""
+"""``retrial unpack``: import a packed study."""
 
 import contextlib
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nets.errors import InputError
@@ -15,6 +15,13 @@ from tracking.maintenance.pack.archive import read_manifest
 from tracking.maintenance.pack.packing import unpack
 from tracking.store import names
 from tracking.store.store import check_writable, open_store
+
+INTERRUPTED = "nothing was imported"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="a file that `pack` wrote")
 
 
 def run(options: Namespace) -> int:

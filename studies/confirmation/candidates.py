@@ -1,22 +1,20 @@
-"""The honest winner, first part: the best trials again under fresh seeds.
+"""The candidates: the best trials of a search, re-run under fresh seeds.
 
-The best of many noisy trials is partly luck. What the settings of the top trials are worth shows
-under seeds that the search did not choose among; by how much the search's value was better was
+The best of many noisy trials is partly luck (selection bias). The mean under seeds that the search
+did not choose among shows what the settings are worth; the difference to the search's value was
 luck. The split of the training images stays that of the study: what the settings owe to its
-validation images shows in the test result, which is the second part
-(`studies.confirmation.champion`).
+validation images shows in the test result (`studies.confirmation.champion`).
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from nets.errors import InputError
 from studies.analysis.stored_study import StoredStudy
 from studies.confirmation.batch import Trained, repetition_seed, train_all
 from studies.confirmation.intervals import difference_of, mean_of
-from studies.definition.study_file import Study
+from studies.search.session import Session
 from studies.workers.messages import Job
 from tracking.records import Direction, TrialRecord
 from tracking.records.confirmation import (
@@ -63,25 +61,17 @@ class Repetitions:
         ]
 
     def train(
-        self,
-        folders: Mapping[str, str],
-        processes: int,
-        heard: Callable[[Repetition], None],
+        self, session: Session, processes: int, finished: Callable[[Repetition], None]
     ) -> None:
-        """Train those that are missing, side by side; commit each at once, then tell `heard`.
-
-        `folders` are the datasets' by name.
-        """
+        """Train those that are missing, side by side; commit each, then call `finished`."""
         study, missing = self._stored.study, self.missing
         jobs = [
-            job_for(
-                study,
+            session.job(
                 trial.number,
                 {
                     **trial.settings,
                     "seed": repetition_seed(study.section.seed, trial.number, number),
                 },
-                folders,
             )
             for trial, number in missing
         ]
@@ -91,7 +81,7 @@ class Repetitions:
             done = {(trial.number, number): repetition}
             self._stored.ledger.update_notes(study.name, repetitions=done)
             self._done |= done
-            heard(repetition)
+            finished(repetition)
 
     def compare(self) -> Confirmation:
         """Return what the repetitions say, once none is missing."""
@@ -177,27 +167,6 @@ def elect(
 
 def _values(candidate: Candidate) -> list[float]:
     return [again.value for again in candidate.repetitions if again.value is not None]
-
-
-def job_for(
-    study: Study,
-    trial: int,
-    settings: Mapping[str, Any],
-    folders: Mapping[str, str],
-    metric: str | None = None,
-) -> Job:
-    """Return the training of these settings from beginning to end, judged by nobody."""
-    return Job(
-        trial=trial,
-        attempt=1,
-        objective=study.section.objective,
-        settings_class=study.section.settings,
-        settings=dict(settings),
-        data=folders.get(settings.get("data", "")),
-        judge=None,
-        metric=metric or study.section.metric,
-        checkpoint_seconds=math.inf,
-    )
 
 
 def _repetition(number: int, job: Job, trained: Trained) -> Repetition:

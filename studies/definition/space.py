@@ -5,7 +5,6 @@ from then on is a plain value: it gives Optuna's distributions, asks a trial for
 file order, and turns them into settings.
 """
 
-import json
 import math
 import sys
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from optuna.distributions import (
 )
 
 from nets.errors import InputError
+from studies.definition.choices import decoded, encoded
 
 _KEYS = {"low", "high", "log", "step", "choices", "when"}
 
@@ -107,22 +107,6 @@ class Space:
     def settings(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Turn parameters as Optuna keeps them into values of settings."""
         return {name: decoded(value) for name, value in chosen.items()}
-
-
-def encoded(value: Any) -> Any:
-    """Return a choice as Optuna can store it: lists become JSON text.
-
-    >>> decoded(encoded([100, 50]))
-    [100, 50]
-    """
-    return json.dumps(value) if isinstance(value, list | tuple) else value
-
-
-def decoded(value: Any) -> Any:
-    """Return the choice that `encoded` turned into `value`."""
-    if isinstance(value, str) and value.startswith("["):
-        return json.loads(value)
-    return value
 
 
 def read_space(tables: Mapping[str, Any], settings: type[Any]) -> Space:

@@ -20,7 +20,8 @@ from nets.errors import InputError
 from nets.randomness import derived_seed
 from nets.settings import Settings, to_plain
 from studies.definition import pruners, samplers
-from studies.definition.space import Space, check_first, check_steps, decoded, encoded, read_space
+from studies.definition.choices import decoded, encoded
+from studies.definition.space import Space, check_first, check_steps, read_space
 from studies.definition.study_section import StudySection, natural_direction, read_section
 from tracking.provenance import source_code
 from tracking.store.plain_values import flat

@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from studies.definition.space import Parameter, decoded
+from studies.definition.choices import decoded
+from studies.definition.space import Parameter
 
 Ticks = list[tuple[float, str]]
 """Places from 0 to 1, each with what is written there."""

@@ -1,14 +1,13 @@
-"""Trying a recorded trial again: the same objective, in a fresh process, from MLflow alone."""
+"""Re-run a recorded trial: the same objective, in a fresh process, from MLflow alone."""
 
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from nets.errors import InputError
 from studies.definition import study_file
 from studies.definition.study_file import Study
-from studies.workers import cpu_pinning
+from studies.search.session import Session, load_datasets
 from studies.workers.local import LocalEngine
 from studies.workers.messages import EpochDone, Job, TrialDone, WorkerDied
 from tracking.records import Environment, EpochRecord, Failure, Training, TrialOutcome
@@ -29,7 +28,7 @@ def definition_of(store: Store, study: str) -> Study:
 def reproduce(
     store: Store, recorded: RecordedRun, data: Path | None, *, until: int | None, threads: int
 ) -> tuple[Verdict, Environment]:
-    """Train a recorded trial for its recorded epochs and compare; also returns the environment.
+    """Train a recorded trial for its recorded epochs and compare; also return the environment.
 
     Raises InputError for a trial without a recorded epoch, or with data that is not here.
     """
@@ -38,33 +37,21 @@ def reproduce(
     last = max((epoch.number for epoch in recorded.epochs), default=0)
     if last == 0:
         raise InputError(
-            f"trial: run {recorded.run_id} ended before its first epoch, there is nothing to "
-            "compare; accepted is a trial with at least one recorded epoch"
+            "trial",
+            problem=f"run {recorded.run_id} ended before its first epoch",
+            expected="a trial with at least one recorded epoch",
         )
-    folder, digests = data_of(settings, data)
-    # A portable trial is tried again with the kernel it was pinned to.
-    pinned = recorded.environment.pinned or {}
-    now = cpu_pinning.capture(pinned, data=digests, modules=study.own_modules)
-    job = Job(
-        trial=recorded.number,
-        attempt=1,
-        objective=study.section.objective,
-        settings_class=study.section.settings,
-        settings=settings,
-        data=folder,
-        judge=None,
-        metric=recorded.metric,
-        threads=threads,
-        checkpoint_seconds=float("inf"),
+    datasets = load_datasets([settings["data"]] if "data" in settings else [], data)
+    # A portable trial is trained with the BLAS kernel that it was pinned to.
+    session = Session.prepare(study, datasets, recorded.environment.pinned)
+    job = session.job(recorded.number, settings, recorded.metric, threads=threads)
+    # Without its pruner, a pruned trial would train on; a complete one has to end by itself.
+    to_the_end = recorded.outcome.is_complete and until is None
+    epochs, outcome = train(
+        job, min(last, until or last), dict(session.pinned), to_the_end=to_the_end
     )
-    # A pruned trial would train on without its pruner; a complete one has to end by itself.
-    is_whole = recorded.state == "complete" and until is None
-    epochs, outcome = train(job, min(last, until or last), pinned, to_the_end=is_whole)
-    return compare(
-        recorded.training,
-        Training(recorded.metric, settings, now, epochs, outcome),
-        until,
-    ), now
+    again = Training(recorded.metric, settings, session.environment, epochs, outcome)
+    return compare(recorded.training, again, until), session.environment
 
 
 def train(
@@ -94,13 +81,3 @@ def train(
                         return epochs, TrialOutcome(error=Failure("WorkerDied", event.reason))
     finally:
         engine.close()
-
-
-def data_of(settings: dict[str, Any], folder: Path | None) -> tuple[str | None, dict[str, str]]:
-    """Load the dataset of some settings; returns the folder workers map, and SHA-256 by name."""
-    if "data" not in settings:
-        return None, {}
-    from nets import data
-
-    dataset = data.load(settings["data"], folder or data.default_folder())
-    return str(dataset.path), {settings["data"]: dataset.sha256}

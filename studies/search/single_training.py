@@ -15,7 +15,8 @@ from typing import Any
 from nets.errors import InputError
 from nets.settings import to_plain
 from studies.definition import pruners, samplers
-from studies.definition.space import Space, decoded, encoded
+from studies.definition.choices import decoded, encoded
+from studies.definition.space import Space
 from studies.definition.study_file import Study
 from tracking.ledger import Ledger
 from tracking.records import (

@@ -8,7 +8,7 @@ from searched import CONDITIONAL, a_definition, a_search
 
 from nets.errors import InputError
 from studies.cli.main import main
-from studies.definition.space import encoded
+from studies.definition.choices import encoded
 from studies.search import single_training
 
 
