@@ -119,7 +119,7 @@ class _Instant:
         return int(not self._events)
 
     def start(self, job: Job) -> str:
-        judge = job.judge
+        judge = job.pruning
         assert judge is not None
         sent = pickle.dumps(judge.after(self._heard))  # which the driver does
         self.bytes.append(len(sent))

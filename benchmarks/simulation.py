@@ -83,8 +83,8 @@ class SimulatedEngine:
         """Train a whole trial, and keep its events until they are due."""
         self._pause()
         self._running += 1
-        assert job.judge is not None
-        asked = PrunerStudy(job.judge.after(len(self._history._trials)), self._history)
+        assert job.pruning is not None
+        asked = PrunerStudy(job.pruning.after(len(self._history._trials)), self._history)
         now, number, pruned = self.clock, 0, False
         losses = recorded.curve(recorded.Place(**job.settings))
         for number, loss in enumerate(losses, start=1):

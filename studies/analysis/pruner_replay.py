@@ -19,7 +19,7 @@ from nets.errors import InputError
 from studies.analysis.stored_study import StoredStudy
 from studies.definition import pruners
 from studies.definition.study_section import read_section
-from studies.workers.messages import Judge, Result
+from studies.workers.messages import PruningContext, Result
 from studies.workers.pruning import History, PrunerStudy
 from tracking.records import EpochRecord, TrialRecord
 
@@ -120,7 +120,7 @@ def replay(stored: StoredStudy, text: str) -> Replay:
     for record in _finished(stored):
         curve = stored.epochs(record.number)
         known = max(0, record.number - study.section.window + 1)
-        judge = Judge(
+        judge = PruningContext(
             study=study.name,
             direction=study.section.direction,
             pruner=pruner,

@@ -3,18 +3,14 @@
 from argparse import ArgumentParser, Namespace
 
 from nets.errors import InputError
-from studies.cli.arguments import add_places
 
 INTERRUPTED = "the same command starts it again"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add_places(actions.add_parser("list", help="list the datasets that are here"))
-    fetch = actions.add_parser("fetch", help="download a dataset")
-    add_places(fetch)
-    fetch.add_argument("name", help="mnist")
+    parser.add_argument("action", choices=("list", "fetch"), help="list the datasets, or fetch one")
+    parser.add_argument("name", nargs="?", help="the dataset to fetch: mnist")
 
 
 def run(options: Namespace) -> int:
@@ -23,6 +19,8 @@ def run(options: Namespace) -> int:
 
     folder = options.data or data.default_folder()
     if options.action == "fetch":
+        if options.name is None:
+            raise InputError("data fetch", problem="no dataset named", expected="mnist")
         data.fetch(options.name, folder)
         print(f"{options.name} is in {folder}")
         return 0

@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 from nets.errors import InputError
 from studies.analysis.formatting import plural
 from studies.cli.prompts import agreed, shown_bytes
-from studies.recording import optuna_storage
 from tracking.ledger import Ledger, lock
 from tracking.ledger.copy import size_of
 from tracking.maintenance import deletion
@@ -27,6 +26,8 @@ def run(options: Namespace) -> int:
 
     The ledger comes last, so that an interrupted removal can be repeated.
     """
+    from studies.recording import optuna_storage
+
     name, path = options.study, options.store / names.LEDGER
     if not path.is_file():
         raise InputError(f"store: {options.store} has no studies; accepted is a store (--store)")

@@ -8,8 +8,6 @@ from pathlib import Path
 from nets.errors import InputError
 from studies.analysis.formatting import plural
 from studies.cli import suggestions
-from studies.definition import study_file
-from studies.recording import optuna_storage
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.archive import read_manifest
 from tracking.maintenance.pack.packing import unpack
@@ -49,6 +47,8 @@ def run(options: Namespace) -> int:
 
 def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
     """Raise InputError when trials would be appended to those of a study that is gone."""
+    from studies.recording import optuna_storage
+
     known = ledger.study(name) is not None  # which is refused for that
     if not known and optuna_storage.trials_in(names.optuna_uri(store), name) is not None:
         raise InputError(
@@ -59,6 +59,9 @@ def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
 
 def _feed(ledger: Ledger, name: str, store: Path) -> str | None:
     """Bring Optuna's storage up to date; what cannot be done now, the next search does."""
+    from studies.definition import study_file
+    from studies.recording import optuna_storage
+
     record = ledger.study(name)
     assert record is not None
     try:

@@ -38,10 +38,7 @@ class Repetitions:
         self.trials = stored.ranked()[:top]
         self._stored = stored
         if not self.trials:
-            raise InputError(
-                f"study: {stored.study.name} has no complete trial yet; accepted is a study with "
-                "at least one"
-            )
+            raise InputError("study", problem=f"{stored.study.name} has no complete trial yet")
         known = stored.record.notes.repetitions
         self._done: dict[tuple[int, int], Repetition] = {}
         for trial in self.trials:
@@ -84,7 +81,7 @@ class Repetitions:
             finished(repetition)
 
     def compare(self) -> Confirmation:
-        """Return what the repetitions say, once none is missing."""
+        """Return the confirmation, once no repetition is missing."""
         section = self._stored.study.section
         candidates = tuple(
             candidate(
@@ -113,7 +110,7 @@ class Repetitions:
 def candidate(
     trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: Direction
 ) -> Candidate:
-    """Return a trial with its mean under fresh seeds, and by how much the search was lucky."""
+    """Return a trial with its mean under fresh seeds, and the luck of the search."""
     value = trial.value
     assert value is not None
     numbers = [again.value for again in repetitions if again.value is not None]
@@ -126,9 +123,9 @@ def candidate(
 
 
 def luck_of(value: float, mean: Estimate, direction: Direction) -> Estimate:
-    """Return by how much a value is better than a mean.
+    """Return by how much a value is better than a mean: its selection bias (luck).
 
-    Of the two only the mean varies: the interval is the mean's, seen from the value.
+    Only the mean varies: the interval is the mean's, relative to the value.
 
     >>> luck_of(0.97, Estimate(0.95, 0.94, 0.96), Direction.MAXIMIZE).rounded()
     (0.02, 0.01, 0.03)
@@ -148,7 +145,7 @@ def elect(
     """Return the winner, and by how much its mean is better than the next one's.
 
     The best mean wins; of equal ones the trial with the lower number. A candidate with a
-    repetition without a value does not take part; where no other is left there is no winner.
+    repetition without a value cannot win; where no other is left there is no winner.
     """
     sign = direction.sign
     ranked = sorted(
@@ -170,7 +167,7 @@ def _values(candidate: Candidate) -> list[float]:
 
 
 def _repetition(number: int, job: Job, trained: Trained) -> Repetition:
-    """Return what is kept of a training: its value, and what names its weights."""
+    """Return what is stored of a training: its value, and the digest of its weights."""
     outcome = trained.end.outcome
     value, error = outcome.value, outcome.error
     kept = next((e for e in trained.epochs if e.number == outcome.epoch), None)

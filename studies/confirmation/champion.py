@@ -72,9 +72,9 @@ def champion_settings(
 ) -> dict[str, Any]:
     """Return the settings of the winner's last training.
 
-    No validation images and no early stopping, which has nothing to look at without them: the
-    number of epochs is the one whose weights were kept, the median over the repetitions. (Of an
-    even number the higher of the two in the middle; it is one that was really kept.)
+    No validation images, and so no early stopping, which needs them: the number of epochs is that
+    of the kept weights, the median over the repetitions. (Of an even number the higher of the two
+    in the middle: an epoch that was really kept.)
     """
     known = {item.name for item in fields(study.settings_class)}
     epochs = statistics.median_high(epoch for epoch in kept_epochs if epoch is not None)
@@ -84,7 +84,7 @@ def champion_settings(
 
 
 def assess(answers: Array, data: Dataset) -> TestResult:
-    """Return what the answers for a data set's test images are worth.
+    """Return the test result of a model's answers for a dataset's test images.
 
     `answers` are probabilities, ``(n, classes)``. The loss is the mean of ``-ln p[label]``, with p
     no smaller than the smallest normal number of its type.
@@ -126,7 +126,7 @@ def _train(
 
 
 def _metric(metric: str, epochs: Iterable[EpochRecord]) -> str:
-    """Return a metric that the objective has without validation images, the study's if it can."""
+    """Return a metric that the objective has without validation images, the study's if possible."""
     known = [name for epoch in epochs for name in epoch.metrics]
     without = [name for name in (metric, "train_loss", *known) if not name.startswith("val_")]
     return next((name for name in without if name in known), metric)
@@ -136,7 +136,7 @@ def _evidence(settings: dict[str, Any], metric: str, trained: Trained) -> Eviden
     end = trained.end
     if end.state != "complete":
         error = end.outcome.error
-        reason = error.summary if error else "its loss is no number"
+        reason = error.summary if error else "its loss is not finite"
         raise TrainingFailed(
             f"trial {end.trial} won, but its training on all images failed: {reason}"
         )

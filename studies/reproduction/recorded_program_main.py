@@ -1,6 +1,6 @@
 """The process that runs recorded source code: run by its path, with PYTHONPATH at that source.
 
-Arguments: the process id of the driver, names of modules to import first, then those of ``retrial``.
+Arguments: the process id of the driver, modules to import first, then those of ``retrial``.
 Nothing of retrial is imported before PYTHONPATH decides which retrial that is.
 """
 

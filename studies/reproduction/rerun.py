@@ -9,7 +9,7 @@ from studies.definition import study_file
 from studies.definition.study_file import Study
 from studies.search.session import Session, load_datasets
 from studies.workers.local import LocalEngine
-from studies.workers.messages import EpochDone, Job, TrialDone, WorkerDied
+from studies.workers.messages import EpochDone, Job, TrialDone, WorkerCrashed
 from tracking.records import Environment, EpochRecord, Failure, Training, TrialOutcome
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.runs.verdict import Verdict, compare
@@ -77,7 +77,7 @@ def train(
                             return epochs, None
                     case TrialDone():
                         return epochs, event.outcome
-                    case WorkerDied():
-                        return epochs, TrialOutcome(error=Failure("WorkerDied", event.reason))
+                    case WorkerCrashed():
+                        return epochs, TrialOutcome(error=Failure("WorkerCrashed", event.reason))
     finally:
         engine.close()

@@ -101,7 +101,7 @@ class Session:
             settings_class=self.study.section.settings,
             settings=dict(settings),
             data=self.folders.get(settings.get("data", "")),
-            judge=None,
+            pruning=None,
             metric=metric or self.study.section.metric,
             threads=threads,
             checkpoint_seconds=math.inf,

@@ -1,4 +1,4 @@
-"""When a study ends before its last trial: rules on told trials only, so they are repeatable."""
+"""When a study ends before its last trial: rules on known trials only, so they are deterministic."""
 
 from collections.abc import Callable, Sequence
 
@@ -35,10 +35,10 @@ def met(
 
 
 def same_failure(first: Sequence[TrialRecord | None]) -> Failure | None:
-    """Return the error with which all of the first trials failed, or None.
+    """Return the failure that all of the first trials share, or None.
 
-    A study whose whole first window fails with one exception type at one place has a mistake in
-    it, and more trials would only repeat it.
+    A study whose whole first window fails with one exception type at one place has an error in it,
+    and more trials would only repeat it.
     """
     errors = [record.outcome.error if record is not None else None for record in first]
     kinds = {error and (error.type, error.place) for error in errors}

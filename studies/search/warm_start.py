@@ -1,7 +1,7 @@
 """Warm start: trials of another study that the sampler knows from the beginning.
 
-They are history of the view only: never numbered, counted or best. What is known is copied into
-the study's notes when it is created, so that the other study may grow without changing this one.
+They are history of the sampling view only: never numbered, counted or best. They are copied into
+the study's notes when it is created, so the other study may grow without changing this one.
 """
 
 from typing import Any
@@ -15,28 +15,28 @@ from studies.search.sampling_view import STATES
 from studies.workers.messages import Result
 from tracking.ledger import Ledger
 from tracking.records import EarlierTrial
+from tracking.store.errors import StudyNotFound
 
 
 def snapshot(study: Study, ledger: Ledger) -> tuple[EarlierTrial, ...]:
-    """Return what a new study may know of the one it starts from.
+    """Return the trials that a new study takes from the one that it starts from.
 
-    Taken are finished trials whose parameters are exactly those that this study's space would
-    have, with values it could have.
+    Only finished trials whose parameters match this study's space, in names and values, are used.
     """
     name = study.section.warm_start
     if name is None:
         return ()
     other = ledger.study(name)
     if other is None:
-        accepted = ", ".join(ledger.study_names()) or "none, the store is empty"
-        raise InputError(
-            f"study.warm_start: got {name!r}, accepted is a study of the store: {accepted}"
+        raise StudyNotFound.among(name, ledger.study_names(), ledger.path.parent).with_key(
+            "study.warm_start"
         )
     metric, direction = other.definition["study"]["metric"], other.definition["study"]["direction"]
     if (metric, direction) != (study.section.metric, study.section.direction):
         raise InputError(
-            f"study.warm_start: {name} has {direction} {metric}, accepted is a study with "
-            f"{study.section.direction} {study.section.metric}"
+            "study.warm_start",
+            problem=f"{name} has direction {direction}, metric {metric}",
+            expected=f"{study.section.direction} and {study.section.metric}, as this study has",
         )
     known = []
     for record in ledger.trials(name):
@@ -48,7 +48,7 @@ def snapshot(study: Study, ledger: Ledger) -> tuple[EarlierTrial, ...]:
 
 
 def earlier_trials(study: Study, ledger: Ledger) -> list[FrozenTrial]:
-    """Return the trials that `snapshot` kept with the study."""
+    """Return the trials that `snapshot` stored with the study."""
     stored = ledger.study(study.name)
     distributions = study.space.distributions
     return [
@@ -64,7 +64,7 @@ def earlier_trials(study: Study, ledger: Ledger) -> list[FrozenTrial]:
 
 
 def _fits(study: Study, parameters: dict[str, Any]) -> bool:
-    """Tell whether the study's own space could have given these parameters."""
+    """Tell whether the study's space contains these parameters."""
     active = {p.name: p for p in study.space.parameters if p.active(parameters)}
     return active.keys() == parameters.keys() and all(
         active[name].contains(value) for name, value in parameters.items()

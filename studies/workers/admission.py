@@ -1,8 +1,8 @@
 """Which workers may train for a study: those that compute as its first worker did.
 
-The first worker's environment is stored with the study. A worker whose fingerprint differs would
-give a trial other bits, so it gets none, unless the study was told to mix; then the record says
-so. The local engine has one kind of worker, this machine, and is its own first worker.
+The first worker's environment is stored with the study. A worker that differs in its decisive parts
+would compute other bits, so it gets no trial unless ``--mixed`` is given; the record then says so.
+The local engine has one kind of worker, this machine, and is its own first worker.
 """
 
 import importlib.metadata
@@ -19,12 +19,12 @@ from tracking.records import Environment, StudyRecord, differences
 
 @dataclass(frozen=True)
 class Description:
-    """What a worker says of itself."""
+    """A worker's description of itself."""
 
     environment: Environment
     programs: dict[str, str]
     problem: str | None = None
-    """Why it cannot train, for example because it does not have the data."""
+    """Why it cannot train, for example because it lacks the data."""
 
 
 def programs(modules: Sequence[str]) -> dict[str, str]:
@@ -51,7 +51,7 @@ def check_data(record: StudyRecord, digests: Mapping[str, str]) -> None:
 
 
 class Admission:
-    """Decides on the workers of one study, in the thread that owns the ledger."""
+    """Admits the workers of one study, in the thread that owns the ledger."""
 
     def __init__(
         self, ledger: Ledger, study: Study, pinned: Mapping[str, str], *, mixed: bool = False
@@ -65,8 +65,8 @@ class Admission:
         self._differences = notes.mixed or ()
         self._programs = programs(study.own_modules)
 
-    def refusal(self, worker: Description) -> str | None:
-        """Return why a worker may not train, in plain words, or None when it may."""
+    def rejection(self, worker: Description) -> str | None:
+        """Return why a worker may not train, or None when it may."""
         if worker.problem is not None:
             return worker.problem
         for name, mine in self._programs.items():
@@ -81,16 +81,16 @@ class Admission:
             return None
         if wrong := self._unpinned(worker):
             return (
-                f"the study pins its kernel, the worker computes with {', '.join(wrong)}; start it "
-                f"with: {cpu_pinning.as_command(self._pinned)} dask worker ..."
+                f"the study pins its BLAS kernel, but the worker computes with {', '.join(wrong)}; "
+                f"start it with: {cpu_pinning.as_command(self._pinned)} dask worker ..."
             )
         return (
-            f"it differs from the study's first worker: {'; '.join(found)}; accepted are an "
-            "equal worker, a study with portable = true (where the kernel differs), or --mixed"
+            f"it differs from the study's first worker: {'; '.join(found)}; use an equal "
+            "worker, a study with portable = true (where the BLAS kernel differs), or --mixed"
         )
 
     def differences(self, worker: Description) -> list[str]:
-        """Say what of a worker differs from the study's first one so that it can change results."""
+        """Return how a worker differs from the study's first one in ways that change results."""
         wrong = self._unpinned(worker)
         if self._first is None:
             return [f"kernel: not pinned: {', '.join(wrong)}"] if wrong else []
@@ -109,7 +109,7 @@ class Admission:
         return cpu_pinning.unpinned(self._pinned, worker.environment) if self._pinned else []
 
     def _remember(self, worker: Description, found: list[str]) -> None:
-        """Store the first worker, and what differs in one that is let in all the same."""
+        """Store the first worker, and how one differs that is admitted nevertheless."""
         if self._first is None:
             self._first = worker.environment.decisive()
             self._ledger.update_notes(self._study.name, first_worker=self._first)

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from studies.workers.messages import Judge, Result
+from studies.workers.messages import PruningContext, Result
 from tracking.records import PruneReason
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -36,7 +36,7 @@ class History:
     def __init__(self) -> None:
         self._trials: list[FrozenTrial] = []
 
-    def hear(self, judge: Judge) -> list[FrozenTrial]:
+    def hear(self, judge: PruningContext) -> list[FrozenTrial]:
         """Take in what a job tells; return the trials that its pruner may look at.
 
         Raises RuntimeError when something is missing in between.
@@ -58,7 +58,7 @@ class PrunerStudy:
     `history` are the trials of earlier jobs; without it the job brings all of them.
     """
 
-    def __init__(self, judge: Judge, history: History | None = None) -> None:
+    def __init__(self, judge: PruningContext, history: History | None = None) -> None:
         self._judge = judge
         # The name matters: Hyperband's bracket is a function of study name and trial number.
         self._study = optuna.create_study(

@@ -7,7 +7,7 @@ from studies.search.driver import Plan, Search
 from studies.search.warm_start import earlier_trials, snapshot
 from studies.workers.attempt import run
 from studies.workers.local import LocalEngine
-from studies.workers.messages import EpochDone, TrialStopped, WorkerDied
+from studies.workers.messages import EpochDone, TrialStopped, WorkerCrashed
 from tracking.ledger import Ledger
 from tracking.records import Environment
 
@@ -152,7 +152,7 @@ class ShuffledEngine:
         elif self.generator.random() < self.death and self.deaths.get(trial, 0) < 2:
             self.deaths[trial] = self.deaths.get(trial, 0) + 1
             del self.running[trial]
-            yield WorkerDied(trial, job.attempt, "by chance")
+            yield WorkerCrashed(trial, job.attempt, "by chance")
         else:
             event = events.pop(0)
             if not isinstance(event, EpochDone):

@@ -477,7 +477,7 @@ def test_objective_without_a_model_is_trained_and_not_tested(tmp_path, digits, c
     ("fault", "what"),
     [
         ("raise", "ZeroDivisionError: a mistake in the objective"),
-        ("die", "WorkerDied: its worker died 3 times; the last time: SIGKILL(-9)"),
+        ("die", "WorkerCrashed: its worker died 3 times; the last time: SIGKILL(-9)"),
     ],
 )
 def test_trial_that_fails_under_a_fresh_seed_is_told_and_loses(fault, what, tmp_path, capsys):

@@ -18,27 +18,27 @@ from studies.workers.attempt import dataset, run
 from studies.workers.messages import (
     EpochDone,
     Job,
-    Judge,
+    PruningContext,
     Result,
     TrialDone,
     TrialStopped,
-    WorkerDied,
+    WorkerCrashed,
 )
 
 GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
 
 
-def job(objective="curves:climb", judge=None, settings=None, **changes):
+def job(objective="curves:climb", pruning=None, settings=None, **changes):
     return Job(
         trial=5, attempt=2, objective=objective, settings_class="curves:Curve",
-        settings={"epochs": 6, "seed": 1, **(settings or {})}, data=None, judge=judge,
+        settings={"epochs": 6, "seed": 1, **(settings or {})}, data=None, pruning=judge,
         metric="value", checkpoint_seconds=math.inf, **changes,
     )  # fmt: skip
 
 
 def median(past=None, history=GOOD):
     pruner = pruners.build(pruners.Median(startup_trials=2), 6)
-    return Judge("curves", "maximize", pruner, 9, len(history), history, past=past or {})
+    return PruningContext("curves", "maximize", pruner, 9, len(history), history, past=past or {})
 
 
 def events_of(job, stop_after=None):
@@ -371,7 +371,7 @@ def lacking(what, times):
 @pytest.mark.parametrize("what", LACKS)
 def test_what_the_machine_lacks_is_no_fault_of_the_trial(what, monkeypatch):
     trial = written_here(monkeypatch, lacking(what, times=1))
-    assert events_of(trial)[-1] == WorkerDied(5, 2, LACKS[what][1])
+    assert events_of(trial)[-1] == WorkerCrashed(5, 2, LACKS[what][1])
     assert events_of(trial)[-1].state == "complete"
 
 

@@ -19,7 +19,7 @@ from studies.workers.admission import FIRST_WORKER, MIXED, Admission
 from studies.workers.dask import DaskEngine
 from studies.workers.dask_client import connect
 from studies.workers.engine import EngineLost
-from studies.workers.messages import EpochDone, Notice, WorkerDied
+from studies.workers.messages import EpochDone, Notice, WorkerCrashed
 from tracking.ledger import Ledger
 from tracking.store import names
 
@@ -111,7 +111,7 @@ def test_workers_are_killed_and_join_while_the_study_runs(cluster, ledger, tmp_p
         if isinstance(event, EpochDone) and (event.trial, event.number) in {(3, 2), (9, 2)}:
             cluster.kill_worker(worker)
             cluster.start_worker()
-        if isinstance(event, WorkerDied):
+        if isinstance(event, WorkerCrashed):
             deaths.append((event.trial, event.reason))
 
     there = search_on(cluster, study, ledger, see)
@@ -129,7 +129,7 @@ def test_a_trial_that_kills_every_worker_fails_after_three_and_the_study_goes_on
     cluster.start_worker()
 
     def see(event, worker):
-        if isinstance(event, WorkerDied):
+        if isinstance(event, WorkerCrashed):
             cluster.start_worker()
 
     found = {t["number"]: t for t in search_on(cluster, study, ledger, see)}

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from studies.definition import pruners
-from studies.workers.messages import Judge, Result
+from studies.workers.messages import PruningContext, Result
 from studies.workers.pruning import History, PrunerStudy
 
 EPOCHS = 9
@@ -24,7 +24,7 @@ PRUNERS = {
 
 
 def judge(name, direction, history, number, past=None):
-    return Judge(
+    return PruningContext(
         study="curves",
         direction=direction,
         pruner=pruners.build(PRUNERS[name], EPOCHS),
