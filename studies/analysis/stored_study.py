@@ -1,13 +1,12 @@
-"""A study as the store has it, for the commands that look at finished work."""
+"""A study as the store has it, for the commands that read finished work."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from nets.errors import InputError
 from studies.analysis.importances import importances
 from studies.definition import study_file
 from studies.definition.study_file import Study
@@ -15,9 +14,10 @@ from tracking.ledger import Ledger
 from tracking.records import Direction, EpochRecord, StudyNotes, StudyRecord, TrialRecord
 from tracking.records.confirmation import Confirmation, Evidence
 from tracking.store import names
+from tracking.store.errors import StoreUnavailable, StudyNotFound
 
 CHAMPION = "champion"
-"""Name of the study's attachment that holds the `Evidence`, until it has been recorded."""
+"""Name of the study's attachment that holds the `Evidence` until it is recorded."""
 
 
 class StoredStudy:
@@ -62,19 +62,16 @@ class StoredStudy:
 
     @property
     def evidence(self) -> Evidence | None:
-        """What is kept of the champion, or None where there is none (any more)."""
+        """The champion's training, or None where there is none, or it has been recorded."""
         content = self.ledger.attachment(self.study.name, CHAMPION)
         return None if content is None else Evidence.unpacked(content)
 
     def importances(self) -> dict[str, float]:
-        """Return each parameter's share in what sets good trials apart, largest first.
-
-        Empty while there is too little to tell.
-        """
+        """Return each parameter's importance, largest first; empty with too few trials."""
         return importances(self.study.space, self.ranked())
 
     def advice(self) -> list[str]:
-        """Say where to look next: parameters whose best trials crowd one end of their range."""
+        """Suggest ranges to extend: parameters whose best trials lie near one end of the range."""
         best = self.ranked()[: max(3, len(self.ranked()) // 5)]
         lines = []
         for parameter in self.study.space.parameters:
@@ -98,28 +95,19 @@ def stored_definition(store: Path, name: str) -> dict[str, Any] | None:
     path = store / names.LEDGER
     if not path.is_file():
         return None
-    with closing(Ledger(path)) as ledger:
+    with Ledger(path) as ledger:
         record = ledger.study(name)
     return None if record is None else record.definition
 
 
 @contextmanager
 def open_study(store: Path, name: str) -> Iterator[StoredStudy]:
-    """Open a study of a store; raises InputError naming those it has."""
+    """Open a study of a store; raises StoreUnavailable or StudyNotFound."""
     path = store / names.LEDGER
     if not path.is_file():
-        raise InputError(
-            f"store: {store} has no studies; accepted is the folder of a store (--store, or "
-            "RETRIAL_STORE), which `retrial search` fills"
-        )
-    ledger = Ledger(path)
-    try:
+        raise StoreUnavailable.without_studies(store)
+    with Ledger(path) as ledger:
         record = ledger.study(name)
         if record is None:
-            accepted = ", ".join(ledger.study_names()) or "none yet"
-            raise InputError(
-                f"study: got {name!r}, accepted are the studies of {store}: {accepted}"
-            )
+            raise StudyNotFound.among(name, ledger.study_names(), store)
         yield StoredStudy(ledger, record)
-    finally:
-        ledger.close()

@@ -3,13 +3,13 @@
 import contextlib
 from argparse import ArgumentParser, Namespace
 
-from nets.errors import InputError
 from studies.analysis.formatting import plural
 from studies.cli.prompts import agreed, shown_bytes
 from tracking.ledger import Ledger, lock
 from tracking.ledger.copy import size_of
 from tracking.maintenance import deletion
 from tracking.store import names
+from tracking.store.errors import StoreUnavailable, StudyNotFound
 from tracking.store.store import Store, open_store
 
 INTERRUPTED = "the same command removes the rest"
@@ -22,7 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Say what there is of the study, ask, and remove it.
+    """List what the store has of the study, prompt, and remove it.
 
     The ledger comes last, so that an interrupted removal can be repeated.
     """
@@ -30,7 +30,7 @@ def run(options: Namespace) -> int:
 
     name, path = options.study, options.store / names.LEDGER
     if not path.is_file():
-        raise InputError(f"store: {options.store} has no studies; accepted is a store (--store)")
+        raise StoreUnavailable.without_studies(options.store)
     with lock.hold(path, name, "deleted"), contextlib.closing(Ledger(path)) as ledger:
         store = open_store(options.store)
         holdings = deletion.survey(store, name)
@@ -39,10 +39,7 @@ def run(options: Namespace) -> int:
         stored = ledger.study(name)
         has_record = bool(holdings.runs) or (holdings.experiment_id and not holdings.foreign)
         if stored is None and not has_record and trials is None:
-            accepted = ", ".join(ledger.study_names()) or "none yet"
-            raise InputError(
-                f"study: got {name!r}, accepted are the studies of {options.store}: {accepted}"
-            )
+            raise StudyNotFound.among(name, ledger.study_names(), options.store)
         rows, size = size_of(ledger, name)
         print(f"{name} in {options.store}:")
         print(
@@ -58,7 +55,7 @@ def run(options: Namespace) -> int:
         print(f"  Optuna  {plural(trials or 0, 'trial')}")
         if holdings.foreign:
             some = ", ".join(holdings.foreign[:5]) + (", ..." if len(holdings.foreign) > 5 else "")
-            print(f"  kept    the experiment, with what retrial did not make: {some}")
+            print(f"  kept    the experiment, with what retrial did not create: {some}")
         if not agreed(options.yes):
             print("nothing was removed")
             return 0
@@ -68,7 +65,7 @@ def run(options: Namespace) -> int:
         store.close()
         print("removed")
         if not for_good:
-            print("the server keeps rows of deleted runs until `mlflow gc` runs there")
+            print("the server keeps the rows of deleted runs until `mlflow gc` runs there")
     return 0
 
 

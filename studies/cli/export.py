@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Write the model into one new file."""
     if options.file.exists():
-        raise InputError(f"export: {options.file} exists; accepted is the name of a new file")
+        raise InputError("export", problem=f"{options.file} exists", expected="a new file")
     from tracking.models.onnx import to_onnx  # needs an optional package
 
     with contextlib.closing(open_with_trials(options.store)) as store:
@@ -36,8 +36,9 @@ def run(options: Namespace) -> int:
         arrays = read_model(store, recorded)
     if not set(model_source.ARRAYS) <= arrays.keys():
         raise InputError(
-            f"export: the model of trial {recorded.number} of {recorded.study} is of an objective "
-            "of its own; accepted is one of the networks of nets"
+            "export",
+            problem=f"the model of trial {recorded.number} of {recorded.study} is not from nets",
+            expected="a network of nets",
         )
     network, full_scale, classes = model_source.restore(arrays)
     content = to_onnx(
@@ -54,8 +55,9 @@ def run(options: Namespace) -> int:
         write_whole(options.file, lambda file: file.write(content))
     except OSError as error:
         raise InputError(
-            f"export: cannot write {options.file}: {error.strerror}; accepted is a file in a "
-            "folder this user may write to"
+            "export",
+            problem=f"cannot write {options.file}: {error.strerror}",
+            expected="a file in a folder this user may write to",
         ) from error
     state = "" if recorded.state == "complete" else f" ({recorded.state})"
     shape = ", ".join(map(str, network.input_shape))
@@ -68,7 +70,7 @@ def run(options: Namespace) -> int:
 
 
 def _find(store: Store, study: str | None, text: str) -> RecordedRun:
-    """Return the trial that a text names, or the one that a registered model came of."""
+    """Return the trial that is named, or the one that a registered model comes from."""
     if study is not None or text == "best" or re.fullmatch("[0-9]+|[0-9a-f]{32}", text):
         return find_trial(store, study, text)
     try:

@@ -4,11 +4,11 @@ import contextlib
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from nets.errors import InputError
 from studies.cli.prompts import agreed, shown_bytes
 from tracking.ledger import Ledger, lock
 from tracking.maintenance import gc
 from tracking.store import names
+from tracking.store.errors import StoreUnavailable, StudyLocked
 from tracking.store.store import open_store
 
 INTERRUPTED = "the same command removes the rest"
@@ -20,10 +20,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Say what there is, ask, and remove it; studies that are being searched are left alone."""
+    """List what there is, prompt, and remove it; studies being searched are left alone."""
     path = options.store / names.LEDGER
     if not path.is_file():
-        raise InputError(f"store: {options.store} has no studies; accepted is a store (--store)")
+        raise StoreUnavailable.without_studies(options.store)
     with contextlib.closing(Ledger(path)) as ledger:
         store = open_store(options.store)
         found = gc.find(store, ledger, lock.held(ledger))
@@ -36,7 +36,7 @@ def run(options: Namespace) -> int:
             print("nothing was removed")
             return 0
         with contextlib.ExitStack() as held:
-            # Somebody may have begun something while the question stood.
+            # Another process may have started something during the prompt.
             busy = _hold(held, path, {study for waste in found for study in waste.studies})
             for waste in found:
                 waste.remove(busy)
@@ -46,12 +46,12 @@ def run(options: Namespace) -> int:
 
 
 def _hold(held: contextlib.ExitStack, path: Path, studies: set[str]) -> set[str]:
-    """Hold the locks of studies; return the names of those that somebody else holds."""
+    """Hold the locks of studies; return the names of those that another process holds."""
     busy = set()
     for study in sorted(studies):
         try:
             held.enter_context(lock.hold(path, study, "cleaned up"))
-        except InputError as error:
+        except StudyLocked as error:
             print(f"left alone: {error}")
             busy.add(study)
     return busy

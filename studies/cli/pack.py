@@ -1,6 +1,5 @@
 """``retrial pack``: write a study into one file."""
 
-import contextlib
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -28,8 +27,8 @@ def run(options: Namespace) -> int:
 
     path = options.store / names.LEDGER
     with open_study(options.store, options.study):
-        pass  # or its name is wrong, and nothing is created for it
-    with lock.hold(path, options.study, "packed"), contextlib.closing(Ledger(path)) as ledger:
+        pass  # before a lock is created for a study that does not exist
+    with lock.hold(path, options.study, "packed"), Ledger(path) as ledger:
         if problem := _deliver(ledger, options.store, options.study):
             print(f"retrial: pack: {problem}; nothing was written", file=sys.stderr)
             return 1
@@ -40,13 +39,13 @@ def run(options: Namespace) -> int:
     print(
         f"{options.study}: {counts} in {options.file} "
         f"({shown_bytes(options.file.stat().st_size)})\n"
-        f"there: retrial unpack {options.file.name} --store DIR"
+        f"import it with: retrial unpack {options.file.name} --store DIR"
     )
     return 0
 
 
 def _deliver(ledger: Ledger, store: Path, study: str) -> str | None:
-    """Deliver what MLflow lacks of the finished trials; return what keeps it from being done."""
+    """Deliver what MLflow lacks of the finished trials; return what prevents it, or None."""
     unfinished = [trial for trial in ledger.trials(study) if trial.state == "running"]
     lacking = ledger.trials(study, unrecorded=True)
     if all(trial.state == "running" for trial in lacking):

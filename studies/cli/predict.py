@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Print the answer to every image; exit 2 when a file could not be read."""
+    """Print the answer for every image; exit 2 when a file cannot be read."""
     model = _load(options.store, options.model)
     network, full_scale, _ = restore(model.arrays)
     fill = float(model.arrays[names.FILL]) if names.FILL in model.arrays else None
@@ -58,9 +58,9 @@ def run(options: Namespace) -> int:
 
 
 def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the answer to one image: the two best labels, and every label's score.
+    """Return the answer for one image: the two best labels, and every label's score.
 
-    A label is a number, with its name beside it where there is one.
+    A label is a number, with its name where it has one.
 
     >>> found = answer(Picture("seven.png", np.zeros((8, 8, 1))), np.array([0.25, 0.75]))
     >>> found["label"], found["score"], found["runner_up"]
@@ -82,14 +82,14 @@ def _one(label: int, scores: Array, label_names: Sequence[str]) -> dict[str, Any
 
 
 def _load(root: Path, name: str) -> Registered:
-    """Load the model that was asked for; a folder that is no store is not made one."""
+    """Load the requested model; a folder that is no store is left alone."""
     check_made(root, "models", "`retrial confirm STUDY` has registered a winner")
     with contextlib.closing(open_store(root)) as store:
         return registry.load(store, name)
 
 
 def _shown(answer: dict[str, Any]) -> str:
-    """Return a label as people know it."""
+    """Return a label's name, or its number."""
     return str(answer.get("name", answer["label"]))
 
 

@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> int:
-    """Replay the study under each pruner and print the answers side by side."""
+    """Replay the study under each pruner and print the results side by side."""
     from studies.analysis.pruner_replay import replay
     from studies.analysis.stored_study import open_study
 
@@ -45,7 +45,7 @@ def run(options: Namespace) -> int:
 
 
 def as_json(stored: "StoredStudy", one: "Replay") -> dict[str, Any]:
-    """Return the answer as plain values."""
+    """Return the result as plain values."""
     return {
         "study": stored.study.name,
         "pruner": one.pruner,
@@ -106,12 +106,12 @@ def _winner(one: "Replay", metric: str) -> str:
 
 
 def _not_known(one: "Replay") -> str:
-    """Say what the recorded curves are too short for."""
+    """Return a line on the trials whose recorded curves are too short."""
     numbers = [str(trial.record.number) for trial in one.too_short]
     listed = ", ".join(numbers[:MOST_NUMBERS]) + (", ..." if len(numbers) > MOST_NUMBERS else "")
     more = one.most_epochs - one.epochs
     return (
-        f"{one.pruner}: not known of {plural(len(numbers), 'trial')}, whose curves the study's own "
+        f"{one.pruner}: unknown for {plural(len(numbers), 'trial')}, whose curves the study's own "
         f"pruner ended before this one would have ({listed}): up to {plural(more, 'epoch')} and "
         f"about {shown_seconds(one.most_seconds_more)} more, and one of them might have won"
     )

@@ -74,7 +74,7 @@ def _finite(value: float | None) -> float | None:
 def _print(stored: "StoredStudy", options: Namespace) -> None:
     screen = console()
     section = stored.study.section
-    # Nothing runs without a driver: such trials wait for the next one.
+    # Nothing runs without a driver: such trials wait for the next search.
     is_driven = section.name in lock.held(stored.ledger)
     words = {"running": "running" if is_driven else "open"}
     states = [trial.state for trial in stored.trials]
@@ -116,15 +116,15 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
             confirmation_summary.lines(known, stored.notes.recorded_confirmation, options.store),
         )
     if ranked:
-        # Where images of one's own are, only who searched them knows.
+        # The store does not know the folder of the user's own images.
         is_here = data.are_here(stored.study.data_names, options.data or data.default_folder())
         where = [] if is_here else ["--data", "DIR"]
         again = suggestions.reproduce(options, "best", section.name, *where)
-        print_lines(screen, [f"again: {again}"])
+        print_lines(screen, [f"reproduce it: {again}"])
 
 
 def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
-    """Say so where trials were trained with more than one code: their values may not compare."""
+    """Return lines on trials trained with different code, whose values may not compare."""
     kinds: dict[str, tuple[dict[str, str], list[int]]] = {}
     for trial in trials:
         if digests := (trial.outcome.environment and trial.outcome.environment.code):
@@ -135,15 +135,15 @@ def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
     changed = sorted(
         name for name in set().union(*codes) if len({code.get(name) for code in codes}) > 1
     )
-    lines = ["trained with different code, so that values may not compare:"]
+    lines = ["trained with different code, so values may not compare:"]
     for digests, numbers in kinds.values():
-        what = ", ".join(f"{name} {digests.get(name, 'not there')[:12]}" for name in changed)
+        what = ", ".join(f"{name} {digests.get(name, 'absent')[:12]}" for name in changed)
         lines.append(f"  {what}: {plural(len(numbers), 'trial')} from trial {min(numbers)} on")
     return lines
 
 
 def best_lines(stored: "StoredStudy", trials: list[TrialRecord], width: int) -> list[str]:
-    """Return a heading and the best trials; where a line is too short, parameters are below."""
+    """Return a heading and the best trials; in a narrow terminal, parameters are below each."""
     names = _columns(stored, trials)
     searched = stored.study.space.parameters
     parameters = [trial.parameters if searched else trial.settings for trial in trials]
@@ -165,7 +165,7 @@ def best_lines(stored: "StoredStudy", trials: list[TrialRecord], width: int) -> 
 
 
 def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
-    """Return a heading, and of each pruned trial after which epoch, why, and what it had needed."""
+    """Return a heading, and for each pruned trial its epoch, rule and the value it needed."""
     rows = [("pruned", "after epoch", metric, "needed", "by")]
     for trial in trials:
         why = trial.outcome.pruned
@@ -187,7 +187,7 @@ def _more(trials: list[TrialRecord], state: str) -> list[str]:
 
 
 def _columns(stored: "StoredStudy", trials: list[TrialRecord]) -> list[str]:
-    """Return the settings that are searched, or of trainings those that differ."""
+    """Return the searched settings, or for trainings those that differ."""
     if stored.study.space.parameters:
         return [parameter.name for parameter in stored.study.space.parameters]
     first = trials[0].settings

@@ -26,7 +26,7 @@ def run(options: Namespace) -> int:
 
 
 def _announce(url: str) -> None:
-    """Print where the pages are, and the tables of trials of the newest studies."""
+    """Print the address of the pages, and of the trial tables of the newest studies."""
     print(f"MLflow is at {url}", flush=True)
     pages = list(study_pages(url).items())
     for study, address in pages[:MOST_STUDIES]:

@@ -41,24 +41,25 @@ def run(options: Namespace) -> int:
         print(f"{name}: {counts}, packed {manifest.made}, now in {options.store}")
         if problem := _feed(ledger, name, options.store):
             print(f"retrial: not in Optuna's storage yet: {problem}", file=sys.stderr)
-    print(f"again: {suggestions.reproduce(options, 'best', name)}")
+    print(f"reproduce it: {suggestions.reproduce(options, 'best', name)}")
     return 0
 
 
 def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
-    """Raise InputError when trials would be appended to those of a study that is gone."""
+    """Raise InputError when trials would be appended to those of a removed study."""
     from studies.recording import optuna_storage
 
-    known = ledger.study(name) is not None  # which is refused for that
+    known = ledger.study(name) is not None  # `unpack` rejects it for that
     if not known and optuna_storage.trials_in(names.optuna_uri(store), name) is not None:
         raise InputError(
-            f"unpack: Optuna's storage has a study {name} already; accepted is another store, or "
-            f"`{suggestions.command(store, 'delete', name)}` first"
+            "unpack",
+            problem=f"Optuna's storage already has a study {name}",
+            expected=f"another store, or `{suggestions.command(store, 'delete', name)}` first",
         )
 
 
 def _feed(ledger: Ledger, name: str, store: Path) -> str | None:
-    """Bring Optuna's storage up to date; what cannot be done now, the next search does."""
+    """Bring Optuna's storage up to date; return what prevents it, which the next search retries."""
     from studies.definition import study_file
     from studies.recording import optuna_storage
 
@@ -66,7 +67,7 @@ def _feed(ledger: Ledger, name: str, store: Path) -> str | None:
     assert record is not None
     try:
         study = study_file.stored(record.definition)
-    except InputError as error:  # an objective of the user's that is not installed here
+    except InputError as error:  # the user's objective is not installed here
         return str(error)
     feed = optuna_storage.OptunaFeed(
         ledger.path, study, study.section.storage or names.optuna_uri(store)

@@ -1,8 +1,8 @@
 """A fixed batch of independent trainings in parallel: the same settings under fresh seeds.
 
-`joblib.Parallel` runs them, since no training depends on another. Each is yielded as it finishes, so
-that the caller can commit it; the order means nothing. All train in other processes, never in this
-one: an objective may be anyone's, and may end its process.
+`joblib.Parallel` runs them, since no training depends on another. Each is yielded as it finishes,
+so that the caller can commit it; the order means nothing. All train in other processes, never in
+this one: an objective may be anyone's, and may end its process.
 """
 
 import os
@@ -103,7 +103,7 @@ def _side_by_side(
         parallel = Parallel(
             max(processes, 2),  # with one, the library trains in this process
             pre_dispatch=processes,
-            # One job per task: in a batch, a finished one would wait for the others to be committed.
+            # One job per task: in a batch, a finished one would wait for others to be committed.
             batch_size=1,
             return_as="generator_unordered",
         )

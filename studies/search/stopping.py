@@ -1,4 +1,4 @@
-"""When a study ends before its last trial: rules on known trials only, so they are deterministic."""
+"""When a study ends before its last trial: deterministic rules on the trials in order."""
 
 from collections.abc import Callable, Sequence
 

@@ -51,7 +51,7 @@ class Ledger:
             self._connection = sqlite3.connect(path, timeout=60)
             self._connection.execute("PRAGMA journal_mode=WAL")
             # NORMAL loses at most the last commits in a power cut, never in a crash of a process;
-            # lost trials are asked again and come out the same.
+            # lost trials are asked again and are equal.
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -89,7 +89,7 @@ class Ledger:
         self._connection.close()
 
     def unused_bytes(self) -> int:
-        """Return how many bytes of the file removed rows have left unused."""
+        """Return how many bytes of the file are unused after rows were removed."""
         pages, size = (
             self._connection.execute(f"PRAGMA {fact}").fetchone()[0]
             for fact in ("freelist_count", "page_size")
@@ -97,7 +97,7 @@ class Ledger:
         return int(pages * size)
 
     def vacuum(self) -> None:
-        """Rewrite the file without unused space; others wait meanwhile."""
+        """Rewrite the file without unused space; other connections wait."""
         self._connection.execute("VACUUM")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -167,7 +167,7 @@ class Ledger:
             )
 
     def attach(self, study: str, name: str, content: bytes | None) -> None:
-        """Keep bytes under a name with a study, in place of what was there; None removes them."""
+        """Store bytes under a name with a study, replacing earlier ones; None removes them."""
         with self._connection:
             if content is None:
                 self._connection.execute(
@@ -180,7 +180,7 @@ class Ledger:
                 )
 
     def attachment(self, study: str, name: str) -> bytes | None:
-        """Return the bytes that `attach` keeps under a name, or None."""
+        """Return the bytes that `attach` stored under a name, or None."""
         row = self._connection.execute(
             "SELECT content FROM attachment WHERE study = ? AND name = ?", (study, name)
         ).fetchone()
@@ -192,10 +192,10 @@ class Ledger:
             self._connection.execute("DELETE FROM study WHERE name = ?", (name,))
             self._connection.execute("DELETE FROM lock WHERE study = ?", (name,))
 
-    # Trials, as the driver writes them
+    # Trials, written by the driver
 
     def add_trial(self, trial: TrialRecord) -> None:
-        """Add a trial that has been asked; it is then open until `finish_trial`."""
+        """Add a trial that has been asked; it is open until `finish_trial`."""
         row = (
             trial.study, trial.number, trial.state, json.dumps(trial.settings),
             json.dumps(trial.parameters), json.dumps(trial.sampler_attributes.to_json()),
@@ -219,7 +219,7 @@ class Ledger:
         return int(attempt)
 
     def name_worker(self, study: str, number: int, worker: str) -> None:
-        """Remember which worker trains a trial."""
+        """Store which worker trains a trial."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET worker = ? WHERE study = ? AND number = ?",
@@ -241,12 +241,12 @@ class Ledger:
     ) -> bool:
         """Add an epoch of an open trial, with the packed state after it if there is one.
 
-        An epoch that a restart repeats changes nothing; returns False when it is not equal to
-        the one before, which two equal machines never do.
+        An epoch that a restart repeats changes nothing; return False when it differs from the
+        first one, which never happens on equal machines.
         """
         metrics, digests = json.dumps(epoch.metrics), json.dumps(epoch.digests)
         with self._connection:
-            # Not OR IGNORE, which loses an epoch without a word when a column does not take it.
+            # Not OR IGNORE, which silently loses an epoch that violates a column's constraint.
             inserted = self._connection.execute(
                 "INSERT INTO epoch (study, trial, number, metrics, digests, seconds, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (study, trial, number) DO NOTHING",
@@ -274,7 +274,7 @@ class Ledger:
         outcome: TrialOutcome,
         model: Model | None,
     ) -> None:
-        """End a trial with its outcome and model; its checkpoint is no longer needed."""
+        """End a trial with its outcome and model, and remove its checkpoint."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET state = ?, outcome = ?, finished = ?"
@@ -298,7 +298,7 @@ class Ledger:
     ) -> list[TrialRecord]:
         """Return the trials of a study from a number on, in order.
 
-        With `unrecorded` only those of which MLflow lacks an epoch or the end.
+        With `unrecorded`, only those of which MLflow lacks an epoch or the end.
         """
         condition = ""
         if unrecorded:
@@ -339,13 +339,13 @@ class Ledger:
         return None if row is None else (int(row[0]), bytes(row[1]))
 
     def model(self, study: str, number: int) -> Model | None:
-        """Return the model of a finished trial until the recorder has delivered it, else None."""
+        """Return the model of a finished trial until the recorder has delivered it, then None."""
         row = self._connection.execute(
             "SELECT source, arrays FROM model WHERE study = ? AND trial = ?", (study, number)
         ).fetchone()
         return None if row is None else Model(row[0], unpack(row[1]))
 
-    # The recorder's own columns
+    # Columns of the recorder
 
     def mark_recorded(
         self,
@@ -356,7 +356,7 @@ class Ledger:
         epoch: int | None = None,
         state: str | None = None,
     ) -> None:
-        """Remember what MLflow has of a trial; once it has the end, the model is dropped here."""
+        """Store what MLflow has of a trial; once it has the end, the model is removed here."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET recorded_run = coalesce(?, recorded_run),"
@@ -371,7 +371,7 @@ class Ledger:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Tell whether an error is about what a file holds, and not about reaching it."""
+    """Tell whether an error is about a file's content, not about access to it."""
     code = getattr(error, "sqlite_errorcode", None)
     return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 

@@ -15,6 +15,15 @@ from nets.errors import InputError, did_you_mean
 class StoreUnavailable(InputError):
     """A store that cannot be opened, read or written."""
 
+    @classmethod
+    def without_studies(cls, root: Path) -> "StoreUnavailable":
+        """Return the error for a folder that is no store."""
+        return cls(
+            "store",
+            problem=f"{root} has no studies",
+            expected="a store (--store, or RETRIAL_STORE) that `retrial search` has filled",
+        )
+
 
 class StudyNotFound(InputError):
     """A study that a store does not have."""
