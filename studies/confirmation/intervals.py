@@ -1,6 +1,7 @@
 """Means and proportions of few repetitions, with their 95 % confidence intervals."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from statistics import mean
 
@@ -42,7 +43,9 @@ def difference_of(one: Sequence[float], other: Sequence[float]) -> Estimate:
     difference = mean(one) - mean(other)
     if min(len(one), len(other)) < 2 or len(set(one)) == len(set(other)) == 1:
         return Estimate(difference)
-    ends = stats.ttest_ind(one, other, equal_var=False).confidence_interval(LEVEL)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+        # SciPy warns of rounding where the values of one side are equal.
+        ends = stats.ttest_ind(one, other, equal_var=False).confidence_interval(LEVEL)
     return Estimate(difference, float(ends.low), float(ends.high))
 
 

@@ -68,8 +68,8 @@ def with_imported(modules: Iterable[str]) -> list[str]:
     """Return modules, their packages, and all modules beside these that they import.
 
     This is the user's own code, however it is divided: helpers decide a result as the module that
-    imports them does. Imports are found in the source, also inside functions. Modules in a folder of
-    libraries are left out; their versions are recorded.
+    imports them does. Imports are found in the source, also inside functions. Modules in a folder
+    of libraries are left out; their versions are recorded.
     """
     found: set[str] = set()
     waiting = {name.partition(".")[0] for name in modules}

@@ -1,7 +1,7 @@
 """What a trial ran in: machine, versions, BLAS, code and data; and how two of these differ."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
 from tracking.records.base import Record
@@ -100,7 +100,7 @@ class Environment(Record):
         return replace(self, **found, extra={**self.extra, **worker.extra})
 
 
-_PARTS = tuple(name for name in Environment.__dataclass_fields__ if name != "extra")
+_PARTS = tuple(item.name for item in fields(Environment) if item.name != "extra")
 
 Kind = Literal["data", "code", "settings", "versions", "threads", "kernel"]
 
