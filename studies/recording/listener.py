@@ -84,21 +84,21 @@ class Record:
             print(f"retrial: no figures of the study: {one_line(error)}", file=sys.stderr)
 
     def started(self, trial: TrialRecord) -> None:
-        """An attempt at a trial has started."""
+        """Handle an attempt that has started."""
         self._notify()
 
     def epoch(self, trial: TrialRecord, epoch: Any) -> None:
-        """An epoch is done; the recorder looks for them by itself, once a second."""
+        """Do nothing: the recorder looks for epochs by itself, once a second."""
 
     def finished(self, trial: TrialRecord) -> None:
-        """A trial is complete, pruned or failed."""
+        """Handle a trial that is complete, pruned or failed."""
         if not self._is_drawing:
             self._is_drawing = True
             self._aside.prepare()
         self._notify()
 
     def warned(self, message: str) -> None:
-        """A warning is not recorded."""
+        """Do nothing: warnings are not recorded."""
 
     def _notify(self) -> None:
         self._feed.notify()

@@ -41,16 +41,16 @@ class Listener(Protocol):
     """Is notified of events after they are committed; each method returns at once."""
 
     def started(self, trial: TrialRecord) -> None:
-        """An attempt at a trial has started."""
+        """Handle an attempt that has started."""
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
-        """An epoch of an open trial is done."""
+        """Handle an epoch of an open trial."""
 
     def finished(self, trial: TrialRecord) -> None:
-        """A trial is complete, pruned or failed."""
+        """Handle a trial that is complete, pruned or failed."""
 
     def warned(self, message: str) -> None:
-        """The user should know something."""
+        """Show the user a warning."""
 
 
 @dataclass(frozen=True)
