@@ -7,7 +7,7 @@ from typing import Any, Literal
 import optuna
 
 from nets.outcome import Model
-from studies.workers.validation import storable
+from tracking.store import names
 
 MOST_DEATHS = 3
 """Deaths of its workers after which a trial is failed: a second chance, and a third."""
@@ -120,7 +120,7 @@ class WorkerDied:
         message = f"its worker died {deaths} times; the last time: {self.reason}"
         error = {
             "type": "WorkerDied",
-            "message": storable(message),
+            "message": names.plain(message),
             "place": "worker",
             "traceback": "",
         }

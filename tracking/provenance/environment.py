@@ -25,6 +25,7 @@ import threadpoolctl
 
 from tracking.provenance import source_code
 from tracking.provenance.source_code import UNKNOWN
+from tracking.store import names
 from tracking.store.plain_values import flat
 from tracking.store.store import without_password
 
@@ -152,7 +153,7 @@ def _command() -> str:
 
 def _version(name: str) -> str | None:
     try:
-        return importlib.metadata.version(name)
+        return names.own_version() if name == "retrial" else importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 
