@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +47,7 @@ def run(options: Namespace) -> int:
         confirmation = stored.confirmation
         store = problem = None
         if not options.no_record and not _is_done(confirmation, stored):
-            store = _open_store(options)
-            stack.callback(store.close)
+            store = stack.enter_context(_open_store(options))
             confirmation = _from_mlflow(store, stored) or confirmation
         if confirmation is not None and confirmation.test is not None:
             _say_known(confirmation, stored, options)
@@ -74,13 +74,14 @@ def _is_done(confirmation: Confirmation | None, stored: StoredStudy) -> bool:
     return is_final and stored.recorded_confirmation is not None
 
 
-def _open_store(options: Namespace) -> Store:
+@contextlib.contextmanager
+def _open_store(options: Namespace) -> Iterator[Store]:
     """Open MLflow, where the study must be already, before hours are spent."""
     from tracking.runs.reader import study_run
 
-    store = open_store(options.store)
-    study_run(store, options.study)
-    return store
+    with open_store(options.store) as store:
+        study_run(store, options.study)
+        yield store
 
 
 def _from_mlflow(store: Store, stored: StoredStudy) -> Confirmation | None:

@@ -23,8 +23,11 @@ def run(options: Namespace) -> int:
     name, path = options.study, options.store / names.LEDGER
     if not path.is_file():
         raise InputError(f"store: {options.store} has no studies; accepted is a store (--store)")
-    with lock.hold(path, name, "deleted"), contextlib.closing(Ledger(path)) as ledger:
-        store = open_store(options.store)
+    with (
+        lock.hold(path, name, "deleted"),
+        contextlib.closing(Ledger(path)) as ledger,
+        open_store(options.store) as store,
+    ):
         holdings = deletion.survey(store, name)
         url = _optuna_url(store, ledger, name)
         trials = optuna_storage.trials_in(url, name)
@@ -57,7 +60,6 @@ def run(options: Namespace) -> int:
         for_good = deletion.remove(store, holdings)
         optuna_storage.remove(url, name)
         ledger.remove_study(name)
-        store.close()
         print("removed")
         if not for_good:
             print("the server keeps rows of deleted runs until `mlflow gc` runs there")

@@ -10,6 +10,7 @@ from tracking.ledger import lock
 from tracking.ledger.access import Ledger
 from tracking.maintenance import gc
 from tracking.store import names
+from tracking.store.errors import StudyLocked
 from tracking.store.store import open_store
 
 
@@ -18,8 +19,7 @@ def run(options: Namespace) -> int:
     path = options.store / names.LEDGER
     if not path.is_file():
         raise InputError(f"store: {options.store} has no studies; accepted is a store (--store)")
-    with contextlib.closing(Ledger(path)) as ledger:
-        store = open_store(options.store)
+    with contextlib.closing(Ledger(path)) as ledger, open_store(options.store) as store:
         found = gc.find(store, ledger, lock.held(ledger))
         if not found:
             print(f"{options.store} is clean")
@@ -34,7 +34,6 @@ def run(options: Namespace) -> int:
             busy = _hold(held, path, {study for waste in found for study in waste.studies})
             for waste in found:
                 waste.remove(busy)
-        store.close()
         print(f"removed: {shown_bytes(sum(waste.bytes for waste in found))}")
     return 0
 
@@ -45,7 +44,7 @@ def _hold(held: contextlib.ExitStack, path: Path, studies: set[str]) -> set[str]
     for study in sorted(studies):
         try:
             held.enter_context(lock.hold(path, study, "cleaned up"))
-        except InputError as error:
+        except StudyLocked as error:
             print(f"left alone: {error}")
             busy.add(study)
     return busy

@@ -13,11 +13,16 @@ from studies.reproduction.rerun import reproduce
 from tracking.runs import recorded_code
 from tracking.runs.reader import RecordedRun, find_trial, open_with_trials
 from tracking.runs.verdict import write_certificate
+from tracking.store.store import Store
 
 
 def run(options: Namespace) -> int:
     """Try the trial again; exit 0 for exact and close, 1 for diverged."""
-    store = open_with_trials(options.store)
+    with open_with_trials(options.store) as store:
+        return _reproduce(store, options)
+
+
+def _reproduce(store: Store, options: Namespace) -> int:
     recorded = find_trial(store, options.study, options.trial)
     _check_at(recorded, options.at)
     if options.recorded_code:

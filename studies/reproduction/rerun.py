@@ -1,7 +1,6 @@
 """Trying a recorded trial again: the same objective, in a fresh process, from MLflow alone."""
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tracking.runs.content import as_params
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.runs.verdict import Verdict, compare
 from tracking.store import names
+from tracking.store.client import read_file
 from tracking.store.store import Store
 
 
@@ -36,9 +36,7 @@ class Again:
 def definition_of(store: Store, study: str) -> Study:
     """Return the study that a trial belongs to, as MLflow has it."""
     run = study_run(store, study)
-    with tempfile.TemporaryDirectory() as folder:
-        path = store.client.download_artifacts(run.info.run_id, names.STUDY_FILE, folder)
-        return study_file.stored(json.loads(Path(path).read_text(encoding="utf-8")))
+    return study_file.stored(json.loads(read_file(store.client, run.info.run_id, names.STUDY_FILE)))
 
 
 def reproduce(

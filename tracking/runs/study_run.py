@@ -2,9 +2,7 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError
@@ -12,6 +10,7 @@ from tracking.ledger.access import StudyRecord, TrialRecord
 from tracking.provenance.environment import Environment
 from tracking.runs import recorded_code
 from tracking.store import names
+from tracking.store.client import all_pages, write_files
 from tracking.store.store import Store
 
 
@@ -93,24 +92,18 @@ class StudyRun:
             for step, value, time in self._points
             if step not in self._sent
         ]
-        for start in range(0, len(metrics), 1000):
-            self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
+        self._client.log_batch(self.run_id, metrics=metrics)
         self._points.clear()
 
     def running_trials(self) -> list[str]:
         """Return the ids of the runs of trials that MLflow shows as running."""
-        found: list[str] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self.experiment_id],
-                f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
-                " and attributes.status = 'RUNNING'",
-                page_token=token,
-            )
-            found += [str(run.info.run_id) for run in page]
-            if not (token := page.token):
-                return found
+        running = all_pages(
+            self._client.search_runs,
+            experiment_ids=[self.experiment_id],
+            filter_string=f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
+            " and attributes.status = 'RUNNING'",
+        )
+        return [str(run.info.run_id) for run in running]
 
     def end(self, status: str) -> None:
         """End the parent run as FINISHED, KILLED or FAILED."""
@@ -164,13 +157,8 @@ class StudyRun:
                 run_name=names.study_run_name(self._study.name),
             )
             run_id = str(run.info.run_id)
-        with tempfile.TemporaryDirectory() as folder:
-            for name, value in {
-                names.STUDY_FILE: self._study.definition,
-                names.ENVIRONMENT_FILE: environment,
-            }.items():
-                write_json(Path(folder) / name, value)
-            self._client.log_artifacts(run_id, folder)
+        files = {names.STUDY_FILE: self._study.definition, names.ENVIRONMENT_FILE: environment}
+        write_files(self._client, run_id, files)
         recorded_code.keep(self._client, run_id, environment)
         return run_id
 
@@ -241,11 +229,6 @@ def source_tags(environment: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(git, Mapping) and git.get("commit") not in (None, "unknown"):
         tags["mlflow.source.git.commit"] = str(git["commit"])
     return tags
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON; NaN and Infinity stand as such, floats keep every bit."""
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def _section(definition: Mapping[str, Any]) -> Mapping[str, Any]:

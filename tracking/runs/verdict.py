@@ -5,19 +5,17 @@ data and code are equal, the environment differs, and the accuracy lies within t
 **diverged**: anything else.
 """
 
-import json
 import math
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from tracking.models.registry import certify
 from tracking.provenance.environment import differences
 from tracking.runs.content import as_params
 from tracking.store import names
+from tracking.store.client import write_files
 from tracking.store.store import Store
 
 _END = {"reason": "the reason for its end", "epoch": "the epoch whose weights are kept"}
@@ -117,11 +115,8 @@ def write_certificate(store: Store, run_id: str, verdict: Verdict, **facts: Any)
     the verdict as a tag.
     """
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / names.CERTIFICATE_FILE
-        certificate = {**asdict(verdict), "run_id": run_id, "at": at, **facts}
-        path.write_text(json.dumps(certificate, indent=1) + "\n", encoding="utf-8")
-        store.client.log_artifacts(run_id, folder)
+    certificate = {**asdict(verdict), "run_id": run_id, "at": at, **facts}
+    write_files(store.client, run_id, {names.CERTIFICATE_FILE: certificate})
     store.client.set_tag(run_id, names.VERDICT_TAG, verdict.verdict)
     store.client.set_tag(run_id, names.VERDICT_TIME_TAG, at)
     certify(store, run_id, verdict.verdict)
