@@ -69,12 +69,11 @@ def served(store: Path) -> Iterator[str]:
 
 def pages(store: Path, repetitions: int) -> dict[str, float]:
     """Return the median seconds until each page shows what it is opened for."""
-    opened = open_store(store)
-    experiment = opened.client.get_experiment_by_name(STUDY)
-    (run,) = opened.client.search_runs(
-        [experiment.experiment_id], f"tags.`{names.TRIAL_TAG}` = '1'"
-    )
-    opened.close()
+    with open_store(store) as opened:
+        experiment = opened.client.get_experiment_by_name(STUDY)
+        (run,) = opened.client.search_runs(
+            [experiment.experiment_id], f"tags.`{names.TRIAL_TAG}` = '1'"
+        )
     runs = f"#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}"
     wanted = {
         "experiments": ("#/experiments", STUDY),

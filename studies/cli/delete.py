@@ -1,6 +1,5 @@
 """``retrial delete``: remove a study and its record, after asking."""
 
-import contextlib
 from argparse import ArgumentParser, Namespace
 
 from studies.analysis.formatting import plural
@@ -31,8 +30,11 @@ def run(options: Namespace) -> int:
     name, path = options.study, options.store / names.LEDGER
     if not path.is_file():
         raise StoreUnavailable.without_studies(options.store)
-    with lock.hold(path, name, "deleted"), contextlib.closing(Ledger(path)) as ledger:
-        store = open_store(options.store)
+    with (
+        lock.hold(path, name, "deleted"),
+        Ledger(path) as ledger,
+        open_store(options.store) as store,
+    ):
         holdings = deletion.survey(store, name)
         url = _optuna_url(store, ledger, name)
         trials = optuna_storage.trials_in(url, name)
@@ -62,7 +64,6 @@ def run(options: Namespace) -> int:
         for_good = deletion.remove(store, holdings)
         optuna_storage.remove(url, name)
         ledger.remove_study(name)
-        store.close()
         print("removed")
         if not for_good:
             print("the server keeps the rows of deleted runs until `mlflow gc` runs there")

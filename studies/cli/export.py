@@ -1,6 +1,5 @@
 """``retrial export``: write a trial's model as an ONNX file, for any runtime."""
 
-import contextlib
 import re
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -31,7 +30,7 @@ def run(options: Namespace) -> int:
         raise InputError("export", problem=f"{options.file} exists", expected="a new file")
     from tracking.models.onnx import to_onnx  # needs an optional package
 
-    with contextlib.closing(open_with_trials(options.store)) as store:
+    with open_with_trials(options.store) as store:
         recorded = _find(store, options.study, options.trial)
         arrays = read_model(store, recorded)
     if not set(model_source.ARRAYS) <= arrays.keys():
@@ -76,5 +75,7 @@ def _find(store: Store, study: str | None, text: str) -> RecordedRun:
     try:
         run_id = registry.run_of(store, text)
     except InputError as error:
-        raise InputError(f"{error}; or best, a trial number or an MLflow run id") from error
+        expected = "best, a trial number, an MLflow run id or a registered model"
+        hint = error.hint or f"registered: {error.expected}"
+        raise InputError("trial", text, expected, hint, problem=error.problem) from error
     return find_trial(store, None, run_id)

@@ -24,8 +24,7 @@ def run(options: Namespace) -> int:
     path = options.store / names.LEDGER
     if not path.is_file():
         raise StoreUnavailable.without_studies(options.store)
-    with contextlib.closing(Ledger(path)) as ledger:
-        store = open_store(options.store)
+    with Ledger(path) as ledger, open_store(options.store) as store:
         found = gc.find(store, ledger, lock.held(ledger))
         if not found:
             print(f"{options.store} is clean")
@@ -40,7 +39,6 @@ def run(options: Namespace) -> int:
             busy = _hold(held, path, {study for waste in found for study in waste.studies})
             for waste in found:
                 waste.remove(busy)
-        store.close()
         print(f"removed: {shown_bytes(sum(waste.bytes for waste in found))}")
     return 0
 

@@ -32,9 +32,8 @@ def run(options: Namespace) -> int:
         if problem := _deliver(ledger, options.store, options.study):
             print(f"retrial: pack: {problem}; nothing was written", file=sys.stderr)
             return 1
-        store = open_store(options.store)
-        manifest = pack(store, ledger, options.study, options.file)
-        store.close()
+        with open_store(options.store) as store:
+            manifest = pack(store, ledger, options.study, options.file)
     counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
     print(
         f"{options.study}: {counts} in {options.file} "

@@ -1,6 +1,5 @@
 """``retrial predict``: classify images in files with a registered model."""
 
-import contextlib
 import json
 import sys
 from argparse import ArgumentParser, Namespace
@@ -18,7 +17,7 @@ from studies.cli.image_files import Picture, read
 from tracking.models import registry
 from tracking.models.registry import Registered
 from tracking.store import names
-from tracking.store.store import check_made, open_store
+from tracking.store.store import check_exists, open_store
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -83,8 +82,8 @@ def _one(label: int, scores: Array, label_names: Sequence[str]) -> dict[str, Any
 
 def _load(root: Path, name: str) -> Registered:
     """Load the requested model; a folder that is no store is left alone."""
-    check_made(root, "models", "`retrial confirm STUDY` has registered a winner")
-    with contextlib.closing(open_store(root)) as store:
+    check_exists(root, "models", "retrial confirm")
+    with open_store(root) as store:
         return registry.load(store, name)
 
 

@@ -11,6 +11,7 @@ from studies.cli.arguments import positive
 if TYPE_CHECKING:
     from tracking.runs.reader import RecordedRun
     from tracking.runs.verdict import Verdict
+    from tracking.store.store import Store
 
 INTERRUPTED = "no verdict was recorded"
 
@@ -31,14 +32,20 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Reproduce the trial; exit 0 for exact and close, 1 for diverged."""
+    from tracking.runs.reader import open_with_trials
+
+    with open_with_trials(options.store) as store:
+        return _reproduce(store, options)
+
+
+def _reproduce(store: "Store", options: Namespace) -> int:
     from nets.errors import ModuleMissing
     from studies.analysis.formatting import plural, shown
     from studies.reproduction import recorded_program, rerun
     from tracking.runs import recorded_code
-    from tracking.runs.reader import find_trial, open_with_trials
+    from tracking.runs.reader import find_trial
     from tracking.runs.verdict import write_certificate
 
-    store = open_with_trials(options.store)
     recorded = find_trial(store, options.study, options.trial)
     _check_at(recorded, options.at)
     training = {"until": options.at, "threads": options.threads}

@@ -29,14 +29,12 @@ def run(options: Namespace) -> int:
     path = options.store / names.LEDGER
     with lock.hold(path, name, "unpacked"), contextlib.closing(Ledger(path)) as ledger:
         _check_optuna(ledger, name, options.store)
-        store = open_store(options.store)
         try:
-            manifest = unpack(store, ledger, options.file)
+            with open_store(options.store) as store:
+                manifest = unpack(store, ledger, options.file)
         except RuntimeError as error:
             print(f"retrial: {error}", file=sys.stderr)
             return 1
-        finally:
-            store.close()
         counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
         print(f"{name}: {counts}, packed {manifest.made}, now in {options.store}")
         if problem := _feed(ledger, name, options.store):

@@ -65,8 +65,7 @@ def confirm(
         confirmation = stored.confirmation
         mlflow = problem = None
         if record and not _is_done(confirmation, stored):
-            mlflow = open_store(store)
-            stack.callback(mlflow.close)
+            mlflow = stack.enter_context(open_store(store))
             study_run(mlflow, study)  # MLflow must have the study, before hours are spent
             confirmation = _from_mlflow(mlflow, stored) or confirmation
         earlier = confirmation is not None and confirmation.test is not None

@@ -77,9 +77,8 @@ class Record:
         try:
             figures = drawn.result()
             if self._recorder.problem is None:
-                store = open_store(self._store)
-                log_study_figures(store, self._study, figures)
-                store.close()
+                with open_store(self._store) as store:
+                    log_study_figures(store, self._study, figures)
         except Exception as error:
             print(f"retrial: no figures of the study: {one_line(error)}", file=sys.stderr)
 

@@ -1,7 +1,6 @@
 """Re-run a recorded trial: the same objective, in a fresh process, from MLflow alone."""
 
 import json
-import tempfile
 from pathlib import Path
 
 from nets.errors import InputError
@@ -14,15 +13,14 @@ from tracking.records import Environment, EpochRecord, Failure, Training, TrialO
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.runs.verdict import Verdict, compare
 from tracking.store import names
+from tracking.store.client import read_file
 from tracking.store.store import Store
 
 
 def definition_of(store: Store, study: str) -> Study:
     """Return the study that a trial belongs to, as MLflow has it."""
-    run = study_run(store, study)
-    with tempfile.TemporaryDirectory() as folder:
-        path = store.client.download_artifacts(run.info.run_id, names.STUDY_FILE, folder)
-        return study_file.stored(json.loads(Path(path).read_text(encoding="utf-8")))
+    run_id = study_run(store, study).info.run_id
+    return study_file.stored(json.loads(read_file(store.client, run_id, names.STUDY_FILE)))
 
 
 def reproduce(

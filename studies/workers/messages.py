@@ -8,8 +8,8 @@ from typing import Any, Literal
 import optuna
 
 from nets.outcome import Model
-from studies.workers.validation import storable
 from tracking.records import EpochRecord, Failure, TrialOutcome, TrialRecord
+from tracking.store import names
 
 MAX_CRASHES = 3
 """Crashes of its worker after which a trial fails; up to then it is retried."""
@@ -131,7 +131,7 @@ class WorkerCrashed:
     def as_failure(self, crashes: int) -> TrialDone:
         """Return the end of a trial whose worker has crashed that often."""
         message = f"its worker crashed {crashes} times; the last time: {self.reason}"
-        error = Failure("WorkerCrashed", storable(message), "worker")
+        error = Failure("WorkerCrashed", names.plain(message), "worker")
         return TrialDone(self.trial, self.attempt, "failed", TrialOutcome(error=error))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from nets.outcome import Epoch, Model, Outcome
 from tracking.records import Failure
+from tracking.store import names
 
 MOST_ENTRIES = 1_000
 """Limit on the metrics, and on the digests, of an epoch."""
@@ -84,28 +85,17 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(
         type=type(error).__name__,
         message=message_of(error),
-        place=storable(place),
-        traceback=storable("".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]),
+        place=names.plain(place),
+        traceback=names.plain("".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]),
     )
 
 
 def message_of(error: BaseException) -> str:
     """Return the message of an exception, whose class may fail even at that."""
     try:
-        return storable(str(error)[:_LONGEST_MESSAGE])
+        return names.plain(str(error)[:_LONGEST_MESSAGE])
     except Exception:
         return "it has a message that cannot be shown"
-
-
-def storable(text: str) -> str:
-    r"""Return a string in which what UTF-8 or a database cannot hold is escaped.
-
-    File names that are not UTF-8 bring such characters into messages.
-
-    >>> storable("cannot read \udcff.png")
-    'cannot read \\udcff.png'
-    """
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")
 
 
 def _entries(entries: Mapping[str, Any], what: str) -> dict[str, Any]:
@@ -116,7 +106,7 @@ def _entries(entries: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 
 def _string(value: Any, what: str, longest: int = LONGEST_NAME) -> str:
-    if isinstance(value, str) and len(value) <= longest and storable(value) == value:
+    if isinstance(value, str) and len(value) <= longest and names.plain(value) == value:
         return str(value)
     raise TypeError(
         f"{what}: got {value!r:.100}, expected a string of at most {longest:,} characters that "

@@ -9,9 +9,7 @@ writes nothing twice.
 """
 
 import json
-import tempfile
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,14 +32,14 @@ from tracking.runs import recorded_code
 from tracking.runs.content import (
     dataset_of_metrics,
     log_model,
-    write_files,
     write_inputs,
     write_params,
 )
 from tracking.runs.reader import study_run
 from tracking.runs.study_run import source_tags
-from tracking.runs.trial_run import epoch_metrics, missing_metrics, send_metrics
+from tracking.runs.trial_run import epoch_metrics, missing_metrics
 from tracking.store import names
+from tracking.store.client import read_file, write_files
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -75,9 +73,8 @@ def read(store: Store, study: str) -> tuple[Confirmation, RecordedConfirmation] 
     run = find(store, study)
     if run is None or run.info.status != "FINISHED":
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = store.client.download_artifacts(run.info.run_id, names.CONFIRMATION_FILE, folder)
-        confirmation = Confirmation.from_json(json.loads(Path(path).read_text("utf-8")))
+    content = read_file(store.client, run.info.run_id, names.CONFIRMATION_FILE)
+    confirmation = Confirmation.from_json(json.loads(content))
     versions = store.client.search_model_versions(f"run_id = {names.quoted(run.info.run_id)}")
     version = str(max(int(found.version) for found in versions)) if versions else None
     return confirmation, RecordedConfirmation(str(run.info.run_id), version)
@@ -207,7 +204,7 @@ class _Recording:
             write_params(self._client, run_id, evidence.settings)
         metrics = epoch_metrics(evidence.epochs)
         run = self._client.get_run(run_id)
-        send_metrics(self._client, run_id, missing_metrics(self._client, run, metrics))
+        self._client.log_batch(run_id, missing_metrics(self._client, run, metrics))
         if evidence.model is None:
             return None
         return log_model(

@@ -26,6 +26,7 @@ import threadpoolctl
 
 from tracking.provenance import source_code
 from tracking.records import UNKNOWN, Blas, Environment, Git
+from tracking.store import names
 from tracking.store.store import without_password
 
 PACKAGES = (
@@ -81,7 +82,7 @@ def _command() -> str:
 
 def _version(name: str) -> str | None:
     try:
-        return importlib.metadata.version(name)
+        return names.own_version() if name == "retrial" else importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
 

@@ -14,7 +14,6 @@ import numpy as np
 from nets.outcome import Model
 from tracking.models.model_folder import write_model_folder
 from tracking.records import Environment
-from tracking.runs.study_run import write_json
 from tracking.store import names
 from tracking.store.plain_values import as_text, flat
 
@@ -38,26 +37,7 @@ def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any
     from mlflow.entities import Param
 
     params = [Param(key, value) for key, value in as_params(settings).items()]
-    for start in range(0, len(params), 100):
-        client.log_batch(run_id, params=params[start : start + 100])
-
-
-def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -> None:
-    """Write artifacts of a run: bytes and texts as they stand, everything else as JSON.
-
-    A name may have folders in it.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            elif isinstance(content, str):
-                path.write_text(names.plain(content), encoding="utf-8")
-            else:
-                write_json(path, content)
-        client.log_artifacts(run_id, folder)
+    client.log_batch(run_id, params=params)
 
 
 def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) -> None:

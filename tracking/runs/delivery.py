@@ -197,7 +197,7 @@ class Delivery:
         metrics = trial_run.epoch_metrics(epochs)
         if run is not None:
             metrics = trial_run.missing_metrics(self._client, run, metrics)
-        trial_run.send_metrics(self._client, run_id, metrics)
+        self._client.log_batch(run_id, metrics=metrics)
         self._mark(trial, epoch=epochs[-1].number if epochs else None, state="running")
         self._certain.add(trial.number)
 

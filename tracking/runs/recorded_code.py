@@ -4,7 +4,6 @@ One archive for each code, named by the digests that a trial's environment tells
 """
 
 import io
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from tracking.provenance import source_code
 from tracking.records import Environment
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.store import names
+from tracking.store.client import read_file, write_files
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
     if path in _kept(client, run_id):
         return
     if (code := source_code.archive(digests, also=source_code.OWN)) is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / path
-            file.parent.mkdir()
-            file.write_bytes(code)
-            client.log_artifacts(run_id, folder)
+        write_files(client, run_id, {path: code})
 
 
 def has(store: Store, recorded: RecordedRun) -> bool:
@@ -74,8 +70,7 @@ def _archive(client: "MlflowClient", run_id: str, digests: dict[str, str]) -> by
     """Return the archive of a code that a study's run keeps, or None."""
     if (path := _path(digests)) not in _kept(client, run_id):
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        return Path(client.download_artifacts(run_id, path, folder)).read_bytes()
+    return read_file(client, run_id, path)
 
 
 def _path(digests: dict[str, str]) -> str:

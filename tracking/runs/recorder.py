@@ -99,9 +99,9 @@ class Recorder:
         except InputError as error:
             self._refuse(error)
             return
-        with contextlib.closing(ledger):
+        with contextlib.closing(ledger), contextlib.ExitStack() as stack:
             try:
-                store = open_store(self._store_root)
+                store = stack.enter_context(open_store(self._store_root))
                 study = _study(ledger, self._study)
                 delivery = Delivery(store, ledger, study, self._environment, self._draw)
             except InputError as error:
@@ -111,7 +111,6 @@ class Recorder:
             else:
                 self._opened.set()
                 self._follow(delivery)
-                store.close()
 
     def _refuse(self, error: InputError) -> None:
         self._refusal = error

@@ -2,15 +2,14 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError
 from tracking.records import UNKNOWN, Direction, Environment, Git, StudyRecord, TrialRecord
 from tracking.runs import recorded_code
 from tracking.store import names
+from tracking.store.client import all_pages, write_files
 from tracking.store.store import Store
 
 
@@ -81,24 +80,18 @@ class StudyRun:
             for step, value, time in self._points
             if step not in self._sent
         ]
-        for start in range(0, len(metrics), 1000):
-            self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
+        self._client.log_batch(self.run_id, metrics=metrics)
         self._points.clear()
 
     def running_trials(self) -> list[str]:
         """Return the ids of the runs of trials that MLflow shows as running."""
-        found: list[str] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self.experiment_id],
-                f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
-                " and attributes.status = 'RUNNING'",
-                page_token=token,
-            )
-            found += [str(run.info.run_id) for run in page]
-            if not (token := page.token):
-                return found
+        running = all_pages(
+            self._client.search_runs,
+            experiment_ids=[self.experiment_id],
+            filter_string=f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
+            " and attributes.status = 'RUNNING'",
+        )
+        return [str(run.info.run_id) for run in running]
 
     def end(self, status: str) -> None:
         """End the parent run as FINISHED, KILLED or FAILED."""
@@ -152,13 +145,11 @@ class StudyRun:
                 run_name=names.study_run_name(self._study.name),
             )
             run_id = str(run.info.run_id)
-        with tempfile.TemporaryDirectory() as folder:
-            for name, value in {
-                names.STUDY_FILE: self._study.definition,
-                names.ENVIRONMENT_FILE: environment.to_json(),
-            }.items():
-                write_json(Path(folder) / name, value)
-            self._client.log_artifacts(run_id, folder)
+        files = {
+            names.STUDY_FILE: self._study.definition,
+            names.ENVIRONMENT_FILE: environment.to_json(),
+        }
+        write_files(self._client, run_id, files)
         recorded_code.keep(self._client, run_id, environment)
         return run_id
 
@@ -229,11 +220,6 @@ def source_tags(environment: Environment) -> dict[str, str]:
     if isinstance(git, Git) and git.commit not in (None, UNKNOWN):
         tags["mlflow.source.git.commit"] = str(git.commit)
     return tags
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON; NaN and Infinity stand as such, floats keep every bit."""
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def _section(definition: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,12 +13,12 @@ from tracking.runs import recorded_code
 from tracking.runs.content import (
     dataset_of_metrics,
     log_model,
-    write_files,
     write_inputs,
     write_params,
 )
 from tracking.runs.study_run import StudyRun, source_tags
 from tracking.store import names
+from tracking.store.client import write_files
 from tracking.store.plain_values import as_text
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ KILLED = "killed"
 
 INCOMPLETE = "incomplete"
 """State of a run that lacks what MLflow refused; not a state of the ledger's trials either."""
-
-_BATCH = 1000
 
 
 def begin(
@@ -76,12 +74,6 @@ def epoch_metrics(epochs: Iterable[EpochRecord]) -> list["Metric"]:
         for epoch in epochs
         for key, value in epoch.metrics.items()
     ]
-
-
-def send_metrics(client: "MlflowClient", run_id: str, metrics: list["Metric"]) -> None:
-    """Write metrics in as few requests as MLflow allows."""
-    for start in range(0, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
 
 
 def reopen(client: "MlflowClient", run_id: str) -> None:

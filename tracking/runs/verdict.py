@@ -5,19 +5,17 @@ data and code are equal, the environment differs, and the accuracy lies within t
 **diverged**: anything else.
 """
 
-import json
 import math
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tracking.models.registry import certify
 from tracking.records import Difference, Environment, EpochRecord, Training, differences
 from tracking.runs.content import as_params
 from tracking.store import names
+from tracking.store.client import write_files
 from tracking.store.store import Store
 
 
@@ -113,11 +111,8 @@ def write_certificate(
     """
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     facts = {"run_id": run_id, "at": at, "environment": environment.to_json()}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / names.CERTIFICATE_FILE
-        text = json.dumps({**verdict.to_json(), **facts}, indent=1)
-        path.write_text(text + "\n", encoding="utf-8")
-        store.client.log_artifacts(run_id, folder)
+    certificate = {**verdict.to_json(), **facts}
+    write_files(store.client, run_id, {names.CERTIFICATE_FILE: certificate})
     store.client.set_tag(run_id, names.VERDICT_TAG, verdict.verdict)
     store.client.set_tag(run_id, names.VERDICT_TIME_TAG, at)
     certify(store, run_id, verdict.verdict)

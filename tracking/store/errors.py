@@ -47,4 +47,4 @@ class StudyNotFound(InputError):
 
 
 class StudyLocked(InputError):
-    """A study that another process works on."""
+    """A study that another process works on; the problem names it and what it is doing."""

@@ -75,8 +75,8 @@ def test_store_below_a_file_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert run("digits", "--store", tmp_path / "file" / "store") == 2
     assert capsys.readouterr().err == (
-        f"retrial: store: cannot write {tmp_path}/file/store: Not a directory; accepted is a "
-        "folder this user may write to\n"
+        f"retrial: store: cannot write {tmp_path}/file/store (Not a directory), expected a folder "
+        "that this user can write to\n"
     )
 
 
@@ -296,7 +296,7 @@ def test_second_driver_is_told_who_searches_the_study(tmp_path, store, capsys):
     assert run(study, "--store", store, "--no-record") == 2
     error = capsys.readouterr().err
     assert error.startswith(f"retrial: study: curves is being searched by process {driver.pid} on ")
-    assert error.endswith("; accepted is one driver at a time\n")
+    assert error.endswith("; wait until it has ended, or stop it\n")
     driver.kill()
     assert run(study, "--trials", 1, "--store", store, "--no-record") == 0
 
