@@ -229,7 +229,7 @@ def test_metrics_arrive_as_plain_floats(monkeypatch):
     assert [type(number) for number in (epoch.number, end.outcome.epoch)] == [int, int]
 
 
-A_TEXT = "accepted is a text of at most 250 characters that UTF-8 can hold"
+A_STRING = "expected a string of at most 250 characters that UTF-8 can hold"
 
 
 def after_an_epoch(report, outcome):
@@ -249,83 +249,83 @@ MISTAKES = {
     "no epoch": (lambda report: Outcome(1), "the objective reported no epoch"),
     "epoch 0": (
         lambda report: report(Epoch(0, {"value": 1.0}, 0.0)),
-        "report: got epoch 0, accepted is the next one: 1",
+        "report: got epoch 0, expected the next one: 1",
     ),
     "an epoch twice": (
         lambda report: [report(Epoch(1, {"value": 1.0}, 0.0)) for _ in range(2)],
-        "report: got epoch 1, accepted is the next one: 2",
+        "report: got epoch 1, expected the next one: 2",
     ),
     "another metric": (
         lambda report: report(Epoch(1, {"accuracy": 1.0, "loss": 2.0}, 0.0)),
-        "study.metric: got 'value', which the objective does not report; accepted are the metrics "
-        "of its epochs: accuracy, loss",
+        "study.metric: the objective does not report 'value', expected one of its metrics: "
+        "accuracy, loss",
     ),
     "no metric": (
         lambda report: report(Epoch(1, {}, 0.0)),
-        "study.metric: got 'value', which the objective does not report; accepted are the metrics "
-        "of its epochs: it has none",
+        "study.metric: the objective does not report 'value', expected one of its metrics: "
+        "it has none",
     ),
     "no outcome": (
         lambda report: report(Epoch(1, {"value": 1.0}, 0.0)),
-        "the objective returned None, accepted is an Outcome",
+        "the objective returned None, expected an Outcome",
     ),
     "an epoch nobody saw": (
         lambda report: [report(Epoch(1, {"value": 1.0}, 0.0)), Outcome(7)][1],
-        "Outcome.epoch: got 7, accepted is the number of an epoch that was reported: 1 to 1",
+        "Outcome.epoch: got 7, expected the number of a reported epoch: 1 to 1",
     ),
     "a model of objects": (
         lambda report: [
             report(Epoch(1, {"value": 1.0}, 0.0)),
             Outcome(1, model=Model("", {"w": np.array([None])})),
         ][1],
-        "Model.arrays: w has the type object, accepted are numbers",
+        "Model.arrays: w has the type object, expected numbers",
     ),
     "a name that is none": (
         lambda report: report(Epoch(1, {"value": 1.0, 3: 1.0}, 0.0)),
-        f"report: name of metrics: got 3, {A_TEXT}",
+        f"report: name of metrics: got 3, {A_STRING}",
     ),
     "a name without end": (
         lambda report: report(Epoch(1, {"value": 1.0, "x" * 251: 1.0}, 0.0)),
-        f"report: name of metrics: got {('x' * 251)!r:.100}, {A_TEXT}",
+        f"report: name of metrics: got {('x' * 251)!r:.100}, {A_STRING}",
     ),
     "a metric that is no number": (
         lambda report: report(Epoch(1, {"value": 1.0, "loss": "small"}, 0.0)),
-        "report: metric loss: got 'small', accepted is a number",
+        "report: metric loss: got 'small', expected a number",
     ),
     "metrics without end": (
         lambda report: report(Epoch(1, dict.fromkeys(map(str, range(1001)), 1.0), 0.0)),
-        "report: got 1001 metrics, accepted are 1,000",
+        "report: got 1001 metrics, expected at most 1,000",
     ),
     "a digest of bytes": (
         lambda report: report(Epoch(1, {"value": 1.0}, 0.0, {"weights": b"x"})),
-        f"report: digest weights: got b'x', {A_TEXT}",
+        f"report: digest weights: got b'x', {A_STRING}",
     ),
     "a digest of NumPy": (
         lambda report: report(Epoch(1, {"value": 1.0}, 0.0, {"weights": np.int64(3)})),
-        f"report: digest weights: got np.int64(3), {A_TEXT}",
+        f"report: digest weights: got np.int64(3), {A_STRING}",
     ),
     "seconds that are none": (
         lambda report: report(Epoch(1, {"value": 1.0}, math.nan)),
-        "report: seconds: got nan, accepted is a number of at least 0",
+        "report: seconds: got nan, expected a number of at least 0",
     ),
     "seconds backwards": (
         lambda report: report(Epoch(1, {"value": 1.0}, -1.0)),
-        "report: seconds: got -1.0, accepted is a number of at least 0",
+        "report: seconds: got -1.0, expected a number of at least 0",
     ),
     "a reason that is no text": (
         lambda report: after_an_epoch(report, Outcome(1, reason=["tired"])),
-        f"Outcome.reason: got ['tired'], {A_TEXT}",
+        f"Outcome.reason: got ['tired'], {A_STRING}",
     ),
     "a source that is no text": (
         lambda report: after_an_epoch(report, Outcome(1, model=Model("\udcff", {}))),
-        "Model.source: got '\\udcff', accepted is a text of at most 900,000,000 characters that "
+        "Model.source: got '\\udcff', expected a string of at most 900,000,000 characters that "
         "UTF-8 can hold",
     ),
     "a model beyond a row": (
         lambda report: after_an_epoch(
             report, Outcome(1, model=Model("", {"w": np.broadcast_to(np.zeros(1), 200_000_000)}))
         ),
-        "Model: got 1,600,001,000 bytes, accepted are 900,000,000, as SQLite takes no more a row",
+        "Model: got 1,600,001,000 bytes, expected at most 900,000,000, the limit of SQLite",
     ),
     "a message that is no text": (
         lambda report: os.stat("/nowhere/\udcff"),
@@ -344,7 +344,7 @@ def test_mistake_of_an_objective_fails_its_trial_with_a_sentence(mistake, monkey
     trial = written_here(monkeypatch, lambda settings, data, report: does(report))
     error = failure_of(trial)
     assert error.message == message
-    json.dumps(error, ensure_ascii=False).encode()
+    json.dumps(error.to_json(), ensure_ascii=False).encode()
 
 
 LACKS = {
@@ -380,7 +380,7 @@ def test_repetition_has_as_many_chances_as_a_trial(monkeypatch):
     failed = train(written_here(monkeypatch, lacking("memory", times=3)))
     assert failed.end.state == "failed"
     assert failed.end.outcome.error.message == (
-        "its worker died 3 times; the last time: MemoryError: 3 GiB"
+        "its worker crashed 3 times; the last time: MemoryError: 3 GiB"
     )
 
 
@@ -415,5 +415,5 @@ def test_a_worker_elsewhere_loads_its_own_data_and_checks_that_it_is_the_same(tm
     found = dataset(nowhere, "digits", None)
     assert len(found.images) == 1437
     assert dataset(nowhere, "digits", found.sha256).sha256 == found.sha256
-    with pytest.raises(InputError, match=r"digits has SHA-256 .* on .*, accepted is the study's"):
+    with pytest.raises(InputError, match=r"digits has SHA-256 .* on .*, expected the study's"):
         dataset(nowhere, "digits", "f" * 64)

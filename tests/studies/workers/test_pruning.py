@@ -139,11 +139,9 @@ def test_value_that_is_not_finite_has_no_threshold():
     for epoch, value in enumerate([0.5, 0.4, math.nan], start=1):
         pruned = study.prunes(epoch, value)
     assert pruned
-    assert study.explain() == {
-        "rule": "patient",
-        "epoch": 3,
-        "value": pytest.approx(math.nan, nan_ok=True),
-    }
+    why = study.explain()
+    assert (why.rule, why.epoch, why.survives_from) == ("patient", 3, None)
+    assert math.isnan(why.value)
 
 
 @pytest.mark.parametrize("name", PRUNERS)
