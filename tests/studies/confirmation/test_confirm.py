@@ -199,7 +199,7 @@ def test_fresh_seeds_are_nobody_elses():
 
 
 def test_repetition_zero_would_be_the_search_itself():
-    with pytest.raises(ValueError, match="repetition: got 0, accepted is at least 1"):
+    with pytest.raises(ValueError, match="repetition: got 0, expected at least 1"):
         repetition_seed(0, 7, 0)
 
 
@@ -435,14 +435,14 @@ def test_study_without_a_complete_trial_is_refused(tmp_path, capsys):
     searched(study, tmp_path)
     assert confirm(tmp_path, study="curves") == 2
     assert capsys.readouterr().err == (
-        "retrial: study: curves has no complete trial yet; accepted is a study with at least one\n"
+        "retrial: study: curves has no complete trial yet, expected a study with at least one\n"
     )
 
 
 def test_unknown_study_is_refused_with_those_there_are(store, capsys):
     assert confirm(store, study="digit") == 2
     said = capsys.readouterr().err
-    assert said.startswith("retrial: study: got 'digit', accepted are the studies of ")
+    assert said.startswith("retrial: study: got 'digit', expected the studies of ")
     assert said.endswith(": digits\n")
 
 
@@ -504,7 +504,7 @@ def test_zero_is_refused(option, store, capsys):
     with pytest.raises(SystemExit) as stopped:
         confirm(store, option, "0")
     assert stopped.value.code == 2
-    assert "got '0', accepted is a whole number from 1" in capsys.readouterr().err
+    assert "got '0', expected an integer of at least 1" in capsys.readouterr().err
 
 
 def test_values_that_are_no_numbers_are_none(tmp_path):

@@ -199,7 +199,7 @@ def test_recorded_confirmation_is_read_back(recorded, data, evidence, environmen
 
 
 def test_confirmation_of_a_study_that_mlflow_does_not_have_is_refused(store, environment):
-    with pytest.raises(InputError, match="study: got 'digits', accepted is a study that has been"):
+    with pytest.raises(InputError, match="study: got 'digits', expected a study that has been"):
         run.record(store, a_confirmation(), environment)
 
 
