@@ -218,7 +218,8 @@ def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(command, sm
         assert len({trial.pop("run_id") for trial in trials}) == 3
     assert before == after
     assert "exact" in command("reproduce", "best", "--study", "small", *there)
-    assert "has a study small already" in command("unpack", tmp_path / "small.pack", *there, code=2)
+    said = command("unpack", tmp_path / "small.pack", *there, code=2)
+    assert "already has a study 'small'" in said
 
     # There it is continued by its name; the trials are those of the file.
     command("search", "small", "--trials", 5, *there)
