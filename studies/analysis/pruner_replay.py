@@ -161,10 +161,7 @@ def read_pruner(text: str) -> pruners.Pruner:
             f"pruner: got {text!r}, accepted is NAME or NAME:key=value,... with values as in a "
             "study file"
         )
-    try:
-        return read_section({"name": "replay", "pruner": {**table, "name": name}}).pruner
-    except InputError as error:
-        raise InputError(str(error).removeprefix("study.")) from None
+    return read_section({"name": "replay", "pruner": {**table, "name": name}}, where="").pruner
 
 
 def _finished(stored: StoredStudy) -> Iterator[TrialRecord]:

@@ -41,9 +41,9 @@ class StoredStudy:
 
     def ranked(self) -> list[TrialRecord]:
         """Return the complete trials, best first; of equal values the lower number."""
-        sign = -1 if self.study.section.direction == "maximize" else 1
+        sign = self.study.section.direction.sign
         complete = [t for t in self.trials if t.state == "complete" and t.value is not None]
-        return sorted(complete, key=lambda t: (sign * (t.value or 0.0), t.number))
+        return sorted(complete, key=lambda t: (-sign * (t.value or 0.0), t.number))
 
     @property
     def best(self) -> TrialRecord | None:

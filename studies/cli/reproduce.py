@@ -4,10 +4,9 @@ import json
 import time
 from argparse import Namespace
 
-from nets.errors import InputError
+from nets.errors import InputError, ModuleMissing
 from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.cli import suggestions
-from studies.definition.study_file import ModuleMissing
 from studies.reproduction import recorded_program
 from studies.reproduction.rerun import reproduce
 from tracking.runs import recorded_code

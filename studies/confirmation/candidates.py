@@ -27,6 +27,7 @@ from tracking.records.confirmation import (
     repetition_from_plain,
     to_plain,
 )
+from tracking.records.direction import Direction
 
 
 class Repetitions:
@@ -121,7 +122,7 @@ class Repetitions:
 
 
 def candidate(
-    trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: str
+    trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: Direction
 ) -> Candidate:
     """Return a trial with its mean under fresh seeds, and by how much the search was lucky."""
     value = trial.value
@@ -135,30 +136,32 @@ def candidate(
     return Candidate(trial.number, value, tuple(repetitions), mean, luck)
 
 
-def luck_of(value: float, mean: Estimate, direction: str) -> Estimate:
+def luck_of(value: float, mean: Estimate, direction: Direction) -> Estimate:
     """Return by how much a value is better than a mean.
 
     Of the two only the mean varies: the interval is the mean's, seen from the value.
 
-    >>> luck_of(0.97, Estimate(0.95, 0.94, 0.96), "maximize").rounded()
+    >>> luck_of(0.97, Estimate(0.95, 0.94, 0.96), Direction.MAXIMIZE).rounded()
     (0.02, 0.01, 0.03)
-    >>> luck_of(0.10, Estimate(0.13, 0.12, 0.14), "minimize").rounded()
+    >>> luck_of(0.10, Estimate(0.13, 0.12, 0.14), Direction.MINIMIZE).rounded()
     (0.03, 0.02, 0.04)
     """
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = direction.sign
     if mean.low is None or mean.high is None:
         return Estimate(sign * (value - mean.value))
     ends = sorted(sign * (value - end) for end in (mean.low, mean.high))
     return Estimate(sign * (value - mean.value), *ends)
 
 
-def elect(candidates: Sequence[Candidate], direction: str) -> tuple[int | None, Estimate | None]:
+def elect(
+    candidates: Sequence[Candidate], direction: Direction
+) -> tuple[int | None, Estimate | None]:
     """Return the winner, and by how much its mean is better than the next one's.
 
     The best mean wins; of equal ones the trial with the lower number. A candidate with a
     repetition without a value does not take part; where no other is left there is no winner.
     """
-    sign = 1.0 if direction == "maximize" else -1.0
+    sign = direction.sign
     ranked = sorted(
         (-sign * candidate.mean.value, candidate.trial, candidate)
         for candidate in candidates

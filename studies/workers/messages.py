@@ -8,6 +8,7 @@ import optuna
 
 from nets.outcome import Model
 from studies.workers.validation import storable
+from tracking.records.direction import Direction
 
 MOST_DEATHS = 3
 """Deaths of its workers after which a trial is failed: a second chance, and a third."""
@@ -36,7 +37,7 @@ class Judge:
     """
 
     study: str
-    direction: Literal["maximize", "minimize"]
+    direction: Direction
     pruner: optuna.pruners.BasePruner
     number: int
     known: int

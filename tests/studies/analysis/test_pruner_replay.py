@@ -126,12 +126,12 @@ def test_pruner_is_named_as_in_a_study_file(text, pruner):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("middle", "pruner.name: got 'middle', accepted are none, median, percentile, "),
-        ("median:x=1", "pruner.x: unknown; accepted are name, startup_trials, warmup_epochs, "),
-        ("median:interval=0", "pruner.interval: got 0, accepted is at least 1"),
+        ("middle", "pruner.name: got 'middle', expected none, median, percentile, "),
+        ("median:x=1", "pruner.x: unknown key, expected name, startup_trials, warmup_epochs "),
+        ("median:interval=0", "pruner.interval: got 0, expected an integer of at least 1"),
         ("median:", "pruner: got 'median:', accepted is NAME or NAME:key=value"),
         ("median:interval", "pruner: got 'median:interval', accepted is NAME or NAME:key=value"),
-        ("threshold", "pruner: got {'name': 'threshold'}, accepted is a lower or an upper bound"),
+        ("threshold", "pruner: no bounds, expected lower, upper or both"),
     ],
 )
 def test_pruner_that_cannot_be_is_refused(text, message):

@@ -37,9 +37,12 @@ def store(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digit"], "study: got 'digit', accepted are digits, mnist-cnn, mnist-mlp or the path of"),
-        (["/tmp"], "study: '/tmp' is a folder; accepted is the path of a study file"),
-        (["no/such.toml"], "study: got 'no/such.toml', no such file; accepted is the path of one"),
+        (
+            ["digit"],
+            "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the path",
+        ),
+        (["/tmp"], "study: '/tmp' is a folder, expected the path of a study file"),
+        (["no/such.toml"], "study: no such file: 'no/such.toml'"),
     ],
 )
 def test_wrong_request_is_one_line_and_leaves_no_store(arguments, message, store, capsys):

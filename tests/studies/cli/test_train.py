@@ -211,7 +211,11 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
 @pytest.mark.parametrize(
     ("study", "values", "message"),
     [
-        ("digit", [], "study: got 'digit', accepted are digits, mnist-cnn, mnist-mlp or the path"),
+        (
+            "digit",
+            [],
+            "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the",
+        ),
         ("digits", ["rate"], "--set: got 'rate', accepted is name=value"),
         ("digits", ["rate=1"], "--set rate: unknown; accepted are"),
         ("digits", ["data=letters"], "data.name: got 'letters', accepted are"),

@@ -24,6 +24,7 @@ from studies.workers.messages import (
     TrialStopped,
     WorkerDied,
 )
+from tracking.records.direction import Direction
 
 GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
 
@@ -38,7 +39,7 @@ def job(objective="curves:climb", judge=None, settings=None, **changes):
 
 def median(past=None, history=GOOD):
     pruner = pruners.build(pruners.Median(startup_trials=2), 6)
-    return Judge("curves", "maximize", pruner, 9, len(history), history, past=past or {})
+    return Judge("curves", Direction.MAXIMIZE, pruner, 9, len(history), history, past=past or {})
 
 
 def events_of(job, stop_after=None):
