@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tracking.ledger.access import Ledger, StudyRecord, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import StudyRecord, TrialRecord
 
 RETRIAL = str(Path(sys.prefix) / "bin" / "retrial")
 STUDY = "digits"

@@ -23,7 +23,8 @@ from studies.definition.study_file import Study
 from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
+from tracking.records import Environment
 
 MORE = 20
 """Trials that are added to those that are there."""
@@ -70,7 +71,7 @@ def cost(finished: int) -> Cost:
 def fill(ledger: Ledger, searched: Study, finished: int) -> None:
     """Write finished trials into a ledger as a search would have left them, but at once."""
     generator = np.random.default_rng(0)
-    ledger.add_study(searched.name, searched.definition, {})
+    ledger.add_study(searched.name, searched.definition, Environment())
     trials, epochs = [], []
     for number in range(finished):
         parameters = {
@@ -118,7 +119,7 @@ class _Instant:
         return int(not self._events)
 
     def start(self, job: Job) -> str:
-        judge = job.judge
+        judge = job.pruning
         assert judge is not None
         sent = pickle.dumps(judge.after(self._heard))  # which the driver does
         self.bytes.append(len(sent))

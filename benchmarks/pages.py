@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks import browser
 from benchmarks.copies import RETRIAL, STUDY, copy_study, copy_trial, train
 from tracking.figures.curves import curves_png
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.runs.recorder import Recorder
 from tracking.store import names
 from tracking.store.store import open_store
@@ -69,12 +69,11 @@ def served(store: Path) -> Iterator[str]:
 
 def pages(store: Path, repetitions: int) -> dict[str, float]:
     """Return the median seconds until each page shows what it is opened for."""
-    opened = open_store(store)
-    experiment = opened.client.get_experiment_by_name(STUDY)
-    (run,) = opened.client.search_runs(
-        [experiment.experiment_id], f"tags.`{names.TRIAL_TAG}` = '1'"
-    )
-    opened.close()
+    with open_store(store) as opened:
+        experiment = opened.client.get_experiment_by_name(STUDY)
+        (run,) = opened.client.search_runs(
+            [experiment.experiment_id], f"tags.`{names.TRIAL_TAG}` = '1'"
+        )
     runs = f"#/experiments/{experiment.experiment_id}/runs/{run.info.run_id}"
     wanted = {
         "experiments": ("#/experiments", STUDY),

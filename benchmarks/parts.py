@@ -30,15 +30,15 @@ from benchmarks.copies import STUDY, copy_study, copy_trial, train
 from studies.analysis.stored_study import StoredStudy
 from studies.figures.drawing import draw
 from tracking.figures.curves import CurvesInTurn, log_study_figures
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.runs import trial_run
 from tracking.runs.delivery import Delivery
 from tracking.store import names
 from tracking.store.store import open_store
 
-PARTS: dict[str, tuple[ModuleType, str]] = {
+PARTS: dict[str, tuple[ModuleType | type, str]] = {
     "create": (trial_run, "begin"),
-    "epochs": (trial_run, "send_metrics"),
+    "epochs": (Delivery, "_deliver_epochs"),
     "files": (trial_run, "write_files"),
     "model": (trial_run, "log_model"),
     "end": (trial_run, "end"),
@@ -84,8 +84,8 @@ class Stopwatch:
             self._inner[-1] += whole
 
     @contextlib.contextmanager
-    def watching(self, parts: dict[str, tuple[ModuleType, str]]) -> Iterator[None]:
-        """Put this watch around functions of modules."""
+    def watching(self, parts: dict[str, tuple[ModuleType | type, str]]) -> Iterator[None]:
+        """Put this watch around functions of modules and classes."""
         with contextlib.ExitStack() as stack:
             for name, (module, function) in parts.items():
                 original = getattr(module, function)
@@ -115,7 +115,7 @@ def by_part(trained: Path, root: Path, trials: int) -> tuple[list[dict[str, Spen
     with contextlib.ExitStack() as stack:
         once = Stopwatch()
         with once.part("open the store"):
-            store = stack.enter_context(contextlib.closing(open_store(root)))
+            store = stack.enter_context(open_store(root))
         source = stack.enter_context(contextlib.closing(Ledger(trained / names.LEDGER)))
         ledger = stack.enter_context(contextlib.closing(Ledger(root / names.LEDGER)))
         study = copy_study(source, ledger, STUDY, trials)

@@ -111,7 +111,7 @@ def worker_megabytes() -> float:
     job = Job(
         trial=0, attempt=1, objective="nets.objective:objective",
         settings_class="nets.settings:Settings", settings=settings, data=str(dataset.path),
-        judge=None, metric="val_accuracy",
+        pruning=None, metric="val_accuracy",
     )  # fmt: skip
     engine = LocalEngine(1)
     try:

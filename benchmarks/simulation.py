@@ -19,7 +19,8 @@ from benchmarks.utilization import study
 from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
+from tracking.records import Environment
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def simulate(workers: int, trials: int, trial_seconds: float, sampler: str = "tp
     engine = SimulatedEngine(workers, trial_seconds / recorded.EPOCHS)
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / "ledger.db")
-        ledger.add_study(searched.name, searched.definition, {})
+        ledger.add_study(searched.name, searched.definition, Environment())
         search = Search(Plan(study=searched, total=trials, folders={}), ledger, engine)
         engine.begin()
         search.run()
@@ -82,8 +83,8 @@ class SimulatedEngine:
         """Train a whole trial, and keep its events until they are due."""
         self._pause()
         self._running += 1
-        assert job.judge is not None
-        asked = PrunerStudy(job.judge.after(len(self._history._trials)), self._history)
+        assert job.pruning is not None
+        asked = PrunerStudy(job.pruning.after(len(self._history._trials)), self._history)
         now, number, pruned = self.clock, 0, False
         losses = recorded.curve(recorded.Place(**job.settings))
         for number, loss in enumerate(losses, start=1):

@@ -22,7 +22,8 @@ from studies.definition import study_file
 from studies.definition.study_file import Study
 from studies.search.driver import Plan, Search
 from studies.workers.local import LocalEngine
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import Environment, EpochRecord, TrialRecord
 
 JOBS = 2
 WINDOW = 8
@@ -85,7 +86,7 @@ def ours(seed: int) -> Measured:
     try:
         with TemporaryDirectory() as folder:
             ledger = Ledger(Path(folder) / "ledger.db")
-            ledger.add_study(searched.name, searched.definition, {})
+            ledger.add_study(searched.name, searched.definition, Environment())
             # A first trial each: what a process imports is no part of handing out trials.
             _warm_up(engine)
             plan = Plan(study=searched, total=TRIALS, folders={})
@@ -103,7 +104,7 @@ def _warm_up(engine: LocalEngine) -> None:
     searched = study(JOBS, JOBS, name="warm-up")
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / "ledger.db")
-        ledger.add_study(searched.name, searched.definition, {})
+        ledger.add_study(searched.name, searched.definition, Environment())
         Search(Plan(study=searched, total=JOBS, folders={}), ledger, engine).run()
         ledger.close()
 

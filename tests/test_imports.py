@@ -36,7 +36,6 @@ KNOWN = {
     ("studies/recording/listener.py", "studies.search.driver"),
     ("studies/recording/optuna_storage.py", "studies.search.sampling_view"),
     ("tracking/figures/curves.py", "tracking.runs.reader"),
-    ("tracking/records/confirmation.py", "tracking.ledger.access"),
 }
 """Imports against the order that are still to be removed."""
 

@@ -12,7 +12,7 @@ from nets.data import DATASETS
 from nets.settings import Settings
 from studies.definition import pruners, samplers, space_section, study_file
 from studies.definition.study_section import Stop, StudySection
-from tracking.records.direction import Direction
+from tracking.records import Direction
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "study-files.md").read_text("utf-8")

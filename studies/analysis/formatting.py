@@ -1,9 +1,9 @@
-"""Values, durations and numbers of things in words, as all commands print them."""
+"""Format values, durations and counts as all commands print them."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from studies.definition.space import decoded
+from studies.definition.choices import decoded
 
 
 def shown(value: Any) -> str:
@@ -23,7 +23,7 @@ def shown_parameters(parameters: Mapping[str, Any]) -> str:
 
 
 def shown_seconds(seconds: float) -> str:
-    """Return a duration as a person says it.
+    """Return a duration in the units people use.
 
     >>> shown_seconds(7.21), shown_seconds(130), shown_seconds(7300)
     ('7.2 s', '2 min 10 s', '2 h 1 min')

@@ -1,7 +1,7 @@
-"""Which parameters set good trials apart: PED-ANOVA.
+"""Parameter importances: PED-ANOVA.
 
 Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in
-Arbitrary Subspaces" (2023), written out for one number a parameter. Optuna has it too, and agrees
+Arbitrary Subspaces" (2023), written for one number per parameter. Optuna has it too, and agrees
 (see the tests), but importing it loads scikit-learn for fANOVA, two seconds that `retrial show` and
 the end of every search would wait for. fANOVA itself takes half a minute at 1,000 trials.
 """
@@ -14,28 +14,28 @@ from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 
 from studies.definition.space import Parameter, Space
-from tracking.ledger.access import TrialRecord
+from tracking.records import TrialRecord
 
 FEWEST_VALUES = 4
-"""Different values that complete trials must have before anything can be said."""
+"""Distinct values that complete trials need before importances are computed."""
 
 _MOST_CELLS = 50
 
 
 def importances(space: Space, ranked: Sequence[TrialRecord]) -> dict[str, float]:
-    """Return each parameter's share in what sets good trials apart, largest first.
+    """Return each parameter's importance, largest first.
 
-    `ranked` are the complete trials, best first. Good are the best tenth, or the best five while
-    these are more, but never more than half. A parameter matters as far as its density among good
-    trials differs from that among all; the shares sum to 1.
+    `ranked` are the complete trials, best first. The good ones are the best tenth, or the best five
+    while these are more, but never more than half. A parameter's importance is how much its density
+    among good trials differs from its density among all; the shares sum to 1.
 
-    Empty while there is too little to tell.
+    Empty with too few trials.
     """
     if len({trial.value for trial in ranked}) < FEWEST_VALUES:
         return {}
     share = max(0.1, min(0.5, 5 / len(ranked)))
     last = ranked[math.ceil(share * len(ranked)) - 1].value
-    # With all that are equal to the last of them: order among equals means nothing.
+    # Including all that are equal to the last: the order among equals means nothing.
     count = max(i + 1 for i, trial in enumerate(ranked) if trial.value == last)
     found = {p.name: _importance(p, ranked[:count], ranked) for p in space.parameters}
     total = sum(found.values())
@@ -49,8 +49,8 @@ def _importance(
 ) -> float:
     """Return Pearson's divergence of good trials from all: Σ q (p / q - 1)².
 
-    A conditional parameter exists in some trials only; the divergence among these counts by how
-    often they are among the good ones.
+    A conditional parameter exists only in some trials; their divergence is weighted by how many of
+    the good trials have it.
     """
     having_good, having = (
         [t.parameters[parameter.name] for t in trials if parameter.name in t.parameters]
@@ -64,10 +64,10 @@ def _importance(
 
 
 def density(parameter: Parameter, values: Sequence[object]) -> NDArray[np.float64]:
-    """Return how often values lie in each cell of a parameter's range, smoothed; it sums to 1.
+    """Return the smoothed share of values in each cell of a parameter's range; it sums to 1.
 
-    A Gaussian kernel a value, as wide as Scott's rule says, and one more that is even over the
-    whole range, so that no cell is empty.
+    One Gaussian kernel per value, with the width of Scott's rule, and a uniform one over the whole
+    range, so that no cell is empty.
     """
     places = np.array([parameter.place(value) for value in values])
     if isinstance(parameter.distribution, CategoricalDistribution):
@@ -77,7 +77,7 @@ def density(parameter: Parameter, values: Sequence[object]) -> NDArray[np.float6
     first, third = np.percentile(places, [25, 75])
     spread = min(places.std(ddof=1) if len(places) > 1 else 0.0, (third - first) / 1.34)
     cells = min(_MOST_CELLS, max(2, len(parameter.points or range(_MOST_CELLS))))
-    # At least so wide that nine tenths of a kernel lie in its own cell.
+    # Wide enough that nine tenths of a kernel lie in its own cell.
     width = max(1.059 * spread * len(places) ** -0.2, 0.5 / 1.64 / (cells - 1))
     centers = np.linspace(0, 1, cells)
     kernels = np.exp(-0.5 * ((centers - places[:, None]) / width) ** 2)

@@ -1,12 +1,12 @@
-"""Replay: what another pruner would have made of the trials a study has recorded.
+"""Replay: which of a study's recorded trials another pruner would have pruned.
 
-Trial after trial the other pruner is asked at each recorded epoch, by the rule and window of the
-search: trial k sees trials 0..k-W as the replay has left them. Parameters and curves stay as they
-were recorded, although a sampler would have gone other ways after other results.
+The other pruner is asked at each recorded epoch of each trial, by the rule and window of the
+search: trial k sees trials 0..k-W as the replay has left them. Parameters and curves stay as
+recorded, although a sampler would have chosen others after other results.
 
-A curve that the study's own pruner ended says nothing of what came after it. Where the other one
-would have let such a trial go on, that is all that can be known of it: it counts with the epochs it
-has, as a lower bound, and as ended there for the trials after it.
+A curve that the study's own pruner ended does not show what would have followed. If the other
+pruner would have continued such a trial, it counts with the epochs it has, as a lower bound, and as
+ended there for the trials after it.
 """
 
 import tomllib
@@ -19,10 +19,9 @@ from nets.errors import InputError
 from studies.analysis.stored_study import StoredStudy
 from studies.definition import pruners
 from studies.definition.study_section import read_section
-from studies.workers.history import result_of
-from studies.workers.messages import Judge, Result
+from studies.workers.messages import PruningContext, Result
 from studies.workers.pruning import History, PrunerStudy
-from tracking.ledger.access import EpochRecord, TrialRecord
+from tracking.records import EpochRecord, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -37,24 +36,24 @@ class ReplayedTrial:
 
     @property
     def epochs(self) -> int:
-        """How many epochs it has, as far as they are recorded."""
+        """How many recorded epochs it has under the other pruner."""
         return len(self.curve) if self.pruned_at is None else self.pruned_at
 
     @property
     def seconds(self) -> float:
-        """What these epochs took."""
+        """Seconds of these epochs."""
         return sum(epoch.seconds for epoch in self.curve[: self.epochs])
 
     @property
     def missing(self) -> int:
-        """How many epochs more it may have had, where the study's own pruner ended its curve."""
-        ended = self.record.outcome.get("reason") == "pruned"
+        """How many more epochs it might have had, where the study's own pruner ended its curve."""
+        ended = self.record.outcome.reason == "pruned"
         whole = int(self.record.settings.get("epochs", len(self.curve)))
         return max(0, whole - len(self.curve)) if ended and self.pruned_at is None else 0
 
     @property
     def is_complete(self) -> bool:
-        """Whether it is known to have come to its own end."""
+        """Whether it is known to complete."""
         return self.record.state == "complete" and self.pruned_at is None
 
 
@@ -65,9 +64,9 @@ class Replay:
     pruner: str
     trials: Sequence[ReplayedTrial]
     winner: ReplayedTrial | None
-    """The recorded winner, which may be pruned now."""
+    """The recorded winner, which the other pruner may prune."""
     successor: ReplayedTrial | None
-    """The best of the trials known to complete now."""
+    """The best of the trials known to complete under the other pruner."""
 
     @property
     def pruned(self) -> int:
@@ -81,17 +80,17 @@ class Replay:
 
     @property
     def epochs(self) -> int:
-        """How many of them would have been."""
+        """How many of them would have been trained."""
         return sum(trial.epochs for trial in self.trials)
 
     @cached_property
     def too_short(self) -> list[ReplayedTrial]:
-        """The trials whose curves end before it can be known what becomes of them."""
+        """The trials whose curves end before the other pruner has decided."""
         return [trial for trial in self.trials if trial.missing]
 
     @property
     def most_epochs(self) -> int:
-        """How many epochs there would have been if these trials had come to their ends."""
+        """How many epochs there would have been if these trials had completed."""
         return self.epochs + sum(trial.missing for trial in self.too_short)
 
     @property
@@ -101,27 +100,27 @@ class Replay:
 
     @property
     def most_seconds_more(self) -> float:
-        """Seconds that trials cut short may have taken more, at the speed of their own epochs."""
+        """Seconds that these trials might have taken in addition, at the speed of their epochs."""
         return sum(
             trial.missing * trial.seconds / trial.epochs for trial in self.too_short if trial.epochs
         )
 
 
 def replay(stored: StoredStudy, text: str) -> Replay:
-    """Replay a study's finished trials, as far as there is no open one among them.
+    """Replay a study's finished trials, up to the first open one.
 
-    `text` names the pruner as `read_pruner` takes it. Raises InputError for a pruner that is not
-    known and for a study without a finished trial.
+    `text` names the pruner as `read_pruner` takes it. Raises InputError for an unknown pruner and
+    for a study without a finished trial.
     """
     study = stored.study
     pruner = pruners.build(read_pruner(text), study.epochs)
     history: list[Result] = []
-    heard = History()
+    received = History()
     trials = []
     for record in _finished(stored):
         curve = stored.epochs(record.number)
         known = max(0, record.number - study.section.window + 1)
-        judge = Judge(
+        context = PruningContext(
             study=study.name,
             direction=study.section.direction,
             pruner=pruner,
@@ -129,12 +128,12 @@ def replay(stored: StoredStudy, text: str) -> Replay:
             known=known,
             history=history[:known],
         )
-        asked = PrunerStudy(judge.after(max(0, known - 1)), heard)
+        asked = PrunerStudy(context.after(max(0, known - 1)), received)
         trial = ReplayedTrial(record, curve, _pruned_at(asked, curve, study.section.metric))
         trials.append(trial)
         history.append(_seen(trial, asked.attributes, study.section.metric))
     if not trials:
-        raise InputError(f"study: {study.name} has no finished trial, accepted is one that has")
+        raise InputError("study", problem=f"{study.name} has no finished trial")
     by_number = {trial.record.number: trial for trial in trials}
     ranked = [by_number[record.number] for record in stored.ranked() if record.number in by_number]
     return Replay(
@@ -158,14 +157,13 @@ def read_pruner(text: str) -> pruners.Pruner:
         table = {}
     if colon and not table:
         raise InputError(
-            f"pruner: got {text!r}, accepted is NAME or NAME:key=value,... with values as in a "
-            "study file"
+            "pruner", text, "NAME or NAME:key=value,... with values as in a study file"
         )
     return read_section({"name": "replay", "pruner": {**table, "name": name}}, where="").pruner
 
 
 def _finished(stored: StoredStudy) -> Iterator[TrialRecord]:
-    """Yield trials up to the first open one; those behind it saw less than the rule says."""
+    """Yield trials up to the first open one; later ones saw less than the rule requires."""
     for record in stored.trials:
         if record.state == "running":
             return
@@ -180,10 +178,10 @@ def _pruned_at(asked: PrunerStudy, curve: Sequence[EpochRecord], metric: str) ->
 
 
 def _seen(trial: ReplayedTrial, attributes: dict[str, Any], metric: str) -> Result:
-    """Return what later trials see of a replayed one."""
+    """Return a replayed trial as later trials see it."""
     curve = trial.curve[: trial.epochs]
     values = {epoch.number: epoch.metrics[metric] for epoch in curve}
-    result = result_of(trial.record, curve, metric)
+    result = Result.of(trial.record, curve, metric)
     if trial.pruned_at is None:
         return Result(result.state, result.value, values, attributes)
     return Result("pruned", values[trial.pruned_at], values, attributes)

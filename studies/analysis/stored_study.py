@@ -1,29 +1,23 @@
-"""A study as the store has it, for the commands that look at finished work."""
+"""A study as the store has it, for the commands that read finished work."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from nets.errors import InputError
 from studies.analysis.importances import importances
 from studies.definition import study_file
 from studies.definition.study_file import Study
-from tracking.ledger.access import EpochRecord, Ledger, StudyRecord, TrialRecord
-from tracking.records import confirmation
+from tracking.ledger import Ledger
+from tracking.records import EpochRecord, StudyNotes, StudyRecord, TrialRecord
 from tracking.records.confirmation import Confirmation, Evidence
 from tracking.store import names
-
-CONFIRMATION = "confirmation"
-"""Key of the study's note that holds its whole confirmation."""
+from tracking.store.errors import StoreUnavailable, StudyNotFound
 
 CHAMPION = "champion"
-"""Name of the study's attachment that holds the `Evidence`, until it has been recorded."""
-
-RECORDED = "confirmation.recorded"
-"""Key of the study's note: run id and model version of a confirmation that MLflow has."""
+"""Name of the study's attachment that holds the `Evidence` until it is recorded."""
 
 
 class StoredStudy:
@@ -51,47 +45,33 @@ class StoredStudy:
         return next(iter(self.ranked()), None)
 
     @property
-    def notes(self) -> dict[str, Any]:
+    def notes(self) -> StudyNotes:
         """The notes of the study as they are now; `record` has those of when it was read."""
-        record = self.ledger.study(self.study.name)
-        assert record is not None
-        return record.notes
+        return self.ledger.notes(self.study.name)
 
     @property
     def confirmation(self) -> Confirmation | None:
-        """What was confirmed, or None where no confirmation has been finished."""
-        note = self.notes.get(CONFIRMATION)
-        if note is not None:
-            return confirmation.from_plain(note)
+        """The study's confirmation, or None where none has finished.
+
+        A process killed between its two commits has left it with the evidence alone.
+        """
+        if (confirmation := self.notes.confirmation) is not None:
+            return confirmation
         evidence = self.evidence
-        if evidence is None or evidence.confirmation is None:
-            return None
-        # Killed between its two commits: the first one counts.
-        self.ledger.note(
-            self.study.name, CONFIRMATION, confirmation.to_plain(evidence.confirmation)
-        )
-        return evidence.confirmation
+        return None if evidence is None else evidence.confirmation
 
     @property
     def evidence(self) -> Evidence | None:
-        """What is kept of the champion, or None where there is none (any more)."""
+        """The champion's training, or None where there is none, or it has been recorded."""
         content = self.ledger.attachment(self.study.name, CHAMPION)
         return None if content is None else Evidence.unpacked(content)
 
-    @property
-    def recorded_confirmation(self) -> dict[str, Any] | None:
-        """Run id and model version of a confirmation that MLflow has, else None."""
-        return self.notes.get(RECORDED)
-
     def importances(self) -> dict[str, float]:
-        """Return each parameter's share in what sets good trials apart, largest first.
-
-        Empty while there is too little to tell.
-        """
+        """Return each parameter's importance, largest first; empty with too few trials."""
         return importances(self.study.space, self.ranked())
 
     def advice(self) -> list[str]:
-        """Say where to look next: parameters whose best trials crowd one end of their range."""
+        """Suggest ranges to extend: parameters whose best trials lie near one end of the range."""
         best = self.ranked()[: max(3, len(self.ranked()) // 5)]
         lines = []
         for parameter in self.study.space.parameters:
@@ -115,28 +95,19 @@ def stored_definition(store: Path, name: str) -> dict[str, Any] | None:
     path = store / names.LEDGER
     if not path.is_file():
         return None
-    with closing(Ledger(path)) as ledger:
+    with Ledger(path) as ledger:
         record = ledger.study(name)
     return None if record is None else record.definition
 
 
 @contextmanager
 def open_study(store: Path, name: str) -> Iterator[StoredStudy]:
-    """Open a study of a store; raises InputError naming those it has."""
+    """Open a study of a store; raises StoreUnavailable or StudyNotFound."""
     path = store / names.LEDGER
     if not path.is_file():
-        raise InputError(
-            f"store: {store} has no studies; accepted is the folder of a store (--store, or "
-            "RETRIAL_STORE), which `retrial search` fills"
-        )
-    ledger = Ledger(path)
-    try:
+        raise StoreUnavailable.without_studies(store)
+    with Ledger(path) as ledger:
         record = ledger.study(name)
         if record is None:
-            accepted = ", ".join(ledger.study_names()) or "none yet"
-            raise InputError(
-                f"study: got {name!r}, accepted are the studies of {store}: {accepted}"
-            )
+            raise StudyNotFound.among(name, ledger.study_names(), store)
         yield StoredStudy(ledger, record)
-    finally:
-        ledger.close()

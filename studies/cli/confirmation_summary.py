@@ -1,40 +1,41 @@
-"""What a confirmation found, as `confirm` and `show` print it."""
+"""A confirmation as `confirm` and `show` print it."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studies.analysis.formatting import plural
-from studies.analysis.stored_study import StoredStudy
 from studies.cli import suggestions
 from tracking.confirmation.text import sentences
-from tracking.records.confirmation import Confirmation, to_plain
 from tracking.store import names
 
+if TYPE_CHECKING:
+    from tracking.records.confirmation import Confirmation, RecordedConfirmation
 
-def as_json(confirmation: Confirmation, recorded: dict[str, Any] | None) -> dict[str, Any]:
+
+def as_json(
+    confirmation: "Confirmation", recorded: "RecordedConfirmation | None"
+) -> dict[str, Any]:
     """Return a confirmation as plain values, with its run and its model where MLflow has them."""
-    recorded = recorded or {}
-    version = recorded.get("version")
+    version = recorded and recorded.version
     return {
-        **to_plain(confirmation),
-        "run_id": recorded.get("run_id"),
+        **confirmation.to_json(),
+        "run_id": recorded and recorded.run_id,
         "model": version and {"name": confirmation.study, "version": version},
     }
 
 
 def lines(
-    confirmation: Confirmation, recorded: dict[str, Any] | None, store: Path
+    confirmation: "Confirmation", recorded: "RecordedConfirmation | None", store: Path
 ) -> Iterator[str]:
-    """Yield what was found in words, and where its model is."""
+    """Yield the result in sentences, and where its model is."""
     yield from sentences(confirmation)
-    if recorded is not None and recorded.get("version"):
-        name, version = confirmation.study, recorded["version"]
+    if recorded is not None and recorded.version:
+        name, version = confirmation.study, recorded.version
         yield f"model: {name}/{version}, {name}@{names.CHAMPION}"
         yield f"use it: {suggestions.command(store, 'predict', name, 'FILE...')}"
 
 
-def ago(confirmation: Confirmation, stored: StoredStudy) -> str:
+def ago(trials: int) -> str:
     """Return how many trials have finished since, as the end of a sentence; empty for none."""
-    since = sum(trial.state != "running" for trial in stored.trials) - confirmation.finished
-    return f", {plural(since, 'trial')} ago" if since > 0 else ""
+    return f", {plural(trials, 'trial')} ago" if trials > 0 else ""

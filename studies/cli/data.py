@@ -1,8 +1,16 @@
-"""``retrial data``: which datasets are here, and fetching one."""
+"""``retrial data``: list or fetch datasets."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from nets.errors import InputError
+
+INTERRUPTED = "the same command starts it again"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("action", choices=("list", "fetch"), help="list the datasets, or fetch one")
+    parser.add_argument("name", nargs="?", help="the dataset to fetch: mnist")
 
 
 def run(options: Namespace) -> int:
@@ -11,6 +19,8 @@ def run(options: Namespace) -> int:
 
     folder = options.data or data.default_folder()
     if options.action == "fetch":
+        if options.name is None:
+            raise InputError("data fetch", problem="no dataset named", expected="mnist")
         data.fetch(options.name, folder)
         print(f"{options.name} is in {folder}")
         return 0

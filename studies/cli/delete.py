@@ -1,40 +1,47 @@
-"""``retrial delete``: a study and everything that was recorded of it."""
+"""``retrial delete``: remove a study and its record, after asking."""
 
-import contextlib
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
-from nets.errors import InputError
 from studies.analysis.formatting import plural
 from studies.cli.prompts import agreed, shown_bytes
-from studies.recording import optuna_storage
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger, lock
 from tracking.ledger.copy import size_of
 from tracking.maintenance import deletion
 from tracking.store import names
+from tracking.store.errors import StoreUnavailable, StudyNotFound
 from tracking.store.store import Store, open_store
+
+INTERRUPTED = "the same command removes the rest"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a study in the store")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def run(options: Namespace) -> int:
-    """Say what there is of the study, ask, and remove it.
+    """List what the store has of the study, prompt, and remove it.
 
     The ledger comes last, so that an interrupted removal can be repeated.
     """
+    from studies.recording import optuna_storage
+
     name, path = options.study, options.store / names.LEDGER
     if not path.is_file():
-        raise InputError(f"store: {options.store} has no studies; accepted is a store (--store)")
-    with lock.hold(path, name, "deleted"), contextlib.closing(Ledger(path)) as ledger:
-        store = open_store(options.store)
+        raise StoreUnavailable.without_studies(options.store)
+    with (
+        lock.hold(path, name, "deleted"),
+        Ledger(path) as ledger,
+        open_store(options.store) as store,
+    ):
         holdings = deletion.survey(store, name)
         url = _optuna_url(store, ledger, name)
         trials = optuna_storage.trials_in(url, name)
         stored = ledger.study(name)
         has_record = bool(holdings.runs) or (holdings.experiment_id and not holdings.foreign)
         if stored is None and not has_record and trials is None:
-            accepted = ", ".join(ledger.study_names()) or "none yet"
-            raise InputError(
-                f"study: got {name!r}, accepted are the studies of {options.store}: {accepted}"
-            )
+            raise StudyNotFound.among(name, ledger.study_names(), options.store)
         rows, size = size_of(ledger, name)
         print(f"{name} in {options.store}:")
         print(
@@ -50,17 +57,16 @@ def run(options: Namespace) -> int:
         print(f"  Optuna  {plural(trials or 0, 'trial')}")
         if holdings.foreign:
             some = ", ".join(holdings.foreign[:5]) + (", ..." if len(holdings.foreign) > 5 else "")
-            print(f"  kept    the experiment, with what retrial did not make: {some}")
+            print(f"  kept    the experiment, with what retrial did not create: {some}")
         if not agreed(options.yes):
             print("nothing was removed")
             return 0
         for_good = deletion.remove(store, holdings)
         optuna_storage.remove(url, name)
         ledger.remove_study(name)
-        store.close()
         print("removed")
         if not for_good:
-            print("the server keeps rows of deleted runs until `mlflow gc` runs there")
+            print("the server keeps the rows of deleted runs until `mlflow gc` runs there")
     return 0
 
 

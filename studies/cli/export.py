@@ -1,8 +1,8 @@
-"""``retrial export``: a trial's model as an ONNX file."""
+"""``retrial export``: write a trial's model as an ONNX file, for any runtime."""
 
-import contextlib
 import re
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from nets import model_source
 from nets.errors import InputError
@@ -15,19 +15,29 @@ from tracking.store import names
 from tracking.store.store import Store
 
 
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "trial", help="best, a trial number, an MLflow run id, or a model as `predict` takes it"
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a new file, such as digits.onnx")
+    parser.add_argument("--study", help="name of the study; needed with best and a number")
+
+
 def run(options: Namespace) -> int:
     """Write the model into one new file."""
     if options.file.exists():
-        raise InputError(f"export: {options.file} exists; accepted is the name of a new file")
+        raise InputError("export", problem=f"{options.file} exists", expected="a new file")
     from tracking.models.onnx import to_onnx  # needs an optional package
 
-    with contextlib.closing(open_with_trials(options.store)) as store:
+    with open_with_trials(options.store) as store:
         recorded = _find(store, options.study, options.trial)
         arrays = read_model(store, recorded)
     if not set(model_source.ARRAYS) <= arrays.keys():
         raise InputError(
-            f"export: the model of trial {recorded.number} of {recorded.study} is of an objective "
-            "of its own; accepted is one of the networks of nets"
+            "export",
+            problem=f"the model of trial {recorded.number} of {recorded.study} is not from nets",
+            expected="a network of nets",
         )
     network, full_scale, classes = model_source.restore(arrays)
     content = to_onnx(
@@ -44,8 +54,9 @@ def run(options: Namespace) -> int:
         write_whole(options.file, lambda file: file.write(content))
     except OSError as error:
         raise InputError(
-            f"export: cannot write {options.file}: {error.strerror}; accepted is a file in a "
-            "folder this user may write to"
+            "export",
+            problem=f"cannot write {options.file}: {error.strerror}",
+            expected="a file in a folder this user may write to",
         ) from error
     state = "" if recorded.state == "complete" else f" ({recorded.state})"
     shape = ", ".join(map(str, network.input_shape))
@@ -58,11 +69,13 @@ def run(options: Namespace) -> int:
 
 
 def _find(store: Store, study: str | None, text: str) -> RecordedRun:
-    """Return the trial that a text names, or the one that a registered model came of."""
+    """Return the trial that is named, or the one that a registered model comes from."""
     if study is not None or text == "best" or re.fullmatch("[0-9]+|[0-9a-f]{32}", text):
         return find_trial(store, study, text)
     try:
         run_id = registry.run_of(store, text)
     except InputError as error:
-        raise InputError(f"{error}; or best, a trial number or an MLflow run id") from error
+        expected = "best, a trial number, an MLflow run id or a registered model"
+        hint = error.hint or f"registered: {error.expected}"
+        raise InputError("trial", text, expected, hint, problem=error.problem) from error
     return find_trial(store, None, run_id)

@@ -1,9 +1,8 @@
-"""Images in files, brought to the form that a network was trained on.
+"""Image files, converted to the form that a network was trained on.
 
-Digits it was trained on are light on a black ground, and fill a certain part of their frame. What
-people have is dark ink somewhere on paper, in colours, of any size. Images of the user's own data
-are taken as they are, but for their size. What is done to one is written down, so that it can be
-said beside the answer.
+The digits of a training set are light on a black background, and fill a certain part of their
+frame. Users have dark ink somewhere on paper, in colours, of any size. Images of the user's own
+datasets only change their size. Every change to an image is listed with the answer.
 """
 
 import warnings
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from nets.arrays import Shape
-from nets.errors import InputError
+from nets.errors import InputError, one_of
 from nets.framing import INK
 
-ACCEPTED = "accepted is a PNG, a JPEG or a .npy file"
+EXPECTED = "a PNG, a JPEG or a .npy file"
 WHITE = 255
 
 
@@ -30,7 +29,7 @@ class Picture:
     """One image as a network takes it.
 
     `pixels` has the network's shape, ``(height, width, channels)``, with 0..full_scale. `name` is
-    the file's, with a place where it holds several. `changes` says what was done to it.
+    the file's, with an index where it holds several. `changes` lists what was done to it.
     """
 
     name: str
@@ -43,10 +42,10 @@ def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -
 
     A PNG or JPEG holds one, of any size and colour. `fill` is the part of the frame that the ink
     of a training image takes, if these are digits; an image of another size is cropped to its ink
-    and framed like that. Without it the image is only made as large as the training images, and
-    grey if they are. A .npy file holds one or many that are as the training images are: of the
-    network's shape, without its last axis where there is one channel, or flat; pixels
-    0..full_scale. Nothing is done to them.
+    and framed like that. Without it the image is only resized to the training images' size, and
+    made grey if they are. A .npy file holds one or many images in the form of the training images:
+    of the network's shape, without its last axis where there is one channel, or flat; pixels
+    0..full_scale. They are not changed.
 
     Raises InputError, naming the file, when it cannot be read or holds something else.
     """
@@ -54,7 +53,7 @@ def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -
         return _read_array(path, shape, full_scale)
     image = _opened(path)
     if fill is None:
-        pixels, changes = _as_it_is(path, image, shape)
+        pixels, changes = _resized_only(path, image, shape)
     else:
         pixels, changes = _as_a_digit(image, shape, fill)
     scaled = np.rint(pixels.astype(np.float64) * (full_scale / WHITE)).astype(np.uint8)
@@ -68,18 +67,24 @@ def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
     single = array.shape in forms
     if not single and array.shape[1:] not in forms:
         raise InputError(
-            f"{path}: got an array of shape {array.shape}, accepted is one image or more of shape "
-            f"{' or '.join(str(form) for form in forms)}"
+            str(path),
+            problem=f"got an array of shape {array.shape}",
+            expected=f"one or more images of shape {one_of(forms)}",
         )
     if array.dtype.kind not in "uif" or not array.size:
-        raise InputError(f"{path}: got {array.size} pixels of {array.dtype}, accepted are numbers")
+        raise InputError(
+            str(path), problem=f"got {array.size} pixels of {array.dtype}", expected="numbers"
+        )
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= full_scale):  # NaN fails both
-        raise InputError(f"{path}: got pixels of {low} to {high}, accepted are 0 to {full_scale}")
+        raise InputError(
+            str(path), problem=f"got pixels of {low} to {high}", expected=f"0 to {full_scale}"
+        )
     if array.dtype.kind == "f" and high <= 1 < full_scale:
         raise InputError(
-            f"{path}: got pixels of {low:g} to {high:g}, which would all be black: accepted are "
-            f"0 to {full_scale}, as in the training images"
+            str(path),
+            problem=f"got pixels of {low:g} to {high:g}, which would all be black",
+            expected=f"0 to {full_scale}, as in the training images",
         )
     images = array.reshape(-1, *shape)
     if single:
@@ -88,17 +93,21 @@ def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
 
 
 def _opened(path: Path) -> Image.Image:
-    """Return the image of a file, turned as its camera says."""
+    """Return the image of a file, rotated as its EXIF data says."""
     with _readable(path), Image.open(path, formats=("PNG", "JPEG")) as opened:
         return ImageOps.exif_transpose(opened)
 
 
-def _as_it_is(path: Path, image: Image.Image, shape: Shape) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return the pixels of an image of the user's own data, and what was done to them."""
+def _resized_only(
+    path: Path, image: Image.Image, shape: Shape
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Return the pixels of an image for the user's own data, and the changes made."""
     height, width, channels = shape
     if channels not in (1, 3):
         raise InputError(
-            f"{path}: the model takes images of {channels} channels, accepted are .npy files"
+            str(path),
+            problem=f"the model takes images of {channels} channels",
+            expected="a .npy file",
         )
     changes = []
     if channels == 1 and not image.mode.startswith(("1", "L", "I")):
@@ -113,7 +122,7 @@ def _as_it_is(path: Path, image: Image.Image, shape: Shape) -> tuple[NDArray[np.
 def _as_a_digit(
     image: Image.Image, shape: Shape, fill: float
 ) -> tuple[NDArray[np.uint8], list[str]]:
-    """Return the pixels of a digit as the training images have it, and what was done to it."""
+    """Return the pixels of a digit as in the training images, and the changes made."""
     height, width, _ = shape
     changes = []
     pixels = np.asarray(_grey(image))
@@ -123,10 +132,10 @@ def _as_a_digit(
         pixels, ground = WHITE - pixels, WHITE - ground
         changes.append("inverted")
     if ground:
-        # The ground becomes black and white stays white; a training image is left as it is.
+        # The background becomes black and white stays white; a training image is not changed.
         stretched = (pixels.astype(np.float64) - ground) * (WHITE / max(WHITE - ground, 1))
         pixels = np.rint(np.clip(stretched, 0, WHITE)).astype(np.uint8)
-        changes.append(f"ground darkened by {ground / WHITE:.0%}")
+        changes.append(f"background darkened by {ground / WHITE:.0%}")
     if pixels.shape != (height, width):
         size = f"{pixels.shape[1]}x{pixels.shape[0]}"
         changes.append(f"cropped from {size}")
@@ -151,7 +160,7 @@ def border(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Return an image in 8-bit grey; the transparent gets a ground the rest stands out from."""
+    """Return an image in 8-bit grey; transparent pixels get a contrasting background."""
     if image.mode.startswith("I"):  # 16 bits
         return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
     if "A" not in image.mode and "transparency" not in image.info:
@@ -166,8 +175,8 @@ def _grey(image: Image.Image) -> Image.Image:
 def _framed(pixels: NDArray[np.uint8], height: int, width: int, fill: float) -> NDArray[np.uint8]:
     """Return an image in a black frame with the proportions of ``(height, width)``.
 
-    The ink's bounding box takes the part `fill` of the frame, and the ink's centre of mass stands
-    in the middle as far as the frame has room, which is how MNIST's images were made.
+    The ink's bounding box takes the part `fill` of the frame, and the ink's centre of mass is in
+    the middle as far as the frame has room, which is how MNIST's images were made.
     """
     middle = [(size - 1) / 2 for size in pixels.shape]
     ink = np.argwhere(pixels > INK * pixels.max())
@@ -190,8 +199,8 @@ def _framed(pixels: NDArray[np.uint8], height: int, width: int, fill: float) -> 
 def _resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Return an image in another size.
 
-    By Lanczos's filter, which Pillow widens when it makes an image smaller, so that thin strokes
-    become faint and do not vanish.
+    With Lanczos's filter, which Pillow widens when it shrinks an image, so that thin strokes become
+    faint rather than vanish.
     """
     image = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(image)
@@ -199,15 +208,17 @@ def _resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.u
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong in reading a file into an InputError that names it."""
+    """Turn errors in reading a file into an InputError that names it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except OSError as error:
-        reason = error.strerror or "it is no image that can be read"
-        raise InputError(f"{path}: {reason}; {ACCEPTED}") from error
+        reason = error.strerror or "not an image that can be read"
+        raise InputError(str(path), problem=reason, expected=EXPECTED) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"{path}: it has too many pixels; {ACCEPTED}") from error
+        raise InputError(str(path), problem="too many pixels", expected=EXPECTED) from error
     except (ValueError, EOFError, SyntaxError) as error:
-        raise InputError(f"{path}: it cannot be read: {error}; {ACCEPTED}") from error
+        raise InputError(
+            str(path), problem=f"cannot be read: {error}", expected=EXPECTED
+        ) from error

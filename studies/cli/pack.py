@@ -1,44 +1,50 @@
-"""``retrial pack``: a study as one file."""
+"""``retrial pack``: write a study into one file."""
 
-import contextlib
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from studies.analysis.formatting import plural
-from studies.analysis.stored_study import open_study
 from studies.cli.prompts import shown_bytes
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.packing import pack
 from tracking.runs.recorder import Recorder
 from tracking.store import names
 from tracking.store.store import open_store
 
+INTERRUPTED = "no file was written"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a study in the store")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a new file")
+
 
 def run(options: Namespace) -> int:
     """Bring MLflow up to date, then write everything into one new file."""
+    from studies.analysis.stored_study import open_study
+
     path = options.store / names.LEDGER
     with open_study(options.store, options.study):
-        pass  # or its name is wrong, and nothing is created for it
-    with lock.hold(path, options.study, "packed"), contextlib.closing(Ledger(path)) as ledger:
+        pass  # before a lock is created for a study that does not exist
+    with lock.hold(path, options.study, "packed"), Ledger(path) as ledger:
         if problem := _deliver(ledger, options.store, options.study):
             print(f"retrial: pack: {problem}; nothing was written", file=sys.stderr)
             return 1
-        store = open_store(options.store)
-        manifest = pack(store, ledger, options.study, options.file)
-        store.close()
+        with open_store(options.store) as store:
+            manifest = pack(store, ledger, options.study, options.file)
     counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
     print(
         f"{options.study}: {counts} in {options.file} "
         f"({shown_bytes(options.file.stat().st_size)})\n"
-        f"there: retrial unpack {options.file.name} --store DIR"
+        f"import it with: retrial unpack {options.file.name} --store DIR"
     )
     return 0
 
 
 def _deliver(ledger: Ledger, store: Path, study: str) -> str | None:
-    """Deliver what MLflow lacks of the finished trials; return what keeps it from being done."""
+    """Deliver what MLflow lacks of the finished trials; return what prevents it, or None."""
     unfinished = [trial for trial in ledger.trials(study) if trial.state == "running"]
     lacking = ledger.trials(study, unrecorded=True)
     if all(trial.state == "running" for trial in lacking):

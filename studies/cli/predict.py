@@ -1,9 +1,8 @@
-"""``retrial predict``: what is on images in files, by a registered model."""
+"""``retrial predict``: classify images in files with a registered model."""
 
-import contextlib
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,18 @@ from studies.cli.image_files import Picture, read
 from tracking.models import registry
 from tracking.models.registry import Registered
 from tracking.store import names
-from tracking.store.store import check_made, open_store
+from tracking.store.store import check_exists, open_store
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("model", help="STUDY (its champion), NAME@alias or NAME/version")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG or .npy")
+    parser.add_argument("--json", action="store_true", help="print all scores as JSON")
 
 
 def run(options: Namespace) -> int:
-    """Print the answer to every image; exit 2 when a file could not be read."""
+    """Print the answer for every image; exit 2 when a file cannot be read."""
     model = _load(options.store, options.model)
     network, full_scale, _ = restore(model.arrays)
     fill = float(model.arrays[names.FILL]) if names.FILL in model.arrays else None
@@ -51,9 +57,9 @@ def run(options: Namespace) -> int:
 
 
 def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the answer to one image: the two best labels, and every label's score.
+    """Return the answer for one image: the two best labels, and every label's score.
 
-    A label is a number, with its name beside it where there is one.
+    A label is a number, with its name where it has one.
 
     >>> found = answer(Picture("seven.png", np.zeros((8, 8, 1))), np.array([0.25, 0.75]))
     >>> found["label"], found["score"], found["runner_up"]
@@ -75,14 +81,14 @@ def _one(label: int, scores: Array, label_names: Sequence[str]) -> dict[str, Any
 
 
 def _load(root: Path, name: str) -> Registered:
-    """Load the model that was asked for; a folder that is no store is not made one."""
-    check_made(root, "models", "`retrial confirm STUDY` has registered a winner")
-    with contextlib.closing(open_store(root)) as store:
+    """Load the requested model; a folder that is no store is left alone."""
+    check_exists(root, "models", "retrial confirm")
+    with open_store(root) as store:
         return registry.load(store, name)
 
 
 def _shown(answer: dict[str, Any]) -> str:
-    """Return a label as people know it."""
+    """Return a label's name, or its number."""
     return str(answer.get("name", answer["label"]))
 
 

@@ -1,9 +1,9 @@
-"""What a person sees while a search runs: a live table, or one plain line a finished trial."""
+"""Progress of a search: a live table, or one plain line per finished trial."""
 
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -12,18 +12,19 @@ from rich.text import Text
 
 from studies.analysis.formatting import shown, shown_parameters, shown_seconds
 from studies.definition.study_file import Study
-from studies.search.driver import Listener
+from studies.search.session import Screen
 from studies.workers.stdio import discard_output
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import EpochRecord, TrialRecord
 
 MOST_DRAWINGS = 10
-"""How many times a second the live table is drawn anew for its running trials."""
+"""How many times per second the live table is redrawn for its running trials."""
 
 
 class Progress:
-    """What both displays know: how many trials are finished, and the best of them.
+    """How many trials are finished, and the best of them; what both displays show.
 
-    Trials that the ledger has are not news; they count, and one of them may be the best.
+    Trials that the ledger already has count, and one of them may be the best.
     """
 
     def __init__(self, study: Study, total: int, ledger: Ledger) -> None:
@@ -41,7 +42,7 @@ class Progress:
         self.finished_now = 0
 
     def add(self, trial: TrialRecord) -> bool:
-        """Count a finished trial; returns whether it is the best so far."""
+        """Count a finished trial; return whether it is the best so far."""
         self.finished += 1
         self.failed += trial.state == "failed"
         self.finished_now += 1
@@ -60,7 +61,7 @@ class Progress:
         return True
 
     def epochs(self, trial: TrialRecord) -> list[EpochRecord]:
-        """Return the epochs of a trial, those of earlier searches and attempts included."""
+        """Return the epochs of a trial, including those of earlier searches and attempts."""
         return self._ledger.epochs(self.study.name, trial.number)
 
     @property
@@ -84,16 +85,8 @@ class Progress:
         return ", ".join(parts)
 
 
-class Screen(Listener, Protocol):
-    """A display: hears what happens while it is entered."""
-
-    def __enter__(self) -> "Screen": ...
-
-    def __exit__(self, *error: Any) -> None: ...
-
-
 class PlainLines:
-    """One line a finished trial, for logs and pipes."""
+    """One line per finished trial, for logs and pipes."""
 
     def __init__(self, progress: Progress, stream: TextIO | None = None) -> None:
         self._progress = progress
@@ -106,17 +99,17 @@ class PlainLines:
         pass
 
     def started(self, trial: TrialRecord) -> None:
-        """Hear that an attempt at a trial began."""
+        """Print nothing."""
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
-        """Hear of an epoch of an open trial."""
+        """Print nothing."""
 
     def finished(self, trial: TrialRecord) -> None:
         """Print the line of a finished trial."""
         best = self._progress.add(trial)
         try:
             print(_line(self._progress, trial, best), file=self._stream, flush=True)
-        except BrokenPipeError:  # the search is worth more than whoever read this
+        except BrokenPipeError:  # the search matters more than the reader of the pipe
             discard_output()
 
     def warned(self, message: str) -> None:
@@ -125,18 +118,17 @@ class PlainLines:
 
 
 def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None = None) -> str:
-    """Return what is said of a finished trial; in a `width`, its parameters give way."""
+    """Return the line of a finished trial; a `width` cuts its parameters."""
     text = f"trial {trial.number:4d}  {trial.state:8s}"
-    if trial.state == "failed":
-        error = trial.outcome["error"]
-        return f"{text}  {error['type']}: {error['message']}".split("\n")[0]
+    if trial.outcome.error is not None:
+        return f"{text}  {trial.outcome.error.summary}".split("\n")[0]
     epochs = progress.epochs(trial)
     seconds = sum(epoch.seconds for epoch in epochs)
     text += (
         f"  {progress.study.section.metric} {shown(trial.value):7s} {len(epochs):3d}"
         f" {'epoch' if len(epochs) == 1 else 'epochs':6s}  {shown_seconds(seconds):>7s}"
     )
-    reason = "" if trial.outcome["reason"] in ("finished", "pruned") else trial.outcome["reason"]
+    reason = "" if trial.outcome.reason in ("finished", "pruned") else trial.outcome.reason
     end = (f"  {reason}" if reason else "") + ("  best" if best else "")
     parameters = Text(f"  {shown_parameters(trial.parameters)}")
     if width is not None:
@@ -145,7 +137,7 @@ def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None 
 
 
 class Allowance:
-    """How often something may be done: so many times in a row, and that often a second."""
+    """A rate limit: that often per second, and that often in a row."""
 
     def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = self._left = per_second
@@ -166,9 +158,9 @@ class Allowance:
 class LiveTable:
     """A table of the running trials, redrawn in place; finished ones scroll by above it.
 
-    It is drawn by whoever tells it something, and by no thread of Rich's: one that draws a table
-    of another height while a line is printed erases lines above it. As epochs may be very short,
-    not each of them is drawn; when they are long, all are.
+    It is drawn by the calls that change it, and by no thread of Rich's: a thread that draws a table
+    of another height while a line is printed erases lines above it. Epochs may be very short, so
+    not every one of them is drawn; long ones all are.
     """
 
     def __init__(
@@ -213,7 +205,7 @@ class LiveTable:
         self._console.print(Text(f"retrial: {message}", style="yellow"))
 
     def _print(self, line: Text) -> None:
-        """Print one line above the table, however long it is; the table is drawn anew with it."""
+        """Print one line above the table, however long it is; the table is redrawn with it."""
         self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def _refresh(self) -> None:
@@ -221,7 +213,7 @@ class LiveTable:
             self._live.refresh()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the trials that run now, and how far the search has come."""
+        """Draw the running trials, and how far the search is."""
         if self._running:
             yield self._table()
         yield _whole("bold", self._progress.summary())
@@ -231,7 +223,7 @@ class LiveTable:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for name in ("trial", "worker", "epoch", metric, "train_loss"):
             table.add_column(name, no_wrap=True)
-        # The one column that a narrow terminal may cut.
+        # The only column that a narrow terminal may cut.
         table.add_column(_whole("", "parameters"))
         for number in sorted(self._running):
             trial, epoch = self._running[number]
@@ -246,7 +238,7 @@ class LiveTable:
 
 
 class Status:
-    """A word on what keeps the command busy: in a terminal only, and gone when it is done."""
+    """A line on what the command is doing: only in a terminal, and removed at the end."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
@@ -260,15 +252,15 @@ class Status:
             self._live.__exit__(*error)
 
     def show(self, text: str) -> None:
-        """Say it from now on."""
+        """Show the line from now on."""
         if self._console.is_terminal and self._live is None:
             self._live = _live(_whole("dim", text), self._console)
             self._live.__enter__()
 
 
 def _live(content: Any, console: Console) -> Live:
-    """Return what draws its content when it is told to and below what is printed."""
-    # Errors that go to a file or a pipe shall still get there.
+    """Return a display that draws its content on request, below what is printed."""
+    # Errors that go to a file or a pipe must still get there.
     errors = sys.stderr.isatty()
     return Live(
         content, console=console, auto_refresh=False, transient=True, redirect_stderr=errors

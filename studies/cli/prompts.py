@@ -1,4 +1,4 @@
-"""What commands share that remove things: sizes in words, and a question."""
+"""What commands that remove things share: sizes in units, and a prompt."""
 
 import sys
 
@@ -6,16 +6,16 @@ from nets.errors import InputError
 
 
 def agreed(yes: bool) -> bool:
-    """Ask whether to go on; `yes` answers beforehand, as programs must."""
+    """Ask whether to continue; `yes` skips the prompt."""
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise InputError("nobody can be asked here; accepted is --yes")
+        raise InputError(problem="cannot prompt without a terminal", expected="--yes")
     return input("Remove it? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def shown_bytes(count: int) -> str:
-    """Return a number of bytes as a person says it.
+    """Return a number of bytes in the unit people use.
 
     >>> shown_bytes(0), shown_bytes(1200), shown_bytes(3_450_000)
     ('0 bytes', '1.2 kB', '3.5 MB')

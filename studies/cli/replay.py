@@ -1,21 +1,40 @@
-"""``retrial replay``: what another pruner would have saved, and whether it would have lost."""
+"""``retrial replay``: show what another pruner would have saved, and lost."""
 
 import json
-from argparse import Namespace
-from typing import Any
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.analysis.pruner_replay import Replay, replay
-from studies.analysis.stored_study import StoredStudy, open_study
 from studies.cli.tables import console
 
 MOST_NUMBERS = 12
 
 
+if TYPE_CHECKING:
+    from studies.analysis.pruner_replay import Replay
+    from studies.analysis.stored_study import StoredStudy
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a study in the store")
+    parser.add_argument(
+        "--pruner",
+        action="append",
+        required=True,
+        metavar="NAME[:KEY=VALUE,...]",
+        help="as in a study file, such as median:startup_trials=3; may be given several times",
+    )
+    parser.add_argument("--json", action="store_true", help="print the answers as JSON")
+
+
 def run(options: Namespace) -> int:
-    """Replay the study under each pruner and print the answers side by side."""
+    """Replay the study under each pruner and print the results side by side."""
+    from studies.analysis.pruner_replay import replay
+    from studies.analysis.stored_study import open_study
+
     with open_study(options.store, options.study) as stored:
         replays = [replay(stored, text) for text in options.pruner]
         if options.json:
@@ -25,8 +44,8 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def as_json(stored: StoredStudy, one: Replay) -> dict[str, Any]:
-    """Return the answer as plain values."""
+def as_json(stored: "StoredStudy", one: "Replay") -> dict[str, Any]:
+    """Return the result as plain values."""
     return {
         "study": stored.study.name,
         "pruner": one.pruner,
@@ -49,7 +68,7 @@ def as_json(stored: StoredStudy, one: Replay) -> dict[str, Any]:
     }
 
 
-def _print(stored: StoredStudy, replays: list[Replay]) -> None:
+def _print(stored: "StoredStudy", replays: "list[Replay]") -> None:
     screen, first = console(), replays[0]
     recorded = sum(trial.record.state == "pruned" for trial in first.trials)
     screen.print(
@@ -73,7 +92,7 @@ def _print(stored: StoredStudy, replays: list[Replay]) -> None:
             screen.print(_not_known(one), markup=False, highlight=False, soft_wrap=True)
 
 
-def _winner(one: Replay, metric: str) -> str:
+def _winner(one: "Replay", metric: str) -> str:
     if one.winner is None:
         return "there was none"
     number, at = one.winner.record.number, one.winner.pruned_at
@@ -86,13 +105,13 @@ def _winner(one: Replay, metric: str) -> str:
     return f"{lost}, trial {best.number} is left with {metric} {shown(best.value)}"
 
 
-def _not_known(one: Replay) -> str:
-    """Say what the recorded curves are too short for."""
+def _not_known(one: "Replay") -> str:
+    """Return a line on the trials whose recorded curves are too short."""
     numbers = [str(trial.record.number) for trial in one.too_short]
     listed = ", ".join(numbers[:MOST_NUMBERS]) + (", ..." if len(numbers) > MOST_NUMBERS else "")
     more = one.most_epochs - one.epochs
     return (
-        f"{one.pruner}: not known of {plural(len(numbers), 'trial')}, whose curves the study's own "
+        f"{one.pruner}: unknown for {plural(len(numbers), 'trial')}, whose curves the study's own "
         f"pruner ended before this one would have ({listed}): up to {plural(more, 'epoch')} and "
         f"about {shown_seconds(one.most_seconds_more)} more, and one of them might have won"
     )

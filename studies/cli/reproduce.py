@@ -1,26 +1,58 @@
-"""``retrial reproduce``: train a recorded trial again and print the verdict."""
+"""``retrial reproduce``: train a recorded trial again and compare every epoch."""
 
 import json
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
-from nets.errors import InputError, ModuleMissing
-from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.cli import suggestions
-from studies.reproduction import recorded_program
-from studies.reproduction.rerun import reproduce
-from tracking.runs import recorded_code
-from tracking.runs.reader import RecordedRun, find_trial, open_with_trials
-from tracking.runs.verdict import write_certificate
+from studies.cli.arguments import positive
+
+if TYPE_CHECKING:
+    from tracking.runs.reader import RecordedRun
+    from tracking.runs.verdict import Verdict
+    from tracking.store.store import Store
+
+INTERRUPTED = "no verdict was recorded"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("trial", help="best, a trial number, or an MLflow run id")
+    parser.add_argument("--study", help="name of the study; not needed with a run id")
+    parser.add_argument("--at", type=positive, metavar="EPOCH", help="stop after this epoch")
+    parser.add_argument("--threads", type=positive, default=1, help="threads inside the trial")
+    parser.add_argument(
+        "--recorded-code",
+        action="store_true",
+        help="run the source code recorded with the trial, not today's",
+    )
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
 
 def run(options: Namespace) -> int:
-    """Try the trial again; exit 0 for exact and close, 1 for diverged."""
-    store = open_with_trials(options.store)
+    """Reproduce the trial; exit 0 for exact and close, 1 for diverged."""
+    from tracking.runs.reader import open_with_trials
+
+    with open_with_trials(options.store) as store:
+        return _reproduce(store, options)
+
+
+def _reproduce(store: "Store", options: Namespace) -> int:
+    from nets.errors import ModuleMissing
+    from studies.analysis.formatting import plural, shown
+    from studies.reproduction import recorded_program, rerun
+    from tracking.runs import recorded_code
+    from tracking.runs.reader import find_trial
+    from tracking.runs.verdict import write_certificate
+
     recorded = find_trial(store, options.study, options.trial)
     _check_at(recorded, options.at)
+    training = {"until": options.at, "threads": options.threads}
     if options.recorded_code:
-        return recorded_program.reproduce(store, recorded, options)
+        return recorded_program.reproduce(
+            store, recorded, options.data, **training, as_json=options.json
+        )
     if not options.json:
         print(
             f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
@@ -29,49 +61,46 @@ def run(options: Namespace) -> int:
             flush=True,
         )
     began = time.monotonic()
-    as_it_was_then = suggestions.reproduce(options, options.trial, options.study, "--recorded-code")
+    with_code = suggestions.reproduce(options, options.trial, options.study, "--recorded-code")
     try:
-        verdict, environment = reproduce(
-            store, recorded, options.data, until=options.at, threads=options.threads
-        )
+        verdict, environment = rerun.reproduce(store, recorded, options.data, **training)
     except ModuleMissing as error:
         if not recorded_code.has(store, recorded):
             raise
-        raise InputError(f"{error}; or `{as_it_was_then}`") from error
+        raise ModuleMissing(
+            error.key, problem=error.problem, expected=error.expected, hint=f"or run `{with_code}`"
+        ) from error
     write_certificate(store, recorded.run_id, verdict, environment=environment)
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "verdict": verdict.verdict,
-                    "run_id": recorded.run_id,
-                    "epoch": verdict.epoch,
-                    "metric": verdict.metric,
-                    "differences": verdict.differences,
-                },
-                indent=2,
-            )
-        )
+        print(json.dumps({**verdict.to_json(), "run_id": recorded.run_id}, indent=2))
     else:
-        count = plural(options.at or len(recorded.epochs), "epoch")
-        said = {
-            "exact": f"all metrics and digests of {count} are equal to the last bit",
-            "close": f"differs from epoch {verdict.epoch} on ({verdict.metric}), within the error",
-            "diverged": f"differs from epoch {verdict.epoch} on ({verdict.metric})",
-        }[verdict.verdict]
-        print(f"{verdict.verdict}: {said}, in {shown_seconds(time.monotonic() - began)}")
-        for difference in verdict.differences:
-            print(f"  {difference}")
-        is_other = any(difference.startswith("code:") for difference in verdict.differences)
-        if is_other and recorded_code.has(store, recorded):
-            print(f"with the code it was trained with: {as_it_was_then}")
+        _print(verdict, options.at or len(recorded.epochs), time.monotonic() - began)
+        if verdict.is_other_code and recorded_code.has(store, recorded):
+            print(f"with the recorded code: {with_code}")
     return 1 if verdict.verdict == "diverged" else 0
 
 
-def _check_at(recorded: RecordedRun, at: int | None) -> None:
+def _check_at(recorded: "RecordedRun", at: int | None) -> None:
     """Raise InputError for an epoch that there is nothing to compare with."""
+    from nets.errors import InputError
+
     if at is not None and recorded.epochs and at > len(recorded.epochs):
         raise InputError(
-            f"--at: got {at}, accepted is 1 to {len(recorded.epochs)}, the epochs recorded of "
-            f"trial {recorded.number}"
+            "--at",
+            at,
+            f"1 to {len(recorded.epochs)}, the epochs recorded of trial {recorded.number}",
         )
+
+
+def _print(verdict: "Verdict", epochs: int, took: float) -> None:
+    from studies.analysis.formatting import plural, shown_seconds
+
+    where = f"differs from epoch {verdict.epoch} on ({verdict.metric})"
+    summary = {
+        "exact": f"all metrics and digests of {plural(epochs, 'epoch')} are equal to the last bit",
+        "close": f"{where}, within the error",
+        "diverged": where,
+    }[verdict.verdict]
+    print(f"{verdict.verdict}: {summary}, in {shown_seconds(took)}")
+    for difference in verdict.differences:
+        print(f"  {difference}")

@@ -1,83 +1,118 @@
-"""``retrial search``: run a study, or continue it from where the ledger stands."""
+"""``retrial search``: run a study, or continue it.
 
+A study continues from where the ledger stands, with the same trials as without an interruption.
+"""
+
+import argparse
 import contextlib
 import os
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nets.errors import InputError
-from studies.analysis.formatting import shown, shown_seconds
-from studies.analysis.stored_study import stored_definition
 from studies.cli import suggestions
-from studies.cli.progress import Progress, Status, display
-from studies.cli.tables import console, listed
-from studies.definition import study_file
-from studies.definition.study_file import Study
-from studies.recording.listener import Record
-from studies.search.driver import End, Listener, Plan, Search
-from studies.search.interrupts import Interrupts
-from studies.search.stopping import same_failure
-from studies.search.warm_start import earlier_trials, snapshot
-from studies.workers import cpu_pinning
-from studies.workers.admission import FIRST_WORKER, Admission, check_data, decisive
-from studies.workers.engine import Engine, EngineLost
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger, TrialRecord
-from tracking.provenance import environment
-from tracking.provenance.environment import Environment
-from tracking.store import names
-from tracking.store.store import check_reachable, check_writable, is_remote
+from studies.cli.arguments import natural, positive, seconds
 
-_RECORDED = "recorded"
-"""Key of the study's note that its record is complete."""
+if TYPE_CHECKING:
+    from nets.data import Dataset
+    from studies.cli.progress import Progress
+    from studies.definition.study_file import Study
+    from studies.search.session import Finished
+    from tracking.records import Failure, TrialRecord
+
+INTERRUPTED = "the same command continues it"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a bundled study, or path of a study file")
+    parser.add_argument("--trials", type=positive, help="total number of trials")
+    parser.add_argument(
+        "--jobs", type=positive, help="worker processes (default: cores, at most window / 2)"
+    )
+    parser.add_argument(
+        "--threads", type=positive, default=1, help="threads inside one trial (default: 1)"
+    )
+    parser.add_argument("--seed", type=natural, help="another seed makes the study NAME-seedS")
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="start no trials after SECONDS; running ones save a checkpoint and can be resumed",
+    )
+    parser.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
+    parser.add_argument(
+        "--portable",
+        action="store_true",
+        help="pin the BLAS kernel: equal results on different machines",
+    )
+    parser.add_argument(
+        "--mixed", action="store_true", help="admit workers that differ, and record how"
+    )
+    parser.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(options: Namespace) -> int:
-    """Search, record, and say what came out."""
+    """Search, record, and print the result."""
+    from nets.errors import InputError
+    from studies.cli.progress import Progress, Status, display
+    from studies.search import session as sessions
+    from studies.search.warm_start import earlier_trials
+    from studies.workers.engine import EngineLost
+    from tracking.store.store import check_reachable, check_writable
+
     study = _study(options)
     if options.mixed and options.cluster is None:
-        raise InputError("--mixed: got no --cluster, accepted is a search on a cluster")
+        raise InputError("--mixed", problem="got no --cluster", expected="a search on a cluster")
     check_writable(options.store)
     if not options.no_record:
         check_reachable()
-    folders, digests = _load_data(study, options.data)
-    path = options.store / names.LEDGER
+    datasets = _load_data(study, options.data)
     with (
         _cluster(options.cluster) as cluster,
-        lock.hold(path, study.name, "searched"),
-        contextlib.closing(Ledger(path)) as ledger,
+        sessions.locked(options.store, study.name, "searched") as ledger,
     ):
         jobs = _jobs(options.jobs, study.section.window, cluster)
-        now = _admit(study, ledger, digests, on_cluster=cluster is not None)
+        session, changed = sessions.admit(study, ledger, datasets, on_cluster=cluster is not None)
+        for difference in changed:
+            print(f"retrial: since the study began: {difference}", file=sys.stderr)
         total = min(study.section.trials, study.most_trials or study.section.trials)
-        finished = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
-        if len([trial for trial in finished if trial.number < total]) == total and (
-            options.no_record or _is_recorded(ledger, study.name)
-        ):
+        finished = [trial for trial in ledger.trials(study.name) if trial.is_finished]
+        is_recorded = options.no_record or ledger.notes(study.name).recorded is True
+        if is_recorded and sum(trial.number < total for trial in finished) == total:
             return _nothing_to_do(study, total, finished, options.store)
-        plan = Plan(
-            study=study,
-            total=total,
-            folders=folders,
-            digests=digests,
-            threads=options.threads,
-            checkpoint_seconds=float(os.environ.get("RETRIAL_CHECKPOINT_SECONDS", 30)),
-            deadline=None if options.timeout is None else time.monotonic() + options.timeout,
-            environment=environment.of_trial(now),
-        )
+        workers = None if jobs is None else min(jobs, total)
+        progress = Progress(study, total, ledger)
+        ledger.update_notes(study.name, recorded=False)
+        began = time.monotonic()
         try:
-            return _search(plan, ledger, options, jobs, now, cluster)
+            found = sessions.run(
+                session.plan(total, threads=options.threads, timeout=options.timeout),
+                ledger,
+                lambda: sessions.engine_for(session, ledger, workers, cluster, mixed=options.mixed),
+                display(progress),
+                Status(),
+                environment=session.environment,
+                store=None if options.no_record else options.store,
+                earlier=earlier_trials(study, ledger),
+            )
         except EngineLost as error:
             print(f"retrial: {error}", file=sys.stderr)
             return 1
+        if found.is_recorded:
+            ledger.update_notes(study.name, recorded=True)
+        return _report(study, found, progress, time.monotonic() - began, options)
 
 
-def _study(options: Namespace) -> Study:
-    """Return the study of a file; or of a name that only the store knows, as it was unpacked."""
+def _study(options: Namespace) -> "Study":
+    """Return the study of a file, or of a name that only the store knows, as after `unpack`."""
+    from nets.errors import InputError
+    from studies.analysis.stored_study import stored_definition
+    from studies.definition import study_file
+
     try:
         path = study_file.find(options.study)
     except InputError:
@@ -91,38 +126,12 @@ def _study(options: Namespace) -> Study:
     section = definition["study"]
     if options.seed not in (None, section["seed"]) or options.portable > section["portable"]:
         raise InputError(
-            f"study: {options.study} is known from the store alone; accepted with --seed or "
-            "--portable is its file"
+            "study",
+            problem=f"{options.study} is known from the store alone",
+            expected="its file, with --seed or --portable",
         )
     section = {**section, "trials": options.trials or section["trials"]}
     return study_file.stored({**definition, "study": section})
-
-
-def _nothing_to_do(study: Study, total: int, finished: list[TrialRecord], store: Path) -> int:
-    """Say so of a study whose trials are all finished and recorded; return the exit code."""
-    failed = sum(trial.state == "failed" for trial in finished)
-    error = same_failure(finished[: min(study.section.window, total)])
-    if error is not None:
-        print(
-            f"retrial: {study.name}: nothing to do, {failed} of {len(finished)} finished trials "
-            f"failed; {_stopped(study, error, store)}",
-            file=sys.stderr,
-        )
-        return 1
-    known = f"{len(finished)} of {total} trials are finished"
-    if len(finished) > total:
-        known = f"{len(finished)} trials are finished, {total} were asked for"
-    print(f"{study.name}: nothing to do, {known}" + (f"; {failed} failed" if failed else ""))
-    return 0
-
-
-def _stopped(study: Study, error: dict[str, str], store: Path) -> str:
-    """Say why a study has stopped whose first trials all failed alike, and what can be done."""
-    return (
-        f"the first trials all failed with {error['type']} at {error['place']}; the study has "
-        "stopped: with that mended, search it under another study.name, or again after "
-        f"`{suggestions.command(store, 'delete', study.name)}`"
-    )
 
 
 @contextlib.contextmanager
@@ -137,16 +146,24 @@ def _cluster(address: str | None) -> Iterator[Any]:
         yield client
 
 
-def _is_recorded(ledger: Ledger, study: str) -> bool:
-    """Tell whether MLflow and Optuna's storage have everything, and all runs are ended."""
-    stored = ledger.study(study)
-    return stored is not None and stored.notes.get(_RECORDED) is True
+def _load_data(study: "Study", folder: Path | None) -> "dict[str, Dataset]":
+    """Load each dataset once, and check that it can be split."""
+    from nets.errors import InputError
+    from studies.search.session import load_datasets
+
+    datasets = load_datasets(study.data_names, folder)
+    for dataset in datasets.values():
+        try:
+            dataset.split(study.fixed.get("validation", 0), study.section.seed)
+        except InputError as error:
+            raise error.with_key(f"data.{error.key}") from None
+    return datasets
 
 
 def _jobs(asked: int | None, window: int, cluster: Any) -> int | None:
-    """Return the number of workers, and warn of those the window can never keep busy.
+    """Return the number of workers, and warn of those that the window cannot keep busy.
 
-    None stands for as many as the cluster has and will have.
+    None is as many as the cluster has and will have.
     """
     if asked is None:
         if cluster is None:
@@ -162,145 +179,60 @@ def _jobs(asked: int | None, window: int, cluster: Any) -> int | None:
     return asked
 
 
-def _load_data(study: Study, folder: Path | None) -> tuple[dict[str, str], dict[str, str]]:
-    """Load each dataset once; returns folder and SHA-256 of each by name."""
-    if not study.data_names:
-        return {}, {}
-    from nets import data
+def _nothing_to_do(study: "Study", total: int, finished: "list[TrialRecord]", store: Path) -> int:
+    """Report a study whose trials are all finished and recorded; return the exit code."""
+    from studies.search.stopping import same_failure
 
-    folder = folder or data.default_folder()
-    loaded = {name: data.load(name, folder) for name in study.data_names}
-    for dataset in loaded.values():
-        try:
-            dataset.split(study.fixed.get("validation", 0), study.section.seed)
-        except ValueError as error:
-            raise InputError(f"data.{error}") from error
+    failed = sum(trial.state == "failed" for trial in finished)
+    error = same_failure(finished[: min(study.section.window, total)])
+    if error is not None:
+        print(
+            f"retrial: {study.name}: nothing to do, {failed} of {len(finished)} finished trials "
+            f"failed; {_stopped(study, error, store)}",
+            file=sys.stderr,
+        )
+        return 1
+    known = f"{len(finished)} of {total} trials are finished"
+    if len(finished) > total:
+        known = f"{len(finished)} trials are finished, {total} were requested"
+    print(f"{study.name}: nothing to do, {known}" + (f"; {failed} failed" if failed else ""))
+    return 0
+
+
+def _stopped(study: "Study", error: "Failure", store: Path) -> str:
+    """Return why a study stopped whose first trials all failed alike, and what can be done."""
     return (
-        {name: str(dataset.path) for name, dataset in loaded.items()},
-        {name: dataset.sha256 for name, dataset in loaded.items()},
+        f"the first trials all failed with {error.type} at {error.place}, so the study has "
+        "stopped: fix the cause, then search it under another study.name, or again after "
+        f"`{suggestions.command(store, 'delete', study.name)}`"
     )
 
 
-def _admit(
-    study: Study, ledger: Ledger, digests: dict[str, str], *, on_cluster: bool
-) -> Environment:
-    """Store a new study, or check that a stored one is the same; its trials may grow.
-
-    Returns the environment of this search: where its trials train, or on a cluster the driver's.
-    """
-    stored = ledger.study(study.name)
-    pinned = {} if stored is None else stored.notes.get(cpu_pinning.PINNED, {})
-    if stored is None and study.section.portable:
-        pinned = cpu_pinning.choose()
-    now = cpu_pinning.capture({} if on_cluster else pinned, data=digests, modules=study.own_modules)
-    if stored is None:
-        earlier = snapshot(study, ledger)
-        ledger.add_study(study.name, study.definition, now)
-        ledger.note(study.name, "warm_start", earlier)
-        ledger.note(study.name, cpu_pinning.PINNED, pinned)
-        return now
-    changed = study_file.differences(stored.definition, study.definition)
-    if changed:
-        more = f"; and {len(changed) - 1} more" if len(changed) > 1 else ""
-        raise InputError(
-            f"study: {study.name} is in the store with other values: {changed[0]}{more}\n"
-            "accepted is the same file with another number of trials, or another study.name"
-        )
-    check_data(stored, digests)
-    if not on_cluster:  # whose workers are compared one by one
-        began = {**stored.environment, **stored.notes.get(FIRST_WORKER, {})}
-        for difference in environment.differences(began, now):
-            print(f"retrial: since the study began: {difference}", file=sys.stderr)
-    # Fewer trials than it has would be no description of the study.
-    trials = max(study.section.trials, len(ledger.trials(study.name)))
-    section = {**study.definition["study"], "trials": trials}
-    ledger.set_definition(study.name, {**study.definition, "study": section})
-    return now
-
-
-def _search(
-    plan: Plan,
-    ledger: Ledger,
-    options: Namespace,
-    jobs: int | None,
-    now: Environment,
-    cluster: Any,
-) -> int:
-    """Run the search with everything that listens to it."""
-    study = plan.study
-    began = time.monotonic()
-    progress = Progress(study, plan.total, ledger)
-    ledger.note(study.name, _RECORDED, False)
-    end: End | None = None
-    record: Record | None = None
-    with contextlib.ExitStack() as stack:
-        interrupts = stack.enter_context(Interrupts())
-        status = stack.enter_context(Status())
-        # Recording is finished on every way out, after the workers have ended.
-        stack.callback(lambda: None if record is None else record.finish(end))
-        engine = _engine(plan, ledger, jobs, now, cluster, mixed=options.mixed)
-        stack.callback(engine.close)
-        stack.callback(lambda: None if record is None else status.show("recording…"))
-        if not options.no_record:
-            record = Record(ledger.path, options.store, study, now)
-        screen = stack.enter_context(display(progress))
-        listeners: list[Listener] = [screen] if record is None else [screen, record]
-        search = Search(plan, ledger, engine, listeners, earlier_trials(study, ledger))
-        if record is not None and is_remote():
-            # A server may refuse; a folder was found writable already, and MLflow opens it
-            # while the first trials train.
-            record.opened()
-        interrupts.search = search
-        end = search.run()
-    if record is not None and not record.problems:
-        ledger.note(study.name, _RECORDED, True)
-    return _report(plan, end, search, progress, time.monotonic() - began, options)
-
-
-def _engine(
-    plan: Plan, ledger: Ledger, jobs: int | None, now: Environment, cluster: Any, *, mixed: bool
-) -> Engine:
-    """Return the workers: of the cluster, or processes of this machine."""
-    stored = ledger.study(plan.study.name)
-    assert stored is not None
-    pinned = stored.notes.get(cpu_pinning.PINNED, {})
-    if cluster is None:
-        from studies.workers.local import LocalEngine
-
-        if FIRST_WORKER not in stored.notes:
-            ledger.note(plan.study.name, FIRST_WORKER, decisive(now))
-        return LocalEngine(min(jobs or 1, plan.total), pinned, now["code"])
-    from studies.workers.dask import DaskEngine
-
-    data = [(name, plan.digests[name], plan.folders[name]) for name in plan.folders]
-    admission = Admission(ledger, plan.study, pinned, mixed=mixed)
-    return DaskEngine(cluster, admission, data, plan.study.own_modules, jobs)
-
-
 def _report(
-    plan: Plan, end: End, search: Search, progress: Progress, seconds: float, options: Namespace
+    study: "Study", found: "Finished", progress: "Progress", took: float, options: Namespace
 ) -> int:
-    """Print the outcome of the search and return the exit code."""
-    study = plan.study
-    if end == "failed" and search.failure is not None:
-        error = search.failure
-        print(error["traceback"], file=sys.stderr, end="")
+    """Print the result of the search and return the exit code."""
+    from studies.analysis.formatting import shown, shown_seconds
+    from studies.cli.tables import console, listed
+
+    if found.end == "failed" and (error := found.search.failure) is not None:
+        print(error.traceback, file=sys.stderr, end="")
         print(f"retrial: {_stopped(study, error, options.store)}", file=sys.stderr)
         return 1
-    print(f"{study.name}: {progress.summary()}, in {shown_seconds(seconds)}")
+    print(f"{study.name}: {progress.summary()}, in {shown_seconds(took)}")
     best = progress.best
     if best is not None:
         print(f"best: trial {best.number}  {study.section.metric} {shown(best.value)}")
         for line in listed(best.parameters, console().width):
             print(line)
-        print(f"again: {suggestions.reproduce(options, 'best', study.name)}")
-    elif end == "finished" and progress.failed == progress.finished:
+        print(f"reproduce it: {suggestions.reproduce(options, 'best', study.name)}")
+    elif found.end == "finished" and progress.failed == progress.finished:
         why = suggestions.command(options.store, "show", study.name)
-        print(f"retrial: {study.name}: every trial failed; why: {why}", file=sys.stderr)
+        print(f"retrial: {study.name}: every trial failed; see `{why}`", file=sys.stderr)
         return 1
-    if end == "stopped":
+    if found.end == "stopped":
         print("stopped: the same command continues it")
         return 130
-    if end == "timeout":
+    if found.end == "timeout":
         print("timeout: the same command continues it")
     return 0

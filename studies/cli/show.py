@@ -1,28 +1,39 @@
-"""``retrial show``: the trials of a study, best first, what they say, and its confirmation."""
+"""``retrial show``: print the best trials of a study, and what decided."""
 
 import json
 import math
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from nets import data
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.analysis.stored_study import StoredStudy, open_study
 from studies.cli import confirmation_summary, suggestions
 from studies.cli.tables import aligned, console, is_wider, listed, print_lines
-from studies.definition.space import decoded
+from studies.definition.choices import decoded
 from tracking.ledger import lock
-from tracking.ledger.access import TrialRecord
-from tracking.provenance.source_code import digests_of, key
+from tracking.provenance.source_code import key
+from tracking.records import TrialRecord
 
 MOST_ROWS = 10
 
 
+if TYPE_CHECKING:
+    from studies.analysis.stored_study import StoredStudy
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a study in the store")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
 def run(options: Namespace) -> int:
     """Print the best trials, what mattered, and why trials were pruned."""
+    from studies.analysis.stored_study import open_study
+
     with open_study(options.store, options.study) as stored:
         if options.json:
             print(json.dumps(as_json(stored), indent=2))
@@ -31,7 +42,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def as_json(stored: StoredStudy) -> dict[str, Any]:
+def as_json(stored: "StoredStudy") -> dict[str, Any]:
     """Return the study as plain values; NaN and infinity become null."""
     best, confirmation = stored.best, stored.confirmation
     return {
@@ -52,7 +63,7 @@ def as_json(stored: StoredStudy) -> dict[str, Any]:
             for trial in stored.trials
         ],
         "confirmation": confirmation
-        and confirmation_summary.as_json(confirmation, stored.recorded_confirmation),
+        and confirmation_summary.as_json(confirmation, stored.notes.recorded_confirmation),
     }
 
 
@@ -60,10 +71,10 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _print(stored: StoredStudy, options: Namespace) -> None:
+def _print(stored: "StoredStudy", options: Namespace) -> None:
     screen = console()
     section = stored.study.section
-    # Nothing runs without a driver: such trials wait for the next one.
+    # Nothing runs without a driver: such trials wait for the next search.
     is_driven = section.name in lock.held(stored.ledger)
     words = {"running": "running" if is_driven else "open"}
     states = [trial.state for trial in stored.trials]
@@ -89,7 +100,7 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
         screen.print(Text(f"importance: {text}"))
     for line in stored.advice():
         screen.print(Text(f"look next: {line}"))
-    pruned = [trial for trial in stored.trials if trial.outcome.get("pruned")]
+    pruned = [trial for trial in stored.trials if trial.outcome.pruned is not None]
     if pruned:
         heading, *lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
         print_lines(screen, [heading], "bold")
@@ -97,24 +108,26 @@ def _print(stored: StoredStudy, options: Namespace) -> None:
     failed = [trial for trial in stored.trials if trial.state == "failed"]
     print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
     if known := stored.confirmation:
+        since = sum(trial.is_finished for trial in stored.trials) - known.finished
         heading = f"confirmed with --top {known.top} --seeds {known.seeds}"
-        print_lines(screen, [heading + confirmation_summary.ago(known, stored)], "bold")
+        print_lines(screen, [heading + confirmation_summary.ago(since)], "bold")
         print_lines(
-            screen, confirmation_summary.lines(known, stored.recorded_confirmation, options.store)
+            screen,
+            confirmation_summary.lines(known, stored.notes.recorded_confirmation, options.store),
         )
     if ranked:
-        # Where images of one's own are, only who searched them knows.
+        # The store does not know the folder of the user's own images.
         is_here = data.are_here(stored.study.data_names, options.data or data.default_folder())
         where = [] if is_here else ["--data", "DIR"]
         again = suggestions.reproduce(options, "best", section.name, *where)
-        print_lines(screen, [f"again: {again}"])
+        print_lines(screen, [f"reproduce it: {again}"])
 
 
 def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
-    """Say so where trials were trained with more than one code: their values may not compare."""
+    """Return lines on trials trained with different code, whose values may not compare."""
     kinds: dict[str, tuple[dict[str, str], list[int]]] = {}
     for trial in trials:
-        if digests := digests_of(trial.outcome.get("environment", {})):
+        if digests := (trial.outcome.environment and trial.outcome.environment.code):
             kinds.setdefault(key(digests), (digests, []))[1].append(trial.number)
     if len(kinds) < 2:
         return []
@@ -122,22 +135,22 @@ def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
     changed = sorted(
         name for name in set().union(*codes) if len({code.get(name) for code in codes}) > 1
     )
-    lines = ["trained with different code, so that values may not compare:"]
+    lines = ["trained with different code, so values may not compare:"]
     for digests, numbers in kinds.values():
-        what = ", ".join(f"{name} {digests.get(name, 'not there')[:12]}" for name in changed)
+        what = ", ".join(f"{name} {digests.get(name, 'absent')[:12]}" for name in changed)
         lines.append(f"  {what}: {plural(len(numbers), 'trial')} from trial {min(numbers)} on")
     return lines
 
 
-def best_lines(stored: StoredStudy, trials: list[TrialRecord], width: int) -> list[str]:
-    """Return a heading and the best trials; where a line is too short, parameters are below."""
+def best_lines(stored: "StoredStudy", trials: list[TrialRecord], width: int) -> list[str]:
+    """Return a heading and the best trials; in a narrow terminal, parameters are below each."""
     names = _columns(stored, trials)
     searched = stored.study.space.parameters
     parameters = [trial.parameters if searched else trial.settings for trial in trials]
     heads = [("trial", stored.study.section.metric, "epoch", "time")]
     for trial in trials:
         seconds = sum(epoch.seconds for epoch in stored.epochs(trial.number))
-        epoch = str(trial.outcome.get("epoch", "-"))
+        epoch = shown(trial.outcome.epoch)
         heads.append((str(trial.number), shown(trial.value), epoch, shown_seconds(seconds)))
     cells = [names, *([shown(decoded(p.get(name))) for name in names] for p in parameters)]
     lines = aligned([(*head, *more) for head, more in zip(heads, cells, strict=True)])
@@ -152,21 +165,20 @@ def best_lines(stored: StoredStudy, trials: list[TrialRecord], width: int) -> li
 
 
 def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
-    """Return a heading, and of each pruned trial after which epoch, why, and what it had needed."""
+    """Return a heading, and for each pruned trial its epoch, rule and the value it needed."""
     rows = [("pruned", "after epoch", metric, "needed", "by")]
     for trial in trials:
-        why = trial.outcome["pruned"]
-        needed = shown(why.get("survives_from"))
-        rows.append(
-            (str(trial.number), str(why["epoch"]), shown(why["value"]), needed, why["rule"])
-        )
+        why = trial.outcome.pruned
+        assert why is not None
+        needed = shown(why.survives_from)
+        rows.append((str(trial.number), str(why.epoch), shown(why.value), needed, why.rule))
     return aligned(rows)
 
 
 def _why_failed(trial: TrialRecord) -> str:
-    error = trial.outcome["error"]
-    line = f"{error['type']}: {error['message']}".split("\n")[0]
-    return f"trial {trial.number} failed: {line}"
+    error = trial.outcome.error
+    assert error is not None
+    return f"trial {trial.number} failed: {error.summary}".split("\n")[0]
 
 
 def _more(trials: list[TrialRecord], state: str) -> list[str]:
@@ -174,8 +186,8 @@ def _more(trials: list[TrialRecord], state: str) -> list[str]:
     return [f"... and {rest} more {state}"] if rest > 0 else []
 
 
-def _columns(stored: StoredStudy, trials: list[TrialRecord]) -> list[str]:
-    """Return the settings that are searched, or of trainings those that differ."""
+def _columns(stored: "StoredStudy", trials: list[TrialRecord]) -> list[str]:
+    """Return the searched settings, or for trainings those that differ."""
     if stored.study.space.parameters:
         return [parameter.name for parameter in stored.study.space.parameters]
     first = trials[0].settings

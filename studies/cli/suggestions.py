@@ -1,4 +1,4 @@
-"""Commands that a message suggests, so that they work where it is read."""
+"""Commands that a message suggests, so that they work where they are printed."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ def default_data() -> Path | None:
 
 
 def reproduce(options: Namespace, trial: str, study: str | None, *more: str) -> str:
-    """Return the command that tries a trial again where another command found it."""
+    """Return the command that reproduces a trial of the store that another command used."""
     words = ["reproduce", trial, *([] if study is None else ["--study", study]), *more]
     if options.data not in (None, default_data()):
         words += ["--data", str(options.data)]
@@ -26,7 +26,7 @@ def reproduce(options: Namespace, trial: str, study: str | None, *more: str) -> 
 
 
 def command(store: Path, *words: str) -> str:
-    """Return a command of retrial for a store, which it names unless that is the default one.
+    """Return a command for a store, which it names unless that is the default one.
 
     >>> command(Path("my store"), "reproduce", "best", "--study", "digits")
     "retrial reproduce best --study digits --store 'my store'"

@@ -1,4 +1,4 @@
-"""Tables and lists whose numbers are never cut: what is too wide goes on in another line."""
+"""Tables and lists whose numbers are never cut: what is too wide continues on the next line."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.text import Text
 
 from studies.analysis.formatting import shown
-from studies.definition.space import decoded
+from studies.definition.choices import decoded
 
 _UNLIMITED = 100_000
 
 
 def console() -> Console:
-    """Return where to print; a line in a pipe is as long as it needs to be."""
+    """Return the console to print to; a line in a pipe is as long as it needs to be."""
     found = Console()
     return found if found.is_terminal else Console(width=_UNLIMITED)
 
@@ -40,7 +40,7 @@ def is_wider(lines: Iterable[str], width: int) -> bool:
 
 
 def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") -> list[str]:
-    """Return parameters as lines of ``name value`` pairs, in each as many as have room.
+    """Return parameters as lines of ``name value`` pairs, as many per line as fit.
 
     >>> listed({"rate": 0.5, "height": 0.25, "kind": "plain"}, 24, "  ")
     ['  rate 0.5  height 0.25', '  kind plain']
@@ -56,6 +56,6 @@ def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") ->
 
 
 def print_lines(to: Console, lines: Iterable[str], style: str = "") -> None:
-    """Print lines as they stand; where one is too long after all, the terminal breaks it."""
+    """Print lines unchanged; the terminal breaks one that is too long."""
     for line in lines:
         to.print(Text(line, style=style), soft_wrap=True)

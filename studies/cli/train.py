@@ -1,79 +1,106 @@
-"""``retrial train``: one training with settings of one's own, recorded like a trial."""
+"""``retrial train``: train once with settings of your choice, recorded like a trial."""
 
-import contextlib
-import os
+import argparse
 import sys
 import time
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nets.settings import to_plain
-from studies.analysis.formatting import shown, shown_seconds
-from studies.analysis.stored_study import StoredStudy
 from studies.cli import suggestions
-from studies.cli.progress import Status
-from studies.definition import study_file
-from studies.definition.study_file import Study
-from studies.recording.listener import Record
-from studies.reproduction.rerun import data_of
-from studies.search import single_training
-from studies.search.driver import End, Plan, Search
-from studies.search.interrupts import Interrupts
-from studies.workers import cpu_pinning
-from studies.workers.local import LocalEngine
-from tracking.ledger import lock
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
-from tracking.provenance import environment
-from tracking.store import names
-from tracking.store.store import check_writable, is_remote
+from studies.cli.arguments import positive
+
+if TYPE_CHECKING:
+    from studies.definition.study_file import Study
+    from studies.search.single_training import Chosen
+    from tracking.records import EpochRecord, TrialRecord
+
+INTERRUPTED = "the same command continues it"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("study", help="name of a study in the store or a bundled one, or a file")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="settings; a searched one not given has the best trial's value, or its default",
+    )
+    parser.add_argument("--threads", type=positive, default=1, help="threads inside the training")
+    parser.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(options: Namespace) -> int:
-    """Choose the settings, train, record, and say what came out."""
+    """Choose the settings, train, record, and print the result."""
+    from nets.settings import to_plain
+    from studies.cli.progress import Status
+    from studies.search import session as sessions
+    from studies.search import single_training
+    from tracking.store.store import check_writable
+
     given = single_training.parse(options.set)
     check_writable(options.store)
-    path = options.store / names.LEDGER
-    study, best, pinned = _study(path, options.study)
+    study, best, pinned = _study(options.store, options.study)
     chosen = single_training.choose(study, best, given)
     trained = single_training.companion(study, chosen.settings)
     plain = to_plain(chosen.settings)
-    folder, digests = data_of(plain, options.data)
-    now = cpu_pinning.capture(pinned, data=digests, modules=study.own_modules)
-    with lock.hold(path, trained.name, "trained"), contextlib.closing(Ledger(path)) as ledger:
-        number = single_training.admit(ledger, trained, study.name, chosen.settings, now)
-        _say(trained, number, chosen)
-        plan = Plan(
-            study=trained,
-            total=number + 1,
-            folders={} if folder is None else {plain["data"]: folder},
-            digests=digests,
-            threads=options.threads,
-            checkpoint_seconds=float(os.environ.get("RETRIAL_CHECKPOINT_SECONDS", 30)),
-            environment=environment.of_trial(now),
+    datasets = sessions.load_datasets([plain["data"]] if "data" in plain else [], options.data)
+    session = sessions.Session.prepare(trained, datasets, pinned)
+    with sessions.locked(options.store, trained.name, "trained") as ledger:
+        number = single_training.admit(
+            ledger, trained, study.name, chosen.settings, session.environment
         )
-        return _train(plan, ledger, number, options, now, pinned)
+        _print_settings(trained, number, chosen)
+        began = time.monotonic()
+        sessions.run(
+            session.plan(number + 1, threads=options.threads),
+            ledger,
+            lambda: session.engine(1),
+            _EpochLines(trained.section.metric),
+            Status(),
+            environment=session.environment,
+            store=None if options.no_record else options.store,
+            figures=False,
+        )
+        trial = ledger.trial(trained.name, number)
+        assert trial is not None
+        return _report(trained, trial, time.monotonic() - began, options)
 
 
-def _study(path: Path, text: str) -> tuple[Study, TrialRecord | None, dict[str, str]]:
-    """Return a study by its name in the store or of a file; its best trial and its kernel."""
-    with contextlib.ExitStack() as stack:
-        # None is made for a request that may be wrong.
-        known = stack.enter_context(contextlib.closing(Ledger(path))) if path.is_file() else None
+def _study(store: Path, text: str) -> "tuple[Study, TrialRecord | None, dict[str, str]]":
+    """Return a study by its name in the store or of a file, its best trial, its pinned kernel."""
+    from contextlib import ExitStack
+
+    from studies.analysis.stored_study import StoredStudy
+    from studies.definition import study_file
+    from studies.search import single_training
+    from studies.workers import cpu_pinning
+    from tracking.ledger import Ledger
+    from tracking.store import names
+
+    path = store / names.LEDGER
+    with ExitStack() as stack:
+        # No ledger is created for a request that may be wrong.
+        known = stack.enter_context(Ledger(path)) if path.is_file() else None
         record = known.study(text) if known else None
         if known is not None and record is not None:
             single_training.check_trainable(record)
             stored = StoredStudy(known, record)
-            return stored.study, stored.best, record.notes.get(cpu_pinning.PINNED, {})
+            return stored.study, stored.best, record.notes.pinned or {}
         study = study_file.read(study_file.find(text), to_search=False)
         record = known.study(study.name) if known else None
         if known is None or record is None:
             return study, None, cpu_pinning.choose() if study.section.portable else {}
-        return study, StoredStudy(known, record).best, record.notes.get(cpu_pinning.PINNED, {})
+        return study, StoredStudy(known, record).best, record.notes.pinned or {}
 
 
-def _say(study: Study, number: int, chosen: single_training.Chosen) -> None:
-    """Say which settings were chosen for this training, and by whom."""
+def _print_settings(study: "Study", number: int, chosen: "Chosen") -> None:
+    """Print the settings that were chosen for this training, and where each comes from."""
+    from studies.analysis.formatting import shown
+
     print(f"{study.name}: training {number}")
     width = max(map(len, chosen.sources), default=0)
     for name, source in chosen.sources.items():
@@ -81,78 +108,55 @@ def _say(study: Study, number: int, chosen: single_training.Chosen) -> None:
 
 
 class _EpochLines:
-    """Prints a line an epoch; a `Listener` of the search."""
+    """Prints one line per epoch; a `Screen` of the search."""
 
     def __init__(self, metric: str) -> None:
         self._metric = metric
 
-    def started(self, trial: TrialRecord) -> None:
-        """Hear that the training began."""
+    def __enter__(self) -> "_EpochLines":
+        return self
 
-    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+    def started(self, trial: "TrialRecord") -> None:
+        """Print nothing."""
+
+    def epoch(self, trial: "TrialRecord", epoch: "EpochRecord") -> None:
         """Print the epoch's metrics, the study's own first."""
-        names_ = dict.fromkeys([self._metric, *sorted(epoch.metrics)])
+        from studies.analysis.formatting import shown, shown_seconds
+
+        names = dict.fromkeys([self._metric, *sorted(epoch.metrics)])
         values = "  ".join(
-            f"{name} {shown(epoch.metrics[name])}" for name in names_ if name in epoch.metrics
+            f"{name} {shown(epoch.metrics[name])}" for name in names if name in epoch.metrics
         )
         of = trial.settings["epochs"]
         print(f"epoch {epoch.number:3d} of {of}  {values}  {shown_seconds(epoch.seconds)}")
         sys.stdout.flush()
 
-    def finished(self, trial: TrialRecord) -> None:
-        """Hear that the training ended."""
+    def finished(self, trial: "TrialRecord") -> None:
+        """Print nothing."""
 
     def warned(self, message: str) -> None:
         """Print a warning where it does not mix with results."""
         print(f"retrial: {message}", file=sys.stderr, flush=True)
 
 
-def _train(
-    plan: Plan,
-    ledger: Ledger,
-    number: int,
-    options: Namespace,
-    now: dict[str, Any],
-    pinned: dict[str, str],
-) -> int:
-    """Train as a search of one trial would."""
-    study, began = plan.study, time.monotonic()
-    end: End | None = None
-    record: Record | None = None
-    with contextlib.ExitStack() as stack:
-        interrupts = stack.enter_context(Interrupts())
-        status = stack.enter_context(Status())
-        stack.callback(lambda: None if record is None else record.finish(end))
-        engine = LocalEngine(1, pinned, now["code"])
-        stack.callback(engine.close)
-        stack.callback(lambda: None if record is None else status.show("recording…"))
-        if not options.no_record:
-            record = Record(ledger.path, options.store, study, now, figures=False)
-        lines = _EpochLines(study.section.metric)
-        search = Search(plan, ledger, engine, [lines] if record is None else [lines, record])
-        if record is not None and is_remote():
-            record.opened()
-        interrupts.search = search
-        end = search.run()
-    trial = ledger.trial(study.name, number)
-    assert trial is not None
-    return _report(study, trial, time.monotonic() - began, options)
+def _report(study: "Study", trial: "TrialRecord", took: float, options: Namespace) -> int:
+    """Print the result and return the exit code."""
+    from studies.analysis.formatting import shown, shown_seconds
 
-
-def _report(study: Study, trial: TrialRecord, seconds: float, options: Namespace) -> int:
-    """Print what came out and return the exit code."""
-    if trial.state == "running":
+    if not trial.is_finished:
         print("stopped: the same command continues it")
         return 130
-    if trial.state == "failed":
-        error = trial.outcome["error"]
-        print(error["traceback"], file=sys.stderr, end="")
-        print(f"retrial: the training failed: {error['type']}: {error['message']}", file=sys.stderr)
+    outcome = trial.outcome
+    if outcome.error is not None:
+        print(outcome.error.traceback, file=sys.stderr, end="")
+        print(f"retrial: the training failed: {outcome.error.summary}", file=sys.stderr)
         return 1
-    again = suggestions.reproduce(options, str(trial.number), study.name)
     print(
-        f"{study.name}: {study.section.metric} {shown(trial.value)} at epoch "
-        f"{trial.outcome['epoch']} ({trial.outcome['reason']}), in {shown_seconds(seconds)}\n"
-        f"again: {again}"
+        f"{study.name}: {study.section.metric} {shown(trial.value)} at epoch {outcome.epoch} "
+        f"({outcome.reason}), in {shown_seconds(took)}\n"
+        f"reproduce it: {suggestions.reproduce(options, str(trial.number), study.name)}"
     )
     return 0

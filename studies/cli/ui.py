@@ -1,12 +1,18 @@
-"""``retrial ui``: the MLflow UI on the store."""
+"""``retrial ui``: start the MLflow UI on the store."""
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
 from studies.analysis.formatting import plural
+from studies.cli.arguments import port
 from tracking.store.server import serve, study_pages
 
 MOST_STUDIES = 5
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--port", type=port, default=5000, help="0 for any free port")
 
 
 def run(options: Namespace) -> int:
@@ -20,7 +26,7 @@ def run(options: Namespace) -> int:
 
 
 def _announce(url: str) -> None:
-    """Print where the pages are, and the tables of trials of the newest studies."""
+    """Print the address of the pages, and of the trial tables of the newest studies."""
     print(f"MLflow is at {url}", flush=True)
     pages = list(study_pages(url).items())
     for study, address in pages[:MOST_STUDIES]:

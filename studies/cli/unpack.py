@@ -1,21 +1,25 @@
-"""``retrial unpack``: the study of a pack, in this store."""
+"""``retrial unpack``: import a packed study."""
 
 import contextlib
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nets.errors import InputError
 from studies.analysis.formatting import plural
 from studies.cli import suggestions
-from studies.definition import study_file
-from studies.recording import optuna_storage
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.archive import read_manifest
 from tracking.maintenance.pack.packing import unpack
 from tracking.store import names
 from tracking.store.store import check_writable, open_store
+
+INTERRUPTED = "nothing was imported"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="a file that `pack` wrote")
 
 
 def run(options: Namespace) -> int:
@@ -25,39 +29,43 @@ def run(options: Namespace) -> int:
     path = options.store / names.LEDGER
     with lock.hold(path, name, "unpacked"), contextlib.closing(Ledger(path)) as ledger:
         _check_optuna(ledger, name, options.store)
-        store = open_store(options.store)
         try:
-            manifest = unpack(store, ledger, options.file)
+            with open_store(options.store) as store:
+                manifest = unpack(store, ledger, options.file)
         except RuntimeError as error:
             print(f"retrial: {error}", file=sys.stderr)
             return 1
-        finally:
-            store.close()
         counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
         print(f"{name}: {counts}, packed {manifest.made}, now in {options.store}")
         if problem := _feed(ledger, name, options.store):
             print(f"retrial: not in Optuna's storage yet: {problem}", file=sys.stderr)
-    print(f"again: {suggestions.reproduce(options, 'best', name)}")
+    print(f"reproduce it: {suggestions.reproduce(options, 'best', name)}")
     return 0
 
 
 def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
-    """Raise InputError when trials would be appended to those of a study that is gone."""
-    known = ledger.study(name) is not None  # which is refused for that
+    """Raise InputError when trials would be appended to those of a removed study."""
+    from studies.recording import optuna_storage
+
+    known = ledger.study(name) is not None  # `unpack` rejects it for that
     if not known and optuna_storage.trials_in(names.optuna_uri(store), name) is not None:
         raise InputError(
-            f"unpack: Optuna's storage has a study {name} already; accepted is another store, or "
-            f"`{suggestions.command(store, 'delete', name)}` first"
+            "unpack",
+            problem=f"Optuna's storage already has a study {name}",
+            expected=f"another store, or `{suggestions.command(store, 'delete', name)}` first",
         )
 
 
 def _feed(ledger: Ledger, name: str, store: Path) -> str | None:
-    """Bring Optuna's storage up to date; what cannot be done now, the next search does."""
+    """Bring Optuna's storage up to date; return what prevents it, which the next search retries."""
+    from studies.definition import study_file
+    from studies.recording import optuna_storage
+
     record = ledger.study(name)
     assert record is not None
     try:
         study = study_file.stored(record.definition)
-    except InputError as error:  # an objective of the user's that is not installed here
+    except InputError as error:  # the user's objective is not installed here
         return str(error)
     feed = optuna_storage.OptunaFeed(
         ledger.path, study, study.section.storage or names.optuna_uri(store)

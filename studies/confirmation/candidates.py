@@ -1,33 +1,28 @@
-"""The honest winner, first part: the best trials again under fresh seeds.
+"""The candidates: the best trials of a search, re-run under fresh seeds.
 
-The best of many noisy trials is partly luck. What the settings of the top trials are worth shows
-under seeds that the search did not choose among; by how much the search's value was better was
+The best of many noisy trials is partly luck (selection bias). The mean under seeds that the search
+did not choose among shows what the settings are worth; the difference to the search's value was
 luck. The split of the training images stays that of the study: what the settings owe to its
-validation images shows in the test result, which is the second part
-(`studies.confirmation.champion`).
+validation images shows in the test result (`studies.confirmation.champion`).
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from nets.errors import InputError
 from studies.analysis.stored_study import StoredStudy
 from studies.confirmation.batch import Trained, repetition_seed, train_all
 from studies.confirmation.intervals import difference_of, mean_of
-from studies.definition.study_file import Study
+from studies.search.session import Session
 from studies.workers.messages import Job
-from tracking.ledger.access import TrialRecord
+from tracking.records import Direction, TrialRecord
 from tracking.records.confirmation import (
     Candidate,
     Confirmation,
     Estimate,
     Repetition,
-    repetition_from_plain,
-    to_plain,
 )
-from tracking.records.direction import Direction
 
 
 class Repetitions:
@@ -43,16 +38,14 @@ class Repetitions:
         self.trials = stored.ranked()[:top]
         self._stored = stored
         if not self.trials:
-            raise InputError(
-                f"study: {stored.study.name} has no complete trial yet; accepted is a study with "
-                "at least one"
-            )
+            raise InputError("study", problem=f"{stored.study.name} has no complete trial yet")
+        known = stored.record.notes.repetitions
         self._done: dict[tuple[int, int], Repetition] = {}
         for trial in self.trials:
             for number in range(1, seeds + 1):
-                note = stored.record.notes.get(_key(trial.number, number))
-                if note is not None:
-                    self._done[trial.number, number] = repetition_from_plain(note)
+                key = trial.number, number
+                if key in known:
+                    self._done[key] = known[key]
 
     @property
     def missing(self) -> list[tuple[TrialRecord, int]]:
@@ -65,52 +58,45 @@ class Repetitions:
         ]
 
     def train(
-        self,
-        folders: Mapping[str, str],
-        processes: int,
-        heard: Callable[[Repetition], None],
+        self, session: Session, processes: int, finished: Callable[[Repetition], None]
     ) -> None:
-        """Train those that are missing, side by side; commit each at once, then tell `heard`.
-
-        `folders` are the datasets' by name.
-        """
+        """Train those that are missing, side by side; commit each, then call `finished`."""
         study, missing = self._stored.study, self.missing
         jobs = [
-            job_for(
-                study,
+            session.job(
                 trial.number,
                 {
                     **trial.settings,
                     "seed": repetition_seed(study.section.seed, trial.number, number),
                 },
-                folders,
             )
             for trial, number in missing
         ]
         for trained in train_all(jobs, processes):
             trial, number = missing[trained.place]
             repetition = _repetition(number, jobs[trained.place], trained)
-            self._stored.ledger.note(study.name, _key(trial.number, number), to_plain(repetition))
-            self._done[trial.number, number] = repetition
-            heard(repetition)
+            done = {(trial.number, number): repetition}
+            self._stored.ledger.update_notes(study.name, repetitions=done)
+            self._done |= done
+            finished(repetition)
 
     def compare(self) -> Confirmation:
-        """Return what the repetitions say, once none is missing."""
+        """Return the confirmation, once no repetition is missing."""
         section = self._stored.study.section
         candidates = tuple(
             candidate(
                 trial,
                 [self._done[trial.number, number] for number in range(1, self.seeds + 1)],
                 section.metric,
-                section.direction,
+                Direction(section.direction),
             )
             for trial in self.trials
         )
-        winner, lead = elect(candidates, section.direction)
+        winner, lead = elect(candidates, Direction(section.direction))
         return Confirmation(
             study=section.name,
             metric=section.metric,
-            direction=section.direction,
+            direction=Direction(section.direction),
             top=self.top,
             seeds=self.seeds,
             finished=sum(trial.state != "running" for trial in self._stored.trials),
@@ -124,7 +110,7 @@ class Repetitions:
 def candidate(
     trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: Direction
 ) -> Candidate:
-    """Return a trial with its mean under fresh seeds, and by how much the search was lucky."""
+    """Return a trial with its mean under fresh seeds, and the luck of the search."""
     value = trial.value
     assert value is not None
     numbers = [again.value for again in repetitions if again.value is not None]
@@ -137,9 +123,9 @@ def candidate(
 
 
 def luck_of(value: float, mean: Estimate, direction: Direction) -> Estimate:
-    """Return by how much a value is better than a mean.
+    """Return by how much a value is better than a mean: its selection bias (luck).
 
-    Of the two only the mean varies: the interval is the mean's, seen from the value.
+    Only the mean varies: the interval is the mean's, relative to the value.
 
     >>> luck_of(0.97, Estimate(0.95, 0.94, 0.96), Direction.MAXIMIZE).rounded()
     (0.02, 0.01, 0.03)
@@ -159,7 +145,7 @@ def elect(
     """Return the winner, and by how much its mean is better than the next one's.
 
     The best mean wins; of equal ones the trial with the lower number. A candidate with a
-    repetition without a value does not take part; where no other is left there is no winner.
+    repetition without a value cannot win; where no other is left there is no winner.
     """
     sign = direction.sign
     ranked = sorted(
@@ -180,45 +166,19 @@ def _values(candidate: Candidate) -> list[float]:
     return [again.value for again in candidate.repetitions if again.value is not None]
 
 
-def _key(trial: int, number: int) -> str:
-    """Return the key of a repetition among the study's notes."""
-    return f"confirmation.{trial}.{number}"
-
-
-def job_for(
-    study: Study,
-    trial: int,
-    settings: Mapping[str, Any],
-    folders: Mapping[str, str],
-    metric: str | None = None,
-) -> Job:
-    """Return the training of these settings from beginning to end, judged by nobody."""
-    return Job(
-        trial=trial,
-        attempt=1,
-        objective=study.section.objective,
-        settings_class=study.section.settings,
-        settings=dict(settings),
-        data=folders.get(settings.get("data", "")),
-        judge=None,
-        metric=metric or study.section.metric,
-        checkpoint_seconds=math.inf,
-    )
-
-
 def _repetition(number: int, job: Job, trained: Trained) -> Repetition:
-    """Return what is kept of a training: its value, and what names its weights."""
+    """Return what is stored of a training: its value, and the digest of its weights."""
     outcome = trained.end.outcome
-    value, error = outcome.get("value"), outcome.get("error")
-    kept = next((e for e in trained.epochs if e.number == outcome.get("epoch")), None)
+    value, error = outcome.value, outcome.error
+    kept = next((e for e in trained.epochs if e.number == outcome.epoch), None)
     return Repetition(
         trial=job.trial,
         number=number,
         seed=job.settings["seed"],
         value=value if value is not None and math.isfinite(value) else None,
-        epoch=outcome.get("epoch"),
-        reason="failed" if error else str(outcome.get("reason", "finished")),
+        epoch=outcome.epoch,
+        reason="failed" if error else outcome.reason or "finished",
         seconds=trained.seconds,
         weights=None if kept is None else kept.digests.get("weights"),
-        error=f"{error['type']}: {error['message']}" if error else None,
+        error=None if error is None else error.summary,
     )

@@ -1,13 +1,13 @@
-"""The honest winner, second part: one training on all images but the test's, one look at those.
+"""The champion: the winner trained on all images but the test images, which are then used once.
 
-The test result is final. It is committed together with the model that it belongs to before anybody
-hears of it; after that nothing looks again.
+The test result is final. It is committed together with its model before it is shown; after that the
+test images are not used again.
 """
 
 import math
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -21,12 +21,11 @@ from nets.errors import InputError
 from nets.model_source import probabilities, restore
 from nets.outcome import Model
 from nets.settings import to_plain
-from studies.analysis.stored_study import CHAMPION, CONFIRMATION, StoredStudy
+from studies.analysis.stored_study import CHAMPION, StoredStudy
 from studies.confirmation.batch import Trained, champion_seed, train_all
-from studies.confirmation.candidates import job_for
 from studies.confirmation.intervals import proportion_of
-from tracking.ledger.access import EpochRecord, TrialRecord
-from tracking.records import confirmation as values
+from studies.search.session import Session
+from tracking.records import EpochRecord, TrialRecord
 from tracking.records.confirmation import Champion, Confirmation, Evidence, TestResult
 
 
@@ -34,31 +33,25 @@ class TrainingFailed(RuntimeError):
     """The winner's settings could not be trained on all images."""
 
 
-def crown(
-    stored: StoredStudy,
-    datasets: Mapping[str, Dataset],
-    compared: Confirmation,
-) -> Confirmation:
-    """Train the winner on training and validation images, ask the test images once, commit.
+def train_winner(stored: StoredStudy, session: Session, compared: Confirmation) -> Confirmation:
+    """Train the winner on training and validation images, use the test images once, commit.
 
-    Where that is not possible, as for an objective with data of its own, the confirmation returned
-    says why in `untested`. Raises TrainingFailed when the winner cannot be trained.
+    Where that is not possible, as for an objective with data of its own, `untested` of the
+    confirmation says why. Raises TrainingFailed when the winner cannot be trained.
     """
-    confirmation = _crowned(stored, datasets, compared)
-    stored.ledger.note(stored.study.name, CONFIRMATION, values.to_plain(confirmation))
+    confirmation = _confirmed(stored, session, compared)
+    stored.ledger.update_notes(stored.study.name, confirmation=confirmation)
     return confirmation
 
 
-def _crowned(
-    stored: StoredStudy, datasets: Mapping[str, Dataset], compared: Confirmation
-) -> Confirmation:
+def _confirmed(stored: StoredStudy, session: Session, compared: Confirmation) -> Confirmation:
     if compared.winner is None:
         return replace(compared, untested="no trial has a value under every seed")
     trial = next(t for t in stored.trials if t.number == compared.winner)
-    data = datasets.get(trial.settings.get("data", ""))
+    data = session.datasets.get(trial.settings.get("data", ""))
     if data is None:
         return replace(compared, untested="the objective has data of its own, without test images")
-    evidence = _train(stored, trial, compared, data)
+    evidence = _train(stored, session, trial, compared)
     model = evidence.model
     confirmation = replace(compared, champion=_champion(evidence, data))
     if model is None:
@@ -68,7 +61,7 @@ def _crowned(
     except InputError as error:
         return replace(confirmation, untested=f"the model is not one of nets: {error}")
     confirmation = replace(confirmation, test=assess(answers, data))
-    # From here on the test images have been seen.
+    # From here on the test images have been used.
     evidence = replace(evidence, answers=answers, confirmation=confirmation)
     stored.ledger.attach(stored.study.name, CHAMPION, evidence.packed())
     return confirmation
@@ -79,9 +72,9 @@ def champion_settings(
 ) -> dict[str, Any]:
     """Return the settings of the winner's last training.
 
-    No validation images and no early stopping, which has nothing to look at without them: the
-    number of epochs is the one whose weights were kept, the median over the repetitions. (Of an
-    even number the higher of the two in the middle; it is one that was really kept.)
+    No validation images, and so no early stopping, which needs them: the number of epochs is that
+    of the kept weights, the median over the repetitions. (Of an even number the higher of the two
+    in the middle: an epoch that was really kept.)
     """
     known = {item.name for item in fields(study.settings_class)}
     epochs = statistics.median_high(epoch for epoch in kept_epochs if epoch is not None)
@@ -91,7 +84,7 @@ def champion_settings(
 
 
 def assess(answers: Array, data: Dataset) -> TestResult:
-    """Return what the answers for a data set's test images are worth.
+    """Return the test result of a model's answers for a dataset's test images.
 
     `answers` are probabilities, ``(n, classes)``. The loss is the mean of ``-ln p[label]``, with p
     no smaller than the smallest normal number of its type.
@@ -110,14 +103,14 @@ def assess(answers: Array, data: Dataset) -> TestResult:
 
 
 def _answers(model: Model, data: Dataset) -> Array:
-    """Ask the test images."""
+    """Return the model's probabilities for the test images."""
     network, full_scale, _ = restore(model.arrays)
     with threads.use(1):
         return probabilities(network, full_scale, np.asarray(data.test_images))
 
 
 def _train(
-    stored: StoredStudy, trial: TrialRecord, compared: Confirmation, data: Dataset
+    stored: StoredStudy, session: Session, trial: TrialRecord, compared: Confirmation
 ) -> Evidence:
     """Train the champion and commit it, unless that was done before."""
     kept = [again.epoch for again in compared.candidate(trial.number).repetitions]
@@ -126,16 +119,14 @@ def _train(
     if evidence is not None and evidence.settings == settings:
         return evidence
     metric = _metric(compared.metric, stored.epochs(trial.number))
-    folders = {data.name: str(data.path)}
-    job = job_for(stored.study, trial.number, settings, folders, metric)
-    (trained,) = train_all([job], 1, models=True)
+    (trained,) = train_all([session.job(trial.number, settings, metric)], 1, models=True)
     evidence = _evidence(settings, metric, trained)
     stored.ledger.attach(stored.study.name, CHAMPION, evidence.packed())
     return evidence
 
 
 def _metric(metric: str, epochs: Iterable[EpochRecord]) -> str:
-    """Return a metric that the objective has without validation images, the study's if it can."""
+    """Return a metric that the objective has without validation images, the study's if possible."""
     known = [name for epoch in epochs for name in epoch.metrics]
     without = [name for name in (metric, "train_loss", *known) if not name.startswith("val_")]
     return next((name for name in without if name in known), metric)
@@ -144,8 +135,8 @@ def _metric(metric: str, epochs: Iterable[EpochRecord]) -> str:
 def _evidence(settings: dict[str, Any], metric: str, trained: Trained) -> Evidence:
     end = trained.end
     if end.state != "complete":
-        error = end.outcome.get("error")
-        reason = f"{error['type']}: {error['message']}" if error else "its loss is no number"
+        error = end.outcome.error
+        reason = error.summary if error else "its loss is not finite"
         raise TrainingFailed(
             f"trial {end.trial} won, but its training on all images failed: {reason}"
         )
@@ -157,7 +148,7 @@ def _evidence(settings: dict[str, Any], metric: str, trained: Trained) -> Eviden
 
 
 def _champion(evidence: Evidence, data: Dataset) -> Champion:
-    kept = evidence.outcome["epoch"]
+    kept = evidence.outcome.epoch
     return Champion(
         settings=evidence.settings,
         trained_on=len(data.images) - evidence.settings.get("validation", 0),

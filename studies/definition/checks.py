@@ -8,8 +8,9 @@ from nets.data import check_name
 from nets.errors import InputError, one_of
 from nets.settings import to_plain
 from studies.definition import pruners, samplers
+from studies.definition.choices import decoded
 from studies.definition.sections import full_names, sections_of
-from studies.definition.space import Space, decoded
+from studies.definition.space import Space
 from studies.definition.study import Study
 from studies.definition.study_section import natural_direction
 from studies.definition.validation import not_among

@@ -4,7 +4,6 @@ A space provides Optuna's distributions, asks a trial for its parameters in the 
 file, and converts them to settings. `space_section` reads it.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from optuna.distributions import (
 )
 
 from studies.definition import optuna_internals
+from studies.definition.choices import decoded
 
 Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
 
@@ -120,19 +120,3 @@ class Space:
     def settings(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Convert parameters as Optuna stores them to values of settings."""
         return {name: decoded(value) for name, value in chosen.items()}
-
-
-def encoded(value: Any) -> Any:
-    """Return a choice as Optuna can store it: lists become JSON.
-
-    >>> decoded(encoded([100, 50]))
-    [100, 50]
-    """
-    return json.dumps(value) if isinstance(value, list | tuple) else value
-
-
-def decoded(value: Any) -> Any:
-    """Return the choice that `encoded` converted to `value`."""
-    if isinstance(value, str) and value.startswith("["):
-        return json.loads(value)
-    return value

@@ -20,7 +20,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from pydantic import Field
 
 from nets.errors import InputError, did_you_mean, one_of
-from studies.definition.space import Condition, Distribution, Parameter, Space, decoded, encoded
+from studies.definition.choices import decoded, encoded
+from studies.definition.space import Condition, Distribution, Parameter, Space
 from studies.definition.validation import forbid_unknown_keys, unknown, validate
 
 Number = TypeVar("Number", int, float)

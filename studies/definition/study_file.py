@@ -14,8 +14,9 @@ from typing import Any
 from nets.errors import InputError, did_you_mean, one_of
 from nets.settings import Settings
 from studies.definition.checks import check_settings, check_study
+from studies.definition.choices import encoded
 from studies.definition.sections import Sections, full_names, sections_of, unknown_key
-from studies.definition.space import Space, encoded
+from studies.definition.space import Space
 from studies.definition.space_section import check_first, read_space
 from studies.definition.study import Study
 from studies.definition.study_section import StudySection, read_section

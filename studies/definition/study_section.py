@@ -7,7 +7,7 @@ from pydantic import Field
 
 from studies.definition import pruners, samplers
 from studies.definition.validation import forbid_unknown_keys, validate
-from tracking.records.direction import Direction
+from tracking.records import Direction
 
 _METRIC = "val_accuracy"
 

@@ -16,8 +16,7 @@ from studies.figures.page import INK, QUIET, SHADES, WIDTH, margins, page, tidy
 from studies.figures.parameters import by_importance, values_of
 from studies.figures.progress import MANY
 from studies.figures.scale import ValueScale, parameter_ticks
-from tracking.ledger.access import TrialRecord
-from tracking.records.direction import Direction
+from tracking.records import Direction, TrialRecord
 
 MOST_PARAMETERS = 4
 FEWEST_TRIALS = 4

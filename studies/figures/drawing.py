@@ -12,7 +12,7 @@ from studies.figures.parameters import parallel_coordinates, parameter_importanc
 from studies.figures.progress import intermediate_values, optimization_history
 from studies.figures.timeline import timeline
 from tracking.figures.curves import to_png
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 
 FIGURES: dict[str, Callable[[StoredStudy], Figure | None]] = {
     "optimization_history": optimization_history,

@@ -25,8 +25,7 @@ from studies.figures.page import (
 )
 from studies.figures.progress import MANY
 from studies.figures.scale import Ticks, ValueScale, parameter_ticks
-from tracking.ledger.access import TrialRecord
-from tracking.records.direction import Direction
+from tracking.records import Direction, TrialRecord
 
 MOST_PANELS = 12
 MOST_AXES = 8

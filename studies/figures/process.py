@@ -16,9 +16,9 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
 from studies.workers.local import ONE_THREAD
-from studies.workers.processes import follow, signals_held
+from studies.workers.processes import exit_with, signals_held
 from tracking.figures.curves import CurvesInTurn
-from tracking.ledger.access import EpochRecord
+from tracking.records import EpochRecord
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Aside:
 
 
 def _initialize(driver: int, path: list[str]) -> None:
-    follow(driver)
+    exit_with(driver)
     sys.path[:] = path  # the settings class may be the user's
 
 

@@ -11,7 +11,7 @@ from studies.analysis.stored_study import StoredStudy
 from studies.figures.marks import mark, mark_best, mark_ends, mark_key, value_axis
 from studies.figures.page import BEST, COLORS, key, legend, margins, page, plural, tidy
 from studies.figures.scale import ValueScale
-from tracking.ledger.access import EpochRecord
+from tracking.records import EpochRecord
 
 MANY = 200
 """Trials from which on marks and lines are drawn smaller."""

@@ -14,8 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from studies.definition.space import Parameter, decoded
-from tracking.records.direction import Direction
+from studies.definition.choices import decoded
+from studies.definition.space import Parameter
+from tracking.records import Direction
 
 Ticks = list[tuple[float, str]]
 """Places from 0 to 1, each with what is written there."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from studies.analysis.formatting import shown_seconds
 from studies.analysis.stored_study import StoredStudy
 from studies.figures.page import COLORS, INK, QUIET, WIDTH, key, legend, margins, page, plural, tidy
-from tracking.ledger.access import EpochRecord, TrialRecord
+from tracking.records import EpochRecord, TrialRecord
 
 _PAUSE = 0.1
 """Share of the time a search was busy, from which on idle time is left out of the axis."""

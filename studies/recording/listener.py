@@ -1,4 +1,4 @@
-"""What a search leaves beside the ledger: the record in MLflow, Optuna's storage, figures."""
+"""What a search writes in addition to the ledger: MLflow's record, Optuna's storage, figures."""
 
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,18 +10,17 @@ from studies.figures.process import Aside
 from studies.recording.optuna_storage import OptunaFeed
 from studies.search.driver import End
 from tracking.figures.curves import log_study_figures
-from tracking.ledger.access import TrialRecord
-from tracking.provenance.environment import Environment
+from tracking.records import Environment, TrialRecord
 from tracking.runs.recorder import Recorder
 from tracking.store import names
 from tracking.store.store import one_line, open_store
 
 
 class Record:
-    """MLflow's recorder and Optuna's storage, told of news; a `Listener` of the search.
+    """Records a search in MLflow and in Optuna's storage; a `Listener` of the search.
 
-    `now` is the environment of what trains. With `figures` the study's figures are drawn and
-    recorded at the end.
+    `now` is the environment of the processes that train. With `figures` the study's figures are
+    drawn and recorded at the end.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class Record:
         return [p for p in (self._feed.problem, self._recorder.problem) if p is not None]
 
     def finish(self, end: End | None) -> None:
-        """Deliver everything and end the study's run; without an end the search has broken off."""
+        """Deliver everything and end the study's run; without an end the search has crashed."""
         try:
             self._finish(end)
         finally:
@@ -74,32 +73,31 @@ class Record:
                 self._log(drawn)
 
     def _log(self, drawn: "Future[dict[str, bytes]]") -> None:
-        """Attach the study's figures; what goes wrong here costs the search nothing."""
+        """Attach the study's figures; an error here costs the search nothing."""
         try:
             figures = drawn.result()
             if self._recorder.problem is None:
-                store = open_store(self._store)
-                log_study_figures(store, self._study, figures)
-                store.close()
+                with open_store(self._store) as store:
+                    log_study_figures(store, self._study, figures)
         except Exception as error:
             print(f"retrial: no figures of the study: {one_line(error)}", file=sys.stderr)
 
     def started(self, trial: TrialRecord) -> None:
-        """Hear that an attempt at a trial began."""
+        """Handle an attempt that has started."""
         self._notify()
 
     def epoch(self, trial: TrialRecord, epoch: Any) -> None:
-        """Hear of an epoch; the recorder looks for them by itself, once a second."""
+        """Do nothing: the recorder looks for epochs by itself, once a second."""
 
     def finished(self, trial: TrialRecord) -> None:
-        """Hear that a trial is complete, pruned or failed."""
+        """Handle a trial that is complete, pruned or failed."""
         if not self._is_drawing:
             self._is_drawing = True
             self._aside.prepare()
         self._notify()
 
     def warned(self, message: str) -> None:
-        """Hear of something a person should know."""
+        """Do nothing: warnings are not recorded."""
 
     def _notify(self) -> None:
         self._feed.notify()

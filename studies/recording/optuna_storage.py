@@ -1,8 +1,8 @@
-"""Finished trials, appended to Optuna's storage, so that Optuna's own tools read the study.
+"""Optuna's storage: finished trials are appended to it, so that Optuna's own tools read the study.
 
-The storage is fed from the ledger in trial order by a thread that the search never waits for; its
-number of trials says how far it is, so a restart goes on where it stopped. Open trials are in no
-Optuna storage.
+A thread that the search never waits for copies them from the ledger in trial order; the storage's
+number of trials shows how far it is, so a restart continues there. Open trials are in no Optuna
+storage.
 """
 
 import contextlib
@@ -15,16 +15,18 @@ from typing import Any
 import optuna
 from optuna.study import StudyDirection
 
-from nets.errors import InputError
+from nets.errors import ModuleMissing
 from studies.definition.optuna_internals import storage_of
 from studies.definition.study_file import Study
 from studies.search.sampling_view import finished_trial
-from studies.workers.history import result_of
-from tracking.ledger.access import Ledger, TrialRecord
+from studies.workers.messages import Result
+from tracking.ledger import Ledger
+from tracking.records import TrialRecord
+from tracking.store.store import without_password
 
 
 class OptunaFeed:
-    """Follows the ledger and appends what is finished; a `Listener` of the search."""
+    """Follows the ledger and appends finished trials to Optuna's storage."""
 
     def __init__(self, ledger: Path, study: Study, url: str) -> None:
         self._ledger_path = ledger
@@ -41,11 +43,11 @@ class OptunaFeed:
         self._thread.start()
 
     def notify(self) -> None:
-        """Say that there is something new in the ledger."""
+        """Notify the thread that the ledger has changed."""
         self._news.set()
 
     def finish(self) -> None:
-        """Append what is left and stop; what cannot be appended now is appended another time."""
+        """Append the rest and stop; what cannot be appended now, the next search appends."""
         self._closing = True
         self._news.set()
         self._thread.join()
@@ -55,7 +57,7 @@ class OptunaFeed:
         storage: optuna.storages.RDBStorage | None = None
         target: Target | None = None
         while True:
-            # Read before feeding: what is committed before `finish` is then always fed.
+            # Read before appending: what is committed before `finish` is then always appended.
             closing = self._closing
             try:
                 ledger = ledger or Ledger(self._ledger_path)
@@ -63,7 +65,7 @@ class OptunaFeed:
                 target = target or Target(storage, self._study)
                 target.append_finished(ledger)
                 self.problem = None
-            except Exception as error:  # the search goes on whatever befalls the storage
+            except Exception as error:  # the search continues whatever happens to the storage
                 self.problem = f"Optuna's storage: {type(error).__name__}: {error}".split("\n")[0]
                 close_storage(storage)
                 storage = target = None
@@ -77,28 +79,29 @@ class OptunaFeed:
 
 
 def open_storage(url: str) -> optuna.storages.RDBStorage:
-    """Open Optuna's storage; raises InputError where a driver for the database is missing."""
+    """Open Optuna's storage; raises ModuleMissing where a database driver is missing."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return optuna.storages.RDBStorage(url)
         except ImportError as error:
-            raise InputError(
-                f"study.storage: got {url.split('@')[-1]!r}: {error}; for PostgreSQL install it "
-                "with: pip install 'psycopg[binary]'"
+            raise ModuleMissing(
+                "study.storage",
+                problem=f"cannot open {without_password(url)!r}: {error}",
+                hint="for PostgreSQL, install it with: pip install 'psycopg[binary]'",
             ) from error
 
 
 def close_storage(storage: optuna.storages.RDBStorage | None) -> None:
-    """Close the connections of a storage, which a server would otherwise count until it is gone."""
+    """Close the connections of a storage, which a server would otherwise keep open."""
     if storage is not None:
-        with contextlib.suppress(Exception):  # one that is broken is closed already
+        with contextlib.suppress(Exception):  # a broken one is closed already
             storage.remove_session()
         storage.engine.dispose()
 
 
 def trials_in(url: str, study: str) -> int | None:
-    """Return how many trials a storage has of a study; None where it does not know the study."""
+    """Return how many trials of a study a storage has; None where it lacks the study."""
     with _existing(url) as storage:
         if storage is None:
             return None
@@ -110,7 +113,7 @@ def trials_in(url: str, study: str) -> int | None:
 
 
 def remove(url: str, study: str) -> None:
-    """Remove a study from a storage, where it has it."""
+    """Remove a study from a storage, if it has it."""
     with _existing(url) as storage, contextlib.suppress(KeyError):
         if storage is not None:
             storage.delete_study(storage.get_study_id_from_name(study))
@@ -118,7 +121,7 @@ def remove(url: str, study: str) -> None:
 
 @contextlib.contextmanager
 def _existing(url: str) -> Iterator[optuna.storages.RDBStorage | None]:
-    """Open a storage without creating the file of one."""
+    """Open a storage without creating its file."""
     path = url.removeprefix("sqlite:///")
     storage = None if path != url and not Path(path).is_file() else open_storage(url)
     try:
@@ -143,7 +146,7 @@ class Target:
         self._present = storage.get_n_trials(storage_of(self._stored)[1])
 
     def append_finished(self, ledger: Ledger) -> int:
-        """Append finished trials in trial order, as far as there is no gap; returns how many."""
+        """Append finished trials in trial order, up to the first gap; return how many."""
         before = self._present
         for record in ledger.trials(self._study.name, from_number=before):
             if record.state == "running":
@@ -154,7 +157,7 @@ class Target:
 
     def _frozen(self, record: TrialRecord, ledger: Ledger) -> optuna.trial.FrozenTrial:
         epochs = ledger.epochs(self._study.name, record.number)
-        result = result_of(record, epochs, self._study.section.metric)
-        reason = record.outcome.get("reason", "failed")
+        result = Result.of(record, epochs, self._study.section.metric)
+        reason = record.outcome.reason or "failed"
         attributes: dict[str, Any] = {"reason": reason, "seed": record.settings.get("seed")}
         return finished_trial(self._study, record, result, attributes)

@@ -1,8 +1,8 @@
-"""The search: one driver that asks, starts, listens and commits.
+"""The search: one driver asks for trials, starts them on workers and commits their events.
 
-Only this process talks to Optuna and writes the ledger. The loop is: ask while the rule of the
-view allows it and a worker is free, wait for events, commit each to the ledger, tell listeners.
-Which worker is faster changes when something happens, and never what.
+Only this process uses Optuna and writes the ledger. The loop: ask while the search rule allows it
+and a worker is free, wait for events, commit each to the ledger, notify listeners. Which worker is
+faster changes when something happens, and never what.
 """
 
 import time
@@ -19,57 +19,57 @@ from studies.definition.study_file import Study
 from studies.search.sampling_view import View
 from studies.search.stopping import met, same_failure
 from studies.workers.engine import Engine
-from studies.workers.history import result_of
 from studies.workers.messages import (
-    MOST_DEATHS,
+    MAX_CRASHES,
     EpochDone,
     Event,
     Job,
-    Judge,
     Notice,
+    PruningContext,
     Result,
     TrialDone,
     TrialStopped,
-    WorkerDied,
+    WorkerCrashed,
 )
-from tracking.ledger.access import EpochRecord, Ledger, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import Environment, EpochRecord, Failure, TrialRecord
 
 End = Literal["finished", "stopped", "timeout", "failed"]
 
 
 class Listener(Protocol):
-    """Hears what happens, after it was committed; each method returns at once."""
+    """Is notified of events after they are committed; each method returns at once."""
 
     def started(self, trial: TrialRecord) -> None:
-        """Hear that an attempt at a trial began."""
+        """Handle an attempt that has started."""
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
-        """Hear of an epoch of an open trial."""
+        """Handle an epoch of an open trial."""
 
     def finished(self, trial: TrialRecord) -> None:
-        """Hear that a trial is complete, pruned or failed."""
+        """Handle a trial that is complete, pruned or failed."""
 
     def warned(self, message: str) -> None:
-        """Hear of something a person should know."""
+        """Show the user a warning."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one call of the search is to do."""
+    """What one search is to do."""
 
     study: Study
     total: int
-    """Number of trials the study shall have at the end."""
+    """Number of trials that the study has at the end."""
     folders: Mapping[str, str]
     """Folder of each dataset by its name."""
     digests: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of each dataset by its name, for workers that have their own."""
+    """SHA-256 of each dataset by its name, for workers that have their own copy."""
     threads: int = 1
     checkpoint_seconds: float = 30.0
     deadline: float | None = None
-    """By the monotonic clock: nothing is asked after it."""
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    """What is recorded of where trials train, for those whose worker does not tell it."""
+    """On the monotonic clock: no trial is asked after it."""
+    environment: Environment | None = None
+    """Where trials train, unless the worker describes itself."""
 
 
 class Search:
@@ -90,12 +90,12 @@ class Search:
         self._listeners = listeners
         self._records = {record.number: record for record in ledger.trials(self._study.name)}
         self._results: dict[int, Result] = {
-            number: result_of(record, ledger.epochs(self._study.name, number), self._metric)
+            number: Result.of(record, ledger.epochs(self._study.name, number), self._metric)
             for number, record in self._records.items()
-            if record.state != "running"
+            if record.is_finished
         }
         self._prefix = 0
-        self._seen: list[Result] = []
+        self._finished_results: list[Result] = []
         self._advance_prefix()
         self._view = View(self._study, earlier)
         numbers = range(len(self._records))
@@ -106,7 +106,7 @@ class Search:
         self._running: dict[int, int] = {}
         self._pruner = pruners.build(self._study.section.pruner, self._study.epochs)
         self._stopping: End | None = None
-        self._told_to_stop = False
+        self._stop_requested = False
         self.is_over = False
 
     @property
@@ -114,8 +114,8 @@ class Search:
         return self._study.section.metric
 
     @property
-    def failure(self) -> dict[str, str] | None:
-        """The error that all of the first trials ended with, or None."""
+    def failure(self) -> Failure | None:
+        """The failure that all of the first trials ended with, or None."""
         return same_failure([self._records.get(number) for number in self._first])
 
     @property
@@ -124,9 +124,9 @@ class Search:
         return range(min(self._study.section.window, self._plan.total))
 
     def stop(self, reason: End = "stopped") -> None:
-        """Ask nothing more; running trials stop at the end of their epoch and stay open.
+        """Ask no more trials; running ones stop at the end of their epoch and stay open.
 
-        A signal's handler may call this: it only leaves word for `run`.
+        A signal handler may call this: it only sets a flag that `run` checks.
         """
         if self._stopping is None:
             self._stopping = reason
@@ -143,15 +143,15 @@ class Search:
             self._check_end()
             if self._stopping is None:
                 self._fill_workers()
-            elif not self._told_to_stop:
-                self._tell_to_stop()
+            elif not self._stop_requested:
+                self._request_stop()
             if not self._running and (self._stopping is not None or not self._waiting):
                 return self._stopping or "finished"
             for event in self._engine.events(timeout=0.2):
                 self._handle(event)
 
-    def _tell_to_stop(self) -> None:
-        self._told_to_stop = True
+    def _request_stop(self) -> None:
+        self._stop_requested = True
         self._engine.stop_trials()
         if self._stopping == "stopped" and self._running:
             self._warn("stopping at the end of the running epochs; once more stops at once")
@@ -166,14 +166,14 @@ class Search:
     # Asking and starting
 
     def _fill_workers(self) -> None:
-        """Start trials on all free workers, and ask one ahead so that none will wait for it."""
+        """Start trials on all free workers, and ask one ahead so that no worker waits for it."""
         while self._engine.free and (self._waiting or self._ask()):
             self._start(self._waiting.popleft())
         if not self._waiting:
             self._ask()
 
     def _ask(self) -> bool:
-        """Ask for the next trial if the rule allows it now; returns whether it did."""
+        """Ask for the next trial if the rule allows it now; return whether it did."""
         number = self._view.asked
         if number >= self._plan.total or self._prefix < self._view.needs:
             return False
@@ -188,7 +188,7 @@ class Search:
             state="running",
             settings=self._settings(number, asked.parameters),
             parameters=asked.parameters,
-            memory=asked.memory,
+            sampler_attributes=asked.attributes,
             asked=time.time(),
         )
         self._ledger.add_trial(record)
@@ -199,19 +199,19 @@ class Search:
     def _settings(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a trial as plain values.
 
-        Each value is one that the space has, but together their class may refuse them. Then they
-        stay as they are: the worker builds the settings too, and fails the trial with its message.
+        Each value is in the space, but the settings class may reject their combination. Then they
+        stay plain: the worker builds the settings too, and fails the trial with the message.
         """
         try:
             return to_plain(self._study.settings(number, chosen))
-        except Exception:  # a settings class may be anybody's
+        except Exception:  # a settings class may be anyone's
             return self._study.values(number, chosen)
 
     def _in_doubt(self, number: int) -> bool:
-        """Tell whether the study may yet stop because its first trials all fail alike.
+        """Tell whether the study may still stop because its first trials all fail alike.
 
-        Until that is known nothing beyond them is asked, or it would depend on the number of
-        workers which trials a study with a mistake in it has.
+        Until that is decided no other trial is asked, or the trials of a study with an error in it
+        would depend on the number of workers.
         """
         if number not in self._first:
             known = [self._records[n] for n in self._first if n in self._results]
@@ -232,7 +232,7 @@ class Search:
     def _start(self, number: int) -> None:
         """Start an attempt at a trial, from its last checkpoint if it has one."""
         record = self._records[number]
-        # Counted before it is sent: a driver killed in between has used up a number, no more.
+        # Counted before it is sent: a driver killed in between has only used up a number.
         attempt = self._ledger.start_attempt(self._study.name, number)
         checkpoint = self._ledger.checkpoint(self._study.name, number)
         past: dict[int, float] = {}
@@ -248,7 +248,7 @@ class Search:
             settings=record.settings,
             data=self._plan.folders.get(record.settings.get("data", "")),
             data_sha256=self._plan.digests.get(record.settings.get("data", "")),
-            judge=self._judge(number, past),
+            pruning=self._pruning(number, past),
             metric=section.metric,
             state=None if checkpoint is None else checkpoint[1],
             past=past,
@@ -264,23 +264,23 @@ class Search:
         for listener in self._listeners:
             listener.started(self._records[number])
 
-    def _judge(self, number: int, past: Mapping[int, float]) -> Judge | None:
-        """Return what the worker needs to prune by the rule: trials 0..k-W and no others."""
+    def _pruning(self, number: int, past: Mapping[int, float]) -> PruningContext | None:
+        """Return what the worker needs to prune by the search rule: trials 0..k-W, no others."""
         section = self._study.section
         if section.pruner.name == "none":
             return None
         known = max(0, number - section.window + 1)
-        return Judge(
+        return PruningContext(
             study=section.name,
             direction=section.direction,
             pruner=self._pruner,
             number=number,
             known=known,
-            history=self._seen[:known],
+            history=self._finished_results[:known],
             past=dict(past),
         )
 
-    # Listening and committing
+    # Events
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Notice):
@@ -292,15 +292,15 @@ class Search:
             case EpochDone():
                 self._epoch_done(event)
             case TrialDone(state="failed") if self._stopping == "stopped":
-                # Whoever stops a search may end what an objective has started too, as a service
-                # manager does. If that was not why, it will fail again.
+                # Stopping a search may also have ended what the objective started, as a service
+                # manager does. If that was not the cause, the trial will fail again.
                 self._leave_open(event.trial)
             case TrialDone():
                 self._finish(event)
             case TrialStopped():
                 self._leave_open(event.trial)
-            case WorkerDied():
-                self._worker_died(event)
+            case WorkerCrashed():
+                self._worker_crashed(event)
 
     def _epoch_done(self, event: EpochDone) -> None:
         epoch = EpochRecord(event.number, event.metrics, event.digests, event.seconds, time.time())
@@ -309,47 +309,48 @@ class Search:
             listener.epoch(self._records[event.trial], epoch)
         if not equal:
             self._warn(
-                f"trial {event.trial}: epoch {event.number} came out differently when it was "
-                "repeated; the objective is not repeatable, or the machine has changed"
+                f"trial {event.trial}: epoch {event.number} gave other results when it was "
+                "repeated; the objective is not deterministic, or the machine has changed"
             )
 
     def _leave_open(self, number: int) -> None:
-        """Let a trial wait for another attempt, before all others."""
+        """Queue a trial for another attempt, before all others."""
         del self._running[number]
         self._waiting.appendleft(number)
 
     def _finish(self, event: TrialDone) -> None:
         name, number = self._study.name, event.trial
-        told = {"environment": dict(self._plan.environment)} if self._plan.environment else {}
-        outcome = {**told, **event.outcome}
+        outcome = event.outcome
+        if outcome.environment is None:
+            outcome = replace(outcome, environment=self._plan.environment)
         self._ledger.finish_trial(name, number, event.state, outcome, event.model)
         record = self._ledger.trial(name, number)
         assert record is not None
         self._records[number] = record
-        self._results[number] = result_of(record, self._ledger.epochs(name, number), self._metric)
+        self._results[number] = Result.of(record, self._ledger.epochs(name, number), self._metric)
         self._running.pop(number, None)
         self._advance_prefix()
         for listener in self._listeners:
             listener.finished(record)
 
-    def _worker_died(self, event: WorkerDied) -> None:
+    def _worker_crashed(self, event: WorkerCrashed) -> None:
         if self._stopping is not None:
-            # Whoever stops a search may end its workers too; that is nothing against the trial.
+            # Stopping a search may also have ended its workers, which does not count.
             self._leave_open(event.trial)
             return
-        deaths = self._ledger.add_death(self._study.name, event.trial)
-        if deaths < MOST_DEATHS:
+        crashes = self._ledger.add_crash(self._study.name, event.trial)
+        if crashes < MAX_CRASHES:
             self._leave_open(event.trial)
-            self._warn(f"trial {event.trial}: its worker died ({event.reason}); trying again")
+            self._warn(f"trial {event.trial}: its worker crashed ({event.reason}); retrying")
             return
-        self._finish(event.as_failure(deaths))
+        self._finish(event.as_failure(crashes))
 
     def _warn(self, message: str) -> None:
         for listener in self._listeners:
             listener.warned(message)
 
     def _advance_prefix(self) -> None:
-        """Count the trials from 0 on that have finished without a gap."""
+        """Advance over the trials from 0 on that have finished without a gap."""
         while self._prefix in self._results:
-            self._seen.append(self._results[self._prefix])
+            self._finished_results.append(self._results[self._prefix])
             self._prefix += 1

@@ -24,7 +24,7 @@ from studies.definition import samplers
 from studies.definition.optuna_internals import TRIAL_STATES, storage_of, trial_id
 from studies.definition.study_file import Study
 from studies.workers.messages import Result
-from tracking.ledger.access import TrialRecord
+from tracking.records import SamplerAttributes, TrialRecord
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -35,7 +35,7 @@ class Asked:
 
     number: int
     parameters: dict[str, Any]
-    memory: dict[str, dict[str, Any]]
+    attributes: SamplerAttributes
 
 
 class View:
@@ -87,12 +87,9 @@ class View:
         parameters = self._definition.space.ask(trial)
         after = storage.get_study_system_attrs(study_id)
         changed = {k: v for k, v in after.items() if k not in before or before[k] != v}
-        memory = {
-            "trial": dict(storage.get_trial_system_attrs(trial_id(trial))),
-            "study": changed,
-        }
+        of_trial = dict(storage.get_trial_system_attrs(trial_id(trial)))
         self._asked += 1
-        return Asked(number, parameters, memory)
+        return Asked(number, parameters, SamplerAttributes(of_trial, changed))
 
     def tell(self, result: Result) -> None:
         """Tell the result of the next trial in order.
@@ -119,7 +116,7 @@ class View:
         storage, study_id = storage_of(self._study)
         for record in records:
             self._study.add_trial(self._open_trial(record))
-            for key, value in record.memory.get("study", {}).items():
+            for key, value in (record.sampler_attributes.study or {}).items():
                 storage.set_study_system_attr(study_id, key, value)
             self._asked += 1
         for result in results[: max(0, self._asked - self._definition.section.window)]:
@@ -132,7 +129,7 @@ class View:
             state=TrialState.RUNNING,
             params=record.parameters,
             distributions={name: distributions[name] for name in record.parameters},
-            system_attrs=record.memory.get("trial", {}),
+            system_attrs=record.sampler_attributes.trial or {},
         )
 
 
@@ -159,7 +156,7 @@ def finished_trial(
         value=result.value,
         params=record.parameters,
         distributions={name: distributions[name] for name in record.parameters},
-        system_attrs={**record.memory.get("trial", {}), **result.attributes},
+        system_attrs={**(record.sampler_attributes.trial or {}), **result.attributes},
         user_attrs=attributes or {},
         intermediate_values=result.intermediate,
     )

@@ -1,8 +1,8 @@
-"""One training with settings of the user's choice, kept and recorded like a trial.
+"""One training with settings of the user's choice, stored and recorded like a trial.
 
-The trainings of a study NAME are the trials of a study of their own, NAME-train: it has no space,
-asks no sampler and prunes nothing, but its ledger, its record in MLflow and its reproduction are
-those of every study. So the study itself keeps exactly the trials that its file says.
+The trainings of a study NAME are the trials of a separate study, NAME-train: it has no space, asks
+no sampler and prunes nothing, but its ledger, its record in MLflow and its reproduction are those
+of every study. The study itself has exactly the trials that its file defines.
 """
 
 import json
@@ -12,38 +12,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
-from nets.errors import InputError
+from nets.errors import InputError, did_you_mean
 from nets.settings import to_plain
 from studies.definition import pruners, samplers
-from studies.definition.space import Space, decoded, encoded
+from studies.definition.choices import decoded, encoded
+from studies.definition.space import Space
 from studies.definition.study_file import Study
-from tracking.ledger.access import Ledger, StudyRecord, TrialRecord
+from tracking.ledger import Ledger
+from tracking.records import (
+    Environment,
+    Failure,
+    SamplerAttributes,
+    StudyRecord,
+    TrialOutcome,
+    TrialRecord,
+)
 
 SUFFIX = "-train"
-_NOTE = "trainings_of"
-"""Key of the note that names the study whose settings are trained."""
-
 _NO_LIMIT = 1_000_000
-"""The window: no training depends on another, and one that failed stops none."""
+"""The window: no training depends on another, and a failed one stops no other."""
 
-_GIVEN_UP = {
-    "type": "Interrupted",
-    "message": "it was interrupted, and another training was begun",
-    "place": "retrial train",
-    "traceback": "",
-}
+_GIVEN_UP = Failure(
+    "Interrupted", "it was interrupted, and another training was begun", "retrial train"
+)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Settings, and for those that were not fixed by the study where each came from."""
+    """Settings, and the source of each that the study does not fix."""
 
     settings: Any
     sources: dict[str, str]
 
 
 def parse(texts: Sequence[str]) -> dict[str, Any]:
-    """Return the values of ``name=value`` texts: TOML values, or else texts as they stand.
+    """Return the values of ``name=value`` strings: TOML values, or else plain strings.
 
     >>> parse(["learning_rate=1e-3", "hidden=[100, 50]", "optimizer=adam"])
     {'learning_rate': 0.001, 'hidden': [100, 50], 'optimizer': 'adam'}
@@ -52,7 +55,7 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name.strip() and equals and value.strip()):
-            raise InputError(f"--set: got {text!r}, accepted is name=value")
+            raise InputError("--set", text, "name=value")
         try:
             values[name.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
@@ -61,24 +64,29 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def check_trainable(study: StudyRecord) -> None:
-    """Raise InputError for a study that consists of trainings itself."""
-    if _NOTE in study.notes:
-        of = study.notes[_NOTE]
-        raise InputError(f"study: {study.name} are the trainings of {of}; accepted is {of}")
+    """Raise InputError for a study that itself consists of trainings."""
+    if (of := study.notes.trainings_of) is not None:
+        raise InputError(
+            "study", problem=f"{study.name} has the trainings of {of}", hint=f"train {of}"
+        )
 
 
 def choose(study: Study, best: TrialRecord | None, given: Mapping[str, Any]) -> Chosen:
     """Return the settings to train with.
 
-    What is `given` comes first. A searched setting that is not given has the value of the best
-    trial of the study, as far as it applies beside the others, and else the default of the
-    settings class; the seed is the best trial's, so that what is given is all that differs from
-    it. Raises InputError for a name that is no setting and for one that has no value.
+    Values in `given` come first. A searched setting that is not given has the value of the best
+    trial of the study, if it applies together with the others, and otherwise the default of the
+    settings class; the seed is the best trial's, so that only the given values differ from it.
+    Raises InputError for a name that is no setting and for a setting without a value.
     """
     known = {item.name: item for item in fields(study.settings_class)}
     for name in given:
         if name not in known:
-            raise InputError(f"--set {name}: unknown; accepted are {', '.join(known)}")
+            raise InputError(
+                f"--set {name}",
+                problem="unknown setting",
+                hint=did_you_mean(name, known) or f"settings are {', '.join(known)}",
+            )
     values: dict[str, Any] = {**study.fixed, "seed": study.section.seed}
     sources: dict[str, str] = {}
     from_best = {} if best is None else best.parameters
@@ -98,15 +106,16 @@ def choose(study: Study, best: TrialRecord | None, given: Mapping[str, Any]) -> 
             sources[name] = "the default"
         else:
             raise InputError(
-                f"{name}: missing; accepted is --set {name}=VALUE, or a study that has been "
-                "searched: its best trial has one"
+                name,
+                problem="missing",
+                expected=f"--set {name}=VALUE, or a study that has been searched",
             )
     settings = study.settings_class(**{**values, **given})
     return Chosen(settings, sources | dict.fromkeys(given, "--set"))
 
 
 def companion(study: Study, settings: Any) -> Study:
-    """Return the study whose trials are the trainings of another one."""
+    """Return the study whose trials are the trainings of another study."""
     section = replace(
         study.section,
         name=study.name + SUFFIX,
@@ -124,20 +133,21 @@ def companion(study: Study, settings: Any) -> Study:
     return Study(section, fixed, Space(()), definition)
 
 
-def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: dict[str, Any]) -> int:
+def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: Environment) -> int:
     """Add a training to the ledger, and its study where it is the first; return its number.
 
-    One with equal settings that was interrupted is continued; others that were are given up.
-    Raises InputError when another study has the name, or when what is trained has changed.
+    An interrupted training with equal settings is resumed; other interrupted ones fail. Raises
+    InputError when another study has the name, or when metric or objective have changed.
     """
     stored = ledger.study(study.name)
     if stored is None:
         ledger.add_study(study.name, study.definition, environment)
-        ledger.note(study.name, _NOTE, of)
-    elif stored.notes.get(_NOTE) != of:
+        ledger.update_notes(study.name, trainings_of=of)
+    elif stored.notes.trainings_of != of:
         raise InputError(
-            f"study: the store has another study {study.name}, the name under which trainings of "
-            f"{of} are kept; accepted is another name for one of the two"
+            "study",
+            problem=f"the store has another study {study.name}, the name for trainings of {of}",
+            hint="rename one of the two",
         )
     else:
         _check_equal(stored.definition["study"], study.definition["study"])
@@ -148,19 +158,22 @@ def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: dic
             return trial.number
     for trial in trials:
         if trial.state == "running":
-            ledger.finish_trial(study.name, trial.number, "failed", {"error": _GIVEN_UP}, None)
+            given_up = TrialOutcome(error=_GIVEN_UP)
+            ledger.finish_trial(study.name, trial.number, "failed", given_up, None)
     number = len(trials)
-    ledger.add_trial(TrialRecord(study.name, number, "running", plain, {}, {}, time.time()))
+    nothing = SamplerAttributes()
+    ledger.add_trial(TrialRecord(study.name, number, "running", plain, {}, nothing, time.time()))
     section = {**study.definition["study"], "trials": number + 1}
     ledger.set_definition(study.name, {**study.definition, "study": section})
     return number
 
 
 def _check_equal(stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Raise InputError when a study's trainings would no longer be of one kind."""
+    """Raise InputError when a study's trainings would no longer be comparable."""
     for key in ("metric", "direction", "objective", "settings"):
         if stored[key] != now[key]:
             raise InputError(
-                f"study.{key}: earlier trainings had {stored[key]!r}, got {now[key]!r}; accepted "
-                "is a study file with another study.name"
+                f"study.{key}",
+                now[key],
+                f"{stored[key]!r}, as in earlier trainings, or another study.name",
             )

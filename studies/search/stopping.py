@@ -1,9 +1,9 @@
-"""When a study ends before its last trial: rules on told trials only, so they are repeatable."""
+"""When a study ends before its last trial: deterministic rules on the trials in order."""
 
 from collections.abc import Callable, Sequence
 
 from studies.definition.study_section import Stop
-from tracking.ledger.access import TrialRecord
+from tracking.records import Failure, TrialRecord
 
 
 def met(
@@ -34,17 +34,12 @@ def met(
     return known > 0 and known - 1 - improved >= stop.patience
 
 
-def same_failure(first: Sequence[TrialRecord | None]) -> dict[str, str] | None:
-    """Return the error with which all of the first trials failed, or None.
+def same_failure(first: Sequence[TrialRecord | None]) -> Failure | None:
+    """Return the failure that all of the first trials share, or None.
 
-    A study whose whole first window fails with one exception type at one place has a mistake in
-    it, and more trials would only repeat it.
+    A study whose whole first window fails with one exception type at one place has an error in it,
+    and more trials would only repeat it.
     """
-    errors = [
-        record.outcome.get("error") if record is not None and record.state == "failed" else None
-        for record in first
-    ]
-    if not errors or any(error is None for error in errors):
-        return None
-    kinds = {(error["type"], error["place"]) for error in errors if error is not None}
+    errors = [record.outcome.error if record is not None else None for record in first]
+    kinds = {error and (error.type, error.place) for error in errors}
     return errors[0] if len(kinds) == 1 else None

@@ -1,7 +1,7 @@
 """Warm start: trials of another study that the sampler knows from the beginning.
 
-They are history of the view only: never numbered, counted or best. What is known is copied into
-the study's notes when it is created, so that the other study may grow without changing this one.
+They are history of the sampling view only: never numbered, counted or best. They are copied into
+the study's notes when it is created, so the other study may grow without changing this one.
 """
 
 from typing import Any
@@ -12,66 +12,59 @@ from optuna.trial import FrozenTrial
 from nets.errors import InputError
 from studies.definition.optuna_internals import TRIAL_STATES
 from studies.definition.study_file import Study
-from studies.workers.history import result_of
-from tracking.ledger.access import Ledger
+from studies.workers.messages import Result
+from tracking.ledger import Ledger
+from tracking.records import EarlierTrial
+from tracking.store.errors import StudyNotFound
 
-_NOTE = "warm_start"
 
+def snapshot(study: Study, ledger: Ledger) -> tuple[EarlierTrial, ...]:
+    """Return the trials that a new study takes from the one that it starts from.
 
-def snapshot(study: Study, ledger: Ledger) -> list[dict[str, Any]]:
-    """Return what a new study may know of the one it starts from, as plain JSON values.
-
-    Taken are finished trials whose parameters are exactly those that this study's space would
-    have, with values it could have.
+    Only finished trials whose parameters match this study's space, in names and values, are used.
     """
     name = study.section.warm_start
     if name is None:
-        return []
+        return ()
     other = ledger.study(name)
     if other is None:
-        accepted = ", ".join(ledger.study_names()) or "none, the store is empty"
-        raise InputError(
-            f"study.warm_start: got {name!r}, accepted is a study of the store: {accepted}"
+        raise StudyNotFound.among(name, ledger.study_names(), ledger.path.parent).with_key(
+            "study.warm_start"
         )
     metric, direction = other.definition["study"]["metric"], other.definition["study"]["direction"]
     if (metric, direction) != (study.section.metric, study.section.direction):
         raise InputError(
-            f"study.warm_start: {name} has {direction} {metric}, accepted is a study with "
-            f"{study.section.direction} {study.section.metric}"
+            "study.warm_start",
+            problem=f"{name} has direction {direction}, metric {metric}",
+            expected=f"{study.section.direction} and {study.section.metric}, as this study has",
         )
     known = []
     for record in ledger.trials(name):
         if record.state in ("complete", "pruned") and _fits(study, record.parameters):
-            result = result_of(record, ledger.epochs(name, record.number), metric)
-            known.append(
-                {
-                    "parameters": record.parameters,
-                    "state": result.state,
-                    "value": result.value,
-                    "intermediate": list(result.intermediate.items()),
-                }
-            )
-    return known
+            result = Result.of(record, ledger.epochs(name, record.number), metric)
+            values = tuple(result.intermediate.items())
+            known.append(EarlierTrial(record.parameters, result.state, result.value, values))
+    return tuple(known)
 
 
 def earlier_trials(study: Study, ledger: Ledger) -> list[FrozenTrial]:
-    """Return the trials that `snapshot` kept with the study."""
+    """Return the trials that `snapshot` stored with the study."""
     stored = ledger.study(study.name)
     distributions = study.space.distributions
     return [
         optuna.trial.create_trial(
-            state=TRIAL_STATES[trial["state"]],
-            value=trial["value"],
-            params=trial["parameters"],
-            distributions={name: distributions[name] for name in trial["parameters"]},
-            intermediate_values={int(epoch): value for epoch, value in trial["intermediate"]},
+            state=TRIAL_STATES[trial.state],
+            value=trial.value,
+            params=trial.parameters,
+            distributions={name: distributions[name] for name in trial.parameters},
+            intermediate_values={int(epoch): value for epoch, value in trial.intermediate},
         )
-        for trial in (stored.notes.get(_NOTE, []) if stored else [])
+        for trial in (stored and stored.notes.warm_start) or ()
     ]
 
 
 def _fits(study: Study, parameters: dict[str, Any]) -> bool:
-    """Tell whether the study's own space could have given these parameters."""
+    """Tell whether the study's space contains these parameters."""
     active = {p.name: p for p in study.space.parameters if p.active(parameters)}
     return active.keys() == parameters.keys() and all(
         active[name].contains(value) for name, value in parameters.items()

@@ -1,9 +1,9 @@
-"""The pinned kernel: equal bits on machines that differ.
+"""Pinning the BLAS kernel: equal bits on machines that differ.
 
 OpenBLAS chooses its routines by the processor it finds, and NumPy those for exp, log and tanh. Two
 machines of one architecture agree once both use what all of them have: AVX2 on x86-64, which every
-server since 2013 computes with. The choice is made by variables of the environment, which must be
-set before NumPy loads, so a process is started with them and never switched.
+server since 2013 has. Environment variables make the choice and must be set before NumPy loads, so
+a process is started with them and never switched.
 """
 
 import json
@@ -13,37 +13,36 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nets.errors import InputError
+from nets.errors import InputError, one_of
 from tracking.provenance import environment
-from tracking.provenance.environment import Environment
+from tracking.records import UNKNOWN, Blas, Environment
 
 BLAS = "OPENBLAS_CORETYPE"
 NUMPY = "NPY_DISABLE_CPU_FEATURES"
 
-PINNED = "pinned"
-"""Where a study's notes, and the environment of a recorded trial, keep the variables."""
-
 CORES = {"x86_64": "Haswell", "AMD64": "Haswell", "aarch64": "ARMV8"}
-"""OpenBLAS's name of the kernel that runs on practically all machines of an architecture."""
+"""OpenBLAS's name of the BLAS kernel that runs on practically all machines of an architecture."""
 
 _BEYOND = ("AVX512", "X86_V4", "SVE")
-"""How the names of NumPy's features begin that not all machines of an architecture have."""
+"""Prefixes of NumPy's CPU features that not all machines of an architecture have."""
 
 
 def choose() -> dict[str, str]:
-    """Return the variables that pin the kernel on machines like this one.
+    """Return the variables that pin the BLAS kernel on machines like this one.
 
     Raises InputError where NumPy's BLAS cannot be pinned.
     """
     machine = platform.machine()
     if machine not in CORES:
         raise InputError(
-            f"study.portable: got a machine of the architecture {machine}, accepted are "
-            f"{', '.join(CORES)}"
+            "study.portable",
+            problem=f"got a machine of architecture {machine}",
+            expected=one_of(CORES),
         )
     config: Any = np.show_config(mode="dicts")
     simd = config["SIMD Extensions"]
@@ -52,29 +51,30 @@ def choose() -> dict[str, str]:
     variables = {BLAS: CORES[machine], **({NUMPY: " ".join(beyond)} if beyond else {})}
     if wrong := unpinned(variables, capture(variables)):
         raise InputError(
-            f"study.portable: NumPy computes with {', '.join(wrong)} here, whatever "
-            f"{as_command(variables)} says; accepted is a NumPy with OpenBLAS, on a machine with "
-            "that kernel"
+            "study.portable",
+            problem=f"NumPy computes with {', '.join(wrong)} here despite {as_command(variables)}",
+            expected="a NumPy with OpenBLAS, on a machine with that BLAS kernel",
         )
     return variables
 
 
 def unpinned(variables: Mapping[str, str], described: Environment) -> list[str]:
-    """Return what an environment computes with that the variables would have excluded.
+    """Return what an environment computes with although the variables exclude it.
 
     >>> unpinned(
-    ...     {BLAS: "Haswell", NUMPY: "X86_V4"}, {"blas": {"kernel": "Zen"}, "simd": ["X86_V4"]}
+    ...     {BLAS: "Haswell", NUMPY: "X86_V4"},
+    ...     Environment(blas=Blas(kernel="Zen"), simd=("X86_V4",)),
     ... )
     ['Zen', 'X86_V4']
     """
-    kernel = str(described["blas"]["kernel"])
+    kernel = str(described.blas.kernel if isinstance(described.blas, Blas) else UNKNOWN)
     wrong = [kernel] if kernel.lower() != variables[BLAS].lower() else []
     excluded = variables.get(NUMPY, "").split()
-    return wrong + [feature for feature in described["simd"] if feature in excluded]
+    return wrong + [feature for feature in described.simd or () if feature in excluded]
 
 
 def as_command(variables: Mapping[str, str]) -> str:
-    """Return variables as one writes them before a command.
+    """Return variables as they are written before a command.
 
     >>> as_command({BLAS: "Haswell", NUMPY: "X86_V4 AVX512_ICL"})
     "OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES='X86_V4 AVX512_ICL'"
@@ -97,10 +97,11 @@ def capture(variables: Mapping[str, str], **what: Any) -> Environment:
         stdout=subprocess.PIPE,
         text=True,
     ).stdout
-    return {**here, **json.loads(answer), PINNED: dict(variables)}
+    there = Environment.from_json(json.loads(answer))
+    return replace(here, blas=there.blas, simd=there.simd, pinned=dict(variables))
 
 
 _DESCRIBE = (
-    "import json; from tracking.provenance.environment import capture; found = capture();"
-    "print(json.dumps({name: found[name] for name in ('blas', 'simd')}))"
+    "import json; from tracking.provenance.environment import capture;"
+    "print(json.dumps(capture().to_json()))"
 )

@@ -1,10 +1,10 @@
 """Workers of an existing Dask cluster, which may join, leave and be killed while a search runs.
 
-Every trial is a task bound to one worker, so that a death names its trial, and Dask has nowhere to
-start it again by itself: that is for the search to decide. A worker trains one trial at a time,
-however many threads it has. What trials say comes through a queue that the scheduler keeps (see
-`studies.workers.dask_worker`); Dask's log of events only rings a bell, since it keeps what it is
-told.
+Every trial is a task bound to one worker, so that a crash identifies its trial and Dask does not
+start it elsewhere by itself: that is the search's decision. A worker trains one trial at a time,
+however many threads it has. Events of trials come through a queue that the scheduler keeps (see
+`studies.workers.dask_worker`); Dask's event log only signals new messages, because it never
+discards entries.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -23,11 +23,11 @@ import distributed
 from studies.workers import dask_worker
 from studies.workers.admission import Admission, Description
 from studies.workers.dask_client import SECONDS_TO_CONNECT, connected
-from studies.workers.messages import Event, Job, Notice, TrialDone, TrialStopped, WorkerDied
+from studies.workers.messages import Event, Job, Notice, TrialDone, TrialStopped, WorkerCrashed
 from tracking.store.store import one_line
 
 SECONDS_BETWEEN_COUNTS = 10.0
-"""Events tell of workers that come and go at once; a count now and then makes sure of it."""
+"""Workers that join and leave are reported at once; a regular count makes sure of it."""
 
 _News = Callable[[], Iterable[Event]]
 
@@ -46,7 +46,7 @@ class _Worker:
 class DaskEngine:
     """The workers of a cluster that `admission` lets in, at most `limit` at a time.
 
-    Everything happens in the thread that calls: Dask's threads only leave word.
+    Everything happens in the thread that calls: Dask's threads only add to a queue.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class DaskEngine:
         self._client = client
         self._queue = distributed.Queue(f"retrial-{uuid.uuid4().hex}", client=self._client)
         self._counted = 0.0
-        self._lonely = False
+        self._is_without = False
         self._subscribe()
         self._count()
 
@@ -85,29 +85,29 @@ class DaskEngine:
             worker.address,
             f"trial-{job.trial}-{job.attempt}",
         )
-        worker.task.add_done_callback(self._teller(self._ended, worker.address))
+        worker.task.add_done_callback(self._callback(self._ended, worker.address))
         return worker.address
 
     def events(self, timeout: float) -> Iterable[Event]:
         """Return what happened; wait up to `timeout` seconds for the first event."""
-        news = self._heard(timeout)
-        # In this order: what a trial said before its worker left is heard before its end.
-        yield from self._said()
+        news = self._received(timeout)
+        # In this order: what a trial sent before its worker left comes before its end.
+        yield from self._trial_events()
         for item in news:
             yield from item()
-        yield from self._want_of_workers()
+        yield from self._missing_workers()
         if time.monotonic() - self._counted >= SECONDS_BETWEEN_COUNTS:
             self._count()
 
     def stop_trials(self) -> None:
-        """Tell all running trials to stop at the end of their epoch."""
+        """Request that all running trials stop at the end of their epoch."""
         running = {worker.address: worker.task.key for worker in self._busy()}
         if running:
-            # In a thread, because a worker that is gone takes its time not to answer.
-            threading.Thread(target=self._tell_stop, args=(running,), daemon=True).start()
+            # In a thread, because a worker that has left takes its time not to answer.
+            threading.Thread(target=self._request_stop, args=(running,), daemon=True).start()
 
     def close(self) -> None:
-        """Give up all trials: each ends at its next epoch. Client and cluster stay as they are."""
+        """Abandon all trials: each ends at its next epoch. Client and cluster are left alone."""
         for worker in self._workers.values():
             _release(worker)
         with contextlib.suppress(Exception):  # the scheduler may be gone
@@ -116,9 +116,9 @@ class DaskEngine:
     # Workers that come and go
 
     def _subscribe(self) -> None:
-        """Have the scheduler tell of workers, and trials ring their bell."""
+        """Subscribe to workers that join and leave, and to the signal that trials have events."""
 
-        def heard(event: tuple[float, Any]) -> None:
+        def received(event: tuple[float, Any]) -> None:
             message = event[1]
             action = message.get("action") if isinstance(message, dict) else None
             if action == "add-worker":
@@ -126,12 +126,12 @@ class DaskEngine:
             elif action == "remove-worker":
                 self._news.put(partial(self._left, message["worker"], bool(message["expected"])))
 
-        self._client.subscribe_topic("all", heard)
-        # The topic is named for the client, so that the scheduler drops it with the client.
+        self._client.subscribe_topic("all", received)
+        # The topic has the client's name, so that the scheduler drops it with the client.
         self._client.subscribe_topic(self._client.id, lambda event: self._news.put(_nothing))
 
     def _count(self) -> None:
-        """Compare the workers that are known with those of the scheduler."""
+        """Compare the known workers with those of the scheduler."""
         self._counted = time.monotonic()
         with connected():
             info = self._client.scheduler_info(n_workers=-1)
@@ -148,11 +148,11 @@ class DaskEngine:
         if address not in self._workers:
             worker = self._workers[address] = _Worker(address)
             worker.task = self._submit(self._describe, (), address, "describe")
-            worker.task.add_done_callback(self._teller(self._described, address))
+            worker.task.add_done_callback(self._callback(self._described, address))
         yield from ()
 
     def _described(self, address: str, task: Any) -> Iterator[Event]:
-        """Admit a worker that has described itself, or refuse it for good."""
+        """Admit a worker that has described itself, or reject it for good."""
         worker = self._workers.get(address)
         if worker is None or worker.task is not task:
             return
@@ -165,28 +165,28 @@ class DaskEngine:
         except Exception as error:
             reason: str | None = f"it cannot run retrial: {one_line(error)}"
         else:
-            reason = self._admission.refusal(description)
+            reason = self._admission.rejection(description)
         if reason is None:
             worker.description = description
         else:
-            yield Notice(f"worker {address} is refused: {reason}")
+            yield Notice(f"worker {address} is rejected: {reason}")
 
     def _left(self, address: str, expected: bool) -> Iterator[Event]:
-        """Forget a worker; its trial dies with it unless the worker was asked to leave."""
+        """Forget a worker; its trial crashes with it unless the worker was asked to leave."""
         worker = self._workers.pop(address, None)
         if worker is None:
             return
         _release(worker)
         if worker.job is not None:
-            yield _end(worker.job, None if expected else f"{address} is gone")
+            yield _end(worker.job, None if expected else f"{address} has left")
 
-    def _want_of_workers(self) -> Iterator[Event]:
-        """Say once that nobody is there who may train."""
+    def _missing_workers(self) -> Iterator[Event]:
+        """Report once that no worker may train."""
         # A worker with a task but no job is describing itself.
-        lonely = all(w.description is None and w.task is None for w in self._workers.values())
-        if lonely and not self._lonely:
-            yield Notice("the cluster has no worker for this study now; waiting for one to join")
-        self._lonely = lonely
+        without = all(w.description is None and w.task is None for w in self._workers.values())
+        if without and not self._is_without:
+            yield Notice("the cluster has no worker for this study; waiting for one to join")
+        self._is_without = without
 
     # Trials
 
@@ -196,7 +196,7 @@ class DaskEngine:
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._workers.values() if worker.job is not None]
 
-    def _said(self) -> Iterator[Event]:
+    def _trial_events(self) -> Iterator[Event]:
         """Return what trials have put into the queue."""
         with connected():
             packed = self._queue.get(batch=True)
@@ -207,13 +207,14 @@ class DaskEngine:
                     continue
                 if isinstance(event, TrialDone):
                     assert worker.description is not None
-                    event.outcome["environment"] = self._admission.record(worker.description)
-                if isinstance(event, TrialDone | TrialStopped | WorkerDied):
+                    trained = self._admission.record(worker.description)
+                    event = replace(event, outcome=replace(event.outcome, environment=trained))
+                if isinstance(event, TrialDone | TrialStopped | WorkerCrashed):
                     worker.job = None
                 yield event
 
     def _ended(self, address: str, task: Any) -> Iterator[Event]:
-        """End a trial whose task ended without a word of the trial's own."""
+        """End a trial whose task ended without an event of its own."""
         worker = self._workers.get(address)
         if worker is None or worker.task is not task or worker.job is None:
             return
@@ -239,18 +240,18 @@ class DaskEngine:
                 pure=False,
             )
 
-    def _teller(self, method: Callable[[str, Any], Iterator[Event]], address: str) -> Any:
-        """Return a callback for a future that leaves word of its end."""
+    def _callback(self, method: Callable[[str, Any], Iterator[Event]], address: str) -> Any:
+        """Return a callback for a future that queues its end."""
         return lambda task: self._news.put(partial(method, address, task))
 
-    def _tell_stop(self, running: dict[str, str]) -> None:
-        with contextlib.suppress(Exception):  # who cannot be told has left, which `events` tells
+    def _request_stop(self, running: dict[str, str]) -> None:
+        with contextlib.suppress(Exception):  # a worker that has left is reported by `events`
             self._client.run(
                 dask_worker.stop, list(running.values()), workers=list(running), on_error="ignore"
             )
 
-    def _heard(self, timeout: float) -> list[_News]:
-        """Return what has been heard; wait for the first of it."""
+    def _received(self, timeout: float) -> list[_News]:
+        """Return what has been queued; wait for the first of it."""
         news: list[_News] = []
         with contextlib.suppress(Empty):
             news.append(self._news.get(timeout=timeout))
@@ -260,19 +261,19 @@ class DaskEngine:
 
 
 def _nothing() -> Iterable[Event]:
-    """Say what a bell says, that there is something in the queue."""
+    """Report nothing itself: there is something in the trials' queue."""
     return ()
 
 
 def _release(worker: _Worker) -> None:
-    """Tell the scheduler that nobody waits for a worker's task any more."""
+    """Release a worker's task: its result is no longer wanted."""
     if worker.task is not None:
         with contextlib.suppress(Exception):
             worker.task.release()
 
 
-def _end(job: Job, death: str | None) -> Event:
-    """Return the end of an attempt: a death, or a stop that counts as none."""
-    if death is None:
+def _end(job: Job, crash: str | None) -> Event:
+    """Return the end of an attempt: a crash, or a stop, which does not count."""
+    if crash is None:
         return TrialStopped(job.trial, job.attempt)
-    return WorkerDied(job.trial, job.attempt, death)
+    return WorkerCrashed(job.trial, job.attempt, crash)

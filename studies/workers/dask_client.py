@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from nets.errors import InputError
+from nets.errors import InputError, ModuleMissing
 from studies.workers.engine import EngineLost
 from tracking.store.store import one_line
 
@@ -12,7 +12,9 @@ try:
     import distributed
     from distributed.comm.addressing import parse_address, parse_host_port
 except ImportError as error:
-    raise InputError(f"cluster: {error}; install it with: pip install dask distributed") from error
+    raise ModuleMissing(
+        "cluster", problem=str(error), hint="install it with: pip install dask distributed"
+    ) from error
 
 SECONDS_TO_CONNECT = 5.0
 
@@ -20,10 +22,10 @@ SECONDS_TO_CONNECT = 5.0
 @contextlib.contextmanager
 def connect(address: str) -> Iterator[distributed.Client]:
     """Connect to a scheduler; raises InputError within seconds when none answers."""
-    # A job may hold a checkpoint, and this is not the place to advise on it.
+    # A job may hold a checkpoint; Dask's advice on large graphs does not apply.
     dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
     try:
-        # A client that was given no address at all would complain once more when it is thrown away.
+        # A client without a valid address would print another error when it is deleted.
         _, host_and_port = parse_address(address)
         parse_host_port(host_and_port)
         client = distributed.Client(
@@ -35,8 +37,9 @@ def connect(address: str) -> Iterator[distributed.Client]:
         )
     except Exception as error:
         raise InputError(
-            f"cluster: got {address!r}, no Dask scheduler answers there: {one_line(error)}; "
-            "accepted is the address that `dask scheduler` prints, tcp://HOST:8786"
+            "cluster",
+            problem=f"no Dask scheduler answers at {address!r}: {one_line(error)}",
+            expected="the address that `dask scheduler` prints, tcp://HOST:8786",
         ) from error
     try:
         yield client
@@ -47,7 +50,7 @@ def connect(address: str) -> Iterator[distributed.Client]:
 
 @contextlib.contextmanager
 def connected() -> Iterator[None]:
-    """Raise EngineLost where what is done inside finds the scheduler gone."""
+    """Raise EngineLost where an operation inside finds the scheduler gone."""
     try:
         yield
     except (OSError, KeyError, RuntimeError, ValueError) as error:

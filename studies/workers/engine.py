@@ -1,4 +1,4 @@
-"""The one interface between the search and the processes that train."""
+"""The interface between the search and the processes that train."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -7,16 +7,16 @@ from studies.workers.messages import Event, Job
 
 
 class EngineLost(RuntimeError):
-    """Nothing can be started or heard any more; what is committed is safe."""
+    """The engine can start nothing and receive nothing any more; what is committed is safe."""
 
 
 class Engine(Protocol):
-    """Starts trials on workers and tells what becomes of them.
+    """Starts trials on workers and reports their events.
 
-    Contract: every started job ends in exactly one `TrialDone`, `TrialStopped` or `WorkerDied`;
+    Contract: every started job ends in exactly one `TrialDone`, `TrialStopped` or `WorkerCrashed`;
     its epochs come before, in order. Events of different trials come in any order: nothing behind
-    this interface may depend on it. An engine never starts a job again by itself. A `Notice` is
-    of no job. Everything but `free` raises EngineLost once the engine is beyond reach.
+    this interface may depend on it. An engine never starts a job again by itself. A `Notice`
+    belongs to no job. Everything but `free` raises EngineLost once the engine cannot be reached.
     """
 
     @property
@@ -30,7 +30,7 @@ class Engine(Protocol):
         """Return what happened; wait up to `timeout` seconds for the first event."""
 
     def stop_trials(self) -> None:
-        """Tell all running trials to stop at the end of their epoch."""
+        """Request that all running trials stop at the end of their epoch."""
 
     def close(self) -> None:
         """End all workers, at once."""

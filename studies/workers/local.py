@@ -1,8 +1,8 @@
 """Workers on this machine: one loky executor of one process each.
 
-One process per executor, so that a death names its trial and costs no other. Each worker has a
-pipe of its own to the driver, never a shared queue, which a worker killed in the middle of a
-message would leave locked.
+One process per executor, so that a crash identifies its trial and affects no other. Each worker has
+its own pipe to the driver, never a shared queue, which a worker killed in the middle of a message
+would leave locked.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
 from studies.workers.engine import EngineLost
-from studies.workers.messages import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerDied
-from studies.workers.processes import ignore_signals, signals_held, stand_apart
-from studies.workers.stdio import output_is_errors
+from studies.workers.messages import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerCrashed
+from studies.workers.processes import ignore_signals, leave_process_group, signals_held
+from studies.workers.stdio import stdout_to_stderr
 from tracking.provenance import source_code
 
 ONE_THREAD = {
@@ -40,8 +40,8 @@ class LocalEngine:
     """`count` worker processes of this machine.
 
     `environment` is set in each worker before it loads NumPy. `code` are digests of the modules
-    that trials are recorded with: a worker keeps what it has imported, but one that takes a dead
-    one's place would import what is there by then.
+    that trials are recorded with: a worker keeps what it has imported, but the replacement of a
+    crashed worker would import the code on disk by then.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class LocalEngine:
         try:
             for i in range(count):
                 self._workers.append(_Worker(f"worker {i}", self._environment))
-        except BaseException:  # Ctrl-C among them; Python would wait for these workers at its end
+        except BaseException:  # also Ctrl-C; Python would wait for these workers at exit
             self.close()
             raise
 
@@ -68,8 +68,8 @@ class LocalEngine:
     def start(self, job: Job) -> str:
         """Start a job on a free worker and return the worker's name."""
         worker = next(worker for worker in self._workers if worker.job is None)
-        if not worker.start(job):  # it died while it was idle, which is no death of this trial
-            self._renew(worker).start(job)  # of another death `events` tells
+        if not worker.start(job):  # it crashed while it was idle, which does not count
+            self._replace(worker).start(job)  # `events` reports another crash
         return worker.name
 
     def events(self, timeout: float) -> Iterable[Event]:
@@ -79,45 +79,45 @@ class LocalEngine:
         for worker in busy:
             assert worker.job is not None
             trial, attempt = worker.job.trial, worker.job.attempt
-            if worker.connection not in ready and not worker.is_gone:
+            if worker.connection not in ready and not worker.has_ended:
                 continue
             try:
                 event = worker.receive()
             except (EOFError, OSError):
-                reason = worker.cause_of_death()
-                self._renew(worker)
-                yield WorkerDied(trial, attempt, reason)
+                reason = worker.cause_of_crash()
+                self._replace(worker)
+                yield WorkerCrashed(trial, attempt, reason)
                 continue
             if (event.trial, event.attempt) != (trial, attempt):
                 continue  # of an attempt that is over
-            if isinstance(event, WorkerDied):
-                self._renew(worker)  # a fresh one has nothing left in memory, and no file open
+            if isinstance(event, WorkerCrashed):
+                self._replace(worker)  # a fresh one has its memory and file handles back
             elif isinstance(event, TrialDone | TrialStopped):
                 worker.job = None
             yield event
 
     def stop_trials(self) -> None:
-        """Tell all running trials to stop at the end of their epoch."""
+        """Request that all running trials stop at the end of their epoch."""
         for worker in self._workers:
             if worker.job is not None:
-                worker.tell_stop()
+                worker.request_stop()
 
     def close(self) -> None:
         """End all workers, at once."""
         for worker in self._workers:
             worker.end()
 
-    def _renew(self, worker: "_Worker") -> "_Worker":
-        """Replace a dead worker's process under the same name.
+    def _replace(self, worker: "_Worker") -> "_Worker":
+        """Replace the process of a crashed worker under the same name.
 
-        Raises EngineLost where the code has changed since.
+        Raises EngineLost where the code on disk has changed.
         """
         for name, began in self._code.items():
             if source_code.digest(name) != began:
                 raise EngineLost(
-                    f"{worker.name} died, and the code of {name} has changed since this search "
-                    "began, so that another one would not train what is recorded; the same command "
-                    "continues, with the code that is there now"
+                    f"{worker.name} crashed, and the code of {name} has changed since this search "
+                    "began, so a new worker would not train with the recorded code; the same "
+                    "command continues, with today's code"
                 )
         worker.end()
         fresh = _Worker(worker.name, self._environment)
@@ -131,7 +131,7 @@ class _Worker:
     def __init__(self, name: str, environment: dict[str, str]) -> None:
         self.name = name
         self.job: Job | None = None
-        self._heard = 0
+        self._known = 0  # trials that it has received with earlier jobs
         context = get_context("loky")
         self.connection, far = context.Pipe(duplex=True)
         self._executor = ProcessPoolExecutor(
@@ -141,7 +141,7 @@ class _Worker:
             initargs=(far, list(sys.path)),
             env=environment,
         )
-        # The process starts with the first submission; only then is its end of the pipe copied.
+        # The process starts with the first submission; only then does it get its end of the pipe.
         with signals_held():
             self._executor.submit(_serve)
         (self._process,) = self._executor._processes.values()
@@ -149,50 +149,50 @@ class _Worker:
         self._unsent: SimpleQueue[bytes | None] | None = None
 
     @property
-    def is_gone(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the process has ended.
 
-        Its sentinel does not tell: that is the end of a pipe too, which children of it may hold.
+        Its sentinel does not say: that is the end of a pipe too, which its children may hold open.
         """
         return self._process.exitcode is not None
 
     def receive(self) -> TrialEvent:
-        """Return the next message; raises EOFError or OSError where there will be none."""
-        # A process that is gone writes nothing more, though a child of it may hold the pipe open.
-        if self.is_gone and not self.connection.poll():
+        """Return the next message; raises EOFError or OSError when there will be none."""
+        # A process that has ended writes nothing more, though a child may hold its pipe open.
+        if self.has_ended and not self.connection.poll():
             raise EOFError
         event: TrialEvent = self.connection.recv()
         return event
 
     def start(self, job: Job) -> bool:
-        """Send a job; returns False when the process is gone."""
-        if self.is_gone or self.connection.poll():  # who is idle has nothing to say but its end
+        """Send a job; return False when the process has ended."""
+        if self.has_ended or self.connection.poll():  # an idle worker sends nothing but its end
             return False
         self.job = job
-        if (judge := job.judge) is not None:
+        if (context := job.pruning) is not None:
             # The whole history with each job would soon take longer than the job.
-            job = replace(job, judge=judge.after(self._heard))
-            self._heard = max(self._heard, judge.known)
+            job = replace(job, pruning=context.after(self._known))
+            self._known = max(self._known, context.known)
         self._post(job)
         return True
 
-    def tell_stop(self) -> None:
-        """Tell the running trial to stop at the end of its epoch."""
+    def request_stop(self) -> None:
+        """Request that the running trial stops at the end of its epoch."""
         self._post("stop")
 
     def _post(self, message: Job | str) -> None:
-        """Have a message sent by a thread: a worker that takes nothing holds up no other."""
+        """Send a message in a thread: a worker that does not read must not block the driver."""
         if self._unsent is None:
             self._unsent = SimpleQueue()
             arguments = (self.connection, self._unsent)
             threading.Thread(target=_send, args=arguments, daemon=True).start()
         self._unsent.put(pickle.dumps(message))
 
-    def cause_of_death(self) -> str:
-        """Say in a few words what is known about the end of the process."""
+    def cause_of_crash(self) -> str:
+        """Return what is known about the end of the process."""
         last = time.monotonic() + 10
-        while not self.is_gone and time.monotonic() < last:
-            time.sleep(0.01)  # its pipe ends a moment before it does
+        while not self.has_ended and time.monotonic() < last:
+            time.sleep(0.01)  # its pipe closes a moment before it ends
         code = self._process.exitcode
         if code is None:
             return "it closed its connection"
@@ -200,10 +200,10 @@ class _Worker:
         return f"{names.get(code, 'EXIT' if code >= 0 else 'SIGNAL')}({code})"
 
     def end(self) -> None:
-        """Kill the process and what it has started; release what the driver holds of it."""
-        # Of a process that ended long ago, while it was idle, the number may be another's by now.
-        if self.job is not None or not self.is_gone:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+        """Kill the process and everything it started; release what the driver holds of it."""
+        # The id of a process that ended long ago, while it was idle, may be another's by now.
+        if self.job is not None or not self.has_ended:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._executor.shutdown(wait=True, kill_workers=True)
         if self._unsent is None:
@@ -214,17 +214,17 @@ class _Worker:
 
 def _send(connection: Connection, unsent: "SimpleQueue[bytes | None]") -> None:
     while (message := unsent.get()) is not None:
-        with contextlib.suppress(OSError):  # the worker is dead, which `events` finds out
+        with contextlib.suppress(OSError):  # the worker has crashed, which `events` reports
             connection.send_bytes(message)
-    connection.close()  # here, as nobody may close it while it is written to
+    connection.close()  # here, since it must not be closed while it is written to
 
 
-# The worker's side. Its state is the process's own: one connection, one flag.
+# The worker's side. Its state is the process's: one connection, one flag.
 
 _connection: Connection
 _stopping = threading.Event()
 _jobs: deque[Job] = deque()
-_arrived = threading.Semaphore(0)
+_available = threading.Semaphore(0)
 
 
 def _initialize(connection: Connection, path: list[str]) -> None:
@@ -232,26 +232,26 @@ def _initialize(connection: Connection, path: list[str]) -> None:
     global _connection
     _connection = connection
     sys.path[:] = path
-    stand_apart()
+    leave_process_group()
     ignore_signals()
-    output_is_errors()
-    # What the objective starts shall not hold the pipe open when this process has died.
+    stdout_to_stderr()
+    # Children of the objective must not hold the pipe open after this process has crashed.
     os.set_inheritable(connection.fileno(), False)
     os.register_at_fork(after_in_child=connection.close)
-    threading.Thread(target=_listen, daemon=True).start()
+    threading.Thread(target=_receive, daemon=True).start()
 
 
-def _listen() -> None:
-    """Take messages of the driver; when it is gone, end at once rather than train on unheard."""
+def _receive() -> None:
+    """Receive messages from the driver; exit at once when it has ended."""
     while True:
         try:
             message: Any = _connection.recv()
-        except BaseException:  # mostly EOFError; a worker that cannot hear must not train on
-            os.killpg(os.getpgrp(), signal.SIGKILL)  # nor what it has started
+        except BaseException:  # mostly EOFError; a worker without a driver must not train on
+            os.killpg(os.getpgrp(), signal.SIGKILL)  # with everything it started
         if isinstance(message, Job):
             _stopping.clear()
             _jobs.append(message)
-            _arrived.release()
+            _available.release()
         else:
             _stopping.set()
 
@@ -261,8 +261,8 @@ def _serve() -> None:
     from studies.workers.attempt import run
 
     while True:
-        _arrived.acquire()
+        _available.acquire()
         try:
             run(_jobs.popleft(), _connection.send, _stopping.is_set)
-        except BaseException:  # the driver is gone, or it will hear of a death: never of nothing
+        except BaseException:  # the driver has ended, or must see a crash: never silence
             os._exit(1)

@@ -1,5 +1,6 @@
 """The plain values that pass between the driver and its workers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -7,32 +8,43 @@ from typing import Any, Literal
 import optuna
 
 from nets.outcome import Model
-from studies.workers.validation import storable
-from tracking.records.direction import Direction
+from tracking.records import Direction, EpochRecord, Failure, TrialOutcome, TrialRecord
+from tracking.store import names
 
-MOST_DEATHS = 3
-"""Deaths of its workers after which a trial is failed: a second chance, and a third."""
+MAX_CRASHES = 3
+"""Crashes of its worker after which a trial fails; up to then it is retried."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished trial as the view, a pruner and Optuna's storage are told of it."""
+    """A finished trial as the sampling view, a pruner and Optuna's storage need it."""
 
     state: str
     value: float | None
     intermediate: dict[int, float]
     """The study's metric at each epoch."""
     attributes: dict[str, Any]
-    """What the pruner set on the trial."""
+    """Attributes that the pruner set on the trial."""
+
+    @classmethod
+    def of(cls, record: TrialRecord, epochs: Sequence[EpochRecord], metric: str) -> "Result":
+        """Return the result of a finished trial; a diverged one has no value."""
+        value = record.value
+        return cls(
+            state=record.state,
+            value=value if value is not None and math.isfinite(value) else None,
+            intermediate={epoch.number: epoch.metrics[metric] for epoch in epochs},
+            attributes=record.outcome.attributes or {},
+        )
 
 
 @dataclass(frozen=True)
-class Judge:
+class PruningContext:
     """What a worker needs to decide, after each epoch, whether its trial is pruned.
 
-    The pruner may look at trials 0..`known` - 1, the 0..k-W of the rule; those from there up to
-    `number` - 1 are running. `history` are these trials, but for the first `since` of them, which
-    the worker has heard of with an earlier job. `past` are the trial's own values before it was
+    The pruner sees trials 0..`known` - 1, which are 0..k-W of the search rule; trials from there up
+    to `number` - 1 are running. `history` are the known trials, without the first `since`, which
+    the worker has received with earlier jobs. `past` are the trial's own values before it was
     interrupted.
     """
 
@@ -45,8 +57,8 @@ class Judge:
     since: int = 0
     past: dict[int, float] = field(default_factory=dict)
 
-    def after(self, since: int) -> "Judge":
-        """Return the same for a worker that has heard of the first `since` trials already."""
+    def after(self, since: int) -> "PruningContext":
+        """Return the same for a worker that has received the first `since` trials already."""
         return replace(self, history=self.history[since - self.since :], since=since)
 
 
@@ -61,21 +73,21 @@ class Job:
     settings: dict[str, Any]
     data: str | None
     """Folder of the dataset's memory-mapped files on the driver's machine."""
-    judge: Judge | None
+    pruning: PruningContext | None
     metric: str
     state: bytes | None = None
-    """The packed state to continue from."""
+    """The packed state to resume from."""
     past: dict[int, float] = field(default_factory=dict)
     """The metric at the epochs before it."""
     threads: int = 1
     checkpoint_seconds: float = 30.0
     data_sha256: str | None = None
-    """What the dataset must be where the folder is not there and the worker has its own."""
+    """What the dataset must be, where the folder does not exist and the worker has its own."""
 
 
 @dataclass(frozen=True)
 class EpochDone:
-    """A worker finished an epoch; `state` is a packed checkpoint now and then."""
+    """A worker finished an epoch; `state` is a packed checkpoint, where one was due."""
 
     trial: int
     attempt: int
@@ -88,52 +100,47 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class TrialDone:
-    """A worker finished a trial: ``complete``, ``pruned`` or ``failed``."""
+    """A worker finished a trial."""
 
     trial: int
     attempt: int
     state: Literal["complete", "pruned", "failed"]
-    outcome: dict[str, Any]
+    outcome: TrialOutcome
     model: Model | None = None
 
 
 @dataclass(frozen=True)
 class TrialStopped:
-    """A worker stopped at an epoch's end because it was told to; the trial stays open."""
+    """A worker stopped at the end of an epoch, as requested; the trial stays open."""
 
     trial: int
     attempt: int
 
 
 @dataclass(frozen=True)
-class WorkerDied:
-    """The worker of a trial is gone, or its machine lacks something; `reason` says what is known.
+class WorkerCrashed:
+    """The worker of a trial has ended, or its machine lacks a resource; `reason` is what is known.
 
-    Either way the attempt was none, and says nothing of the trial.
+    Either way the attempt does not count, and says nothing about the trial.
     """
 
     trial: int
     attempt: int
     reason: str
 
-    def as_failure(self, deaths: int) -> TrialDone:
-        """Return the end of a trial that had so many deaths."""
-        message = f"its worker died {deaths} times; the last time: {self.reason}"
-        error = {
-            "type": "WorkerDied",
-            "message": storable(message),
-            "place": "worker",
-            "traceback": "",
-        }
-        return TrialDone(self.trial, self.attempt, "failed", {"error": error})
+    def as_failure(self, crashes: int) -> TrialDone:
+        """Return the end of a trial whose worker has crashed that often."""
+        message = f"its worker crashed {crashes} times; the last time: {self.reason}"
+        error = Failure("WorkerCrashed", names.plain(message), "worker")
+        return TrialDone(self.trial, self.attempt, "failed", TrialOutcome(error=error))
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something of the engine's workers that a person should know."""
+    """A message for the user about the engine's workers."""
 
     message: str
 
 
-TrialEvent = EpochDone | TrialDone | TrialStopped | WorkerDied
+TrialEvent = EpochDone | TrialDone | TrialStopped | WorkerCrashed
 Event = TrialEvent | Notice

@@ -1,7 +1,7 @@
-"""Processes that live as long as their driver does, leave to it what signals mean, end in order.
+"""Child processes: they exit with their parent, ignore its signals, and shut down cleanly.
 
-The workers of a search have a pipe to their driver, whose end they notice at once. A process that
-a library starts for one task only has none: it would wait for ever for somebody to read its result.
+A search's worker has a pipe to its driver and notices its end at once. A process that a library
+starts for a single task has none: it would wait forever for its result to be read.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold signals back from processes that are started meanwhile, until they `ignore_signals`.
+    """Block signals in processes that are started inside, until they call `ignore_signals`.
 
-    A process needs a second before it can ignore anything, and Ctrl-C would end it there. What
-    arrives here meanwhile is delivered afterwards.
+    A process needs a second before it can ignore a signal, and Ctrl-C would end it until then.
+    Signals that arrive here meanwhile are delivered afterwards.
     """
-    # Both libraries start a process each that tracks resources, and then let the signals through.
+    # Both libraries start a process that tracks resources, and unblock signals after that.
     resource_tracker.ensure_running()
     loky_resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -35,15 +35,16 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def stand_apart() -> None:
-    """Give this fresh process a process group of its own.
+def leave_process_group() -> None:
+    """Give this fresh process its own process group.
 
-    With it goes what it starts: that can be killed together, also when the process has died, and
-    Ctrl-C reaches none of it. (Ctrl-Z neither: a search that is suspended finishes its epochs.)
+    The processes it starts belong to the group, so that all can be killed together, also after this
+    one has crashed, and Ctrl-C reaches none of them. (Nor does Ctrl-Z: the workers of a suspended
+    search finish their epochs.)
     """
     os.setpgid(0, 0)
-    # Of the terminal such a group may not read, and by default is stopped when it tries: an
-    # objective that asks something finds nobody there. It may write, whatever `stty tostop` says.
+    # Such a group may not read from the terminal, and is stopped by default when it tries: an
+    # objective that asks for input finds none. It may write, whatever `stty tostop` says.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -51,13 +52,13 @@ def stand_apart() -> None:
 
 
 def ignore_signals() -> None:
-    """Do nothing at Ctrl-C and SIGTERM in this fresh process, also at those that were held back.
+    """Ignore Ctrl-C and SIGTERM in this fresh process, also those that were blocked so far.
 
     Ctrl-C reaches the whole foreground group, and a service manager's SIGTERM every process of a
-    service; what they mean is the driver's to say, and this process ends with its driver.
+    service; the driver decides what they mean, and this process exits with its driver.
 
-    What this process starts is no part of that: whoever starts it must be able to end it so. A
-    program would inherit SIG_IGN, but never a handler, and a fork has its handler end it.
+    Processes that this one starts must still be able to be ended: a program would inherit SIG_IGN,
+    but never a handler, and in a fork the handler ends the process.
     """
     own = os.getpid()
 
@@ -68,12 +69,12 @@ def ignore_signals() -> None:
 
     for number in _SIGNALS:
         signal.signal(number, handle)
-    # What this process may start has an ordinary mask again.
+    # Processes started by this one get an ordinary mask.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def follow(driver: int) -> None:
-    """Make this fresh process end soon after its parent, the process `driver`, does."""
+def exit_with(driver: int) -> None:
+    """Make this fresh process exit soon after its parent, the process `driver`."""
     ignore_signals()
 
     def watch() -> None:
@@ -84,11 +85,11 @@ def follow(driver: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _await_feeders() -> None:
-    """Let the threads end that fed queues of the library's executors.
+def _join_feeders() -> None:
+    """Wait for the threads that feed the queues of the library's executors.
 
-    Such a thread may be the last to hold a queue and its locks. It is a daemon: were this process
-    to end while it removes them, the library would print warnings of locks that leaked.
+    Such a thread may be the last to hold a queue and its locks. It is a daemon: if this process
+    ended while it removes them, the library would print warnings of leaked locks.
     """
     last = time.monotonic() + 10  # it is not worth more than that
     for thread in threading.enumerate():
@@ -96,5 +97,5 @@ def _await_feeders() -> None:
             thread.join(max(0.0, last - time.monotonic()))
 
 
-# At the end of this process: after all queues were closed (10), before what is left of locks (0).
-Finalize(None, _await_feeders, exitpriority=5)
+# When this process exits: after all queues are closed (10), before the remaining locks are (0).
+Finalize(None, _join_feeders, exitpriority=5)

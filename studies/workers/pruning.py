@@ -26,7 +26,8 @@ from studies.definition.optuna_internals import (
     storage_of,
     trial_id,
 )
-from studies.workers.messages import Judge, Result
+from studies.workers.messages import PruningContext, Result
+from tracking.records import PruneReason
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -37,7 +38,7 @@ class History:
     def __init__(self) -> None:
         self._trials: list[FrozenTrial] = []
 
-    def hear(self, judge: Judge) -> list[FrozenTrial]:
+    def hear(self, judge: PruningContext) -> list[FrozenTrial]:
         """Take in what a job tells; return the trials that its pruner may look at.
 
         Raises RuntimeError when something is missing in between.
@@ -59,7 +60,7 @@ class PrunerStudy:
     `history` are the trials of earlier jobs; without it the job brings all of them.
     """
 
-    def __init__(self, judge: Judge, history: History | None = None) -> None:
+    def __init__(self, judge: PruningContext, history: History | None = None) -> None:
         self._judge = judge
         # The name matters: Hyperband's bracket is a function of study name and trial number.
         self._study = optuna.create_study(
@@ -95,7 +96,7 @@ class PrunerStudy:
         """What the pruner has set on the trial."""
         return dict(self._in_memory.get_trial_system_attrs(trial_id(self._trial)))
 
-    def explain(self) -> dict[str, Any]:
+    def explain(self) -> PruneReason:
         """Say why the trial was pruned: rule, epoch, value, and what would have survived.
 
         The threshold is found by asking the same pruner on a copy of the study with other last
@@ -103,11 +104,10 @@ class PrunerStudy:
         """
         assert self._last is not None
         epoch, value = self._last
-        found = {"rule": _rule(self._judge.pruner), "epoch": epoch, "value": value}
         pruned = self._in_memory.get_trial(trial_id(self._trial))
         threshold = self._threshold(epoch, value)
         replace_trial(self._study, self._trial, pruned)
-        return found if threshold is None else {**found, "survives_from": threshold}
+        return PruneReason(_rule(self._judge.pruner), epoch, value, threshold)
 
     def _threshold(self, epoch: int, value: float) -> float | None:
         """Return the worst last value with which the trial would have gone on, or None."""

@@ -1,4 +1,4 @@
-"""Where output goes: an objective's to the errors, as a command's may be JSON, or be cut short."""
+"""Redirect an objective's stdout to stderr, so that `--json` stays parseable."""
 
 import contextlib
 import os
@@ -6,25 +6,25 @@ import sys
 from collections.abc import Iterator
 
 
-def output_is_errors() -> None:
-    """Let this process, and what it starts, print to the standard error instead of the output."""
+def stdout_to_stderr() -> None:
+    """Let this process, and what it starts, print to stderr in place of stdout."""
     sys.stdout = sys.stderr
-    with contextlib.suppress(OSError):  # it has been closed: then nobody wants to know
+    with contextlib.suppress(OSError):  # closed: nobody reads it
         os.dup2(2, 1)
 
 
 def discard_output() -> None:
-    """Print to nowhere from now on: who read it has gone, as `head` does."""
+    """Discard what is printed from now on: the reader of the pipe has gone, as `head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
-def printing_to_errors() -> Iterator[None]:
-    """Do the same for a while."""
+def redirected_to_stderr() -> Iterator[None]:
+    """Redirect stdout to stderr inside the context."""
     sys.stdout.flush()
     before = os.dup(1)
     with contextlib.redirect_stdout(sys.stderr):
-        output_is_errors()
+        stdout_to_stderr()
         try:
             yield
         finally:

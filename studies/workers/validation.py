@@ -1,7 +1,7 @@
-"""What an objective hands over, checked, so that whoever keeps it can trust it.
+"""Validate what an objective returns before it is stored.
 
-An objective may be anybody's. What ledger, MLflow or Optuna could not keep fails its trial here, in
-the worker, with a sentence that says so; there it would end the driver, at every start anew.
+An objective may be anyone's. What the ledger, MLflow or Optuna could not store fails its trial
+here, in the worker, with a clear message; in the driver it would end every search of the study.
 """
 
 import math
@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from nets.outcome import Epoch, Model, Outcome
+from tracking.records import Failure
+from tracking.store import names
 
 MOST_ENTRIES = 1_000
-"""Metrics of an epoch, and digests."""
+"""Limit on the metrics, and on the digests, of an epoch."""
 LONGEST_NAME = 250
-"""Characters of a metric's name, as in MLflow; of a digest and its name too."""
+"""Characters of a metric's name, as in MLflow; also of a digest and its name."""
 MOST_BYTES = 900_000_000
-"""SQLite takes 1,000,000,000 bytes a row; the rest is for what the arrays are wrapped in."""
+"""SQLite takes 1,000,000,000 bytes per row; the rest is for what the arrays are wrapped in."""
 _WRAPPING = 1_000
-"""Bytes that a file of arrays has for each of them beside its values, at most."""
+"""Bytes that a file of arrays has for each of them in addition to its values, at most."""
 _LONGEST_MESSAGE = 10_000
 _LONGEST_TRACEBACK = 100_000
 
@@ -35,90 +37,79 @@ def metrics_of(epoch: Epoch) -> dict[str, float]:
 def digests_of(epoch: Epoch) -> dict[str, str]:
     """Return the digests of an epoch."""
     entries = _entries(epoch.digests, "digests")
-    return {name: _text(value, f"report: digest {name}") for name, value in entries.items()}
+    return {name: _string(value, f"report: digest {name}") for name, value in entries.items()}
 
 
 def seconds_of(epoch: Epoch) -> float:
     """Return how long an epoch took."""
     seconds = _number(epoch.seconds, "seconds")
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise ValueError(f"report: seconds: got {seconds}, accepted is a number of at least 0")
+        raise ValueError(f"report: seconds: got {seconds}, expected a number of at least 0")
     return seconds
 
 
 def reason_of(outcome: Outcome) -> str:
     """Return why a training ended."""
-    return _text(outcome.reason, "Outcome.reason")
+    return _string(outcome.reason, "Outcome.reason")
 
 
 def model_of(outcome: Outcome) -> Model | None:
-    """Return the model of a training, if it has one: a text, and arrays that need no pickle."""
+    """Return the model of a training, if it has one: a string, and arrays that need no pickle."""
     model = outcome.model
     if model is None:
         return None
-    source = _text(model.source, "Model.source", longest=MOST_BYTES)
+    source = _string(model.source, "Model.source", longest=MOST_BYTES)
     arrays = {
-        _text(name, "Model.arrays"): np.asarray(array) for name, array in model.arrays.items()
+        _string(name, "Model.arrays"): np.asarray(array) for name, array in model.arrays.items()
     }
     for name, array in arrays.items():
         if array.dtype.hasobject:
-            raise TypeError(f"Model.arrays: {name} has the type object, accepted are numbers")
+            raise TypeError(f"Model.arrays: {name} has the type object, expected numbers")
     size = len(source.encode()) + sum(array.nbytes + _WRAPPING for array in arrays.values())
     if size > MOST_BYTES:
         raise ValueError(
-            f"Model: got {size:,} bytes, accepted are {MOST_BYTES:,}, as SQLite takes no more a row"
+            f"Model: got {size:,} bytes, expected at most {MOST_BYTES:,}, the limit of SQLite"
         )
     return Model(source, arrays)
 
 
-def described(error: BaseException) -> dict[str, str]:
+def failure_of(error: BaseException) -> Failure:
     """Return type, message, place and traceback of an exception.
 
-    The place of what is found wrong with a report is where the objective reported it.
+    For an error in a report, the place is where the objective reported it.
     """
     frames = traceback.extract_tb(error.__traceback__)
     here = os.path.dirname(__file__)
     theirs = [frame for frame in frames if os.path.dirname(frame.filename) != here] or frames
     place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else "unknown"
-    return {
-        "type": type(error).__name__,
-        "message": message_of(error),
-        "place": storable(place),
-        "traceback": storable("".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]),
-    }
+    return Failure(
+        type=type(error).__name__,
+        message=message_of(error),
+        place=names.plain(place),
+        traceback=names.plain("".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]),
+    )
 
 
 def message_of(error: BaseException) -> str:
-    """Return the message of an exception, which may be of a class that fails at that too."""
+    """Return the message of an exception, whose class may fail even at that."""
     try:
-        return storable(str(error)[:_LONGEST_MESSAGE])
+        return names.plain(str(error)[:_LONGEST_MESSAGE])
     except Exception:
         return "it has a message that cannot be shown"
 
 
-def storable(text: str) -> str:
-    r"""Return a text with what UTF-8 or a database cannot hold written out.
-
-    File names that are not UTF-8 bring such characters into messages.
-
-    >>> storable("cannot read \udcff.png")
-    'cannot read \\udcff.png'
-    """
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", r"\x00")
-
-
 def _entries(entries: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return named values of an epoch, whose names and number can be kept."""
+    """Return named values of an epoch whose names and number can be stored."""
     if len(entries) > MOST_ENTRIES:
-        raise ValueError(f"report: got {len(entries)} {what}, accepted are {MOST_ENTRIES:,}")
-    return {_text(name, f"report: name of {what}"): value for name, value in entries.items()}
+        raise ValueError(f"report: got {len(entries)} {what}, expected at most {MOST_ENTRIES:,}")
+    return {_string(name, f"report: name of {what}"): value for name, value in entries.items()}
 
 
-def _text(value: Any, what: str, longest: int = LONGEST_NAME) -> str:
-    if isinstance(value, str) and len(value) <= longest and storable(value) == value:
+def _string(value: Any, what: str, longest: int = LONGEST_NAME) -> str:
+    if isinstance(value, str) and len(value) <= longest and names.plain(value) == value:
         return str(value)
     raise TypeError(
-        f"{what}: got {value!r:.100}, accepted is a text of at most {longest:,} characters that "
+        f"{what}: got {value!r:.100}, expected a string of at most {longest:,} characters that "
         "UTF-8 can hold"
     )
 
@@ -127,4 +118,4 @@ def _number(value: Any, what: str) -> float:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"report: {what}: got {value!r:.100}, accepted is a number") from None
+        raise TypeError(f"report: {what}: got {value!r:.100}, expected a number") from None

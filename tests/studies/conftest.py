@@ -4,7 +4,7 @@ import importlib.util
 
 import pytest
 
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 
 
 @pytest.fixture

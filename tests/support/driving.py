@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 
 FILE = """
 [study]

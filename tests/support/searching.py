@@ -1,12 +1,15 @@
 """Ways to run a study in a test, and what two runs of it are compared by."""
 
+from dataclasses import replace
+
 from studies.definition import study_file
 from studies.search.driver import Plan, Search
 from studies.search.warm_start import earlier_trials, snapshot
 from studies.workers.attempt import run
 from studies.workers.local import LocalEngine
-from studies.workers.messages import EpochDone, TrialStopped, WorkerDied
-from tracking.ledger.access import Ledger
+from studies.workers.messages import EpochDone, TrialStopped, WorkerCrashed
+from tracking.ledger import Ledger
+from tracking.records import Environment
 
 SPACE = {
     "rate": {"low": 1e-3, "high": 1.0, "log": True},
@@ -50,8 +53,8 @@ def admit(study, ledger):
     """Store a study as `retrial search` does."""
     if ledger.study(study.name) is None:
         earlier = snapshot(study, ledger)
-        ledger.add_study(study.name, study.definition, {})
-        ledger.note(study.name, "warm_start", earlier)
+        ledger.add_study(study.name, study.definition, Environment())
+        ledger.update_notes(study.name, warm_start=earlier)
 
 
 def search(study, ledger, engine, **plan):
@@ -72,8 +75,11 @@ def trials(ledger, study):
             "number": trial.number,
             "state": trial.state,
             "settings": {k: v for k, v in trial.settings.items() if k != "delay"},
-            "memory": {**trial.memory, "trial": _without_noise(trial.memory["trial"])},
-            "outcome": {k: v for k, v in trial.outcome.items() if k != "environment"},
+            "attributes": (
+                _without_noise(trial.sampler_attributes.trial),
+                trial.sampler_attributes.study,
+            ),
+            "outcome": replace(trial.outcome, environment=None),
             "epochs": [
                 (epoch.number, repr(epoch.metrics), epoch.digests)
                 for epoch in ledger.epochs(study.name, trial.number)
@@ -146,7 +152,7 @@ class ShuffledEngine:
         elif self.generator.random() < self.death and self.deaths.get(trial, 0) < 2:
             self.deaths[trial] = self.deaths.get(trial, 0) + 1
             del self.running[trial]
-            yield WorkerDied(trial, job.attempt, "by chance")
+            yield WorkerCrashed(trial, job.attempt, "by chance")
         else:
             event = events.pop(0)
             if not isinstance(event, EpochDone):

@@ -9,9 +9,7 @@ writes nothing twice.
 """
 
 import json
-import tempfile
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,27 +20,26 @@ from tracking.confirmation.figure import comparison
 from tracking.confirmation.text import interval, number, sentences, table
 from tracking.figures.curves import curves, to_png
 from tracking.models import registry
-from tracking.provenance.environment import Environment
+from tracking.records import Environment, to_json
 from tracking.records.confirmation import (
     Confirmation,
     Estimate,
     Evidence,
+    RecordedConfirmation,
     Repetition,
-    from_plain,
-    to_plain,
 )
 from tracking.runs import recorded_code
 from tracking.runs.content import (
     dataset_of_metrics,
     log_model,
-    write_files,
     write_inputs,
     write_params,
 )
 from tracking.runs.reader import study_run
 from tracking.runs.study_run import source_tags
-from tracking.runs.trial_run import epoch_metrics, epochs_json, missing_metrics, send_metrics
+from tracking.runs.trial_run import epoch_metrics, missing_metrics
 from tracking.store import names
+from tracking.store.client import read_file, write_files
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -58,8 +55,8 @@ def record(
     winner_run: str | None = None,
     evidence: Evidence | None = None,
     data: Dataset | None = None,
-) -> tuple[str, str | None]:
-    """Record a confirmation; return the run's id, and the champion's version if it has a model.
+) -> RecordedConfirmation:
+    """Record a confirmation; return its run, and the champion's version if it has a model.
 
     `winner_run` is the run of the trial that won, `evidence` what is kept of the champion's
     training, `data` what its answers are about. Raises InputError when MLflow does not have the
@@ -71,17 +68,16 @@ def record(
     return _Recording(store, confirmation, environment, winner_run, evidence, data).write()
 
 
-def read(store: Store, study: str) -> tuple[Confirmation, dict[str, Any]] | None:
+def read(store: Store, study: str) -> tuple[Confirmation, RecordedConfirmation] | None:
     """Return a study's confirmation as MLflow has it, with run id and version, or None."""
     run = find(store, study)
     if run is None or run.info.status != "FINISHED":
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = store.client.download_artifacts(run.info.run_id, names.CONFIRMATION_FILE, folder)
-        confirmation = from_plain(json.loads(Path(path).read_text(encoding="utf-8")))
+    content = read_file(store.client, run.info.run_id, names.CONFIRMATION_FILE)
+    confirmation = Confirmation.from_json(json.loads(content))
     versions = store.client.search_model_versions(f"run_id = {names.quoted(run.info.run_id)}")
     version = str(max(int(found.version) for found in versions)) if versions else None
-    return confirmation, {"run_id": str(run.info.run_id), "version": version}
+    return confirmation, RecordedConfirmation(str(run.info.run_id), version)
 
 
 def find(store: Store, study: str) -> "Run | None":
@@ -133,9 +129,9 @@ class _Recording:
         self._evidence = evidence
         self._data = data
         study = {"name": confirmation.study, "trial": confirmation.winner}
-        self._environment = {**environment, "study": study}
+        self._environment = replace(environment, study=study)
 
-    def write(self) -> tuple[str, str | None]:
+    def write(self) -> RecordedConfirmation:
         """Write everything; end the run last."""
         from mlflow.entities import RunTag
 
@@ -157,7 +153,7 @@ class _Recording:
         )
         version = None if model_id is None else self._register(run_id, model_id)
         self._client.set_terminated(run_id, "FINISHED")
-        return run_id, version
+        return RecordedConfirmation(run_id, version)
 
     def _create(self, experiment_id: str, parent_id: str) -> str:
         tags = {
@@ -180,9 +176,9 @@ class _Recording:
         """Return the confirmation, a table and pictures of it, and the files of the training."""
         found, evidence = self._confirmation, self._evidence
         files: dict[str, Any] = {
-            names.CONFIRMATION_FILE: to_plain(found),
+            names.CONFIRMATION_FILE: found.to_json(),
             names.REPETITIONS_FILE: _repetitions(found),
-            names.ENVIRONMENT_FILE: self._environment,
+            names.ENVIRONMENT_FILE: self._environment.to_json(),
         }
         figures = {"comparison": comparison(found)}
         if evidence is not None:
@@ -192,8 +188,8 @@ class _Recording:
             figures |= _model_figures(evidence, self._data)
             files |= {
                 names.SETTINGS_FILE: evidence.settings,
-                names.EPOCHS_FILE: epochs_json(evidence.epochs),
-                names.OUTCOME_FILE: {"state": "complete", **evidence.outcome},
+                names.EPOCHS_FILE: to_json(evidence.epochs),
+                names.OUTCOME_FILE: {"state": "complete", **evidence.outcome.to_json()},
             }
         for name, figure in figures.items():
             files[f"{names.FIGURES_FOLDER}/{name}.png"] = to_png(figure)
@@ -208,7 +204,7 @@ class _Recording:
             write_params(self._client, run_id, evidence.settings)
         metrics = epoch_metrics(evidence.epochs)
         run = self._client.get_run(run_id)
-        send_metrics(self._client, run_id, missing_metrics(self._client, run, metrics))
+        self._client.log_batch(run_id, missing_metrics(self._client, run, metrics))
         if evidence.model is None:
             return None
         return log_model(
@@ -223,7 +219,7 @@ class _Recording:
                 **self._origin(),
             },
             params=evidence.settings,
-            step=int(evidence.outcome["epoch"]),
+            step=evidence.outcome.epoch or 0,
             code=recorded_code.for_model(self._client, parent_id, self._environment),
         )
 
@@ -299,7 +295,7 @@ class _Recording:
 
 def _repetitions(confirmation: Confirmation) -> dict[str, Any]:
     """Return all repetitions as a table in the form that MLflow's pages show."""
-    columns = [item.name for item in fields(Repetition)]
+    columns = [item.name for item in fields(Repetition) if item.name != "extra"]
     rows = [
         # Seeds as texts: a page's numbers have 53 bits.
         [getattr(again, column) if column != "seed" else str(again.seed) for column in columns]

@@ -1,15 +1,15 @@
-"""A confirmation in words: what the command prints and the run's description says."""
+"""A confirmation as text, for the command line and the run's description."""
 
 from tracking.records.confirmation import Candidate, Confirmation, Estimate
 
 
 def number(value: float) -> str:
-    """Return a metric, or a difference of two, in as many digits as mean something.
+    """Return a metric, or a difference of two, with as many digits as are meaningful.
 
     >>> number(0.97222), number(-0.00012), number(0.0), number(-1.1e-16)
     ('0.9722', '-0.00012', '0.0000', '0.0000')
     """
-    if abs(value) < 1e-12:  # what rounding leaves of the difference of two equal means
+    if abs(value) < 1e-12:  # a rounding error in the difference of two equal means
         return "0.0000"
     return f"{value:.4f}" if abs(value) >= 0.001 else f"{value:.2g}"
 
@@ -29,13 +29,13 @@ def interval(estimate: Estimate) -> str:
 
 
 def sentences(confirmation: Confirmation) -> list[str]:
-    """Say who won and by how much, what of the search was luck, and what the test images said."""
+    """Return sentences on the winner and its lead, the luck of the search, the test result."""
     said = [_winner(confirmation), _luck(confirmation), _test(confirmation)]
     return [sentence for sentence in said if sentence]
 
 
 def table(confirmation: Confirmation) -> list[tuple[str, ...]]:
-    """Return the candidates as rows of texts, under a row of headings."""
+    """Return a row of headings, and the candidates as rows of strings."""
     count = confirmation.seeds
     heading = ("trial", "search", f"mean of {count}", "95 % interval", "luck", "95 % interval")
     return [heading, *(_row(candidate) for candidate in confirmation.candidates)]

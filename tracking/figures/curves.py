@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracking.ledger.access import EpochRecord
+from tracking.records import EpochRecord
 from tracking.store import names
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
-"""The ledger: what survives.
+"""Access to the ledger, the one source for a restart.
 
-Every epoch and every outcome is committed here before anybody else hears of it. It is one SQLite
-database in the store, and the only source for a restart: Optuna's storage and MLflow are fed from
-it, can lag behind it and can be caught up from it.
+Every epoch and every outcome is committed here before anything else is notified. The ledger is one
+SQLite database in the store; Optuna's storage and MLflow are written from it, may lag behind it and
+can be rebuilt from it.
 
-Who writes what: the driver of a study writes everything but the columns named `recorded_*`, which
-belong to the recorder's own connection.
+The driver of a study writes everything but the columns named `recorded_*`, which belong to the
+recorder's own connection.
 """
 
 import contextlib
@@ -13,136 +13,35 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from nets.errors import InputError
 from nets.outcome import Model
 from nets.state import pack, unpack
+from tracking.ledger.schema import SCHEMA, VERSION
+from tracking.records import (
+    Environment,
+    EpochRecord,
+    SamplerAttributes,
+    StudyNotes,
+    StudyRecord,
+    TrialOutcome,
+    TrialRecord,
+    TrialState,
+)
+from tracking.store.errors import StoreUnavailable
 
-TrialState = Literal["running", "complete", "pruned", "failed"]
+_COLUMNS = {"sampler_attributes": "memory", "crashes": "deaths"}
+"""Columns of the table of trials whose names differ from those of the record."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS study (
-    name TEXT PRIMARY KEY,
-    definition TEXT NOT NULL,      -- the study file as parsed, defaults filled in, as JSON
-    environment TEXT NOT NULL,     -- of the driver that created it, as JSON
-    created REAL NOT NULL,         -- seconds since the epoch of Unix, as all times here
-    notes TEXT NOT NULL DEFAULT '{}'   -- JSON: what later commands want to remember
-);
-CREATE TABLE IF NOT EXISTS lock (
-    study TEXT PRIMARY KEY,
-    holder TEXT NOT NULL           -- JSON: pid, host, since, process start
-);
-CREATE TABLE IF NOT EXISTS trial (
-    study TEXT NOT NULL REFERENCES study(name) ON DELETE CASCADE ON UPDATE CASCADE,
-    number INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    settings TEXT NOT NULL,        -- JSON
-    parameters TEXT NOT NULL,      -- JSON: what the sampler chose
-    memory TEXT NOT NULL,          -- JSON: attributes the sampler set on trial and study
-    asked REAL NOT NULL,
-    started REAL,
-    finished REAL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    deaths INTEGER NOT NULL DEFAULT 0,     -- of its workers; a killed driver is no death
-    worker TEXT,
-    outcome TEXT NOT NULL DEFAULT '{}',    -- JSON: value, epoch, reason, pruner's attributes, error
-    recorded_run TEXT,             -- MLflow run id
-    recorded_epoch INTEGER NOT NULL DEFAULT 0,
-    recorded_state TEXT,           -- the state whose end is completely in MLflow
-    PRIMARY KEY (study, number)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS epoch (
-    study TEXT NOT NULL, trial INTEGER NOT NULL, number INTEGER NOT NULL,
-    metrics TEXT NOT NULL, digests TEXT NOT NULL, seconds REAL NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (study, trial, number),
-    FOREIGN KEY (study, trial) REFERENCES trial(study, number) ON DELETE CASCADE ON UPDATE CASCADE
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS checkpoint (
-    study TEXT NOT NULL, trial INTEGER NOT NULL, epoch INTEGER NOT NULL, state BLOB NOT NULL,
-    PRIMARY KEY (study, trial),
-    FOREIGN KEY (study, trial) REFERENCES trial(study, number) ON DELETE CASCADE ON UPDATE CASCADE
-);
-CREATE TABLE IF NOT EXISTS model (
-    study TEXT NOT NULL, trial INTEGER NOT NULL, source TEXT NOT NULL, arrays BLOB NOT NULL,
-    PRIMARY KEY (study, trial),
-    FOREIGN KEY (study, trial) REFERENCES trial(study, number) ON DELETE CASCADE ON UPDATE CASCADE
-);
-CREATE TABLE IF NOT EXISTS attachment (     -- since version 2
-    study TEXT NOT NULL REFERENCES study(name) ON DELETE CASCADE ON UPDATE CASCADE,
-    name TEXT NOT NULL, content BLOB NOT NULL,
-    PRIMARY KEY (study, name)
-);
-"""
-_VERSION = 2
-
-
-@dataclass(frozen=True)
-class StudyRecord:
-    """A study as stored: its definition is the parsed study file with the defaults filled in."""
-
-    name: str
-    definition: dict[str, Any]
-    environment: dict[str, Any]
-    created: float
-    notes: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One epoch of one trial; `at` is when it was committed."""
-
-    number: int
-    metrics: dict[str, float]
-    digests: dict[str, str]
-    seconds: float
-    at: float
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """A trial as stored.
-
-    `outcome` of a finished trial holds ``value`` (None when failed), ``epoch`` (whose weights are
-    kept), ``reason`` (finished, early stopping, diverged, pruned or failed), ``attributes`` (what
-    the pruner set on the trial), and where they apply ``pruned`` (rule and threshold) and
-    ``error`` (type, message, traceback).
-    """
-
-    study: str
-    number: int
-    state: TrialState
-    settings: dict[str, Any]
-    parameters: dict[str, Any]
-    memory: dict[str, Any]
-    asked: float
-    started: float | None = None
-    finished: float | None = None
-    attempts: int = 0
-    deaths: int = 0
-    worker: str | None = None
-    outcome: dict[str, Any] = field(default_factory=dict)
-    recorded_run: str | None = None
-    recorded_epoch: int = 0
-    recorded_state: str | None = None
-
-    @property
-    def value(self) -> float | None:
-        """The study's metric at the epoch whose weights are kept."""
-        return self.outcome.get("value")
-
-
-_TRIAL_COLUMNS = tuple(TrialRecord.__dataclass_fields__)
-_JSON_COLUMNS = {"settings", "parameters", "memory", "outcome"}
+_TRIAL = ", ".join(_COLUMNS.get(name, name) for name in TrialRecord.__dataclass_fields__)
 
 
 class Ledger:
     """A connection to the ledger in `path`; each thread opens its own.
 
-    Raises InputError when the file cannot be opened for writing or was written by a later
-    version.
+    A context manager that closes the connection. Raises StoreUnavailable when the file cannot be
+    opened for writing or was written by a later version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -152,35 +51,45 @@ class Ledger:
             self._connection = sqlite3.connect(path, timeout=60)
             self._connection.execute("PRAGMA journal_mode=WAL")
             # NORMAL loses at most the last commits in a power cut, never in a crash of a process;
-            # lost trials are asked again and come out the same.
+            # lost trials are asked again and are equal.
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA foreign_keys=ON")
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version < _VERSION:  # every table that a later version added is new as a whole
+            if version < VERSION:  # every table that a later version added is new as a whole
                 self._connection.executescript(
-                    f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT;"
+                    f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;"
                 )
         except (OSError, sqlite3.Error) as error:
             if _is_damage(error):
-                raise InputError(
-                    f"store: {path} is not a ledger of retrial: {error}; accepted is one that "
-                    "`retrial search` has written, or a folder without one"
+                raise StoreUnavailable(
+                    "store",
+                    problem=f"{path} is not a ledger of retrial: {error}",
+                    expected="one that `retrial search` has written, or a folder without one",
                 ) from error
-            raise InputError(
-                f"store: cannot write {path}: {error}; accepted is a folder this user may write to"
+            raise StoreUnavailable(
+                "store",
+                problem=f"cannot write {path}: {error}",
+                expected="a folder this user may write to",
             ) from error
-        if version > _VERSION:
-            raise InputError(
-                f"store: {path} was written by a later retrial (ledger version {version}), "
-                f"accepted is up to {_VERSION}"
+        if version > VERSION:
+            raise StoreUnavailable(
+                "store",
+                problem=f"{path} was written by a later retrial (ledger version {version})",
+                expected=f"a version up to {VERSION}",
             )
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
     def unused_bytes(self) -> int:
-        """Return how many bytes of the file removed rows have left unused."""
+        """Return how many bytes of the file are unused after rows were removed."""
         pages, size = (
             self._connection.execute(f"PRAGMA {fact}").fetchone()[0]
             for fact in ("freelist_count", "page_size")
@@ -188,7 +97,7 @@ class Ledger:
         return int(pages * size)
 
     def vacuum(self) -> None:
-        """Rewrite the file without unused space; others wait meanwhile."""
+        """Rewrite the file without unused space; other connections wait."""
         self._connection.execute("VACUUM")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -201,27 +110,36 @@ class Ledger:
 
     # Studies
 
-    def add_study(
-        self, name: str, definition: Mapping[str, Any], environment: Mapping[str, Any]
-    ) -> None:
+    def add_study(self, name: str, definition: Mapping[str, Any], environment: Environment) -> None:
         """Add a study; the name is its key in the store."""
         with self._connection:
             self._connection.execute(
                 "INSERT INTO study (name, definition, environment, created) VALUES (?, ?, ?, ?)",
-                (name, json.dumps(definition), json.dumps(environment), time.time()),
+                (name, json.dumps(definition), json.dumps(environment.to_json()), time.time()),
             )
 
     def study(self, name: str) -> StudyRecord | None:
         """Return a study, or None where the store has none of that name."""
         row = self._connection.execute(
-            "SELECT name, definition, environment, created, notes FROM study WHERE name = ?",
-            (name,),
+            "SELECT definition, environment, created, notes FROM study WHERE name = ?", (name,)
         ).fetchone()
         if row is None:
             return None
+        definition, environment, created, notes = row
         return StudyRecord(
-            row[0], json.loads(row[1]), json.loads(row[2]), row[3], json.loads(row[4])
+            name,
+            json.loads(definition),
+            Environment.from_json(json.loads(environment)),
+            created,
+            StudyNotes.from_json(json.loads(notes)),
         )
+
+    def notes(self, name: str) -> StudyNotes:
+        """Return the notes of a study that the store has."""
+        study = self.study(name)
+        if study is None:
+            raise KeyError(name)
+        return study.notes
 
     def study_names(self) -> list[str]:
         """Return the names of all studies, oldest first."""
@@ -235,20 +153,21 @@ class Ledger:
                 "UPDATE study SET definition = ? WHERE name = ?", (json.dumps(definition), name)
             )
 
-    def note(self, name: str, key: str, value: Any) -> None:
-        """Remember a JSON value under a key of the study's notes."""
+    def update_notes(self, study: str, **fields: Any) -> None:
+        """Set fields of a study's notes; see `tracking.records.StudyNotes`."""
+        changes = StudyNotes(**fields).to_json()
         with self.transaction() as connection:
             (notes,) = connection.execute(
-                "SELECT notes FROM study WHERE name = ?", (name,)
+                "SELECT notes FROM study WHERE name = ?", (study,)
             ).fetchone()
-            # Not by SQLite's own JSON, which does not know the NaN of an epoch's values.
+            # Not by SQLite's own JSON functions, which reject the NaN of an epoch's values.
             connection.execute(
                 "UPDATE study SET notes = ? WHERE name = ?",
-                (json.dumps({**json.loads(notes), key: value}), name),
+                (json.dumps({**json.loads(notes), **changes}), study),
             )
 
     def attach(self, study: str, name: str, content: bytes | None) -> None:
-        """Keep bytes under a name with a study, in place of what was there; None removes them."""
+        """Store bytes under a name with a study, replacing earlier ones; None removes them."""
         with self._connection:
             if content is None:
                 self._connection.execute(
@@ -261,7 +180,7 @@ class Ledger:
                 )
 
     def attachment(self, study: str, name: str) -> bytes | None:
-        """Return the bytes that `attach` keeps under a name, or None."""
+        """Return the bytes that `attach` stored under a name, or None."""
         row = self._connection.execute(
             "SELECT content FROM attachment WHERE study = ? AND name = ?", (study, name)
         ).fetchone()
@@ -273,13 +192,14 @@ class Ledger:
             self._connection.execute("DELETE FROM study WHERE name = ?", (name,))
             self._connection.execute("DELETE FROM lock WHERE study = ?", (name,))
 
-    # Trials, as the driver writes them
+    # Trials, written by the driver
 
     def add_trial(self, trial: TrialRecord) -> None:
-        """Add a trial that has been asked; it is then open until `finish_trial`."""
+        """Add a trial that has been asked; it is open until `finish_trial`."""
         row = (
             trial.study, trial.number, trial.state, json.dumps(trial.settings),
-            json.dumps(trial.parameters), json.dumps(trial.memory), trial.asked,
+            json.dumps(trial.parameters), json.dumps(trial.sampler_attributes.to_json()),
+            trial.asked,
         )  # fmt: skip
         with self._connection:
             self._connection.execute(
@@ -299,34 +219,34 @@ class Ledger:
         return int(attempt)
 
     def name_worker(self, study: str, number: int, worker: str) -> None:
-        """Remember which worker trains a trial."""
+        """Store which worker trains a trial."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET worker = ? WHERE study = ? AND number = ?",
                 (worker, study, number),
             )
 
-    def add_death(self, study: str, number: int) -> int:
-        """Count one more death of a trial's worker and return how many there were."""
+    def add_crash(self, study: str, number: int) -> int:
+        """Count one more crash of a trial's worker and return how many there were."""
         with self._connection:
-            (deaths,) = self._connection.execute(
+            (crashes,) = self._connection.execute(
                 "UPDATE trial SET deaths = deaths + 1 WHERE study = ? AND number = ?"
                 " RETURNING deaths",
                 (study, number),
             ).fetchone()
-        return int(deaths)
+        return int(crashes)
 
     def add_epoch(
         self, study: str, number: int, epoch: EpochRecord, checkpoint: bytes | None = None
     ) -> bool:
         """Add an epoch of an open trial, with the packed state after it if there is one.
 
-        An epoch that a restart repeats changes nothing; returns False when it is not equal to
-        the one before, which two equal machines never do.
+        An epoch that a restart repeats changes nothing; return False when it differs from the
+        first one, which never happens on equal machines.
         """
         metrics, digests = json.dumps(epoch.metrics), json.dumps(epoch.digests)
         with self._connection:
-            # Not OR IGNORE, which loses an epoch without a word when a column does not take it.
+            # Not OR IGNORE, which silently loses an epoch that violates a column's constraint.
             inserted = self._connection.execute(
                 "INSERT INTO epoch (study, trial, number, metrics, digests, seconds, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (study, trial, number) DO NOTHING",
@@ -351,15 +271,15 @@ class Ledger:
         study: str,
         number: int,
         state: TrialState,
-        outcome: Mapping[str, Any],
+        outcome: TrialOutcome,
         model: Model | None,
     ) -> None:
-        """End a trial with its outcome and model; its checkpoint is no longer needed."""
+        """End a trial with its outcome and model, and remove its checkpoint."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET state = ?, outcome = ?, finished = ?"
                 " WHERE study = ? AND number = ? AND state = 'running'",
-                (state, json.dumps(outcome), time.time(), study, number),
+                (state, json.dumps(outcome.to_json()), time.time(), study, number),
             )
             self._connection.execute(
                 "DELETE FROM checkpoint WHERE study = ? AND trial = ?", (study, number)
@@ -378,7 +298,7 @@ class Ledger:
     ) -> list[TrialRecord]:
         """Return the trials of a study from a number on, in order.
 
-        With `unrecorded` only those of which MLflow lacks an epoch or the end.
+        With `unrecorded`, only those of which MLflow lacks an epoch or the end.
         """
         condition = ""
         if unrecorded:
@@ -388,7 +308,7 @@ class Ledger:
                 " epoch.trial = trial.number), 0))"
             )
         rows = self._connection.execute(
-            f"SELECT {', '.join(_TRIAL_COLUMNS)} FROM trial WHERE study = ?"
+            f"SELECT {_TRIAL} FROM trial WHERE study = ?"
             f" AND number >= ?{condition} ORDER BY number",
             (study, from_number),
         )
@@ -397,7 +317,7 @@ class Ledger:
     def trial(self, study: str, number: int) -> TrialRecord | None:
         """Return one trial, or None."""
         row = self._connection.execute(
-            f"SELECT {', '.join(_TRIAL_COLUMNS)} FROM trial WHERE study = ? AND number = ?",
+            f"SELECT {_TRIAL} FROM trial WHERE study = ? AND number = ?",
             (study, number),
         ).fetchone()
         return None if row is None else _trial(row)
@@ -419,13 +339,13 @@ class Ledger:
         return None if row is None else (int(row[0]), bytes(row[1]))
 
     def model(self, study: str, number: int) -> Model | None:
-        """Return the model of a finished trial until the recorder has delivered it, else None."""
+        """Return the model of a finished trial until the recorder has delivered it, then None."""
         row = self._connection.execute(
             "SELECT source, arrays FROM model WHERE study = ? AND trial = ?", (study, number)
         ).fetchone()
         return None if row is None else Model(row[0], unpack(row[1]))
 
-    # The recorder's own columns
+    # Columns of the recorder
 
     def mark_recorded(
         self,
@@ -436,7 +356,7 @@ class Ledger:
         epoch: int | None = None,
         state: str | None = None,
     ) -> None:
-        """Remember what MLflow has of a trial; once it has the end, the model is dropped here."""
+        """Store what MLflow has of a trial; once it has the end, the model is removed here."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET recorded_run = coalesce(?, recorded_run),"
@@ -451,11 +371,17 @@ class Ledger:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Tell whether an error is about what a file holds, and not about reaching it."""
+    """Tell whether an error is about a file's content, not about access to it."""
     code = getattr(error, "sqlite_errorcode", None)
     return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
-    values = dict(zip(_TRIAL_COLUMNS, row, strict=True))
-    return TrialRecord(**{k: json.loads(v) if k in _JSON_COLUMNS else v for k, v in values.items()})
+    values = dict(zip(TrialRecord.__dataclass_fields__, row, strict=True))
+    values["settings"] = json.loads(values["settings"])
+    values["parameters"] = json.loads(values["parameters"])
+    values["sampler_attributes"] = SamplerAttributes.from_json(
+        json.loads(values["sampler_attributes"])
+    )
+    values["outcome"] = TrialOutcome.from_json(json.loads(values["outcome"]))
+    return TrialRecord(**values)

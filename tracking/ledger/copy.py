@@ -1,4 +1,4 @@
-"""One study of a ledger, copied into another ledger: every table, every bit."""
+"""Copy one study from a ledger to another: all its tables, exactly."""
 
 import contextlib
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from typing import Any
 from tracking.ledger.access import Ledger
 
 _LEFT_BEHIND = {"lock"}
-"""Tables that tell nothing of the study itself."""
+"""Tables without data of the study itself."""
 _WITH_IDS = {"study": "notes", "trial": "recorded_run"}
-"""The column of a table in which ids of MLflow's runs and models stand."""
+"""The column of a table that contains ids of MLflow's runs and models."""
 
 
 def copy_study(
@@ -20,10 +20,10 @@ def copy_study(
     study: str,
     translate: Callable[[str], str] | None = None,
 ) -> dict[str, int]:
-    """Copy a study from one ledger into another that does not have it; all of it or nothing.
+    """Copy a study to a ledger that does not have it, in one transaction.
 
-    `translate` replaces the ids of MLflow's runs and models in a text. Returns the number of rows
-    copied by table.
+    `translate` replaces the ids of MLflow's runs and models in a string. Returns the number of
+    copied rows by table.
     """
     counts = {}
     with source.transaction() as reading, target.transaction() as writing:
@@ -42,7 +42,7 @@ def copy_study(
 
 
 def size_of(ledger: Ledger, study: str) -> tuple[dict[str, int], int]:
-    """Return the number of a study's rows by table, and the bytes of their values."""
+    """Return the number of a study's rows by table, and the total size of their values in bytes."""
     counts, size = {}, 0
     with ledger.transaction() as connection:
         for table, columns in _tables():
@@ -58,9 +58,10 @@ def size_of(ledger: Ledger, study: str) -> tuple[dict[str, int], int]:
 
 @cache
 def _tables() -> list[tuple[str, list[str]]]:
-    """Return the tables that have a study's rows, with their columns, those referred to first.
+    """Return the tables with rows of a study and their columns, referenced tables first.
 
-    Those of a new ledger: what somebody else's has besides must not get into our statements.
+    They are read from a new ledger: names of tables and columns that another ledger has in
+    addition must not get into our SQL statements.
     """
     found = []
     with contextlib.closing(Ledger(Path(":memory:"))) as new, new.transaction() as connection:

@@ -1,4 +1,10 @@
-"""One driver a study: a lock in the ledger that a dead driver cannot keep."""
+"""One process per study: a lock in the ledger that does not outlive its holder.
+
+The lock is a row that names its holder. A file lock of the operating system (as in the package
+filelock) would end with its process, too. But it does not name its holder and the work, cannot be
+listed without acquiring it, is inherited by forked children, and on a network file system does not
+reliably exclude other machines: the record, the heartbeat and the token would still be needed.
+"""
 
 import json
 import os
@@ -16,29 +22,30 @@ from typing import Any
 
 import psutil
 
-from nets.errors import InputError
 from tracking.ledger.access import Ledger
+from tracking.store.errors import StudyLocked
 
 _BEAT_SECONDS = 5.0
 _DEAD_SECONDS = 60.0
-"""A lock held from another machine, whose processes cannot be seen, is dead without a sign of
-life for this long."""
+"""Seconds without a heartbeat after which a lock held on another machine counts as abandoned, since
+processes there cannot be inspected."""
 
 _MINE = "study = ? AND json_extract(holder, '$.token') = ?"
-"""A driver that slept for so long that another one took over must not touch the other's lock."""
+"""A process that was suspended until another one took over must not touch the other one's lock."""
 
 
 @contextmanager
 def hold(path: Path, study: str, doing: str) -> Iterator[None]:
-    """Hold a study's lock; raises InputError saying who has it, and what is being done there.
+    """Hold a study's lock; raises StudyLocked, which names the holder and what it is doing.
 
     `doing` completes the sentence "the study is being ...".
 
-    A holder on this machine is dead when no process with its number and birth exists, and its lock
-    is taken over at once. Whose lock was taken over, after a long sleep, is interrupted.
+    A holder on this machine is dead when no process with its id and start time exists; its lock is
+    taken over immediately. A process whose lock was taken over, after it was suspended for long,
+    is interrupted.
     """
     with closing(Ledger(path)) as ledger:
-        holder = {**_myself(), "doing": doing}
+        holder = {**_this_process(), "doing": doing}
         _take(ledger, study, holder)
         done = threading.Event()
         beat = threading.Thread(target=_beat, args=(path, study, holder, done), daemon=True)
@@ -48,13 +55,13 @@ def hold(path: Path, study: str, doing: str) -> Iterator[None]:
         finally:
             done.set()
             beat.join()
-            # Where the disk is full it stays, as the lock of a dead driver.
+            # If the disk is full, the row stays, as the lock of a dead process.
             with suppress(sqlite3.Error), ledger.transaction() as connection:
                 connection.execute(f"DELETE FROM lock WHERE {_MINE}", (study, holder["token"]))
 
 
 def held(ledger: Ledger) -> set[str]:
-    """Return the names of the studies whose lock somebody holds now."""
+    """Return the names of the studies whose lock is held by a living process."""
     with ledger.transaction() as connection:
         rows = connection.execute("SELECT study, holder FROM lock").fetchall()
     return {study for study, holder in rows if _alive(json.loads(holder))}
@@ -65,9 +72,12 @@ def _take(ledger: Ledger, study: str, holder: dict[str, Any]) -> None:
         row = connection.execute("SELECT holder FROM lock WHERE study = ?", (study,)).fetchone()
         if row is not None and _alive(other := json.loads(row[0])):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(other["since"]))
-            raise InputError(
-                f"study: {study} is being {other['doing']} by process {other['pid']} on "
-                f"{other['host']} since {since}; accepted is one driver at a time"
+            raise StudyLocked(
+                "study",
+                study,
+                problem=f"{study} is being {other['doing']} by process {other['pid']} on "
+                f"{other['host']} since {since}",
+                hint="wait until it has ended, or stop it",
             )
         connection.execute(
             "INSERT OR REPLACE INTO lock (study, holder) VALUES (?, ?)",
@@ -75,7 +85,7 @@ def _take(ledger: Ledger, study: str, holder: dict[str, Any]) -> None:
         )
 
 
-def _myself() -> dict[str, Any]:
+def _this_process() -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "born": _birth(os.getpid()),
@@ -87,16 +97,16 @@ def _myself() -> dict[str, Any]:
 
 
 def _alive(holder: dict[str, Any]) -> bool:
-    """Tell whether the holder of a lock still lives."""
+    """Tell whether the holder of a lock is still running."""
     if holder["host"] != socket.gethostname():
         return bool(time.time() - holder["beat"] < _DEAD_SECONDS)
     return bool(_birth(holder["pid"]) == holder["born"])
 
 
 def _birth(pid: int) -> str | None:
-    """Return when a process began, in words that no correction of the clock changes.
+    """Return the start time of a process in a form that is independent of clock corrections.
 
-    None stands for a process that is dead, also if its parent has not missed it yet.
+    None stands for a process that has ended, even if its parent has not reaped it yet.
     """
     try:
         process = psutil.Process(pid)
@@ -104,17 +114,17 @@ def _birth(pid: int) -> str | None:
             return None
         try:
             boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-            # Behind the name, which may hold anything: the 22nd field, in clock ticks since boot.
+            # After the name, which may contain anything: the 22nd field, clock ticks since boot.
             _, _, fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")
             return f"{boot} {fields.split()[19]}"
-        except FileNotFoundError:  # no Linux, or gone since
+        except FileNotFoundError:  # not Linux, or ended since
             return f"{process.create_time():.0f}"
     except psutil.NoSuchProcess:
         return None
 
 
 def _beat(path: Path, study: str, holder: dict[str, Any], done: threading.Event) -> None:
-    """Give signs of life until done; a beat that cannot be written is tried at the next one."""
+    """Write heartbeats until done; one that cannot be written is skipped."""
     ledger: Ledger | None = None
     while not done.wait(_BEAT_SECONDS):
         try:
@@ -128,8 +138,8 @@ def _beat(path: Path, study: str, holder: dict[str, Any], done: threading.Event)
             ledger = None
         else:
             if not is_mine:
-                print(f"retrial: {study} was taken over by another driver", file=sys.stderr)
-                # A signal to that thread wakes it, wherever it waits.
+                print(f"retrial: {study} was taken over by another process", file=sys.stderr)
+                # A signal wakes the main thread from whatever it waits for.
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 break
     if ledger is not None:

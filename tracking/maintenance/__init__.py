@@ -1,1 +1,1 @@
-"""Keeping a store in order: garbage collection, deletion, packing a study into one file."""
+"""Maintenance of a store: garbage collection, deletion, packing a study into one file."""

@@ -1,11 +1,11 @@
-"""Removing what MLflow has of a study: runs, models, versions, and all their files."""
+"""Remove a study from MLflow: its runs, models and versions with all their files."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tracking.maintenance.pack.export import all_models, all_runs, versions_of
 from tracking.store import names
 from tracking.store.artifacts import files_at
+from tracking.store.client import all_models, all_runs, versions_of
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 class Holdings:
     """What MLflow has of a study; `experiment_id` is None where it has nothing.
 
-    `foreign` names what somebody else keeps in the study's experiment, none of which is among the
-    rest.
+    `foreign` names what others have added to the study's experiment; the other fields exclude it.
     """
 
     experiment_id: str | None = None
@@ -31,16 +30,16 @@ class Holdings:
 
 
 def survey(store: Store, study: str, *, made_here: bool = False) -> Holdings:
-    """Return what MLflow has of a study, deleted runs included.
+    """Return what MLflow has of a study, including deleted runs.
 
-    Runs without a tag of ours were made by hand and are foreign, with their models; `made_here`
-    says that the experiment as a whole is ours.
+    Runs without our tags were created by hand and are foreign, as are their models; with
+    `made_here`, the whole experiment is ours.
     """
     experiment = store.client.get_experiment_by_name(study)
     if experiment is None:
         return Holdings()
-    runs = all_runs(store, experiment.experiment_id, deleted=True)
-    models = all_models(store, experiment.experiment_id)
+    runs = all_runs(store.client, experiment.experiment_id, deleted=True)
+    models = all_models(store.client, experiment.experiment_id)
     foreign: list[str] = []
     if not made_here:
         others = [run for run in runs if names.KIND_TAG not in run.data.tags]
@@ -64,19 +63,19 @@ def survey(store: Store, study: str, *, made_here: bool = False) -> Holdings:
         foreign=foreign,
         runs=runs,
         models=models,
-        versions=versions_of(store, [run.info.run_id for run in runs]),
+        versions=versions_of(store.client, [run.info.run_id for run in runs]),
         files=len(sizes),
         bytes=sum(sizes),
     )
 
 
 def remove(store: Store, holdings: Holdings) -> bool:
-    """Remove a study from MLflow, the files first; may be repeated where it was interrupted.
+    """Remove a study from MLflow, files first; can be repeated after an interruption.
 
-    An experiment with anything foreign stays, as one of somebody else's.
+    An experiment with foreign content is kept, without our tags.
 
-    Returns whether it is gone for good: a tracking server only marks runs as deleted and gives
-    their name free, until `mlflow gc` runs there.
+    Returns whether the study is erased: a tracking server only marks it as deleted, under another
+    name, until `mlflow gc` runs there.
     """
     if holdings.experiment_id is None:
         return True
@@ -91,7 +90,7 @@ def remove(store: Store, holdings: Holdings) -> bool:
                 client.delete_experiment_tag(holdings.experiment_id, tag)
         return can_erase(store)
     if not can_erase(store):
-        # A deleted experiment keeps its name: nothing new could have it.
+        # A deleted experiment keeps its name, which no new one could use.
         if experiment.lifecycle_stage != "active":
             client.restore_experiment(holdings.experiment_id)
         name = f"{experiment.name} (deleted {holdings.experiment_id})"
@@ -120,23 +119,23 @@ def remove_runs(store: Store, runs: "list[Run]") -> None:
 
 
 def erase(store: Store, kind: str, identity: str) -> None:
-    """Remove the rows of something deleted from MLflow's database, where that is at hand."""
+    """Erase the rows of a deleted entity from MLflow's database, where it is accessible."""
     if can_erase(store):
         getattr(_tracking_store(store), f"_hard_delete_{kind}")(identity)
 
 
 def can_erase(store: Store) -> bool:
-    """Tell whether MLflow's database is at hand and not behind a server."""
+    """Tell whether MLflow's database is accessible, not behind a server."""
     return hasattr(_tracking_store(store), "_hard_delete_experiment")
 
 
 def _tracking_store(store: Store) -> Any:
-    """Return MLflow's own store: what `mlflow gc` works on, and the client does not offer."""
+    """Return MLflow's internal store, which `mlflow gc` uses and the client does not expose."""
     return store.client._tracking_client.store
 
 
 def remove_empty_model(store: Store, name: str) -> None:
-    """Remove a registered model that has no version."""
+    """Remove a registered model if it has no version."""
     condition = f"name = {names.quoted(name)}"
     if store.client.search_registered_models(condition) and not (
         store.client.search_model_versions(condition)
@@ -145,7 +144,7 @@ def remove_empty_model(store: Store, name: str) -> None:
 
 
 def _remove_versions(store: Store, versions: "list[ModelVersion]") -> None:
-    """Remove versions of registered models, and models that have none left."""
+    """Remove versions of registered models, and the models that have none left."""
     for version in versions:
         store.client.delete_model_version(version.name, version.version)
     for name in sorted({version.name for version in versions}):

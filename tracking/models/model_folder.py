@@ -1,10 +1,9 @@
-"""A trained model as the folder that MLflow loads: source, weights and what they need.
+"""A trained model as the folder that MLflow loads: source, weights and requirements.
 
-The code that the source imports comes along, so that a server needs no more than libraries which
-every package index has.
+The folder includes the code that the source imports, so that a server needs only public libraries.
 
-Written here file by file: MLflow's own `save_model` runs the model's source in the writing process,
-where a search has no use for it, and guesses the requirements for seconds.
+The files are written here one by one, because MLflow's own `save_model` executes the model's source
+in the writing process, which a search does not need, and takes seconds to infer the requirements.
 """
 
 import functools
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 REQUIREMENTS = ("mlflow", "numpy", "threadpoolctl")
-"""What a model needs to be loaded beside its code; their installed versions are pinned."""
+"""What loading a model requires in addition to its code; the installed versions are pinned."""
 
 LARGEST_CODE = 1 << 20
-"""Bytes of an archive of code; a larger one is kept with the study's run, not with every model."""
+"""Maximum bytes of a model's code archive; a larger one is kept only with the study's run."""
 
 
 def write_model_folder(
@@ -46,13 +45,13 @@ def write_model_folder(
 
     The model's source finds its weights as the artifact ``weights``, one ``.npz`` file. A model
     with the arrays ``image_shape`` and ``classes`` gets a signature: uint8 images in, one number
-    a class out. The array ``input_example`` (a few images) is kept as MLflow's input example and
-    not among the weights.
+    per class out. The array ``input_example`` (a few images) becomes MLflow's input example and is
+    not stored with the weights.
 
-    `location` is the URI where MLflow keeps the folder. `code` is an archive of what the source
-    imports of ours or the user's (see `source_code`), which MLflow puts first on the path;
-    without it, or if it is larger than a file of every model may be, that has to be there already.
-    (No requirement says so: on a package index, its name may be somebody else's.)
+    `location` is the URI where MLflow keeps the folder. `code` is an archive of our modules and
+    the user's that the source imports (see `source_code`); MLflow puts it first on the path.
+    Without it, or if it is larger than `LARGEST_CODE`, these modules have to be importable already.
+    (They are not a requirement, because another project may own their name on a package index.)
     """
     from mlflow.models import Model as Metadata
     from mlflow.pyfunc import add_to_model
@@ -92,18 +91,18 @@ def write_model_folder(
     metadata.save(folder / "MLmodel")
 
 
-def read_weights(store: Store, place: str, subject: str) -> dict[str, NDArray[Any]]:
+def read_weights(store: Store, location: str, key: str, owner: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of the model folder at a URI; nothing is unpickled.
 
-    The input example is not among them. Raises InputError, which begins with the subject, where
-    there are none that can be read.
+    The input example is not one of them. Raises InputError about `key`, which names the owner of
+    the weights, where they cannot be read.
     """
     from mlflow.artifacts import download_artifacts
 
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = download_artifacts(
-                artifact_uri=f"{place}/artifacts/{names.WEIGHTS_FILE}",
+                artifact_uri=f"{location}/artifacts/{names.WEIGHTS_FILE}",
                 dst_path=folder,
                 tracking_uri=store.uri,
             )
@@ -111,13 +110,15 @@ def read_weights(store: Store, place: str, subject: str) -> dict[str, NDArray[An
                 return dict(arrays)
         except Exception as error:
             raise InputError(
-                f"{subject} has no weights that can be read: {one_line(error)}; accepted is a "
-                "model that retrial recorded"
+                key,
+                owner,
+                "a model that retrial recorded",
+                problem=f"cannot read the weights of {owner} ({one_line(error)})",
             ) from error
 
 
 def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":
-    """Return images in, one number a class out, for a model whose arrays tell its shapes."""
+    """Return images in, one number per class out, for a model whose arrays contain its shapes."""
     if not {"image_shape", "classes"} <= arrays.keys():
         return None
     from mlflow.models import ModelSignature
@@ -131,7 +132,7 @@ def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":
 
 
 def _write_example(folder: Path, example: Any) -> dict[str, str]:
-    """Write an input example, also as the body of a request to a model server."""
+    """Write an input example, and the body of a model server's request with it."""
     for name, content in {
         "input_example.json": example.tolist(),
         "serving_input_example.json": {"inputs": example.tolist()},
@@ -144,13 +145,13 @@ def _write_example(folder: Path, example: Any) -> dict[str, str]:
     }
 
 
-@functools.cache  # to look one up takes 5 ms
+@functools.cache  # a lookup takes 5 ms
 def _version(name: str) -> str:
     return importlib.metadata.version(name)
 
 
 def _write_environment(folder: Path) -> None:
-    """Write what has to be installed, in the three forms MLflow's environment managers read."""
+    """Write the requirements in the three formats that MLflow's environment managers read."""
     pinned = [f"{name}=={_version(name)}" for name in REQUIREMENTS]
     python = platform.python_version()
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n", encoding="utf-8")

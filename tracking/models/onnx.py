@@ -1,9 +1,8 @@
-"""A trained network as an ONNX file: one graph from pixels to probabilities, for any runtime.
+"""Export a trained network as an ONNX file: one graph from pixels to probabilities.
 
-The graph is written down layer by layer; the table `NODES` says what becomes of each.
+The graph is built layer by layer; the table `NODES` maps each layer type to its nodes.
 """
 
-import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nets.arrays import Array
-from nets.errors import InputError
+from nets.errors import InputError, ModuleMissing, one_of
 from nets.functions import GELU_CUBIC, GELU_SCALE
 from nets.layers import (
     GELU,
@@ -39,12 +38,12 @@ try:
     import onnx
     from onnx import TensorProto, checker, helper, numpy_helper
 except ImportError as error:
-    raise InputError(
-        "export needs the package onnx, which is not installed; install it with: pip install onnx"
+    raise ModuleMissing(
+        "export", problem="package onnx not found", hint="install it with: pip install onnx"
     ) from error
 
-# Those of ONNX 1.12 (2022), the opset and its IR version: all that is needed, and a runtime takes
-# files that are older than itself, no newer ones.
+# Opset and IR version of ONNX 1.12 (2022). They have everything needed here, and a runtime reads
+# files that are older than itself but not newer ones.
 OPERATORS = 17
 FORMAT = 8
 
@@ -52,23 +51,23 @@ INPUT, OUTPUT = "images", "probabilities"
 
 
 def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) -> bytes:
-    """Return a network, with the scaling before it and the softmax behind it, as an ONNX file.
+    """Return a network, preceded by the scaling and followed by the softmax, as an ONNX file.
 
-    Its input ``images`` are the pixels as the data set has them, uint8 ``(n, height, width,
-    channels)`` of 0..full_scale; its output ``probabilities`` are float32 ``(n, classes)``, for any
-    n. The network is as in prediction, computed in float32. Equal networks give equal bytes.
+    Its input ``images`` are the pixels of the data set, uint8 ``(n, height, width, channels)`` in
+    0..full_scale; its output ``probabilities`` are float32 ``(n, classes)``, for any n. The graph
+    computes predictions, in float32. Equal networks give equal bytes.
 
     Parameters
     ----------
     full_scale
-        The pixel value that stands for 1.
+        The pixel value that is scaled to 1.
     properties
-        What the file's metadata is to say beside the version of retrial.
+        Metadata of the file, in addition to the version of retrial.
 
     Raises
     ------
     InputError
-        A layer is none of those in `NODES`; the message names it.
+        A layer is not in `NODES`; the message names it.
     """
     graph = Graph(INPUT)
     graph.add("Cast", "pixels", to=TensorProto.FLOAT)
@@ -77,9 +76,12 @@ def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) ->
         graph.rank = 1 + len(network.shapes[index])
         write = NODES.get(type(layer))
         if write is None:
+            kind = type(layer).__name__
             raise InputError(
-                f"export: {layer.name} is a {type(layer).__name__}, which cannot be written as "
-                f"ONNX; accepted are {', '.join(sorted(known.__name__ for known in NODES))}"
+                "export",
+                kind,
+                one_of(sorted(known.__name__ for known in NODES)),
+                problem=f"layer {layer.name!r} is a {kind}, which has no ONNX equivalent",
             )
         write(graph, layer, network.parameter_views[index] | network.statistic_views[index])
     graph.rank = 1 + len(network.output_shape)
@@ -91,7 +93,7 @@ def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) ->
     answers = helper.make_tensor_value_info(
         OUTPUT, TensorProto.FLOAT, ["n", *network.output_shape], "one for each class"
     )
-    version = importlib.metadata.version("retrial")
+    version = names.own_version()
     model = helper.make_model(
         helper.make_graph(graph.nodes, "network", [images], [answers], graph.constants),
         opset_imports=[helper.make_opsetid("", OPERATORS)],
@@ -107,19 +109,19 @@ def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) ->
 
 @dataclass
 class Graph:
-    """Nodes in a row, each of which takes the array that the one before it made.
+    """A chain of nodes, each of which takes the output array of the previous one.
 
-    Networks have the channels of images on the last axis, ONNX's operators have them first after
-    the batch; `turn` puts a transposition where one has to become the other, and nowhere else.
+    Our networks have the channels of images on the last axis, ONNX's operators on the second one,
+    after the batch. `turn` adds a transposition only where the order has to change.
 
     Attributes
     ----------
     array
-        Name of the array that the next node takes.
+        Name of the input array of the next node.
     rank
-        Number of its axes, that of the batch included.
+        Number of its axes, including the batch.
     channels_first
-        Whether its channels stand on its second axis instead of its last.
+        Whether the channels are on its second axis instead of the last.
     """
 
     array: str
@@ -129,20 +131,20 @@ class Graph:
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
     def add(self, operator: str, name: str, *others: str, **attributes: Any) -> None:
-        """Append a node that takes the array, and others by name, and names what it makes."""
+        """Append a node with the current array and `others` as inputs, and the output `name`."""
         inputs = [self.array, *others]
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         self.array = name
 
     def constant(self, name: str, values: NDArray[Any] | float) -> str:
-        """Put a constant into the file, as float32; return its name."""
+        """Add a constant as float32; return its name."""
         self.constants.append(
             numpy_helper.from_array(np.array(values, np.float32, order="C"), name)
         )
         return name
 
     def turn(self, *, channels_first: bool) -> None:
-        """Bring the channels first, or last, where they are not."""
+        """Move the channels first, or last, unless they are there already."""
         if self.rank < 3 or self.channels_first == channels_first:
             return
         last = self.rank - 1
@@ -176,7 +178,7 @@ def _convolution(graph: Graph, layer: Convolution, arrays: Arrays) -> None:
         *others,
         kernel_shape=layer.kernel,
         strides=layer.stride,
-        pads=layer.padding * 2,  # at the beginning of both axes, then at their ends
+        pads=layer.padding * 2,  # at the start of both axes, then at their ends
     )
 
 
@@ -211,7 +213,7 @@ def _leaky_relu(graph: Graph, layer: LeakyReLU, arrays: Arrays) -> None:
 
 
 def _gelu(graph: Graph, layer: GELU, arrays: Arrays) -> None:
-    """Write the formula of `nets.functions.gelu`; ONNX has a node for it from 20 on."""
+    """Write the formula of `nets.functions.gelu`; ONNX has a node for it only from opset 20 on."""
     x, name = graph.array, layer.name
     one = graph.constant(f"{name}.one", 1)
     graph.add("Mul", f"{name}.square", x)
@@ -236,7 +238,7 @@ def _step(graph: Graph, layer: Step, arrays: Arrays) -> None:
 
 
 def _nothing(graph: Graph, layer: Identity | Dropout, arrays: Arrays) -> None:
-    """Add no node: in prediction these return what they are given."""
+    """Add no node: in prediction, these layers return their input."""
 
 
 Write = Callable[[Graph, Any, Arrays], None]
@@ -258,4 +260,4 @@ NODES: dict[type[Layer], Write] = {
     Step: _step,
     Tanh: _activation("Tanh"),
 }
-"""What writes the nodes of each kind of layer."""
+"""The function that adds the nodes of each type of layer."""

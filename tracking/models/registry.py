@@ -1,4 +1,4 @@
-"""The registry: a study's champion as a model version, and finding one again by its name."""
+"""The model registry: register a study's champion as a model version, and load one by its name."""
 
 import json
 from collections.abc import Mapping
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from nets.errors import InputError
+from nets.errors import InputError, did_you_mean, one_of
 from tracking.models.model_folder import read_weights
 from tracking.store import names
+from tracking.store.client import all_pages
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registered:
-    """A model version with the arrays that `nets.model_source.restore` takes."""
+    """A model version, with the arrays for `nets.model_source.restore`."""
 
     name: str
     version: str
@@ -35,9 +36,9 @@ def register(
     description: str,
     tags: Mapping[str, str],
 ) -> str:
-    """Make a logged model the champion of its study; return the version.
+    """Register a logged model as the champion of its study; return the version.
 
-    Called again for the same model it changes nothing but description and tags.
+    Repeated for the same model, this only updates description and tags.
     """
     client = store.client
     if not client.search_registered_models(f"name = {names.quoted(study)}"):
@@ -47,31 +48,31 @@ def register(
             description=f"Confirmed winners of the search {study}. Alias `{names.CHAMPION}`: "
             f"the one that `retrial predict {study}` uses.",
         )
-    # By its place: for ``models:/ID``, MLflow would ask the process's own tracking URI.
-    place = client.get_logged_model(model_id).artifact_location
+    # By its location: for ``models:/ID``, MLflow would ask the process's own tracking URI.
+    location = client.get_logged_model(model_id).artifact_location
     found = [
         version
         for version in client.search_model_versions(
             f"name = {names.quoted(study)} and run_id = {names.quoted(run_id)}"
         )
-        if version.source == place
+        if version.source == location
     ]
     if found:
         version = found[0]
     else:
-        version = client.create_model_version(study, place, run_id=run_id, model_id=model_id)
+        version = client.create_model_version(study, location, run_id=run_id, model_id=model_id)
     client.update_model_version(study, version.version, description)
     for key, value in tags.items():
         client.set_model_version_tag(study, version.version, key, value)
     client.set_registered_model_alias(study, names.CHAMPION, version.version)
-    # Shows the version where the pages show the model.
+    # Lets the MLflow UI show the version on the page of the model.
     link = json.dumps([{"name": study, "version": version.version}])
     client.set_logged_model_tags(model_id, {"mlflow.modelVersions": link})
     return str(version.version)
 
 
 def certify(store: Store, run_id: str, verdict: str) -> None:
-    """Write a verdict to the model versions that came of a run, or of a trial that it recorded."""
+    """Tag with a verdict the model versions of a run, and those whose winning trial it recorded."""
     for tag, condition in (
         (names.VERDICT_TAG, f"run_id = {names.quoted(run_id)}"),
         (names.TRIAL_VERDICT_TAG, f"tags.`{names.TRIAL_RUN_TAG}` = {names.quoted(run_id)}"),
@@ -81,24 +82,26 @@ def certify(store: Store, run_id: str, verdict: str) -> None:
 
 
 def load(store: Store, text: str) -> Registered:
-    """Return the model version that a text names: ``NAME``, ``NAME@alias`` or ``NAME/version``.
+    """Return the model version named by a string: ``NAME``, ``NAME@alias`` or ``NAME/version``.
 
-    A name alone is its champion. Raises InputError naming the models there are, or the versions.
+    A name alone is its champion. Raises InputError with the registered models, or the versions.
     """
     version = _find(store, text)
-    # By its place: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
-    place = store.client.get_model_version_download_uri(version.name, version.version)
-    arrays = read_weights(store, place, f"model: {version.name}/{version.version}")
+    # By its location: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
+    location = store.client.get_model_version_download_uri(version.name, version.version)
+    arrays = read_weights(store, location, "model", f"{version.name}/{version.version}")
     return Registered(version.name, str(version.version), arrays, dict(version.tags))
 
 
 def run_of(store: Store, text: str) -> str:
-    """Return the id of the run of the model version that a text names, as `load` takes it."""
+    """Return the id of the run of the model version named by a string, as in `load`."""
     version = _find(store, text)
     if not version.run_id:
         raise InputError(
-            f"model: {version.name}/{version.version} names no run that it came of; accepted is a "
-            "model that retrial registered"
+            "model",
+            text,
+            "a model that retrial registered",
+            problem=f"{version.name}/{version.version} has no run",
         )
     return str(version.run_id)
 
@@ -113,32 +116,31 @@ def _find(store: Store, text: str) -> "ModelVersion":
             return store.client.get_model_version(name, number)
         return store.client.get_model_version_by_alias(name, alias if at else names.CHAMPION)
     except MlflowException as error:
-        raise InputError(_missing(store, text, name)) from error
+        raise _missing(store, text, name) from error
 
 
-def _missing(store: Store, text: str, name: str) -> str:
-    models = {model.name: model for model in store.client.search_registered_models()}
+def _missing(store: Store, text: str, name: str) -> InputError:
+    """Return the error for a model or a version that is not registered."""
+    client = store.client
+    models = {model.name: model for model in all_pages(client.search_registered_models)}
     if name not in models:
+        known = sorted(models)
         if _is_study(store, name):
-            return f"model: got {text!r}, accepted is that study once `retrial confirm {name}` ran"
-        accepted = ", ".join(sorted(models))
-        return f"model: got {text!r}, " + (
-            f"accepted are the registered models: {accepted}"
-            if models
-            else "but no model is registered yet; `retrial confirm STUDY` registers the winner"
-        )
-    numbers = sorted(
-        int(v.version) for v in store.client.search_model_versions(f"name = {names.quoted(name)}")
-    )
-    accepted = ", ".join(
-        [f"{name}@{alias}" for alias in sorted(models[name].aliases)]
-        + [f"{name}/{number}" for number in numbers]
-    )
-    return f"model: got {text!r}, accepted are {accepted}"
+            hint = f"run `retrial confirm {name}` first"
+        elif known:
+            hint = did_you_mean(name, known) or f"registered: {', '.join(known)}"
+        else:
+            hint = "run `retrial confirm STUDY` first"
+        return InputError("model", text, hint=hint, problem=f"no registered model {name!r}")
+    of_model = f"name = {names.quoted(name)}"
+    versions = all_pages(client.search_model_versions, filter_string=of_model)
+    known = [f"{name}@{alias}" for alias in sorted(models[name].aliases)]
+    known += [f"{name}/{number}" for number in sorted(int(v.version) for v in versions)]
+    return InputError("model", text, one_of(known))
 
 
 def _is_study(store: Store, name: str) -> bool:
-    """Tell whether a name without a model is that of a study that was searched."""
+    """Tell whether a name is that of a study that was searched."""
     experiment = store.client.get_experiment_by_name(name) if name else None
     return (
         experiment is not None

@@ -1,7 +1,7 @@
-"""The source code that a trial runs: its digest, and an archive that it can be run from again.
+"""The source code that a trial runs: its digest, and an archive from which it can run.
 
-Digests tell whether code is the same; archives keep it. One lies with a study's run for each code
-that its trials were trained with, and one in each model, which so needs no installation of ours.
+Digests show whether code is equal; archives keep it. A study's run has one archive for each code
+that its trials were trained with; a model has one of its own, so it needs no installation of ours.
 """
 
 import ast
@@ -13,21 +13,20 @@ import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-UNKNOWN = "unknown"
+from tracking.records import UNKNOWN
 
 OWN = ("nets", "studies", "tracking")
-"""Our packages: with them a trial can be tried again as it was."""
+"""Our packages: with them a trial can be reproduced with its recorded code."""
 
 _BESIDE = (".txt", ".toml")
-"""Endings of what our packages read beside their Python source."""
+"""Suffixes of the other files that our packages read."""
 
 LARGEST = 32 << 20
-"""Bytes of source that are kept; somebody's package may lie beside anything."""
+"""Limit in bytes on archived source; a user's package may contain anything."""
 
 _LIBRARIES = ("site-packages", "dist-packages")
-"""Names of the folders that libraries are installed in."""
+"""Folders that libraries are installed in."""
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive, so that equal code gives equal bytes."""
@@ -36,9 +35,9 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 def digest(name: str) -> str:
     """Return the SHA-256 of a package's or module's Python source, without importing it.
 
-    Over each file's path relative to the package, its length and its bytes, in the order of the
-    paths, so that moving a file or a line changes it and where it is installed does not.
-    "unknown" for what is not there.
+    It covers each file's path relative to the package, its length and its bytes, in the order of
+    the paths: moving a file or a line changes it, the place of installation does not. "unknown"
+    where there is no source.
     """
     if not (files := _files_of(name)):
         return UNKNOWN
@@ -46,17 +45,17 @@ def digest(name: str) -> str:
 
 
 def archive(digests: Mapping[str, str], *, also: Iterable[str] = ()) -> bytes | None:
-    """Return a zip archive from which Python can import modules, and packages beside them.
+    """Return a zip archive from which Python can import modules, and the packages `also`.
 
-    `digests` are those of the modules; of a module within a package the whole package is kept. None
-    where the source that is here is not what they are of, or is larger than `LARGEST`. Asked again
-    for the same, it is the archive that was made at first, whatever has happened to the files.
+    `digests` are those of the modules; a module in a package brings the whole package. None where
+    the source on disk does not match the digests, or is larger than `LARGEST`. Cached: repeated
+    calls return the first archive, whatever happens to the files.
     """
     return _archive(tuple(sorted(digests.items())), tuple(sorted(also)))
 
 
 def only(modules: Iterable[str], archive: bytes) -> bytes:
-    """Return of an archive what is of modules, as `archive` would have made it of them alone."""
+    """Return the part of an archive for some modules, as `archive` would have made it."""
     tops = {name.partition(".")[0] for name in modules}
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         paths = [
@@ -66,11 +65,11 @@ def only(modules: Iterable[str], archive: bytes) -> bytes:
 
 
 def with_imported(modules: Iterable[str]) -> list[str]:
-    """Return modules with the packages they are in, and all that is imported from beside these.
+    """Return modules, their packages, and all modules beside these that they import.
 
-    That is a user's own code, however it is divided: helpers decide a result as the module does
-    that imports them. Found in the source, where an import within a function counts too. Beside
-    what is installed there are libraries, whose versions are recorded.
+    This is the user's own code, however it is divided: helpers decide a result as the module that
+    imports them does. Imports are found in the source, also inside functions. Modules in a folder
+    of libraries are left out; their versions are recorded.
     """
     found: set[str] = set()
     waiting = {name.partition(".")[0] for name in modules}
@@ -85,18 +84,12 @@ def with_imported(modules: Iterable[str]) -> list[str]:
 
 
 def key(digests: Mapping[str, str]) -> str:
-    """Return a short name for the code that digests are of.
+    """Return a short name for the code with these digests.
 
     >>> key({"nets": "c" * 64})
     'cc964211d735'
     """
     return hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()[:12]
-
-
-def digests_of(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Return the digests of the code that an environment tells of, by the names of modules."""
-    code = environment.get("code")
-    return dict(code) if isinstance(code, Mapping) else {}
 
 
 @functools.lru_cache(maxsize=4)
@@ -116,7 +109,7 @@ def _archive(digests: tuple[tuple[str, str], ...], also: tuple[str, ...]) -> byt
 
 
 def _within(name: str, contents: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the Python files of a module or package in an archive, as `digest` takes them."""
+    """Return the Python files of a module or package in an archive, as `digest` reads them."""
     folder = name.replace(".", "/")
     if f"{folder}.py" in contents:
         path = f"{folder}.py"
@@ -140,7 +133,7 @@ def _files_of(name: str, beside: tuple[str, ...] = ()) -> dict[str, Path]:
             for path in folder.rglob("*")
             if path.suffix in (".py", *beside)
             and path.is_file()
-            # What no import can name is no source: environments, checkpoints, a store's models.
+            # Folders that no import can name are no source: environments, a store's models.
             and all(part.isidentifier() for part in path.relative_to(folder).parent.parts)
         }
     if spec.origin and Path(spec.origin).is_file():
@@ -149,24 +142,24 @@ def _files_of(name: str, beside: tuple[str, ...] = ()) -> dict[str, Path]:
 
 
 def _folder_of(name: str) -> Path | None:
-    """Return the folder in which a module or package lies, or None."""
+    """Return the folder that contains a module or package, or None."""
     try:
         spec = importlib.util.find_spec(name)
-    except ValueError:  # of what was made and not imported, such as __main__
+    except ValueError:  # a module that was not imported, such as __main__
         return None
     if spec is None:
         return None
     places = list(spec.submodule_search_locations or [])
-    if spec.origin and spec.has_location:  # what is built in has none
+    if spec.origin and spec.has_location:  # a built-in module has none
         places.append(spec.origin)
     return Path(places[0]).absolute().parent if places else None
 
 
 def _imported_by(file: Path) -> set[str]:
-    """Return the first names of what a file of Python source imports, but for its own package."""
+    """Return the top-level names that a Python file imports, except from its own package."""
     try:
         nodes = list(ast.walk(ast.parse(file.read_bytes())))
-    except (SyntaxError, ValueError):  # which is not imported either
+    except (SyntaxError, ValueError):  # it cannot be imported either
         return set()
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [

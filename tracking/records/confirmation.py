@@ -1,18 +1,24 @@
-"""What confirming a study found: the values that are computed, stored, recorded and shown."""
+"""The confirmation of a study: which trial is really best, and what the test images say."""
 
-import json
 from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from nets.arrays import Array
 from nets.outcome import Model
 from nets.state import pack, unpack
-from tracking.ledger.access import EpochRecord
+from tracking.records.base import Record
+from tracking.records.direction import Direction
+from tracking.records.trial import EpochRecord, TrialOutcome
+
+
+class _Whole(Record):
+    """A record in which None is written as null."""
+
+    writes_none: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(_Whole):
     """A value with its 95 % confidence interval; `low` and `high` are None where there is none."""
 
     value: float
@@ -30,7 +36,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Repetition:
+class Repetition(_Whole):
     """One training of a trial's settings under a fresh seed; `number` counts from 1.
 
     `value` is the study's metric at the epoch whose weights are kept, or None where the training
@@ -49,7 +55,7 @@ class Repetition:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(_Whole):
     """One of the top trials, with what its settings are worth under fresh seeds.
 
     `mean` carries Student's t-interval. `luck` is by how much the value of the search was better
@@ -65,7 +71,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Champion:
+class Champion(_Whole):
     """The winner's settings, trained under a fresh seed on training and validation images.
 
     `trained_on` is the number of images, `weights` their network's SHA-256.
@@ -78,7 +84,7 @@ class Champion:
 
 
 @dataclass(frozen=True)
-class TestResult:
+class TestResult(_Whole):
     """What the test images said, the one time they were asked.
 
     `accuracy` carries Wilson's interval, `loss` is the mean cross-entropy, `calibration_error`
@@ -96,7 +102,7 @@ class TestResult:
 
 
 @dataclass(frozen=True)
-class Confirmation:
+class Confirmation(_Whole):
     """The honest winner of a study.
 
     `top` and `seeds` are what was asked for; `finished` is how many trials of the study had ended,
@@ -107,7 +113,7 @@ class Confirmation:
 
     study: str
     metric: str
-    direction: str
+    direction: Direction
     top: int
     seeds: int
     finished: int
@@ -136,18 +142,26 @@ class Confirmation:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What is kept of the champion's training, and later recorded beside the confirmation.
+class RecordedConfirmation(_Whole):
+    """The MLflow run of a confirmation, and the version of the registered model if there is one."""
 
-    `metric` is one that its epochs have; `outcome` is as a trial's. `answers`, the probabilities
-    for the test images, ``(n, classes)``, and the `confirmation` they led to come with the look at
-    those images: both or neither.
+    run_id: str
+    version: str | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The champion's training, kept until it is recorded beside the confirmation.
+
+    `metric` is one that its epochs have. `answers` are the probabilities for the test images,
+    ``(n, classes)``; they and the `confirmation` that follows from them are stored together, when
+    the test images are used.
     """
 
     settings: dict[str, Any]
     metric: str
     epochs: tuple[EpochRecord, ...]
-    outcome: dict[str, Any]
+    outcome: TrialOutcome
     model: Model | None
     answers: Array | None = None
     confirmation: Confirmation | None = None
@@ -159,11 +173,11 @@ class Evidence:
             {
                 "settings": self.settings,
                 "metric": self.metric,
-                "epochs": [asdict(epoch) for epoch in self.epochs],
-                "outcome": self.outcome,
+                "epochs": [_epoch_state(epoch) for epoch in self.epochs],
+                "outcome": self.outcome.to_json(),
                 "model": model and {"source": model.source, "arrays": dict(model.arrays)},
                 "answers": self.answers,
-                "confirmation": self.confirmation and to_plain(self.confirmation),
+                "confirmation": self.confirmation and self.confirmation.to_json(),
             }
         )
 
@@ -176,34 +190,13 @@ class Evidence:
             **{
                 **state,
                 "epochs": tuple(EpochRecord(**epoch) for epoch in state["epochs"]),
+                "outcome": TrialOutcome.from_json(state["outcome"]),
                 "model": state["model"] and Model(**state["model"]),
-                "confirmation": confirmation and from_plain(confirmation),
+                "confirmation": confirmation and Confirmation.from_json(confirmation),
             }
         )
 
 
-def to_plain(confirmation: Any) -> Any:
-    """Return a confirmation, or a part of one, as JSON has it.
-
-    >>> to_plain(Estimate(0.5))
-    {'value': 0.5, 'low': None, 'high': None}
-    """
-    return json.loads(json.dumps(asdict(confirmation)))
-
-
-def from_plain(values: Any) -> Confirmation:
-    """Return the confirmation that `to_plain` turned into `values`."""
-    return _adapter(Confirmation).validate_python(values)  # type: ignore[no-any-return]
-
-
-def repetition_from_plain(values: Any) -> Repetition:
-    """Return the repetition that `to_plain` turned into `values`."""
-    return _adapter(Repetition).validate_python(values)  # type: ignore[no-any-return]
-
-
-@cache
-def _adapter(kind: type[Any]) -> Any:
-    # Imported here: pydantic has no part in what a worker or a figure needs of this module.
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
+def _epoch_state(epoch: EpochRecord) -> dict[str, Any]:
+    """Return an epoch with the time at which it was committed."""
+    return {key: value for key, value in asdict(epoch).items() if key != "extra"}

@@ -13,8 +13,7 @@ import numpy as np
 
 from nets.outcome import Model
 from tracking.models.model_folder import write_model_folder
-from tracking.provenance.environment import Environment
-from tracking.runs.study_run import write_json
+from tracking.records import Environment
 from tracking.store import names
 from tracking.store.plain_values import as_text, flat
 
@@ -38,26 +37,7 @@ def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any
     from mlflow.entities import Param
 
     params = [Param(key, value) for key, value in as_params(settings).items()]
-    for start in range(0, len(params), 100):
-        client.log_batch(run_id, params=params[start : start + 100])
-
-
-def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -> None:
-    """Write artifacts of a run: bytes and texts as they stand, everything else as JSON.
-
-    A name may have folders in it.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            elif isinstance(content, str):
-                path.write_text(names.plain(content), encoding="utf-8")
-            else:
-                write_json(path, content)
-        client.log_artifacts(run_id, folder)
+    client.log_batch(run_id, params=params)
 
 
 def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) -> None:
@@ -66,7 +46,7 @@ def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) 
 
     if inputs := [
         DatasetInput(Dataset(name, _digest(sha256), "retrial", as_text({"sha256": sha256})))
-        for name, sha256 in datasets_of(environment)
+        for name, sha256 in (environment.data or {}).items()
     ]:
         client.log_inputs(run_id, datasets=inputs)
 
@@ -140,20 +120,11 @@ def dataset_of_metrics(environment: Environment) -> dict[str, str]:
 
     It is the data that `write_inputs` names.
     """
-    datasets = datasets_of(environment)
-    if len(datasets) != 1:
+    if len(environment.data or {}) != 1:
         return {}
-    ((name, sha256),) = datasets
+    ((name, sha256),) = (environment.data or {}).items()
     return {"dataset_name": name, "dataset_digest": _digest(sha256)}
 
 
 def _digest(sha256: str) -> str:
     return sha256[:12]
-
-
-def datasets_of(environment: Environment) -> list[tuple[str, str]]:
-    """Return name and SHA-256 of the data as the environment tells them."""
-    data = environment.get("data")
-    if not isinstance(data, Mapping):
-        return []
-    return [(str(name), str(sha256)) for name, sha256 in data.items()]

@@ -9,11 +9,12 @@ import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tracking.figures.curves import Draw, curves_png
-from tracking.ledger.access import EpochRecord, Ledger, StudyRecord, TrialRecord
-from tracking.provenance.environment import Environment, of_trial
+from tracking.ledger import Ledger
+from tracking.records import Environment, EpochRecord, StudyRecord, TrialRecord
 from tracking.runs import trial_run
 from tracking.runs.study_run import StudyRun
 from tracking.store import names
@@ -34,8 +35,8 @@ LONGEST_DRAWING = 30.0
 class Delivery:
     """Writes one study of the ledger to MLflow.
 
-    `environment` is that of the driver; a trial's own (``outcome["environment"]``, of where it was
-    trained) takes precedence. `draw` draws the curves of trials meanwhile; what it does not
+    `environment` is that of the driver; the one that a trial's outcome has, of where it was
+    trained, takes precedence. `draw` draws the curves of trials meanwhile; what it does not
     deliver is drawn here. Raises what MLflow raises.
     """
 
@@ -188,7 +189,7 @@ class Delivery:
         self, trial: TrialRecord, epochs: list[EpochRecord]
     ) -> tuple[str, list[EpochRecord], int | None]:
         title = trial_run.curves_title(trial, self._parent.metric)
-        return title, epochs, trial.outcome.get("epoch")
+        return title, epochs, trial.outcome.epoch
 
     def _deliver_epochs(self, trial: TrialRecord, run_id: str, run: "Run | None") -> None:
         """Send the epochs that MLflow lacks; `run` is what it has, where that is not certain."""
@@ -196,7 +197,7 @@ class Delivery:
         metrics = trial_run.epoch_metrics(epochs)
         if run is not None:
             metrics = trial_run.missing_metrics(self._client, run, metrics)
-        trial_run.send_metrics(self._client, run_id, metrics)
+        self._client.log_batch(run_id, metrics=metrics)
         self._mark(trial, epoch=epochs[-1].number if epochs else None, state="running")
         self._certain.add(trial.number)
 
@@ -215,14 +216,12 @@ class Delivery:
             for key in ("metric", "direction", "objective", "settings", "seed")
             if isinstance(section, Mapping) and key in section
         }
-        data = self._study.environment.get("data")
-        return {
-            **self._environment,
-            **of_trial(self._environment),
-            **({"data": data} if data is not None else {}),
-            **trial.outcome.get("environment", {}),
-            "study": {"name": self._study.name, "trial": trial.number, **study},
-        }
+        driver = self._environment.with_worker(self._environment.of_trial())
+        began = driver.with_worker(Environment(data=self._study.environment.data))
+        return replace(
+            began.with_worker(trial.outcome.environment),
+            study={"name": self._study.name, "trial": trial.number, **study},
+        )
 
 
 def _is_active(run: "Run") -> bool:

@@ -3,9 +3,9 @@
 import json
 import math
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from nets.errors import InputError
 from tracking.models.model_folder import read_weights
+from tracking.records import Direction, Environment, EpochRecord, Training, TrialOutcome
 from tracking.store import names
-from tracking.store.store import Store, check_made, open_store
+from tracking.store.client import all_pages, read_file
+from tracking.store.store import Store, check_exists, open_store
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -27,8 +29,8 @@ class RecordedRun:
     """A trial as its run tells it; nothing but MLflow was read for it.
 
     `settings` is the text of ``settings.json``; `parameters` are those of the run, which say the
-    same (see `tracking.runs.content.as_params`); `epochs` are the entries of ``epochs.json``:
-    ``epoch``, ``metrics``, ``digests``, ``seconds``, exact to the last bit.
+    same (see `tracking.runs.content.as_params`); `epochs` are those of ``epochs.json``, exact to
+    the last bit.
     """
 
     run_id: str
@@ -37,21 +39,26 @@ class RecordedRun:
     state: str
     settings: str
     parameters: dict[str, str]
-    epochs: list[dict[str, Any]]
-    environment: dict[str, Any]
-    outcome: dict[str, Any]
+    epochs: tuple[EpochRecord, ...]
+    environment: Environment
+    outcome: TrialOutcome
     metric: str
-    direction: str
+    direction: Direction
 
     @property
     def value(self) -> float | None:
         """The study's metric at the epoch whose weights are kept; None for a failed trial."""
-        return self.outcome.get("value")
+        return self.outcome.value
+
+    @property
+    def training(self) -> Training:
+        """The training that a repetition is compared with."""
+        return Training(self.metric, self.parameters, self.environment, self.epochs, self.outcome)
 
 
 def open_with_trials(root: Path) -> Store:
     """Open the store in the folder `root` to read trials; raises InputError where it is none."""
-    check_made(root, "trials", "`retrial search STUDY` has recorded some")
+    check_exists(root, "trials", "retrial search")
     return open_store(root)
 
 
@@ -91,14 +98,14 @@ def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
         store.client.get_logged_model(output.model_id)
         for output in (outputs.model_outputs if outputs else [])
     ]
-    subject = f"trial: {names.trial_run_name(recorded.number)} of {recorded.study}"
+    subject = f"{names.trial_run_name(recorded.number)} of {recorded.study}"
     if not models:
         raise InputError(
-            f"{subject} ({recorded.state}) has no model; accepted is a complete or pruned trial "
-            "whose objective returns one"
+            f"trial: {subject} ({recorded.state}) has no model; accepted is a complete or pruned "
+            "trial whose objective returns one"
         )
     newest = max(models, key=lambda model: model.creation_timestamp)
-    return read_weights(store, newest.artifact_location, subject)
+    return read_weights(store, newest.artifact_location, "trial", subject)
 
 
 def study_run(store: Store, study: str) -> "Run":
@@ -124,7 +131,7 @@ def _experiment(store: Store, study: str) -> "Experiment":
     if experiment is None or experiment.lifecycle_stage != "active":
         known = [
             found.name
-            for found in store.client.search_experiments()
+            for found in all_pages(store.client.search_experiments)
             if found.tags.get(names.KIND_TAG) == names.STUDY_KIND
         ]
         accepted = ", ".join(sorted(known)) or "a study that has been searched, and none has"
@@ -138,24 +145,20 @@ def _best(store: Store, study: str) -> "Run":
     MLflow sorts, NaN and missing values last; all that share the first place are looked at.
     """
     experiment = _experiment(store, study)
-    is_low_best = experiment.tags.get(names.DIRECTION_TAG) == "minimize"
-    equal: list[Run] = []
-    token = None
-    while True:
-        page = store.client.search_runs(
-            [experiment.experiment_id],
-            f"{names.of_study(study, names.TRIAL_KIND)} and tags.`{names.STATE_TAG}` = 'complete'",
-            order_by=[f"metrics.`{names.VALUE_METRIC}` {'ASC' if is_low_best else 'DESC'}"],
-            max_results=_PAGE,
-            page_token=token,
-        )
-        equal += [run for run in page if _value(run) == _value((equal or page)[0])]
-        token = page.token if page and _value(page[-1]) == _value(equal[0]) else None
-        if token is None:
-            break
-    if not equal:
+    is_low_best = experiment.tags.get(names.DIRECTION_TAG) == Direction.MINIMIZE
+    runs = all_pages(
+        store.client.search_runs,
+        experiment_ids=[experiment.experiment_id],
+        filter_string=f"{names.of_study(study, names.TRIAL_KIND)}"
+        f" and tags.`{names.STATE_TAG}` = 'complete'",
+        order_by=[f"metrics.`{names.VALUE_METRIC}` {'ASC' if is_low_best else 'DESC'}"],
+        max_results=_PAGE,
+    )
+    first = next(runs, None)
+    if first is None or math.isnan(_value(first)):
         raise InputError(f"trial: got best, but {study} has no complete trial with a value yet")
-    return min(equal, key=_number)
+    equal = takewhile(lambda run: _value(run) == _value(first), runs)
+    return min([first, *equal], key=_number)
 
 
 def _value(run: "Run") -> float:
@@ -178,19 +181,13 @@ def _numbered(store: Store, study: str, number: int) -> "Run":
 
 def _numbers(store: Store, study: str) -> list[int]:
     """Return the numbers of a study's recorded trials, in order."""
-    numbers: list[int] = []
-    token = None
-    while True:
-        page = store.client.search_runs(
-            [_experiment(store, study).experiment_id],
-            names.of_study(study, names.TRIAL_KIND),
-            max_results=_PAGE,
-            page_token=token,
-        )
-        numbers += map(_number, page)
-        token = page.token
-        if not token:
-            return sorted(numbers)
+    runs = all_pages(
+        store.client.search_runs,
+        experiment_ids=[_experiment(store, study).experiment_id],
+        filter_string=names.of_study(study, names.TRIAL_KIND),
+        max_results=_PAGE,
+    )
+    return sorted(map(_number, runs))
 
 
 def _ranges(numbers: Sequence[int]) -> str:
@@ -242,17 +239,13 @@ def _refuse_foreign(run: "Run") -> None:
 
 def _read(store: Store, run: "Run") -> RecordedRun:
     _refuse_foreign(run)
-    with tempfile.TemporaryDirectory() as folder:
-        texts = {
-            name: _download(store, run, name, folder)
-            for name in (
-                names.SETTINGS_FILE,
-                names.EPOCHS_FILE,
-                names.ENVIRONMENT_FILE,
-                names.OUTCOME_FILE,
-            )
-        }
-    environment = json.loads(texts[names.ENVIRONMENT_FILE])
+    texts = {
+        name: _text_of(store, run, name)
+        for name in (
+            names.SETTINGS_FILE, names.EPOCHS_FILE, names.ENVIRONMENT_FILE, names.OUTCOME_FILE,
+        )
+    }  # fmt: skip
+    found = {name: json.loads(text) for name, text in texts.items()}
     tags: Mapping[str, str] = run.data.tags
     return RecordedRun(
         run_id=run.info.run_id,
@@ -261,18 +254,17 @@ def _read(store: Store, run: "Run") -> RecordedRun:
         state=tags[names.STATE_TAG],
         settings=texts[names.SETTINGS_FILE],
         parameters=dict(run.data.params),
-        epochs=json.loads(texts[names.EPOCHS_FILE]),
-        environment=environment,
-        outcome=json.loads(texts[names.OUTCOME_FILE]),
+        epochs=tuple(map(EpochRecord.from_json, found[names.EPOCHS_FILE])),
+        environment=Environment.from_json(found[names.ENVIRONMENT_FILE]),
+        outcome=TrialOutcome.from_json(found[names.OUTCOME_FILE]),
         metric=tags.get(names.METRIC_TAG, "val_accuracy"),
-        direction=tags.get(names.DIRECTION_TAG, "maximize"),
+        direction=Direction(tags.get(names.DIRECTION_TAG, "maximize")),
     )
 
 
-def _download(store: Store, run: "Run", name: str, folder: str) -> str:
+def _text_of(store: Store, run: "Run", name: str) -> str:
     try:
-        path = store.client.download_artifacts(run.info.run_id, name, folder)
-        return Path(path).read_text(encoding="utf-8")
+        return read_file(store.client, run.info.run_id, name).decode()
     except Exception as error:
         raise InputError(
             f"trial: run {run.info.run_id} ({run.info.run_name}) lacks {name} and cannot be tried "

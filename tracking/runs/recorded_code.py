@@ -4,16 +4,16 @@ One archive for each code, named by the digests that a trial's environment tells
 """
 
 import io
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nets.errors import InputError
 from tracking.provenance import source_code
-from tracking.provenance.environment import Environment
+from tracking.records import Environment
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.store import names
+from tracking.store.client import read_file, write_files
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -22,22 +22,18 @@ if TYPE_CHECKING:
 
 def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
     """Keep the code of an environment with a study's run, once, where that is the code here."""
-    digests = source_code.digests_of(environment)
+    digests = environment.code or {}
     path = _path(digests)
     if path in _kept(client, run_id):
         return
     if (code := source_code.archive(digests, also=source_code.OWN)) is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / path
-            file.parent.mkdir()
-            file.write_bytes(code)
-            client.log_artifacts(run_id, folder)
+        write_files(client, run_id, {path: code})
 
 
 def has(store: Store, recorded: RecordedRun) -> bool:
     """Tell whether the code that a trial was trained with is kept: older records have none."""
     run_id = study_run(store, recorded.study).info.run_id
-    return _path(source_code.digests_of(recorded.environment)) in _kept(store.client, run_id)
+    return _path(recorded.environment.code or {}) in _kept(store.client, run_id)
 
 
 def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
@@ -45,7 +41,7 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
 
     Raises InputError where the study's run does not have it.
     """
-    digests = source_code.digests_of(recorded.environment)
+    digests = recorded.environment.code or {}
     run_id = study_run(store, recorded.study).info.run_id
     archive = _archive(store.client, run_id, digests)
     if archive is None:
@@ -63,7 +59,7 @@ def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> 
 
     That is what is here, or where this has changed meanwhile, what the study's run keeps of it.
     """
-    digests = source_code.digests_of(environment)
+    digests = environment.code or {}
     if (code := source_code.archive(digests)) is not None:
         return code
     archive = _archive(client, run_id, digests)
@@ -74,8 +70,7 @@ def _archive(client: "MlflowClient", run_id: str, digests: dict[str, str]) -> by
     """Return the archive of a code that a study's run keeps, or None."""
     if (path := _path(digests)) not in _kept(client, run_id):
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        return Path(client.download_artifacts(run_id, path, folder)).read_bytes()
+    return read_file(client, run_id, path)
 
 
 def _path(digests: dict[str, str]) -> str:

@@ -12,8 +12,8 @@ from typing import Literal
 
 from nets.errors import InputError
 from tracking.figures.curves import Draw
-from tracking.ledger.access import Ledger, StudyRecord
-from tracking.provenance.environment import Environment, capture
+from tracking.ledger import Ledger
+from tracking.records import Environment, StudyRecord
 from tracking.runs.delivery import Delivery
 from tracking.store.store import one_line, open_store
 
@@ -32,7 +32,7 @@ LONGEST_PAUSE = 30.0
 class Recorder:
     """Records a study of the ledger in `ledger_path` to the MLflow of the store in `store_root`.
 
-    `environment` describes the process that trains; None describes this one. `draw` draws the
+    `environment` describes the process that trains. `draw` draws the
     curves of trials meanwhile.
     """
 
@@ -41,7 +41,7 @@ class Recorder:
         ledger_path: Path,
         store_root: Path,
         study: str,
-        environment: Environment | None = None,
+        environment: Environment,
         draw: Draw | None = None,
     ) -> None:
         self._ledger_path = ledger_path
@@ -99,12 +99,11 @@ class Recorder:
         except InputError as error:
             self._refuse(error)
             return
-        with contextlib.closing(ledger):
+        with contextlib.closing(ledger), contextlib.ExitStack() as stack:
             try:
-                store = open_store(self._store_root)
+                store = stack.enter_context(open_store(self._store_root))
                 study = _study(ledger, self._study)
-                now = self._environment or _capture(study)
-                delivery = Delivery(store, ledger, study, now, self._draw)
+                delivery = Delivery(store, ledger, study, self._environment, self._draw)
             except InputError as error:
                 self._refuse(error)
             except Exception as error:
@@ -112,7 +111,6 @@ class Recorder:
             else:
                 self._opened.set()
                 self._follow(delivery)
-                store.close()
 
     def _refuse(self, error: InputError) -> None:
         self._refusal = error
@@ -158,12 +156,3 @@ def _study(ledger: Ledger, name: str) -> StudyRecord:
         accepted = ", ".join(ledger.study_names()) or "a study that has been searched"
         raise InputError(f"study: got {name!r}, accepted is {accepted}")
     return study
-
-
-def _capture(study: StudyRecord) -> Environment:
-    """Describe this process, with the data and the user's modules that the study names."""
-    section = study.definition.get("study", {})
-    named = [section.get(key, "") for key in ("objective", "settings")]
-    modules = dict.fromkeys(name.partition(":")[0] for name in named if name)
-    own = [module for module in modules if module.partition(".")[0] != "nets"]
-    return capture(data=study.environment.get("data"), modules=own)

@@ -2,16 +2,14 @@
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError
-from tracking.ledger.access import StudyRecord, TrialRecord
-from tracking.provenance.environment import Environment
+from tracking.records import UNKNOWN, Direction, Environment, Git, StudyRecord, TrialRecord
 from tracking.runs import recorded_code
 from tracking.store import names
+from tracking.store.client import all_pages, write_files
 from tracking.store.store import Store
 
 
@@ -22,7 +20,7 @@ class BestSoFar:
     it have finished.
     """
 
-    def __init__(self, direction: str) -> None:
+    def __init__(self, direction: Direction) -> None:
         self._direction = direction
         self._waiting: dict[int, TrialRecord] = {}
         self._next = 0
@@ -36,24 +34,13 @@ class BestSoFar:
         points = []
         while (trial_ := self._waiting.pop(self._next, None)) is not None:
             value = trial_.value if trial_.state == "complete" else None
-            if value is not None and is_better(value, self._best, self._direction):
+            if value is not None and self._direction.better(value, self._best):
                 self._best = value
             self._time = max(self._time, trial_.finished or 0.0)
             if not math.isnan(self._best):
                 points.append((self._next, self._best, self._time))
             self._next += 1
         return points
-
-
-def is_better(one: float, other: float, direction: str) -> bool:
-    """Tell whether a value is better than another; every number is better than NaN.
-
-    >>> is_better(0.9, 0.8, "maximize"), is_better(0.9, float("nan"), "minimize")
-    (True, True)
-    """
-    if math.isnan(other):
-        return not math.isnan(one)
-    return one > other if direction == "maximize" else one < other
 
 
 class StudyRun:
@@ -78,9 +65,9 @@ class StudyRun:
         return str(_section(self._study.definition).get("metric", "value"))
 
     @property
-    def direction(self) -> str:
-        """``maximize`` or ``minimize``."""
-        return str(_section(self._study.definition).get("direction", "maximize"))
+    def direction(self) -> Direction:
+        """Whether the metric is maximized or minimized."""
+        return Direction(_section(self._study.definition).get("direction", "maximize"))
 
     def count(self, trials: list[TrialRecord]) -> None:
         """Bring the curve of the best value up to date with trials that have finished."""
@@ -93,24 +80,18 @@ class StudyRun:
             for step, value, time in self._points
             if step not in self._sent
         ]
-        for start in range(0, len(metrics), 1000):
-            self._client.log_batch(self.run_id, metrics=metrics[start : start + 1000])
+        self._client.log_batch(self.run_id, metrics=metrics)
         self._points.clear()
 
     def running_trials(self) -> list[str]:
         """Return the ids of the runs of trials that MLflow shows as running."""
-        found: list[str] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self.experiment_id],
-                f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
-                " and attributes.status = 'RUNNING'",
-                page_token=token,
-            )
-            found += [str(run.info.run_id) for run in page]
-            if not (token := page.token):
-                return found
+        running = all_pages(
+            self._client.search_runs,
+            experiment_ids=[self.experiment_id],
+            filter_string=f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
+            " and attributes.status = 'RUNNING'",
+        )
+        return [str(run.info.run_id) for run in running]
 
     def end(self, status: str) -> None:
         """End the parent run as FINISHED, KILLED or FAILED."""
@@ -164,13 +145,11 @@ class StudyRun:
                 run_name=names.study_run_name(self._study.name),
             )
             run_id = str(run.info.run_id)
-        with tempfile.TemporaryDirectory() as folder:
-            for name, value in {
-                names.STUDY_FILE: self._study.definition,
-                names.ENVIRONMENT_FILE: environment,
-            }.items():
-                write_json(Path(folder) / name, value)
-            self._client.log_artifacts(run_id, folder)
+        files = {
+            names.STUDY_FILE: self._study.definition,
+            names.ENVIRONMENT_FILE: environment.to_json(),
+        }
+        write_files(self._client, run_id, files)
         recorded_code.keep(self._client, run_id, environment)
         return run_id
 
@@ -195,7 +174,7 @@ class StudyRun:
         metrics = (names.VALUE_METRIC, names.EPOCHS_METRIC, names.SECONDS_METRIC)
         return {
             "orderByKey": f"metrics.`{names.VALUE_METRIC}`",
-            "orderByAsc": self.direction == "minimize",
+            "orderByAsc": self.direction is Direction.MINIMIZE,
             "selectedColumns": [
                 f"tags.`{names.STATE_TAG}`",
                 *(f"metrics.`{name}`" for name in metrics),
@@ -230,22 +209,17 @@ def describe_study(study: StudyRecord, link: str = "") -> str:
     return "\n".join(lines)
 
 
-def source_tags(environment: Mapping[str, Any]) -> dict[str, str]:
+def source_tags(environment: Environment) -> dict[str, str]:
     """Return the tags from which MLflow's pages show where a run came from."""
-    git = environment.get("git")
+    git = environment.git
     tags = {
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.name": names.plain(str(environment.get("command", "retrial")).split(" ")[0]),
-        "mlflow.user": names.plain(str(environment.get("user", "unknown"))),
+        "mlflow.source.name": names.plain((environment.command or "retrial").split(" ")[0]),
+        "mlflow.user": names.plain(environment.user or UNKNOWN),
     }
-    if isinstance(git, Mapping) and git.get("commit") not in (None, "unknown"):
-        tags["mlflow.source.git.commit"] = str(git["commit"])
+    if isinstance(git, Git) and git.commit not in (None, UNKNOWN):
+        tags["mlflow.source.git.commit"] = str(git.commit)
     return tags
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON; NaN and Infinity stand as such, floats keep every bit."""
-    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def _section(definition: Mapping[str, Any]) -> Mapping[str, Any]:

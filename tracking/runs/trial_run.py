@@ -4,24 +4,21 @@ Every function here may be interrupted at any line and called again: it looks be
 and writes nothing twice. What has been written is remembered in the ledger by its caller.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nets.outcome import Model
-from tracking.ledger.access import EpochRecord, TrialRecord
-from tracking.provenance import source_code
-from tracking.provenance.environment import Environment
+from tracking.records import Environment, EpochRecord, Failure, TrialRecord, to_json
 from tracking.runs import recorded_code
 from tracking.runs.content import (
     dataset_of_metrics,
-    datasets_of,
     log_model,
-    write_files,
     write_inputs,
     write_params,
 )
 from tracking.runs.study_run import StudyRun, source_tags
 from tracking.store import names
+from tracking.store.client import write_files
 from tracking.store.plain_values import as_text
 
 if TYPE_CHECKING:
@@ -36,8 +33,6 @@ KILLED = "killed"
 
 INCOMPLETE = "incomplete"
 """State of a run that lacks what MLflow refused; not a state of the ledger's trials either."""
-
-_BATCH = 1000
 
 
 def begin(
@@ -57,7 +52,7 @@ def begin(
 
 
 def _files_of_start(trial: TrialRecord, environment: Environment) -> dict[str, Any]:
-    return {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment}
+    return {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment.to_json()}
 
 
 def missing_metrics(client: "MlflowClient", run: "Run", metrics: list["Metric"]) -> list["Metric"]:
@@ -79,12 +74,6 @@ def epoch_metrics(epochs: Iterable[EpochRecord]) -> list["Metric"]:
         for epoch in epochs
         for key, value in epoch.metrics.items()
     ]
-
-
-def send_metrics(client: "MlflowClient", run_id: str, metrics: list["Metric"]) -> None:
-    """Write metrics in as few requests as MLflow allows."""
-    for start in range(0, len(metrics), _BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
 
 
 def reopen(client: "MlflowClient", run_id: str) -> None:
@@ -128,16 +117,16 @@ def end(
     """Write what a finished trial leaves: values, files, figure and model; then end its run."""
     from mlflow.entities import Metric, RunTag
 
-    kept = trial.outcome.get("epoch")
+    outcome = trial.outcome
     files: dict[str, Any] = {
         **_files_of_start(trial, environment),
-        names.EPOCHS_FILE: epochs_json(epochs),
-        names.OUTCOME_FILE: {"state": trial.state, **trial.outcome},
+        names.EPOCHS_FILE: to_json(epochs),
+        names.OUTCOME_FILE: {"state": trial.state, **outcome.to_json()},
     }
     if curves is not None:
         files[names.CURVES_FILE] = curves
-    if trial.outcome.get("error"):
-        files[names.ERROR_FILE] = _error_text(trial.outcome["error"])
+    if outcome.error is not None:
+        files[names.ERROR_FILE] = _error_text(outcome.error)
     write_files(client, run_id, files)
     description = describe(trial, parent)
     model_id = None
@@ -154,7 +143,7 @@ def end(
                 names.DESCRIPTION_TAG: description,
             },
             params=trial.parameters,
-            step=int(kept or 0),
+            step=outcome.epoch or 0,
             code=recorded_code.for_model(client, parent.run_id, environment),
         )
     at = int((trial.finished or 0) * 1000)
@@ -170,14 +159,14 @@ def end(
         for key, value in values.items()
         if value is not None
     ]
-    weights = _kept_digest(epochs, kept)
+    weights = _kept_digest(epochs, outcome.epoch)
     # Writing these again changes nothing: values and times come from the ledger.
     client.log_batch(
         run_id,
         metrics=metrics,
         tags=[
             RunTag(names.STATE_TAG, trial.state),
-            RunTag(names.REASON_TAG, names.plain(str(trial.outcome.get("reason", trial.state)))),
+            RunTag(names.REASON_TAG, names.plain(outcome.reason or trial.state)),
             RunTag(names.DESCRIPTION_TAG, description),
             *([RunTag(names.WEIGHTS_TAG, names.plain(weights))] if weights else []),
             *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),
@@ -192,31 +181,19 @@ def curves_title(trial: TrialRecord, metric: str) -> str:
     return title if trial.value is None else f"{title}, {metric} {trial.value:.5g}"
 
 
-def epochs_json(epochs: Iterable[EpochRecord]) -> list[dict[str, Any]]:
-    """Return epochs as `epochs.json` holds them, exact to the last bit."""
-    return [
-        {
-            "epoch": epoch.number,
-            "metrics": epoch.metrics,
-            "digests": epoch.digests,
-            "seconds": epoch.seconds,
-        }
-        for epoch in epochs
-    ]
-
-
 def describe(trial: TrialRecord, parent: StudyRun) -> str:
     """Return a trial's description in Markdown: what it is and how to reproduce it."""
     state = trial.state if trial.state != "running" else "running now"
     outcome = trial.outcome
     summary = f"Trial {trial.number} of the search **{trial.study}**: {state}"
     if trial.value is not None:
-        summary += f", `{parent.metric}` {trial.value:.6g} at epoch {outcome.get('epoch')}"
+        summary += f", `{parent.metric}` {trial.value:.6g} at epoch {outcome.epoch}"
     lines = [f"{summary}."]
-    if pruned := outcome.get("pruned"):
-        lines.append(_why_pruned(pruned))
-    if error := outcome.get("error"):
-        lines.append(f"Failed: {_last_line(_error_text(error))} (see `{names.ERROR_FILE}`).")
+    if outcome.pruned is not None:
+        lines.append(str(outcome.pruned))
+    if outcome.error is not None:
+        last = _error_text(outcome.error).strip().splitlines()[-1]
+        lines.append(f"Failed: {last} (see `{names.ERROR_FILE}`).")
     if mixed := _mixed(trial):
         lines.append(f"Its worker differs from the study's first one: {mixed}.")
     command = f"retrial reproduce {trial.number} --study {trial.study}"
@@ -229,7 +206,8 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
 
 def _mixed(trial: TrialRecord) -> str:
     """Return what of a trial's worker differs from the study's first one, where it was let in."""
-    return "; ".join(trial.outcome.get("environment", {}).get(names.MIXED, []))
+    environment = trial.outcome.environment
+    return "; ".join((environment and environment.mixed) or ())
 
 
 def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | None:
@@ -250,8 +228,8 @@ def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | 
 def _create(
     client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
 ) -> str:
-    code = source_code.digests_of(environment).get("nets")
-    data = ", ".join(sha256 for _, sha256 in datasets_of(environment))
+    code = (environment.code or {}).get("nets")
+    data = ", ".join((environment.data or {}).values())
     run = client.create_run(
         parent.experiment_id,
         start_time=int((trial.started or trial.asked) * 1000),
@@ -278,29 +256,6 @@ def _kept_digest(epochs: Sequence[EpochRecord], kept: int | None) -> str | None:
     return next((e.digests.get("weights") for e in epochs if e.number == kept), None)
 
 
-def _why_pruned(pruned: Any) -> str:
-    """Say which rule pruned a trial, and what it would have needed.
-
-    >>> _why_pruned({"rule": "median", "epoch": 6, "value": 0.2, "survives_from": 0.95})
-    'Pruned by median at epoch 6 with 0.2; to survive it needed 0.95.'
-    """
-    if not isinstance(pruned, Mapping) or "rule" not in pruned:
-        return f"Pruned: {as_text(pruned)}."
-    sentence = f"Pruned by {pruned['rule']} at epoch {pruned.get('epoch')}"
-    value, needed = pruned.get("value"), pruned.get("survives_from")
-    if value is not None and needed is not None:
-        sentence += f" with {value:.6g}; to survive it needed {needed:.6g}"
-    return f"{sentence}."
-
-
-def _error_text(error: Any) -> str:
-    """Return an error as its traceback, or as what there is of it."""
-    if isinstance(error, Mapping):
-        summary = f"{error.get('type', 'error')}: {error.get('message', '')}"
-        return str(error.get("traceback") or summary)
-    return str(error)
-
-
-def _last_line(text: str) -> str:
-    """Return the line of a traceback that says what happened."""
-    return text.strip().splitlines()[-1] if text.strip() else ""
+def _error_text(error: Failure) -> str:
+    """Return an error as its traceback, or as its type and message where it has none."""
+    return error.traceback or error.summary

@@ -1,4 +1,4 @@
-"""Files at an artifact location of MLflow, wherever it is."""
+"""The files at an artifact location of MLflow, local or remote."""
 
 import shutil
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one run or model: in a folder of this machine, or elsewhere."""
+    """The files of one run or model: in a local folder, or in a remote repository."""
 
     local: Path | None = None
     remote: "ArtifactRepository | None" = None
 
     def sizes(self) -> dict[str, int]:
-        """Return the bytes of every file by its path."""
+        """Return the size of every file in bytes, by its path."""
         if self.local is not None:
             return {
                 path.relative_to(self.local).as_posix(): path.stat().st_size
@@ -37,7 +37,7 @@ class Files:
         return sizes
 
     def fetch(self, folder: Path) -> Path:
-        """Return a folder with the files: their own where they are local, else `folder`, filled."""
+        """Return the local folder, or `folder` after downloading the files into it."""
         if self.local is not None:
             return self.local
         if self.remote is not None and self.remote.list_artifacts(None):
@@ -45,14 +45,14 @@ class Files:
         return folder
 
     def remove(self) -> None:
-        """Remove all files, and the folder that was made for them."""
+        """Remove all files and their folder."""
         if self.remote is not None:
             self.remote.delete_artifacts()  # type: ignore[no-untyped-call]
         if self.local is None:
             return
         shutil.rmtree(self.local, ignore_errors=True)
         above = self.local.parent
-        # MLflow makes a folder an id, and one of this name in it.
+        # MLflow creates one folder per id, and a folder of this name in it.
         if self.local.name == "artifacts" and above.is_dir() and not any(above.iterdir()):
             above.rmdir()
 

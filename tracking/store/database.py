@@ -1,8 +1,8 @@
 """MLflow's database of a new store.
 
-MLflow makes one by dozens of migrations, which take seconds and may be killed in their middle. They
-run once for each version of MLflow, in a folder for temporary files; what came of them is kept in
-the user's cache, and a new store gets a copy that appears under its final name at once.
+MLflow creates it by dozens of migrations, which take seconds and may be killed halfway. They run
+once for each version of MLflow, in a temporary folder. The resulting database is kept in the user's
+cache, and a new store gets a copy, which appears under its final name complete.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from tracking.store import names
 
 
 def create_database(final: Path, artifacts: Path) -> None:
-    """Create the database of a store whose files go to `artifacts`, whole or not at all.
+    """Create the database of a store with the artifact folder `artifacts`, atomically.
 
-    One that is there already stays: two studies may start in a new store at once.
+    An existing database is kept: two studies may start in a new store at the same time.
     """
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / final.name
-        if not _taken_from_cache(made):
-            _migrate(made)
-            _keep_in_cache(made)
-        with contextlib.closing(sqlite3.connect(made)) as database, database:
+        migrated = Path(folder) / final.name
+        if not _copy_from_cache(migrated):
+            _migrate(migrated)
+            _copy_to_cache(migrated)
+        with contextlib.closing(sqlite3.connect(migrated)) as database, database:
             database.execute(
                 "UPDATE experiments SET artifact_location = ? WHERE experiment_id = 0",
                 (str(artifacts / "0"),),
@@ -37,7 +37,8 @@ def create_database(final: Path, artifacts: Path) -> None:
         final.parent.mkdir(parents=True, exist_ok=True)
         beside = final.with_name(f".{final.name}.{names.writer()}")
         try:
-            shutil.copyfile(made, beside)
+            shutil.copyfile(migrated, beside)
+            # A link, since renaming would replace the database of another process.
             with contextlib.suppress(FileExistsError):
                 os.link(beside, final)
         finally:
@@ -45,7 +46,7 @@ def create_database(final: Path, artifacts: Path) -> None:
 
 
 def _migrate(path: Path) -> None:
-    """Have MLflow make an empty database; its one experiment is yet to be told where it lies."""
+    """Let MLflow create an empty database; its one experiment has no artifact location yet."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     store = SqlAlchemyStore(  # type: ignore[no-untyped-call]
@@ -53,7 +54,7 @@ def _migrate(path: Path) -> None:
     )
     store.engine.dispose()
     with contextlib.closing(sqlite3.connect(path)) as database:
-        # With a write-ahead log the user interface reads while a search writes.
+        # With a write-ahead log, the MLflow UI can read while a search writes.
         database.execute("PRAGMA journal_mode=WAL")
 
 
@@ -61,8 +62,8 @@ def _cached() -> Path:
     return default_folder() / f"mlflow-{importlib.metadata.version('mlflow')}.db"
 
 
-def _taken_from_cache(path: Path) -> bool:
-    """Copy what an earlier store has left; returns whether there was something sound."""
+def _copy_from_cache(path: Path) -> bool:
+    """Copy the cached database; return False where there is none, or a damaged one."""
     try:
         shutil.copyfile(_cached(), path)
         with contextlib.closing(sqlite3.connect(path)) as database:
@@ -73,10 +74,10 @@ def _taken_from_cache(path: Path) -> bool:
         return False
 
 
-def _keep_in_cache(path: Path) -> None:
-    """Keep a copy for the next store; where there is no cache, the next one takes its time too."""
+def _copy_to_cache(path: Path) -> None:
+    """Keep a copy for the next store, which is migrated again where the cache is not writable."""
     cached = _cached()
     with contextlib.suppress(OSError):
         cached.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("rb") as made:
-            write_whole(cached, partial(shutil.copyfileobj, made))
+        with path.open("rb") as migrated:
+            write_whole(cached, partial(shutil.copyfileobj, migrated))

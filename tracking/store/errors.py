@@ -15,6 +15,15 @@ from nets.errors import InputError, did_you_mean
 class StoreUnavailable(InputError):
     """A store that cannot be opened, read or written."""
 
+    @classmethod
+    def without_studies(cls, root: Path) -> "StoreUnavailable":
+        """Return the error for a folder that is no store."""
+        return cls(
+            "store",
+            problem=f"{root} has no studies",
+            expected="a store (--store, or RETRIAL_STORE) that `retrial search` has filled",
+        )
+
 
 class StudyNotFound(InputError):
     """A study that a store does not have."""
@@ -38,4 +47,4 @@ class StudyNotFound(InputError):
 
 
 class StudyLocked(InputError):
-    """A study that another process works on."""
+    """A study that another process works on; the problem names it and what it is doing."""

@@ -1,6 +1,7 @@
-"""Every name that ends up in a store, each written once."""
+"""Every name that appears in a store, each defined once."""
 
 import hashlib
+import importlib.metadata
 import os
 import posixpath
 import re
@@ -25,9 +26,9 @@ CERTIFICATE_FILE = "certificate.json"
 # Artifacts of a study's run
 STUDY_FILE = "study.json"
 FIGURES_FOLDER = "figures"
-CODE_FOLDER = "code"  # one archive of source for each code that trials were trained with
+CODE_FOLDER = "code"  # one source archive for each version of the code that trained trials
 
-# Artifacts of a study's confirmation, whose run also has those of the champion's training
+# Artifacts of a confirmation's run, which also has those of the champion's training
 CONFIRMATION_FILE = "confirmation.json"
 REPETITIONS_FILE = "repetitions.json"
 
@@ -37,14 +38,13 @@ MODEL_CODE_FILE = "code.zip"
 WEIGHTS = "weights"
 WEIGHTS_FILE = "weights.npz"
 
-# Arrays a model may carry beside its weights: a few inputs and what the model answers to them
-INPUT_EXAMPLE = "input_example"
-OUTPUT_EXAMPLE = "output_example"
-LABEL_NAMES = "label_names"  # what the classes are called
-FILL = "fill"  # which part of its frame the ink of a training image takes
+# Arrays that a model may have in addition to its weights
+INPUT_EXAMPLE = "input_example"  # a few inputs
+LABEL_NAMES = "label_names"  # names of the classes
+FILL = "fill"  # share of its frame that the ink of a training image spans
 
 # Tags
-OWN_TAGS = "retrial."  # how all of ours begin
+OWN_TAGS = "retrial."  # prefix of all of our tags
 KIND_TAG = "retrial.kind"
 STUDY_KIND = "study"
 TRIAL_KIND = "trial"
@@ -60,11 +60,11 @@ CODE_TAG = "retrial.code"
 WEIGHTS_TAG = "retrial.weights"
 MIXED_TAG = "retrial.mixed"
 CONTENT_TAG = "retrial.content"  # of a logged model: SHA-256 of its source and arrays
-REFUSED_TAG = "retrial.refused"  # why MLflow did not take the rest of a trial
+REFUSED_TAG = "retrial.refused"  # why MLflow rejected the rest of a trial's record
 
-DESCRIPTION_TAG = "mlflow.note.content"  # Markdown, which MLflow's pages show
+DESCRIPTION_TAG = "mlflow.note.content"  # Markdown, shown on MLflow's pages
 
-# In a trial's environment: what of its worker differs from the study's first one
+# In a trial's environment: how its worker differs from the study's first worker
 MIXED = "mixed"
 VERDICT_TAG = "retrial.verdict"
 VERDICT_TIME_TAG = "retrial.verdict.at"
@@ -73,7 +73,7 @@ TRIAL_RUN_TAG = "retrial.trial.run"  # of a model version: the run of the trial 
 TRIAL_VERDICT_TAG = "retrial.trial.verdict"
 TEST_TAG = "retrial.test"
 
-# In the metadata of an exported model, beside the tags of its study, trial and weights
+# In the metadata of an exported model, in addition to the tags of its study, trial and weights
 RUN_PROPERTY = "retrial.run"
 VERSION_PROPERTY = "retrial.version"
 
@@ -84,13 +84,13 @@ CHAMPION = "champion"
 TRIALS_VIEW = "trials"
 TRIALS_VIEW_TAG = f"mlflow.sharedViewState.{TRIALS_VIEW}"
 
-# Metrics beside those of the epochs
+# Metrics in addition to those of the epochs
 VALUE_METRIC = "value"
 EPOCHS_METRIC = "epochs"
 SECONDS_METRIC = "seconds"
 BEST_VALUE_METRIC = "best_value"
 
-# Metrics of a confirmation; one with an interval has its ends as NAME_low and NAME_high
+# Metrics of a confirmation; the ends of an interval are NAME_low and NAME_high
 MEAN_METRIC = "confirmed_value"
 LUCK_METRIC = "luck"
 LEAD_METRIC = "lead"
@@ -108,7 +108,7 @@ _OWN_METRICS = {VALUE_METRIC, EPOCHS_METRIC, SECONDS_METRIC, BEST_VALUE_METRIC} 
 }  # fmt: skip
 
 _LONGEST_KEY = 250
-"""Characters that MLflow allows a parameter or a metric."""
+"""Characters that MLflow allows in the name of a parameter or a metric."""
 
 
 def trial_run_name(number: int) -> str:
@@ -130,7 +130,7 @@ def study_run_name(study: str) -> str:
 
 
 def trials_page(experiment_id: str) -> str:
-    """Return the address, below that of the server, of the table of a study's trials.
+    """Return the address of the table of a study's trials, relative to that of the server.
 
     >>> trials_page("1")
     '#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=trials'
@@ -140,8 +140,17 @@ def trials_page(experiment_id: str) -> str:
 
 
 def writer() -> str:
-    """Return what tells this process from all others, in names of files that it is writing."""
+    """Return what identifies this process in the names of files that it is writing."""
     return f"{socket.gethostname()}.{os.getpid()}"
+
+
+def own_version() -> str:
+    """Return the installed version of retrial; PackageNotFoundError where it is not installed."""
+    try:
+        return importlib.metadata.version("retrial-studies")
+    except importlib.metadata.PackageNotFoundError:
+        # The name of our distribution in checkouts that were installed before it was changed.
+        return importlib.metadata.version("retrial")
 
 
 def mlflow_uri(store: Path) -> str:
@@ -157,13 +166,13 @@ def optuna_uri(store: Path) -> str:
 def key(name: str) -> str:
     """Return a name as MLflow accepts it for a parameter or a metric.
 
-    Most names stay as they are. In others the characters that are refused become ``_``, and digits
-    of the whole name's SHA-256 follow: two names never become one.
+    Most names stay unchanged. In the others, characters that MLflow rejects become ``_``, followed
+    by digits of the SHA-256 of the whole name, so that different names stay different.
 
     >>> key("train/loss"), key("recall@5"), key("recall#5")
     ('train/loss', 'recall_5-801910', 'recall_5-93d851')
     """
-    # MLflow takes names for paths, and refuses those that are written otherwise when resolved.
+    # MLflow treats names as paths, and rejects those that change when they are resolved.
     is_path = posixpath.normpath(name) == name and not name.startswith((".", "/"))
     if is_path and re.fullmatch(rf"[\w\-. :/]{{1,{_LONGEST_KEY}}}", name):
         return name
@@ -173,7 +182,7 @@ def key(name: str) -> str:
 
 
 def metric_key(name: str) -> str:
-    """Return the name that an objective's metric has in MLflow, beside those written here.
+    """Return the name of an objective's metric in MLflow, different from those defined here.
 
     >>> metric_key("val_accuracy"), metric_key("value"), metric_key("value_")
     ('val_accuracy', 'value_', 'value__')
@@ -182,7 +191,9 @@ def metric_key(name: str) -> str:
 
 
 def plain(text: str) -> str:
-    r"""Return a text as files and databases take it: what no encoding has is written as an escape.
+    r"""Return a text in which characters that UTF-8 or a database cannot hold are escaped.
+
+    File names that are not UTF-8 bring such characters into messages.
 
     >>> plain("cannot read \udcff.png")
     'cannot read \\udcff.png'
@@ -191,7 +202,7 @@ def plain(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text as a literal of MLflow's filter language.
+    """Return a text as a string literal of MLflow's filter language.
 
     >>> quoted("digits")
     "'digits'"
@@ -200,7 +211,7 @@ def quoted(text: str) -> str:
 
 
 def of_study(study: str, kind: str | None = None) -> str:
-    """Return a filter of MLflow's for the runs of a study, or for those of one kind.
+    """Return an MLflow filter for the runs of a study, or for those of one kind.
 
     >>> of_study("digits", TRIAL_KIND)
     "tags.`retrial.study` = 'digits' and tags.`retrial.kind` = 'trial'"

@@ -1,16 +1,16 @@
-"""Telling a store that cannot be reached from one that refuses what it was sent."""
+"""Distinguish a store that cannot be reached from one that rejects a request."""
 
 import sqlite3
 
 _PERHAPS_LATER = {401, 403, 407, 408, 429}
-"""HTTP statuses below 500 that say nothing against what was sent."""
+"""HTTP statuses below 500 that do not mean that the request itself is wrong."""
 
 
 def is_outage(error: BaseException) -> bool:
-    """Tell whether an error comes from the way to a store, its disk or its database.
+    """Tell whether an error is due to the connection to a store, its disk or its database.
 
-    The same may then succeed later, and anything else would fail now. Everything else is about
-    what was sent, and would be refused again.
+    After an outage the same request may succeed, and until then any other would fail too. All
+    other errors are due to the request, which would be rejected again.
     """
     from mlflow.exceptions import MlflowException, RestException
     from sqlalchemy import exc
@@ -24,7 +24,7 @@ def is_outage(error: BaseException) -> bool:
         | exc.TimeoutError,
     ):  # fmt: skip
         return True
-    # MLflow's own errors say 500 for all that it met and did not expect.
+    # MLflow's own errors have status 500 for every exception that it did not expect.
     inner = error.__cause__ or error.__context__
     if isinstance(error, MlflowException) and (isinstance(error, RestException) or inner is None):
         return _is_outage(error.get_http_status_code())  # type: ignore[no-untyped-call]

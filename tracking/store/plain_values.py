@@ -1,4 +1,4 @@
-"""Nested plain values, as JSON and TOML hold them: with dotted names, and as pages show them."""
+"""Nested plain values, as JSON and TOML hold them: flattened, as JSON files, as text."""
 
 import json
 from collections.abc import Mapping
@@ -17,8 +17,17 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {name: item for part in parts for name, item in part.items()}
 
 
+def json_text(value: Any) -> str:
+    r"""Return the content of a JSON file; NaN and Infinity stay as such, floats keep every bit.
+
+    >>> json_text({"value": float("nan")})
+    '{\n "value": NaN\n}\n'
+    """
+    return json.dumps(value, indent=1) + "\n"
+
+
 def as_text(value: Any) -> str:
-    """Return a value as the pages show it: texts without quotes, everything else as JSON.
+    """Return a value as the pages show it: strings without quotes, everything else as JSON.
 
     >>> as_text("adam"), as_text((100, 50))
     ('adam', '[100, 50]')

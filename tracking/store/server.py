@@ -1,4 +1,4 @@
-"""MLflow's pages on a store, for as long as somebody looks at them."""
+"""The MLflow UI on a store, served until it is stopped."""
 
 import contextlib
 import json
@@ -17,10 +17,11 @@ from typing import IO, Any
 
 from nets.errors import InputError
 from tracking.store import names
+from tracking.store.errors import StoreUnavailable
 from tracking.store.store import open_store, prepare_mlflow, tracking_uri, without_password
 
 _LEAN = {
-    # One process that answers and no pool of job runners: 0.5 GB instead of 1.2 GB.
+    # One server process and no pool of job runners: 0.5 GB instead of 1.2 GB.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
@@ -32,24 +33,31 @@ def serve(
     port: int = 5000,
     ready: Callable[[str], None] = print,
 ) -> None:
-    """Serve MLflow's pages on the store in `root` until Ctrl-C or SIGTERM.
+    """Serve the MLflow UI on the store in `root` until Ctrl-C or SIGTERM.
 
-    Calls `ready` with the URL once it answers. Port 0 is any free one. The server is a process of
-    its own and is gone when this returns.
+    Calls `ready` with the URL once the server responds. Port 0 stands for any free port. The server
+    runs in a child process, which has exited when this returns.
 
-    Raises InputError when the port is taken, when the store cannot be opened or when
-    ``MLFLOW_TRACKING_URI`` names a server, which has pages of its own; RuntimeError when the
-    server ends by itself.
+    Raises
+    ------
+    StoreUnavailable
+        When the store cannot be opened, or ``MLFLOW_TRACKING_URI`` names a server, which has a UI
+        already.
+    InputError
+        When the port is invalid or in use.
+    RuntimeError
+        When the server exits without being stopped.
     """
     root = root.resolve()
     uri = tracking_uri(root)
     if uri.startswith(("http:", "https:")):
-        raise InputError(
-            f"ui: MLFLOW_TRACKING_URI is a server: its pages are at {without_password(uri)}"
+        raise StoreUnavailable(
+            "ui", problem=f"MLFLOW_TRACKING_URI is a server; its UI is at {without_password(uri)}"
         )
     port = _free_port(host, port)
     if uri != names.mlflow_uri(root) or not (root / names.MLFLOW_DATABASE).exists():
-        open_store(root).close()
+        with open_store(root):
+            pass  # creates the database, or raises
     prepare_mlflow()
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with (
@@ -58,16 +66,16 @@ def serve(
         contextlib.suppress(KeyboardInterrupt),
         _terminated_by_signal(),
     ):
-        while not _ended(process, within=0.1) and not _answers(url):
+        while not _has_exited(process, within=0.1) and not _responds(url):
             pass
         if process.returncode is None:
             ready(url)
             process.wait()
-        raise RuntimeError(f"ui: MLflow's server ended by itself: {_last_line(log)}")
+        raise RuntimeError(f"ui: the MLflow server exited: {_last_line(log)}")
 
 
 def study_pages(url: str) -> dict[str, str]:
-    """Return, for each study of a running server, the address of the table of its trials."""
+    """Return the URL of the table of trials of each study, as the server at `url` lists them."""
     request = urllib.request.Request(
         f"{url}/api/2.0/mlflow/experiments/search",
         data=json.dumps({"max_results": 1000}).encode(),
@@ -86,7 +94,7 @@ def study_pages(url: str) -> dict[str, str]:
 def _server(
     root: Path, uri: str, host: str, port: int, log: IO[str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run MLflow's server in a process group of its own, and leave none of it behind."""
+    """Run the MLflow server in its own process group, and end the whole group."""
     process = subprocess.Popen(
         [
             sys.executable, "-m", "mlflow", "server",
@@ -96,7 +104,7 @@ def _server(
         ],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         env={**os.environ, **_LEAN},
-        # Ctrl-C reaches this process alone, which then ends the whole group in order.
+        # Ctrl-C reaches this process only, which then ends the whole group.
         start_new_session=True,
     )  # fmt: skip
     try:
@@ -105,7 +113,7 @@ def _server(
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, sign)
-            if _ended(process, within=5):
+            if _has_exited(process, within=5):
                 break
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -113,7 +121,7 @@ def _server(
 
 @contextlib.contextmanager
 def _terminated_by_signal() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does."""
+    """Let SIGTERM and SIGHUP end the block in the same way as Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -130,24 +138,25 @@ def _terminated_by_signal() -> Iterator[None]:
 
 
 def _free_port(host: str, port: int) -> int:
-    """Return the port, or for 0 a free one; raise InputError when it cannot be listened on."""
+    """Return the port, or a free one for 0; raise InputError where it cannot be bound."""
     if not 0 <= port <= 65535:
-        raise InputError(f"port: got {port}, accepted is a whole number from 0 to 65535")
+        raise InputError("port", port, "an integer from 0 to 65535")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as candidate:
-            # A port whose last user has just left is free.
+            # A port that another process has just released is free.
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             candidate.bind((host, port))
             return int(candidate.getsockname()[1])
     except OSError as error:
         reason = error.strerror or str(error)
+        problem = f"cannot listen on port {port} of {host} ({reason})"
         raise InputError(
-            f"port {port} is taken: {host} says {reason!r}; accepted is a free port (--port)"
+            "port", port, hint="choose a free port (--port)", problem=problem
         ) from error
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
             return bool(response.status == 200)
@@ -155,7 +164,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _ended(process: "subprocess.Popen[bytes]", within: float) -> bool:
+def _has_exited(process: "subprocess.Popen[bytes]", within: float) -> bool:
     try:
         process.wait(within)
     except subprocess.TimeoutExpired:
@@ -166,4 +175,4 @@ def _ended(process: "subprocess.Popen[bytes]", within: float) -> bool:
 def _last_line(log: IO[str]) -> str:
     log.seek(0)
     lines = [line.strip() for line in log if line.strip()]
-    return lines[-1] if lines else "without a word"
+    return lines[-1] if lines else "no output"

@@ -1,10 +1,11 @@
 """The store: where MLflow keeps its runs and files.
 
-MLflow is imported inside the functions that need it: it takes seconds, and `retrial --help` must
-not wait for it.
+MLflow is imported inside the functions that need it, because importing it takes seconds and
+`retrial --help` must be fast.
 """
 
 import contextlib
+import errno
 import http.client
 import logging
 import os
@@ -16,26 +17,27 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-from nets.errors import InputError
 from tracking.store import names
 from tracking.store.database import create_database
+from tracking.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_ACCEPTED = "accepted is a folder this user may write to"
+_WRITABLE = "a folder that this user can write to"
 
-_MEANS_ANOTHER = re.compile(r"\?|%[0-9A-Fa-f]{2}")
-"""What makes the URL of a path mean another one."""
+_URL_SYNTAX = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+"""Characters that make the URL of a path stand for a different path."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """An open store.
+    """An open store, also as a context that closes it.
 
-    `artifact_location` is where the files of new experiments go; None leaves it to the server.
+    `artifact_location` is where the files of new experiments go; with None, the server decides.
     """
 
     root: Path
@@ -43,10 +45,21 @@ class Store:
     artifact_location: str | None
     client: "MlflowClient"
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Bring the local database into one file, so that it can be copied as it stands."""
+        """Write the local database's log into its main file, so that this file can be copied."""
         if self.uri == names.mlflow_uri(self.root):
-            # Somebody else is writing: then the last one to close does it.
+            # This fails while another process is writing: the last one to close does it.
             with (
                 contextlib.suppress(sqlite3.Error),
                 contextlib.closing(sqlite3.connect(self.root / names.MLFLOW_DATABASE)) as database,
@@ -60,14 +73,15 @@ def tracking_uri(root: Path) -> str:
 
 
 def is_remote() -> bool:
-    """Tell whether ``MLFLOW_TRACKING_URI`` takes the place of the store's own database."""
+    """Tell whether ``MLFLOW_TRACKING_URI`` replaces the store's own database."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
 
 def open_store(root: Path) -> Store:
-    """Open the store in the folder `root`, creating folder and database where they are missing.
+    """Open the store in the folder `root`; create folder and database where they are missing.
 
-    Raises InputError when the folder cannot be written or the tracking server does not answer.
+    Raises StoreUnavailable when the folder cannot be written or the tracking server does not
+    respond.
     """
     root = root.resolve()
     uri = tracking_uri(root)
@@ -78,7 +92,7 @@ def open_store(root: Path) -> Store:
     try:
         from mlflow import MlflowClient
 
-        # Importing MLflow sets the levels of its loggers; what goes wrong is told by exceptions.
+        # Importing MLflow sets the levels of its loggers; its errors arrive as exceptions.
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         logging.getLogger("alembic").setLevel(logging.CRITICAL)
         if is_own and not (root / names.MLFLOW_DATABASE).exists():
@@ -86,53 +100,63 @@ def open_store(root: Path) -> Store:
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except Exception as error:
-        raise InputError(
-            f"store: cannot open {without_password(uri)}: {one_line(error)}; accepted is a "
-            "folder (--store) or a tracking URI (MLFLOW_TRACKING_URI) that MLflow can open"
+        raise StoreUnavailable(
+            "store",
+            problem=f"cannot open {without_password(uri)} ({one_line(error)})",
+            expected="a folder (--store) or a tracking URI (MLFLOW_TRACKING_URI) that MLflow "
+            "can open",
         ) from error
     is_served = uri.startswith(("http:", "https:"))
     return Store(root, uri, None if is_served else str(root / names.ARTIFACTS), client)
 
 
-def check_made(root: Path, lacks: str, filled_by: str) -> None:
-    """Raise InputError for a folder that is no store, which to open would make it one.
+def check_exists(root: Path, content: str, command: str) -> None:
+    """Raise StoreUnavailable for a folder that is not a store, since opening would create one.
 
-    `lacks` and `filled_by` say in words what is looked for there, and what would have put it there.
+    `content` is the noun of what is read from it, `command` the command that writes it.
     """
     if not is_remote() and not (root / names.MLFLOW_DATABASE).is_file():
-        raise InputError(
-            f"store: {root} has no {lacks}; accepted is the folder of a store (--store, or "
-            f"RETRIAL_STORE) in which {filled_by}"
+        raise StoreUnavailable(
+            "store",
+            problem=f"no {content} in {root}",
+            expected=f"a store (--store or RETRIAL_STORE) with {content} from `{command}`",
         )
 
 
 def check_writable(root: Path) -> None:
-    """Raise InputError unless a store can be created or written in `root`; leave nothing behind."""
-    if strange := _MEANS_ANOTHER.search(str(root.resolve())):
-        # Escaped, they would reach SQLAlchemy, but MLflow makes folders and files by the escapes.
-        raise InputError(
-            f"store: got {root.resolve()} with {strange[0]!r} in it, which MLflow and SQLAlchemy "
-            "take for a part of a URL; accepted is a path without '?' and '%' before two digits"
+    """Raise StoreUnavailable unless a store can be created or written in `root`; leave no files."""
+    if syntax := _URL_SYNTAX.search(str(root.resolve())):
+        # Escaping them works for SQLAlchemy, but MLflow would create folders with the escapes.
+        raise StoreUnavailable(
+            "store",
+            root,
+            "a path without '?' and without '%' before two hexadecimal digits",
+            problem=f"{root.resolve()} contains {syntax[0]!r}, which MLflow and SQLAlchemy read as "
+            "URL syntax",
         )
     folder = root
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
-        # A file without a name: it is gone even when the process is killed here.
+        # An unnamed file: nothing is left even when the process is killed here.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"store: cannot write {root}: {error.strerror}; {_ACCEPTED}") from error
+        raise _not_writable(root, error.strerror) from error
     for name in (names.MLFLOW_DATABASE, names.LEDGER, names.ARTIFACTS):
         path = root / name
         if path.exists() and not os.access(path, os.W_OK):
-            raise InputError(f"store: cannot write {path}: Permission denied; {_ACCEPTED}")
+            raise _not_writable(path, os.strerror(errno.EACCES))
+
+
+def _not_writable(path: Path, reason: str | None) -> StoreUnavailable:
+    return StoreUnavailable("store", path, _WRITABLE, problem=f"cannot write {path} ({reason})")
 
 
 def check_reachable() -> None:
-    """Raise InputError if ``MLFLOW_TRACKING_URI`` names a server and nobody answers there.
+    """Raise StoreUnavailable if ``MLFLOW_TRACKING_URI`` names a server that does not respond.
 
-    Asked before anything is stored, and without MLflow, which takes seconds to load.
+    Called before anything is stored, and without MLflow, which takes seconds to load.
     """
     uri = without_password(os.environ.get("MLFLOW_TRACKING_URI", "")).rstrip("/")
     if not uri.startswith(("http:", "https:")):
@@ -140,26 +164,28 @@ def check_reachable() -> None:
     try:
         urllib.request.urlopen(f"{uri}/health", timeout=10).close()
     except urllib.error.HTTPError:
-        pass  # it answers; whether it lets us in, MLflow finds out
+        pass  # it responds; whether it grants access, MLflow finds out
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLError):
-            return  # it answers, and MLflow may have been told to trust it
-        raise InputError(
-            f"store: nobody answers at MLFLOW_TRACKING_URI={uri}: {one_line(reason)}; accepted is "
-            "the address of a running MLflow server"
+            return  # it responds, and MLflow may be configured to trust it
+        raise StoreUnavailable(
+            "store",
+            uri,
+            "the address of a running MLflow server",
+            problem=f"no response from MLFLOW_TRACKING_URI={uri} ({one_line(reason)})",
         ) from error
 
 
 def prepare_mlflow() -> None:
-    """Set what MLflow reads from the environment when it is imported, where the user did not."""
+    """Set the environment variables that MLflow reads on import, unless the user has set them."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     for name, value in {
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        # Or a server's run says where its page is, whenever it ends, amid what we print.
+        # Otherwise MLflow prints the URL of a run on a server when it ends, within our output.
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        # A repeated "create" could create twice. Who calls MLflow here looks first and repeats
-        # the whole step.
+        # A retried "create" request could create twice. Callers check first and repeat the whole
+        # step instead.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     }.items():
@@ -167,7 +193,7 @@ def prepare_mlflow() -> None:
 
 
 def without_password(text: str) -> str:
-    """Return a text with the user names and passwords of its URLs left out.
+    """Return a text without the user names and passwords of its URLs.
 
     >>> without_password("http://me:secret@host:5000")
     'http://host:5000'
@@ -176,7 +202,7 @@ def without_password(text: str) -> str:
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """Return an error's text on one line of bounded length and without passwords."""
-    said = str(error).partition("\n[SQL:")[0]  # SQLAlchemy adds the statement, and a link
-    text = without_password(" ".join(said.split())) or type(error).__name__
+    """Return an error's message on one line of limited length, without passwords."""
+    message = str(error).partition("\n[SQL:")[0]  # SQLAlchemy adds the statement, and a link
+    text = without_password(" ".join(message.split())) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -11,6 +11,7 @@ from studies.analysis.pruner_replay import read_pruner, replay
 from studies.analysis.stored_study import StoredStudy
 from studies.cli.main import main
 from studies.definition import pruners
+from tracking.records import Environment
 
 PRUNERS = {
     "none": {"name": "none"},
@@ -84,7 +85,7 @@ def test_diverged_and_failed_trials_ended_by_themselves(ledger, generator):
     study = a_study(settings={"fault": "nan"}, trials=16)
     search(study, ledger, ShuffledEngine(2, generator))
     found = replay(StoredStudy(ledger, ledger.study(study.name)), "none")
-    reasons = {trial.record.outcome.get("reason") for trial in found.trials}
+    reasons = {trial.record.outcome.reason for trial in found.trials}
     assert "diverged" in reasons
     assert found.too_short == []
 
@@ -100,7 +101,7 @@ def test_replay_ends_before_the_first_open_trial(ledger, generator):
 
 def test_study_without_a_finished_trial_is_refused(ledger):
     study = a_study()
-    ledger.add_study(study.name, study.definition, {})
+    ledger.add_study(study.name, study.definition, Environment())
     with pytest.raises(
         InputError, match=r"^study: curves has no finished trial, accepted is one that has$"
     ):

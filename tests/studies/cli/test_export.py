@@ -15,9 +15,10 @@ from nets.outcome import Model
 from nets.settings import Settings, to_json
 from studies.cli.main import main
 from tracking.models import registry
-from tracking.runs.content import log_model, write_files
+from tracking.runs.content import log_model
 from tracking.runs.reader import find_trial, read_model
 from tracking.store import names
+from tracking.store.client import write_files
 from tracking.store.store import open_store, prepare_mlflow
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")  # SQLAlchemy's to MLflow
@@ -174,13 +175,13 @@ def test_a_pruned_trial_is_said_to_be_one(export, capsys):
         ),
         (
             ["digit"],
-            "model: got 'digit', accepted are the registered models: digits; or best, a trial "
-            "number or an MLflow run id",
+            "trial: no registered model 'digit', expected best, a trial number, an MLflow run id "
+            "or a registered model; did you mean 'digits'?",
         ),
         (
             ["digits/2"],
-            "model: got 'digits/2', accepted are digits@champion, digits/1; or best, a trial "
-            "number or an MLflow run id",
+            "trial: got 'digits/2', expected best, a trial number, an MLflow run id or a "
+            "registered model; registered: digits@champion or digits/1",
         ),
     ],
     ids=["failed", "own objective", "number", "no study", "word", "name", "version"],
@@ -211,7 +212,10 @@ def test_a_folder_that_is_not_there_is_named(export, file, capsys):
 
 def test_a_folder_that_is_no_store_is_not_made_one(export, tmp_path, capsys):
     assert export("best", "--study", "digits", store=tmp_path / "nothing") == 2
-    assert "has no trials; accepted is the folder of a store" in capsys.readouterr().err
+    assert (
+        "expected a store (--store or RETRIAL_STORE) with trials from `retrial search`"
+        in capsys.readouterr().err
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -220,8 +224,7 @@ def test_a_missing_package_is_answered_with_the_install_command(export, file, mo
     monkeypatch.delitem(sys.modules, "tracking.models.onnx", raising=False)
     assert export("best", "--study", "digits") == 2
     assert capsys.readouterr().err == (
-        "retrial: export needs the package onnx, which is not installed; install it with: "
-        "pip install onnx\n"
+        "retrial: export: package onnx not found; install it with: pip install onnx\n"
     )
     assert not file.exists()
 

@@ -1,10 +1,13 @@
 """The command line: what it refuses, in how many words, and what Ctrl-C has left."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from studies.cli import ui
 from studies.cli.main import main
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
+from tracking.records import Environment
 from tracking.runs.reader import RecordedRun
 
 
@@ -86,7 +89,7 @@ def test_ctrl_c_says_what_is_left(arguments, left, monkeypatch, capsys):
 def test_a_folder_that_is_no_store_is_not_made_one(tmp_path, capsys):
     store = tmp_path / "nothing"
     assert main(["reproduce", "best", "--study", "digits", "--store", str(store)]) == 2
-    assert "has no trials; accepted is the folder of a store" in capsys.readouterr().err
+    assert f"no trials in {store}, expected a store (--store" in capsys.readouterr().err
     assert not store.exists()
 
 
@@ -103,7 +106,7 @@ def test_a_file_that_is_no_ledger_is_named_so(command, tmp_path, capsys):
 def test_a_ledger_damaged_inside_is_an_error_in_words(tmp_path, capsys):
     path = tmp_path / "ledger.db"
     ledger = Ledger(path)
-    ledger.add_study("digits", {}, {})
+    ledger.add_study("digits", {}, Environment())
     ledger.close()
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"x" * (len(content) - 4096))
@@ -116,7 +119,7 @@ def test_a_ledger_damaged_inside_is_an_error_in_words(tmp_path, capsys):
 def test_an_epoch_that_was_not_recorded_cannot_be_compared(monkeypatch, tmp_path, capsys):
     epochs = [{"epoch": number} for number in range(1, 21)]
     recorded = RecordedRun("1f", "digits", 2, "complete", "{}", {}, epochs, {}, {}, "value", "")
-    monkeypatch.setattr("studies.cli.reproduce.open_with_trials", lambda root: None)
+    monkeypatch.setattr("studies.cli.reproduce.open_with_trials", lambda root: nullcontext())
     monkeypatch.setattr("studies.cli.reproduce.find_trial", lambda *_: recorded)
     arguments = ["reproduce", "2", "--study", "digits", "--store", str(tmp_path)]
     assert main([*arguments, "--at", "99"]) == 2

@@ -342,13 +342,15 @@ def test_files_that_cannot_be_read_are_told_and_the_others_answered(store, files
 def test_missing_model_names_those_that_exist(store, files, capsys):
     assert predict(store, "mnist", files[0]) == 2
     assert capsys.readouterr().err == (
-        "retrial: model: got 'mnist', accepted are the registered models: digits\n"
+        "retrial: model: no registered model 'mnist'; registered: digits\n"
     )
 
 
 def test_folder_that_is_no_store_is_not_made_one(files, tmp_path, capsys):
     assert predict(tmp_path / "nothing", "digits", files[0]) == 2
-    assert "has no models; accepted is the folder of a store" in capsys.readouterr().err
+    assert (
+        f"no models in {tmp_path / 'nothing'}, expected a store (--store" in capsys.readouterr().err
+    )
     assert not (tmp_path / "nothing").exists()
 
 

@@ -9,7 +9,7 @@ from searched import a_definition, a_search
 from terminal import Terminal
 
 from studies.cli.progress import Allowance, LiveTable, PlainLines, Progress, Status, display
-from tracking.ledger.access import EpochRecord
+from tracking.records import EpochRecord
 
 SIX = {
     "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},

@@ -78,8 +78,8 @@ def test_store_below_a_file_cannot_be_written(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert run("digits", "--store", tmp_path / "file" / "store") == 2
     assert capsys.readouterr().err == (
-        f"retrial: store: cannot write {tmp_path}/file/store: Not a directory; accepted is a "
-        "folder this user may write to\n"
+        f"retrial: store: cannot write {tmp_path}/file/store (Not a directory), expected a folder "
+        "that this user can write to\n"
     )
 
 
@@ -274,7 +274,7 @@ def test_ctrl_c_while_workers_start_is_no_death_of_theirs(tmp_path, store):
         130, "retrial: stopping at the end of the running epochs; once more stops at once\n",
     )  # fmt: skip
     assert output.endswith("stopped: the same command continues it\n")
-    assert {trial.deaths for trial in ledger.trials("curves")} == {0}
+    assert {trial.crashes for trial in ledger.trials("curves")} == {0}
     ledger.close()
 
 
@@ -299,7 +299,7 @@ def test_second_driver_is_told_who_searches_the_study(tmp_path, store, capsys):
     assert run(study, "--store", store, "--no-record") == 2
     error = capsys.readouterr().err
     assert error.startswith(f"retrial: study: curves is being searched by process {driver.pid} on ")
-    assert error.endswith("; accepted is one driver at a time\n")
+    assert error.endswith("; wait until it has ended, or stop it\n")
     driver.kill()
     assert run(study, "--trials", 1, "--store", store, "--no-record") == 0
 
@@ -402,7 +402,7 @@ def test_each_trial_keeps_the_environment_of_the_driver_that_trained_it(
         monkeypatch.setattr("tracking.provenance.environment._git", lambda git=git: git)
         assert run(study, "--trials", total, "--no-record", "--store", store) == 0
     with contextlib.closing(ledger_of(store)) as ledger:
-        kept = [trial.outcome["environment"] for trial in ledger.trials("curves")]
+        kept = [trial.outcome.environment for trial in ledger.trials("curves")]
     assert [one["git"] for one in kept] == [
         {"commit": "first", "dirty": True}, {"commit": "second", "dirty": True},
     ]  # fmt: skip

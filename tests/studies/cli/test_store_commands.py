@@ -57,7 +57,7 @@ def command(monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["pack", "digit", "FILE"], "study: got 'digit', accepted are the studies of"),
-        (["unpack", "FILE"], "pack: FILE does not exist; accepted is the path of a pack"),
+        (["unpack", "FILE"], "pack: no such file: 'FILE'"),
     ],
 )
 def test_a_wrong_request_is_refused(arguments, message, store, tmp_path, monkeypatch, capsys):

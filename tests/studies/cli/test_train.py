@@ -8,7 +8,7 @@ from searched import CONDITIONAL, a_definition, a_search
 
 from nets.errors import InputError
 from studies.cli.main import main
-from studies.definition.space import encoded
+from studies.definition.choices import encoded
 from studies.search import single_training
 
 
@@ -205,7 +205,7 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
     assert train(study, "height=0.6")[0] == 0
     given_up, other = trained()
     assert (given_up.state, other.state) == ("failed", "complete")
-    assert given_up.outcome["error"]["type"] == "Interrupted"
+    assert given_up.outcome.error.type == "Interrupted"
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,10 @@ from studies.confirmation.champion import champion_settings
 from studies.definition import study_file
 from studies.search.driver import Plan, Search
 from tracking.confirmation import run
-from tracking.ledger import lock
-from tracking.ledger.access import Ledger, TrialRecord
+from tracking.ledger import Ledger, lock
 from tracking.provenance import source_code
+from tracking.records import Direction, TrialRecord
 from tracking.records.confirmation import Estimate, Repetition, from_plain, to_plain
-from tracking.records.direction import Direction
 from tracking.store import names
 
 DIGITS = {
@@ -390,7 +389,7 @@ def test_a_confirmation_survives_json(store):
 
 
 def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkeypatch, capsys):
-    monkeypatch.setattr(command, "_open_store", lambda _: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(command, "_open_store", lambda _: contextlib.nullcontext(SimpleNamespace()))
     monkeypatch.setattr(run, "read", lambda *_: None)
     monkeypatch.setattr(run, "record", raising(OSError("no route to MLflow")))
     options = ["confirm", "digits", "--store", str(store), "--jobs", "1", "--seeds", "1"]
@@ -450,7 +449,7 @@ def test_unknown_study_is_refused_with_those_there_are(store, capsys):
 def test_study_that_is_being_searched_is_refused(store, capsys):
     with lock.hold(store / names.LEDGER, "digits", "searched"):
         assert confirm(store) == 2
-    assert "accepted is one driver at a time" in capsys.readouterr().err
+    assert "digits is being" in capsys.readouterr().err
 
 
 def test_objective_with_data_of_its_own_is_compared_and_not_tested(tmp_path, capsys):
@@ -478,7 +477,7 @@ def test_objective_without_a_model_is_trained_and_not_tested(tmp_path, digits, c
     ("fault", "what"),
     [
         ("raise", "ZeroDivisionError: a mistake in the objective"),
-        ("die", "WorkerDied: its worker died 3 times; the last time: SIGKILL(-9)"),
+        ("die", "WorkerCrashed: its worker died 3 times; the last time: SIGKILL(-9)"),
     ],
 )
 def test_trial_that_fails_under_a_fresh_seed_is_told_and_loses(fault, what, tmp_path, capsys):

@@ -28,7 +28,8 @@ from studies.figures.scale import ValueScale, parameter_ticks
 from studies.figures.timeline import Clock, Piece, pieces_of, timeline
 from studies.recording.listener import Record
 from tracking.figures.curves import curves_png, to_png
-from tracking.ledger.access import EpochRecord, Ledger
+from tracking.ledger import Ledger
+from tracking.records import EpochRecord
 
 STATES = ["complete", "failed", "pruned", "complete", "complete", "pruned", "complete"] * 3
 

@@ -9,7 +9,7 @@ from studies.workers.messages import Job
 def a_job(epochs):
     return Job(
         trial=0, attempt=1, objective="curves:climb", settings_class="curves:Curve",
-        settings={"epochs": epochs, "seed": 1}, data=None, judge=None, metric="value",
+        settings={"epochs": epochs, "seed": 1}, data=None, pruning=None, metric="value",
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from searching import (
     trials_shuffled,
 )
 
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 
 SAMPLERS = {
     "random": {"name": "random"},

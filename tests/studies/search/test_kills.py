@@ -125,7 +125,7 @@ class Kills:
         open_trials = [t for t in ledger.trials(self.path.stem) if t.state == "running"]
         ledger.close()
         workers = [child for child in driver.children() if "loky" in name_of(child)]
-        if not workers or max((t.deaths for t in open_trials), default=2) > 0:
+        if not workers or max((t.crashes for t in open_trials), default=2) > 0:
             return
         every = bool(self.generator.random() < 0.5)
         for worker in workers if every else [workers[self.generator.integers(len(workers))]]:

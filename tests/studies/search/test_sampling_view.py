@@ -7,8 +7,8 @@ from searching import MIXED, POINTS, SPACE, a_study, space_for
 
 from studies.search.sampling_view import View
 from studies.search.warm_start import earlier_trials
-from studies.workers.history import result_of
-from tracking.ledger.access import EpochRecord, TrialRecord
+from studies.workers.messages import Result
+from tracking.records import Environment, EpochRecord, TrialRecord
 
 SAMPLERS = {
     "random": {"name": "random"},
@@ -44,7 +44,7 @@ class Story:
     def __init__(self, study, ledger):
         self.study = study
         self.ledger = ledger
-        ledger.add_study(study.name, study.definition, {})
+        ledger.add_study(study.name, study.definition, Environment())
         self.view = View(study)
 
     def ask(self):
@@ -77,7 +77,7 @@ class Story:
 
     def result(self, number):
         record = self.ledger.trial(self.study.name, number)
-        return result_of(record, self.ledger.epochs(self.study.name, number), "value")
+        return Result.of(record, self.ledger.epochs(self.study.name, number), "value")
 
     def rebuilt(self):
         """The view that a new driver makes of the ledger."""
@@ -164,7 +164,7 @@ def test_view_refuses_to_ask_before_it_knows_what_the_rule_wants(ledger):
 
 def test_asking_depends_on_the_results_of_trials_before_the_window_only(tmp_path):
     """Trials k-W+1 to k-1 may have any result, or none, when trial k is asked."""
-    from tracking.ledger.access import Ledger
+    from tracking.ledger import Ledger
 
     ledger = Ledger(tmp_path / "one.db")
     story = Story(a_study(sampler=SAMPLERS["tpe"], window=4), ledger)

@@ -5,7 +5,7 @@ from searching import ShuffledEngine, a_study, search, trials, trials_shuffled
 
 from studies.definition.study_section import Stop
 from studies.search.stopping import met, same_failure
-from tracking.ledger.access import TrialRecord
+from tracking.records import TrialRecord
 
 
 def up(one, other):

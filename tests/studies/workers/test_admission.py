@@ -53,11 +53,11 @@ def test_only_the_data_that_a_study_began_with_goes_on_with_it(ledger, study):
 
 def test_the_first_worker_is_what_others_must_equal(ledger, study):
     admission = Admission(ledger, study, {})
-    assert admission.refusal(a_worker()) is None
+    assert admission.rejection(a_worker()) is None
     assert ledger.study(study.name).notes[FIRST_WORKER] == decisive(HERE)
-    assert admission.refusal(a_worker(host="another", cpu="another", cores=64)) is None
+    assert admission.rejection(a_worker(host="another", cpu="another", cores=64)) is None
     # Also for the next driver.
-    refusal = Admission(ledger, study, {}).refusal(an_older_numpy())
+    refusal = Admission(ledger, study, {}).rejection(an_older_numpy())
     assert refusal == (
         "it differs from the study's first worker: versions: NumPy was "
         f"{HERE['versions']['numpy']}, is 2.0.0; accepted are an equal worker, a study with "
@@ -67,10 +67,10 @@ def test_the_first_worker_is_what_others_must_equal(ledger, study):
 
 def test_a_mixed_study_admits_and_remembers_what_differs(ledger, study):
     admission = Admission(ledger, study, {}, mixed=True)
-    assert admission.refusal(a_worker()) is None
+    assert admission.rejection(a_worker()) is None
     assert MIXED not in ledger.study(study.name).notes
-    assert admission.refusal(an_older_numpy()) is None
-    assert admission.refusal(an_older_numpy()) is None
+    assert admission.rejection(an_older_numpy()) is None
+    assert admission.rejection(an_older_numpy()) is None
     [said] = ledger.study(study.name).notes[MIXED]
     assert said.startswith("versions: NumPy was")
     # The record of a trial says it of the worker that trained it, and of no other.
@@ -81,7 +81,7 @@ def test_a_mixed_study_admits_and_remembers_what_differs(ledger, study):
 def test_other_code_is_refused_even_by_a_mixed_study(ledger, study):
     worker = a_worker()
     other = replace(worker, programs={**worker.programs, "the code of nets": "f" * 64})
-    refusal = Admission(ledger, study, {}, mixed=True).refusal(other)
+    refusal = Admission(ledger, study, {}, mixed=True).rejection(other)
     assert refusal.startswith("the code of nets is ffffffffffff there and ")
 
 
@@ -89,13 +89,13 @@ def test_a_portable_study_takes_no_first_worker_that_is_not_pinned(ledger, study
     variables = {cpu_pinning.BLAS: "Haswell", cpu_pinning.NUMPY: "X86_V4"}
     admission = Admission(ledger, study, variables)
     native = a_worker(blas={**HERE["blas"], "kernel": "Zen"}, simd=["X86_V3", "X86_V4"])
-    assert admission.refusal(native) == (
+    assert admission.rejection(native) == (
         "the study pins its kernel, the worker computes with Zen, X86_V4; start it with: "
         "OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES=X86_V4 dask worker ..."
     )
     assert FIRST_WORKER not in ledger.study(study.name).notes
     pinned = a_worker(blas={**HERE["blas"], "kernel": "Haswell"}, simd=["X86_V3"])
-    assert admission.refusal(pinned) is None
+    assert admission.rejection(pinned) is None
     assert admission.record(pinned)[cpu_pinning.PINNED] == variables
 
 
@@ -109,7 +109,7 @@ def test_a_worker_describes_what_it_computes_with_but_not_its_own_command():
 def test_a_worker_says_that_it_lacks_the_data(ledger, study, tmp_path, monkeypatch):
     monkeypatch.setenv("RETRIAL_DATA", str(tmp_path))
     described = dask_worker.describe([("mnist", "ab", str(tmp_path / "not here"))], [])
-    refusal = Admission(ledger, study, {}).refusal(described)
+    refusal = Admission(ledger, study, {}).rejection(described)
     assert "mnist" in refusal
     assert str(tmp_path) in refusal
 

@@ -18,28 +18,30 @@ from studies.workers.attempt import dataset, run
 from studies.workers.messages import (
     EpochDone,
     Job,
-    Judge,
+    PruningContext,
     Result,
     TrialDone,
     TrialStopped,
-    WorkerDied,
+    WorkerCrashed,
 )
-from tracking.records.direction import Direction
+from tracking.records import Direction, PruneReason
 
 GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
 
 
-def job(objective="curves:climb", judge=None, settings=None, **changes):
+def job(objective="curves:climb", pruning=None, settings=None, **changes):
     return Job(
         trial=5, attempt=2, objective=objective, settings_class="curves:Curve",
-        settings={"epochs": 6, "seed": 1, **(settings or {})}, data=None, judge=judge,
+        settings={"epochs": 6, "seed": 1, **(settings or {})}, data=None, pruning=pruning,
         metric="value", checkpoint_seconds=math.inf, **changes,
     )  # fmt: skip
 
 
 def median(past=None, history=GOOD):
     pruner = pruners.build(pruners.Median(startup_trials=2), 6)
-    return Judge("curves", Direction.MAXIMIZE, pruner, 9, len(history), history, past=past or {})
+    return PruningContext(
+        "curves", Direction.MAXIMIZE, pruner, 9, len(history), history, past=past or {}
+    )
 
 
 def events_of(job, stop_after=None):
@@ -62,30 +64,28 @@ def failure_of(job):
     *_, end = events_of(job)
     assert isinstance(end, TrialDone)
     assert (end.state, end.model) == ("failed", None)
-    return end.outcome["error"]
+    return end.outcome.error
 
 
 def test_complete_trial_sends_its_epochs_in_order_and_its_outcome():
     *epochs, end = events_of(job())
     assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5, 6]
     assert all(isinstance(epoch, EpochDone) and epoch.state is None for epoch in epochs)
-    assert (end.state, end.outcome["reason"], end.outcome["epoch"]) == ("complete", "finished", 6)
-    assert end.outcome["value"] == epochs[-1].metrics["value"]
+    assert (end.state, end.outcome.reason, end.outcome.epoch) == ("complete", "finished", 6)
+    assert end.outcome.value == epochs[-1].metrics["value"]
     assert end.model.arrays["trace"].shape == (4,)
 
 
 def test_pruned_trial_ends_with_the_reason_and_keeps_its_model():
-    epoch, end = events_of(job(judge=median()))
-    assert (end.state, end.outcome["reason"], end.outcome["epoch"]) == ("pruned", "pruned", 1)
-    assert end.outcome["pruned"] == {
-        "rule": "median", "epoch": 1, "value": epoch.metrics["value"], "survives_from": 1.0,
-    }  # fmt: skip
+    epoch, end = events_of(job(pruning=median()))
+    assert (end.state, end.outcome.reason, end.outcome.epoch) == ("pruned", "pruned", 1)
+    assert end.outcome.pruned == PruneReason("median", 1, epoch.metrics["value"], 1.0)
     assert end.model is not None
 
 
 def test_pruned_epoch_leaves_no_checkpoint():
     """Or a worker killed just then would continue a trial that has been pruned."""
-    kept = dataclasses.replace(job(judge=median()), checkpoint_seconds=0.0)
+    kept = dataclasses.replace(job(pruning=median()), checkpoint_seconds=0.0)
     epoch, end = events_of(kept)
     assert epoch.state is None
     assert end.state == "pruned"
@@ -98,7 +98,7 @@ def test_trial_told_to_stop_stops_at_the_end_of_its_epoch_with_a_checkpoint():
 
 
 def test_trial_pruned_when_told_to_stop_is_pruned():
-    *_, end = events_of(job(judge=median()), stop_after=1)
+    *_, end = events_of(job(pruning=median()), stop_after=1)
     assert end.state == "pruned"
 
 
@@ -156,22 +156,22 @@ def test_state_that_nobody_takes_back_is_no_checkpoint(monkeypatch):
 
 
 def test_pruned_trial_of_an_objective_without_outcomes_is_valued_at_its_last_epoch():
-    epoch, end = events_of(job("curves:climb_from_the_start", judge=median()))
-    assert (end.state, end.outcome["epoch"], end.model) == ("pruned", 1, None)
-    assert end.outcome["value"] == epoch.metrics["value"]
+    epoch, end = events_of(job("curves:climb_from_the_start", pruning=median()))
+    assert (end.state, end.outcome.epoch, end.model) == ("pruned", 1, None)
+    assert end.outcome.value == epoch.metrics["value"]
 
 
 def test_exception_is_told_with_type_place_and_traceback():
     error = failure_of(job(settings={"fault": "always"}))
-    assert (error["type"], error["message"]) == (
+    assert (error.type, error.message) == (
         "ZeroDivisionError", "a mistake in the objective",
     )  # fmt: skip
-    assert error["place"].rpartition(":")[0].endswith("curves.py")
-    assert "in climb" in error["traceback"]
+    assert error.place.rpartition(":")[0].endswith("curves.py")
+    assert "in climb" in error.traceback
 
 
 def test_objective_that_leaves_python_fails_its_trial_only():
-    assert failure_of(job(settings={"fault": "exit", "seed": 3}))["type"] == "SystemExit"
+    assert failure_of(job(settings={"fault": "exit", "seed": 3})).type == "SystemExit"
 
 
 def test_objective_that_catches_everything_is_pruned_all_the_same(monkeypatch):
@@ -183,9 +183,9 @@ def test_objective_that_catches_everything_is_pruned_all_the_same(monkeypatch):
                 continue
         return Outcome(6)
 
-    trial = dataclasses.replace(written_here(monkeypatch, stubborn), judge=median())
+    trial = dataclasses.replace(written_here(monkeypatch, stubborn), pruning=median())
     *_, end = events_of(trial)
-    assert (end.state, end.outcome["epoch"]) == ("pruned", 1)
+    assert (end.state, end.outcome.epoch) == ("pruned", 1)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -195,17 +195,17 @@ def test_value_that_is_not_finite_ends_as_diverged(monkeypatch, value):
         return Outcome(1)
 
     *_, end = events_of(written_here(monkeypatch, diverging))
-    assert (end.state, end.outcome["reason"]) == ("pruned", "diverged")
-    assert repr(end.outcome["value"]) == repr(value)
+    assert (end.state, end.outcome.reason) == ("pruned", "diverged")
+    assert repr(end.outcome.value) == repr(value)
 
 
 def test_diverged_trial_is_tagged_so_even_where_the_pruner_ended_it(monkeypatch):
     def diverging(settings, data, report):
         report(Epoch(1, {"value": math.nan}, 0.0, outcome=lambda: Outcome(1, "diverged")))
 
-    trial = dataclasses.replace(written_here(monkeypatch, diverging), judge=median())
+    trial = dataclasses.replace(written_here(monkeypatch, diverging), pruning=median())
     *_, end = events_of(trial)
-    assert (end.state, end.outcome["reason"]) == ("pruned", "diverged")
+    assert (end.state, end.outcome.reason) == ("pruned", "diverged")
     assert "pruned" not in end.outcome
 
 
@@ -216,8 +216,8 @@ def test_value_is_that_of_the_epoch_whose_weights_are_kept(monkeypatch):
         return Outcome(2, "early stopping")
 
     *_, end = events_of(written_here(monkeypatch, early))
-    assert (end.state, end.outcome["value"], end.outcome["epoch"]) == ("complete", 0.7, 2)
-    assert end.outcome["reason"] == "early stopping"
+    assert (end.state, end.outcome.value, end.outcome.epoch) == ("complete", 0.7, 2)
+    assert end.outcome.reason == "early stopping"
 
 
 def test_metrics_arrive_as_plain_floats(monkeypatch):
@@ -228,7 +228,7 @@ def test_metrics_arrive_as_plain_floats(monkeypatch):
     epoch, end = events_of(written_here(monkeypatch, of_numpy))
     assert [type(v) for v in (*epoch.metrics.values(), epoch.seconds)] == [float, float, float]
     assert epoch.metrics == {"value": 0.5, "hits": 3.0}
-    assert [type(number) for number in (epoch.number, end.outcome["epoch"])] == [int, int]
+    assert [type(number) for number in (epoch.number, end.outcome.epoch)] == [int, int]
 
 
 A_TEXT = "accepted is a text of at most 250 characters that UTF-8 can hold"
@@ -345,7 +345,7 @@ def test_mistake_of_an_objective_fails_its_trial_with_a_sentence(mistake, monkey
     does, message = MISTAKES[mistake]
     trial = written_here(monkeypatch, lambda settings, data, report: does(report))
     error = failure_of(trial)
-    assert error["message"] == message
+    assert error.message == message
     json.dumps(error, ensure_ascii=False).encode()
 
 
@@ -372,7 +372,7 @@ def lacking(what, times):
 @pytest.mark.parametrize("what", LACKS)
 def test_what_the_machine_lacks_is_no_fault_of_the_trial(what, monkeypatch):
     trial = written_here(monkeypatch, lacking(what, times=1))
-    assert events_of(trial)[-1] == WorkerDied(5, 2, LACKS[what][1])
+    assert events_of(trial)[-1] == WorkerCrashed(5, 2, LACKS[what][1])
     assert events_of(trial)[-1].state == "complete"
 
 
@@ -381,21 +381,21 @@ def test_repetition_has_as_many_chances_as_a_trial(monkeypatch):
     assert train(written_here(monkeypatch, lacking("memory", times=2))) == once
     failed = train(written_here(monkeypatch, lacking("memory", times=3)))
     assert failed.end.state == "failed"
-    assert failed.end.outcome["error"]["message"] == (
+    assert failed.end.outcome.error.message == (
         "its worker died 3 times; the last time: MemoryError: 3 GiB"
     )
 
 
 def test_file_that_is_not_there_is_a_fault_of_the_trial(monkeypatch):
     trial = written_here(monkeypatch, lambda settings, data, report: os.stat("/nowhere"))
-    assert failure_of(trial)["type"] == "FileNotFoundError"
+    assert failure_of(trial).type == "FileNotFoundError"
 
 
 def test_mistake_in_a_report_is_placed_where_the_objective_reported(monkeypatch):
     def of_another_metric(settings, data, report):
         report(Epoch(1, {"accuracy": 1.0}, 0.0))
 
-    place = failure_of(written_here(monkeypatch, of_another_metric))["place"]
+    place = failure_of(written_here(monkeypatch, of_another_metric)).place
     assert place == f"{__file__}:{of_another_metric.__code__.co_firstlineno + 1}"
 
 
@@ -405,11 +405,11 @@ def test_pruner_that_raises_fails_its_trial_only():
             raise RuntimeError("broken pruner")
 
     broken = dataclasses.replace(median(), pruner=Broken())
-    assert failure_of(job(judge=broken))["message"] == "broken pruner"
+    assert failure_of(job(pruning=broken)).message == "broken pruner"
 
 
 def test_objective_that_cannot_be_loaded_fails_its_trial():
-    assert failure_of(job("curves:no_such"))["type"] == "AttributeError"
+    assert failure_of(job("curves:no_such")).type == "AttributeError"
 
 
 def test_a_worker_elsewhere_loads_its_own_data_and_checks_that_it_is_the_same(tmp_path):

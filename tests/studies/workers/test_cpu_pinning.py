@@ -9,7 +9,7 @@ import pytest
 from nets.errors import InputError
 from studies.cli.main import main
 from studies.workers import cpu_pinning
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.store import names
 
 

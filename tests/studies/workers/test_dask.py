@@ -19,8 +19,8 @@ from studies.workers.admission import FIRST_WORKER, MIXED, Admission
 from studies.workers.dask import DaskEngine
 from studies.workers.dask_client import connect
 from studies.workers.engine import EngineLost
-from studies.workers.messages import EpochDone, Notice, WorkerDied
-from tracking.ledger.access import Ledger
+from studies.workers.messages import EpochDone, Notice, WorkerCrashed
+from tracking.ledger import Ledger
 from tracking.store import names
 
 
@@ -111,7 +111,7 @@ def test_workers_are_killed_and_join_while_the_study_runs(cluster, ledger, tmp_p
         if isinstance(event, EpochDone) and (event.trial, event.number) in {(3, 2), (9, 2)}:
             cluster.kill_worker(worker)
             cluster.start_worker()
-        if isinstance(event, WorkerDied):
+        if isinstance(event, WorkerCrashed):
             deaths.append((event.trial, event.reason))
 
     there = search_on(cluster, study, ledger, see)
@@ -119,7 +119,7 @@ def test_workers_are_killed_and_join_while_the_study_runs(cluster, ledger, tmp_p
     # Each death is that of one trial, and names it.
     assert [trial for trial, _ in deaths] == [3, 9]
     assert all(re.fullmatch(r"tcp://127\.0\.0\.1:\d+ is gone", reason) for _, reason in deaths)
-    assert {t.number: t.deaths for t in ledger.trials(study.name) if t.deaths} == {3: 1, 9: 1}
+    assert {t.number: t.crashes for t in ledger.trials(study.name) if t.crashes} == {3: 1, 9: 1}
 
 
 @pytest.mark.slow
@@ -129,7 +129,7 @@ def test_a_trial_that_kills_every_worker_fails_after_three_and_the_study_goes_on
     cluster.start_worker()
 
     def see(event, worker):
-        if isinstance(event, WorkerDied):
+        if isinstance(event, WorkerCrashed):
             cluster.start_worker()
 
     found = {t["number"]: t for t in search_on(cluster, study, ledger, see)}
@@ -154,7 +154,7 @@ def test_a_worker_that_is_asked_to_leave_is_no_death(cluster, ledger, tmp_path):
             cluster.kill_worker(leaving)
 
     assert search_on(cluster, study, ledger, see) == trials_with(study, tmp_path / "local.db", 1)
-    assert [trial.deaths for trial in ledger.trials(study.name)] == [0] * 8
+    assert [trial.crashes for trial in ledger.trials(study.name)] == [0] * 8
     assert leaving not in cluster.workers
 
 
@@ -198,8 +198,8 @@ def test_a_worker_that_computes_differently_is_refused_until_the_study_is_mixed(
     last = ledger.trials(study.name)[-1]
     assert last.worker == other
     # The record states it: with the trial, and with the study.
-    assert last.outcome["environment"][MIXED] == ledger.study(study.name).notes[MIXED]
-    assert all(name in str(last.outcome["environment"][MIXED]) for name in kernels)
+    assert last.outcome.environment[MIXED] == ledger.study(study.name).notes[MIXED]
+    assert all(name in str(last.outcome.environment[MIXED]) for name in kernels)
 
 
 @pytest.mark.slow
@@ -210,7 +210,7 @@ def test_a_portable_study_says_how_to_start_its_workers(cluster, ledger):
     cluster.start_worker(OPENBLAS_CORETYPE="Sandybridge")
     refusal = search_until_joined(cluster, study, ledger, pinned)
     assert f"start it with: {cpu_pinning.as_command(pinned)} dask worker ..." in refusal
-    environment = ledger.trials(study.name)[0].outcome["environment"]
+    environment = ledger.trials(study.name)[0].outcome.environment
     assert environment["blas"]["kernel"] == pinned[cpu_pinning.BLAS]
     assert environment[cpu_pinning.PINNED] == pinned
 

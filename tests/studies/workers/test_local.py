@@ -17,8 +17,8 @@ from studies.confirmation.batch import train_all
 from studies.search.driver import Plan, Search
 from studies.workers.engine import EngineLost
 from studies.workers.local import LocalEngine
-from studies.workers.messages import EpochDone, Job, TrialDone, TrialStopped, WorkerDied
-from tracking.ledger.access import Ledger
+from studies.workers.messages import EpochDone, Job, TrialDone, TrialStopped, WorkerCrashed
+from tracking.ledger import Ledger
 from tracking.provenance import source_code
 
 TPE = {"name": "tpe", "startup_trials": 4}
@@ -28,7 +28,7 @@ MEDIAN = {"name": "median", "startup_trials": 2}
 def a_job(trial=0, attempt=1, objective="curves:climb", **settings):
     return Job(
         trial=trial, attempt=attempt, objective=objective, settings_class="curves:Curve",
-        settings={"epochs": 3, "seed": 1, **settings}, data=None, judge=None, metric="value",
+        settings={"epochs": 3, "seed": 1, **settings}, data=None, pruning=None, metric="value",
     )  # fmt: skip
 
 
@@ -162,8 +162,8 @@ def test_worker_that_takes_nothing_holds_up_nobody(engine):
 def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
     engine.start(a_job(fault="die", seed=3))
     events = events_until_the_end(engine)
-    assert [type(event) for event in events] == [EpochDone, WorkerDied]
-    assert events[-1] == WorkerDied(0, 1, "SIGKILL(-9)")
+    assert [type(event) for event in events] == [EpochDone, WorkerCrashed]
+    assert events[-1] == WorkerCrashed(0, 1, "SIGKILL(-9)")
     assert engine.free == 1
     engine.start(a_job(attempt=2))
     assert isinstance(events_until_the_end(engine)[-1], TrialDone)
@@ -175,7 +175,7 @@ def test_worker_whose_child_outlives_it_is_told_and_the_child_ended(objective, e
     word = tmp_path / "word"
     engine.start(a_job(objective=objective, kind=str(word)))
     epoch, death = events_until_the_end(engine, timeout=0.2)
-    assert death == WorkerDied(0, 1, "EXIT(3)")
+    assert death == WorkerCrashed(0, 1, "EXIT(3)")
     until(lambda: has_ended(int(epoch.metrics["value"])))
     assert not word.exists()
     engine.start(a_job(attempt=2))
@@ -202,7 +202,7 @@ def has_ended(pid):
 def test_worker_out_of_memory_is_told_as_dead_and_replaced(engine):
     engine.start(a_job(objective="offspring:without_memory"))
     epoch, death = events_until_the_end(engine)
-    assert death == WorkerDied(0, 1, "MemoryError")
+    assert death == WorkerCrashed(0, 1, "MemoryError")
     assert engine.free == 1
     assert pid_of(engine._workers[0]) != epoch.metrics["value"]
 
@@ -366,9 +366,9 @@ def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(led
     assert [t.number for t in found if t.state == "failed"] == deadly
     for number in deadly:
         trial = found[number]
-        assert (trial.deaths, trial.attempts) == (3, 3)
-        assert trial.outcome["error"]["type"] == "WorkerDied"
-        assert trial.outcome["error"]["message"] == (
+        assert (trial.crashes, trial.attempts) == (3, 3)
+        assert trial.outcome.error.type == "WorkerCrashed"
+        assert trial.outcome.error.message == (
             "its worker died 3 times; the last time: SIGKILL(-9)"
         )
         assert heard.messages.count(
@@ -382,7 +382,7 @@ class Interrupted(ShuffledEngine):
     def events(self, timeout):
         for event in super().events(timeout):
             if isinstance(event, TrialStopped):
-                yield WorkerDied(event.trial, event.attempt, "SIGINT(-2)")
+                yield WorkerCrashed(event.trial, event.attempt, "SIGINT(-2)")
             else:
                 yield event
 
@@ -397,7 +397,7 @@ def test_deaths_of_workers_while_a_search_is_stopped_do_not_count(ledger, genera
         )
         assert stopper.search.run() == "stopped"
         assert not any("died" in message for message in heard.messages)
-    assert {trial.deaths for trial in ledger.trials(study.name)} == {0}
+    assert {trial.crashes for trial in ledger.trials(study.name)} == {0}
     assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
 
 
@@ -429,7 +429,7 @@ class Forgetful(ShuffledEngine):
         _, events = self.running[job.trial]
         if job.attempt == 1:
             del events[1:]
-            events.append(WorkerDied(job.trial, 1, "by chance"))
+            events.append(WorkerCrashed(job.trial, 1, "by chance"))
         else:
             events[0].metrics["value"] += 1e-9
         return "here"

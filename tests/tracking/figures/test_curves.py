@@ -8,7 +8,7 @@ from PIL import Image
 
 from nets.errors import InputError
 from tracking.figures.curves import CurvesInTurn, curves, curves_png, log_study_figures, to_png
-from tracking.ledger.access import EpochRecord
+from tracking.records import EpochRecord
 from tracking.runs.delivery import Delivery
 from tracking.store import names
 

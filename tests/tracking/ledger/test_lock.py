@@ -1,4 +1,4 @@
-"""One driver a study: who holds it is said, and a dead holder keeps nothing."""
+"""One process per study: the error names the holder, and a dead holder keeps nothing."""
 
 import json
 import os
@@ -11,9 +11,9 @@ import time
 import psutil
 import pytest
 
-from nets.errors import InputError
 from tracking.ledger import lock
 from tracking.ledger.access import Ledger
+from tracking.store.errors import StudyLocked
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def holder_of(path, study="digits"):
 
 
 def held_by(path, **changes):
-    """Write a lock as another driver would have left it; returns it."""
-    holder = {**lock._myself(), "doing": "confirmed", **changes}
+    """Write the lock of another process; return its holder."""
+    holder = {**lock._this_process(), "doing": "confirmed", **changes}
     ledger = Ledger(path)
     with ledger.transaction() as connection:
         connection.execute("INSERT INTO lock VALUES ('digits', ?)", (json.dumps(holder),))
@@ -43,7 +43,7 @@ def held_by(path, **changes):
 
 @pytest.fixture
 def process():
-    """Another process that lives until the test ends."""
+    """Another process, which runs until the test ends."""
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     yield process
     process.kill()
@@ -54,7 +54,7 @@ def process_holding(path, process):
     return held_by(path, pid=process.pid, born=lock._birth(process.pid), since=0.0)
 
 
-def test_lock_is_held_inside_and_gone_behind_it(path):
+def test_lock_is_held_inside_the_context_only(path):
     with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
     assert holder_of(path) is None
@@ -66,27 +66,24 @@ def test_lock_is_gone_after_an_exception(path):
     assert holder_of(path) is None
 
 
-def test_second_driver_hears_who_holds_the_study(path, process):
+def test_error_of_a_second_process_names_the_holder(path, process):
     process_holding(path, process)
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(0.0))
-    with (
-        pytest.raises(
-            InputError,
-            match=f"^study: digits is being confirmed by process {process.pid} on "
-            f"{socket.gethostname()} since {since}; accepted is one driver at a time$",
-        ),
-        lock.hold(path, "digits", "searched"),
-    ):
+    with pytest.raises(StudyLocked) as refused, lock.hold(path, "digits", "searched"):
         pass
+    assert str(refused.value) == (
+        f"study: digits is being confirmed by process {process.pid} on {socket.gethostname()} "
+        f"since {since}; wait until it has ended, or stop it"
+    )
     assert holder_of(path)["pid"] == process.pid
 
 
-def test_a_correction_of_the_clock_makes_no_holder_a_dead_one(path, process, monkeypatch):
+def test_holder_survives_a_correction_of_the_clock(path, process, monkeypatch):
     process_holding(path, process)
     for clock in ("create_time", "boot_time"):
         target = psutil.Process if clock == "create_time" else psutil
         monkeypatch.setattr(target, clock, lambda *_: 0.0)
-    with pytest.raises(InputError, match="is being"), lock.hold(path, "digits", "searched"):
+    with pytest.raises(StudyLocked), lock.hold(path, "digits", "searched"):
         pass
 
 
@@ -96,7 +93,7 @@ def test_other_study_is_not_held(path, process):
         assert holder_of(path, "mnist-mlp")["pid"] == os.getpid()
 
 
-def test_lock_of_a_dead_driver_is_taken_at_once(path, process):
+def test_lock_of_a_dead_process_is_taken_immediately(path, process):
     process_holding(path, process)
     process.kill()
     process.wait()
@@ -104,7 +101,7 @@ def test_lock_of_a_dead_driver_is_taken_at_once(path, process):
         assert holder_of(path)["pid"] == os.getpid()
 
 
-def test_lock_of_a_killed_driver_that_nobody_has_missed_is_taken_at_once(path, process):
+def test_lock_of_a_killed_process_that_was_not_reaped_is_taken_immediately(path, process):
     process_holding(path, process)
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -113,7 +110,7 @@ def test_lock_of_a_killed_driver_that_nobody_has_missed_is_taken_at_once(path, p
         assert holder_of(path)["pid"] == os.getpid()
 
 
-def test_another_process_with_the_number_of_a_dead_driver_holds_nothing(path, process):
+def test_another_process_with_the_id_of_a_dead_holder_holds_nothing(path, process):
     boot, ticks = lock._birth(process.pid).split()
     held_by(path, pid=process.pid, born=f"{boot} {int(ticks) - 1}")
     with lock.hold(path, "digits", "searched"):
@@ -121,21 +118,21 @@ def test_another_process_with_the_number_of_a_dead_driver_holds_nothing(path, pr
 
 
 @pytest.mark.parametrize(("silent_for", "is_dead"), [(10.0, False), (61.0, True)])
-def test_driver_on_another_machine_lives_as_long_as_it_gives_signs(path, silent_for, is_dead):
+def test_holder_on_another_machine_is_alive_while_it_sends_heartbeats(path, silent_for, is_dead):
     held_by(path, host="elsewhere", beat=time.time() - silent_for)
     if is_dead:
         with lock.hold(path, "digits", "searched"):
             assert holder_of(path)["pid"] == os.getpid()
     else:
         with (
-            pytest.raises(InputError, match="on elsewhere since"),
+            pytest.raises(StudyLocked, match="on elsewhere since"),
             lock.hold(path, "digits", "searched"),
         ):
             pass
 
 
 def taken_over(path):
-    """Have a driver on another machine take the lock; returns it."""
+    """Let a process on another machine take the lock; return its holder."""
     ledger = Ledger(path)
     with ledger.transaction() as connection:
         connection.execute("DELETE FROM lock")
@@ -143,7 +140,7 @@ def taken_over(path):
     return held_by(path, host="elsewhere", token="theirs")
 
 
-def test_driver_that_slept_while_another_took_over_ends_and_leaves_the_lock_alone(
+def test_process_suspended_while_another_took_over_is_interrupted_and_keeps_off_the_lock(
     path, monkeypatch, capsys
 ):
     monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.1)
@@ -151,19 +148,19 @@ def test_driver_that_slept_while_another_took_over_ends_and_leaves_the_lock_alon
         theirs = taken_over(path)
         threading.Event().wait(timeout=60)
     assert holder_of(path) == theirs
-    assert capsys.readouterr().err == "retrial: digits was taken over by another driver\n"
+    assert capsys.readouterr().err == "retrial: digits was taken over by another process\n"
 
 
-def test_holder_gives_signs_of_life(path, monkeypatch):
+def test_holder_sends_heartbeats(path, monkeypatch):
     monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.01)
     with lock.hold(path, "digits", "searched"):
-        first = holder_of(path)["beat"]
+        first, deadline = holder_of(path)["beat"], time.monotonic() + 60
         while holder_of(path)["beat"] == first:
-            pass
+            assert time.monotonic() < deadline, "no heartbeat"
 
 
-def test_study_can_be_let_go_when_the_disk_is_full(path):
-    """The lock stays behind as a dead driver's, and hides no other error."""
+def test_lock_can_be_released_when_the_disk_is_full(path):
+    """The row stays, as the lock of a dead process, and no other error is hidden."""
     ledger = Ledger(path)
     with ledger.transaction() as connection:
         connection.execute(

@@ -1,26 +1,26 @@
-"""What crashed attempts leave is found, said and removed; what is needed is not."""
+"""What crashed processes left is found, listed and removed; what is needed is kept."""
 
 import os
 import socket
 
 import pytest
 
-from tracking.ledger.access import EpochRecord
 from tracking.maintenance import deletion, gc
 from tracking.maintenance.pack.packing import BESIDE
 from tracking.maintenance.pack.restore import UNPACKING_TAG
+from tracking.records import Environment, EpochRecord
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial
 from tracking.store import names
 
 STUDY = "digits"
 NOBODY = 4_200_000
-"""A number that no process has: above the largest the kernel gives."""
+"""An id that no process has: above the largest one of the operating system."""
 
 
 @pytest.fixture
 def recorded(store, ledger, trials, environment, quick_figures):
-    """A store with two trials of a study, recorded as they should be."""
+    """A store with two completely recorded trials of a study."""
     trials.whole(0)
     trials.whole(1, "pruned")
     delivery = Delivery(store, ledger, ledger.study(STUDY), environment)
@@ -31,7 +31,7 @@ def recorded(store, ledger, trials, environment, quick_figures):
 
 @pytest.fixture
 def found(recorded, ledger):
-    """What there is to remove, by what it is: counts and bytes."""
+    """Counts and bytes of the waste, by its description."""
 
     def find(busy=()):
         return {w.what: (w.count, w.bytes) for w in gc.find(recorded, ledger, busy)}
@@ -41,7 +41,7 @@ def found(recorded, ledger):
 
 @pytest.fixture
 def clean(recorded, ledger, contents):
-    """Remove everything that is found, and check that the trials are what they were."""
+    """Remove everything that is found, and check that the trials are unchanged."""
 
     def remove():
         before = contents(recorded)
@@ -60,12 +60,12 @@ def files_below(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def test_a_store_as_it_should_be_is_clean(found, clean):
+def test_an_intact_store_is_clean(found, clean):
     assert found() == {}
     clean()
 
 
-def test_deleted_runs_go_with_their_models_and_files(recorded, found, clean):
+def test_deleted_runs_are_removed_with_their_models_and_files(recorded, found, clean):
     gone = find_trial(recorded, STUDY, 1).run_id
     model = recorded.client.get_run(gone).outputs.model_outputs[0].model_id
     recorded.client.delete_run(gone)
@@ -78,7 +78,7 @@ def test_deleted_runs_go_with_their_models_and_files(recorded, found, clean):
     assert left == {"trial 0000", "study digits"}
 
 
-def test_folders_of_files_without_a_run_go(recorded, found, clean):
+def test_artifact_folders_without_a_run_are_removed(recorded, found, clean):
     run = recorded.root / names.ARTIFACTS / ("a" * 32)
     model = recorded.root / names.ARTIFACTS / "models" / ("m-" + "b" * 32)
     for folder in (run / "artifacts", model / "artifacts"):
@@ -86,12 +86,12 @@ def test_folders_of_files_without_a_run_go(recorded, found, clean):
         (folder / "weights.npz").write_bytes(b"12345")
     others = recorded.root / names.ARTIFACTS / "notes of mine"
     others.mkdir()
-    assert found() == {"folders of files of no run": (2, 10)}
+    assert found() == {"artifact folders without a run": (2, 10)}
     clean()
     assert (run.exists(), model.exists(), others.exists()) == (False, False, True)
 
 
-def test_checkpoints_and_models_that_nobody_needs_go(ledger, trials, found, clean):
+def test_unneeded_checkpoints_and_models_are_removed(ledger, trials, found, clean):
     trials.add(2)
     ledger.add_epoch(STUDY, 2, EpochRecord(1, {}, {}, 0.1, 1.0), b"of an open trial")
     with ledger.transaction() as connection:
@@ -99,20 +99,20 @@ def test_checkpoints_and_models_that_nobody_needs_go(ledger, trials, found, clea
         connection.execute("INSERT INTO model VALUES ('digits', 1, 'source', x'0102')")
     assert found() == {
         "checkpoints of finished trials": (1, 3),
-        "models that MLflow has as well": (1, 2),
+        "models that MLflow also has": (1, 2),
     }
     clean()
     assert ledger.checkpoint(STUDY, 0) is None
     assert ledger.checkpoint(STUDY, 2) == (1, b"of an open trial")
 
 
-def test_a_model_that_mlflow_lacks_stays(ledger, trials, found):
+def test_a_model_that_mlflow_does_not_have_is_kept(ledger, trials, found):
     trials.whole(2)
     assert found() == {}
     assert ledger.model(STUDY, 2) is not None
 
 
-def test_temporary_files_go_with_their_process(recorded, found, clean):
+def test_temporary_files_of_ended_processes_are_removed(recorded, found, clean):
     left = [
         recorded.root / f".{names.MLFLOW_DATABASE}.{NOBODY}",
         recorded.root / f"{BESIDE}{NOBODY}-abc" / "ledger.db",
@@ -128,7 +128,7 @@ def test_temporary_files_go_with_their_process(recorded, found, clean):
     for path in (*left, *kept):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"1234")
-    assert found() == {"temporary files of processes that are gone": (3, 12)}
+    assert found() == {"temporary files of ended processes": (3, 12)}
     clean()
     assert [path.exists() for path in (*left, *kept)] == [False] * 3 + [True] * 5
     assert not left[1].parent.exists()
@@ -138,12 +138,12 @@ def test_runs_without_a_driver_are_marked_as_killed(recorded, found, clean):
     run_id = find_trial(recorded, STUDY, 1).run_id
     recorded.client.update_run(run_id, status="RUNNING")
     assert found(busy=[STUDY]) == {}
-    assert found() == {"runs that say RUNNING without a driver: marked as killed": (1, 0)}
+    assert found() == {"runs with status RUNNING but no driver: marked as killed": (1, 0)}
     clean()
     assert recorded.client.get_run(run_id).info.status == "KILLED"
 
 
-def test_what_was_not_unpacked_to_the_end_goes(recorded, found, clean):
+def test_an_interrupted_unpacking_is_removed(recorded, found, clean):
     made = recorded.client.create_experiment(
         "letters",
         artifact_location=str(recorded.root / names.ARTIFACTS),
@@ -152,12 +152,12 @@ def test_what_was_not_unpacked_to_the_end_goes(recorded, found, clean):
     run = recorded.client.create_run(made)
     recorded.client.log_text(run.info.run_id, "12345", "note.txt")
     assert found(busy=["letters"]) == {}
-    assert found() == {"studies that were not unpacked to the end": (1, 5)}
+    assert found() == {"studies whose unpacking was interrupted": (1, 5)}
     clean()
     assert recorded.client.get_experiment_by_name("letters") is None
 
 
-def test_what_has_become_whole_since_it_was_found_stays(recorded, ledger):
+def test_what_has_been_completed_since_it_was_found_is_kept(recorded, ledger):
     client = recorded.client
     made = client.create_experiment("letters", tags={UNPACKING_TAG: "true"})
     deleted, running = (find_trial(recorded, STUDY, number).run_id for number in (0, 1))
@@ -177,10 +177,10 @@ def test_what_has_become_whole_since_it_was_found_stays(recorded, ledger):
     assert client.get_run(running).info.status == "FINISHED"
 
 
-def test_a_study_that_the_ledger_has_meanwhile_stays_although_its_tag_is_left(recorded, ledger):
+def test_a_study_that_the_ledger_has_meanwhile_is_kept_although_its_tag_is_left(recorded, ledger):
     recorded.client.create_experiment("letters", tags={UNPACKING_TAG: "true"})
     wastes = gc.find(recorded, ledger, ())
-    ledger.add_study("letters", {}, {})
+    ledger.add_study("letters", {}, Environment())
     for waste in wastes:
         waste.remove()
     assert recorded.client.get_experiment_by_name("letters").lifecycle_stage == "active"
@@ -194,7 +194,7 @@ def test_a_study_that_has_become_busy_is_left_alone(recorded, ledger):
     assert recorded.client.get_run(run_id).info.status == "RUNNING"
 
 
-def test_runs_that_somebody_made_in_a_studys_experiment_are_left_alone(recorded, found):
+def test_foreign_runs_in_a_studys_experiment_are_left_alone(recorded, found):
     experiment = recorded.client.get_experiment_by_name(STUDY).experiment_id
     recorded.client.create_run(experiment, run_name="by hand")
     deleted = recorded.client.create_run(experiment, run_name="deleted by hand")
@@ -202,7 +202,7 @@ def test_runs_that_somebody_made_in_a_studys_experiment_are_left_alone(recorded,
     assert found() == {}
 
 
-def test_what_somebody_made_in_a_studys_experiment_outlives_the_study(recorded):
+def test_foreign_content_of_a_studys_experiment_outlives_the_study(recorded):
     client = recorded.client
     experiment = client.get_experiment_by_name(STUDY).experiment_id
     run = client.create_run(experiment, run_name="by hand")
@@ -228,7 +228,7 @@ def test_experiments_of_others_are_left_alone(recorded, found):
     assert found() == {}
 
 
-def test_unused_space_of_the_ledger_is_given_back(ledger, found, clean):
+def test_unused_space_of_the_ledger_is_released(ledger, found, clean):
     ledger.attach(STUDY, "much", bytes(3 << 20))
     ledger.attach(STUDY, "much", None)
     with ledger.transaction():

@@ -1,4 +1,4 @@
-"""A packed study arrives in another store as it was, or not at all."""
+"""A packed study arrives in another store unchanged, or not at all."""
 
 import contextlib
 import hashlib
@@ -21,6 +21,8 @@ from tracking.maintenance.pack.archive import MANIFEST, read_manifest
 from tracking.maintenance.pack.packing import pack, unpack
 from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
 from tracking.models import registry
+from tracking.records import Environment, TrialOutcome
+from tracking.records.confirmation import RecordedConfirmation
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial, study_run
 from tracking.runs.verdict import Verdict, write_certificate
@@ -57,7 +59,7 @@ def fill(store, ledger, trials):
     assert delivery.deliver() is None
     delivery.end("KILLED")
     best = ledger.trial(STUDY, 0).recorded_run
-    write_certificate(store, best, Verdict("exact"))
+    write_certificate(store, best, Verdict("exact"), environment=Environment())
     log_study_figures(store, STUDY, {"slice": b"png"})
     model = store.client.get_run(best).outputs.model_outputs[0].model_id
     registry.register(
@@ -68,7 +70,8 @@ def fill(store, ledger, trials):
         description="the winner",
         tags={names.TRIAL_RUN_TAG: best, names.TEST_TAG: "accuracy 0.97"},
     )
-    ledger.note(STUDY, "confirmation.recorded", {"run_id": best, "value": float("nan")})
+    recorded = RecordedConfirmation(best, None, extra={"value": float("nan")})
+    ledger.update_notes(STUDY, recorded_confirmation=recorded)
 
 
 @pytest.fixture
@@ -102,7 +105,7 @@ def unpacked(file, there, ledger_there):
 
 
 def is_empty(store, ledger):
-    """Whether a store has nothing of the study, and no file that was not there before."""
+    """Whether a store has nothing of the study, and no additional file."""
     folders = {path.name for path in store.root.iterdir()} - {names.ARTIFACTS}
     files = [path for path in (store.root / names.ARTIFACTS).rglob("*") if path.is_file()]
     databases = {names.MLFLOW_DATABASE, names.LEDGER}
@@ -118,15 +121,15 @@ def is_empty(store, ledger):
 # What arrives
 
 
-def test_unpacked_study_is_recorded_as_it_was(unpacked, first, contents):
+def test_unpacked_study_is_recorded_unchanged(unpacked, first, contents):
     before, after = contents(first.store), contents(unpacked)
     for run in (*before.values(), *after.values()):
-        run["files"].pop(names.CERTIFICATE_FILE, None)  # in which stands the run's id
+        run["files"].pop(names.CERTIFICATE_FILE, None)  # it contains the run's id
     assert after == before
     assert UNPACKING_TAG not in unpacked.client.get_experiment_by_name(STUDY).tags
 
 
-def test_its_ledger_has_every_bit(unpacked, first, ledger_there):
+def test_its_ledger_is_copied_exactly(unpacked, first, ledger_there):
     for number in range(4):
         one, other = (each.trial(STUDY, number) for each in (first.ledger, ledger_there))
         assert one.recorded_run != other.recorded_run
@@ -138,11 +141,11 @@ def test_its_ledger_has_every_bit(unpacked, first, ledger_there):
     assert ledger_there.study(STUDY).created == first.ledger.study(STUDY).created
 
 
-def test_ids_and_places_are_those_of_the_new_store(unpacked, first, ledger_there):
+def test_ids_and_locations_are_those_of_the_new_store(unpacked, first, ledger_there):
     old = first.ledger.trial(STUDY, 0).recorded_run
     best = find_trial(unpacked, STUDY, "best")
     assert best.run_id == ledger_there.trial(STUDY, 0).recorded_run != old
-    assert ledger_there.study(STUDY).notes["confirmation.recorded"]["run_id"] == best.run_id
+    assert ledger_there.notes(STUDY).recorded_confirmation.run_id == best.run_id
     run = unpacked.client.get_run(best.run_id)
     assert run.data.tags["mlflow.parentRunId"] == study_run(unpacked, STUDY).info.run_id
     certificate = unpacked.client.download_artifacts(best.run_id, names.CERTIFICATE_FILE)
@@ -172,12 +175,11 @@ def test_models_and_the_champion_load_without_the_first_store(unpacked, first):
         aside.rename(first.store.root)
 
 
-def test_a_study_that_was_unpacked_goes_on(
+def test_an_unpacked_study_can_be_continued(
     unpacked, ledger_there, environment, contents, quick_figures
 ):
-    ledger_there.finish_trial(
-        STUDY, 3, "complete", {"value": 0.9, "epoch": 2, "reason": "finished"}, None
-    )
+    outcome = TrialOutcome(value=0.9, epoch=2, reason="finished")
+    ledger_there.finish_trial(STUDY, 3, "complete", outcome, None)
     delivery = Delivery(unpacked, ledger_there, ledger_there.study(STUDY), environment)
     assert delivery.deliver() is None
     delivery.end("FINISHED")
@@ -200,7 +202,7 @@ def test_what_mlflow_did_not_have_yet_is_delivered_there(
     assert len(contents(there)["trial 0000"]["models"]) == 1
 
 
-def test_the_manifest_tells_what_is_inside(file):
+def test_the_manifest_lists_the_contents(file):
     manifest = read_manifest(file)
     assert manifest.study == STUDY
     assert manifest.counts == {"trials": 4, "epochs": 8, "runs": 5, "models": 2}
@@ -214,7 +216,7 @@ def test_the_manifest_tells_what_is_inside(file):
 def test_a_file_is_never_overwritten(first, tmp_path):
     path = tmp_path / "precious"
     path.write_text("precious")
-    with pytest.raises(InputError, match="precious exists; accepted is the name of a new file"):
+    with pytest.raises(InputError, match=r"file exists: .*precious; choose the name of a new file"):
         pack(first.store, first.ledger, STUDY, path)
     assert path.read_text() == "precious"
 
@@ -237,7 +239,7 @@ def cut(path):
 
 
 def flip(path):
-    """Change one byte of a file inside of the archive, which its CRC tells."""
+    """Change one byte of a file inside the archive, so that its CRC is wrong."""
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(names.LEDGER)
@@ -246,7 +248,7 @@ def flip(path):
 
 
 def rewrite(path, change):
-    """Write the archive again with other contents; its CRCs are right then."""
+    """Write the archive again with other contents, and their CRCs."""
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     change(files)
@@ -270,7 +272,7 @@ def with_manifest(**values):
     return lambda path: rewrite(path, change)
 
 
-NO_MANIFEST = "damaged or no pack: it has no manifest of one; accepted is a file that"
+NO_MANIFEST = r"damaged or not a pack \(no valid manifest\), expected a file written by"
 
 
 def without_counts(path):
@@ -283,7 +285,7 @@ def without_counts(path):
 
 
 def with_ledger(statements):
-    """Return what runs statements in the ledger of a pack, and has the manifest agree."""
+    """Return a function that runs statements in the ledger of a pack and updates the manifest."""
 
     def change(files):
         with contextlib.closing(sqlite3.connect(":memory:")) as database:
@@ -301,11 +303,11 @@ def with_ledger(statements):
 
 
 def in_one_file(database):
-    """Return a database that does not ask for the file of its write-ahead log."""
+    """Return a database that does not use a write-ahead log."""
     return database[:18] + b"\x01\x01" + database[20:]
 
 
-def test_what_else_a_ledger_holds_is_no_part_of_a_statement(file, there, ledger_there):
+def test_other_tables_and_columns_do_not_reach_sql_statements(file, there, ledger_there):
     with_ledger(
         """CREATE TABLE "x(study) SELECT 1; --" (study TEXT);
         ALTER TABLE trial ADD COLUMN "a, b" TEXT; CREATE TABLE mine (study TEXT)"""
@@ -317,19 +319,19 @@ def test_what_else_a_ledger_holds_is_no_part_of_a_statement(file, there, ledger_
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut, "damaged or no pack"),
+        (cut, "damaged or not a pack"),
         (flip, "is damaged"),
         (changed_file, "mlflow/runs.json has the SHA-256 4f53cda18c2b, the manifest says"),
         (missing_file, "mlflow/runs.json is missing"),
-        (lambda path: path.write_text("{}"), "damaged or no pack: File is not a zip file"),
-        (lambda path: path.unlink(), "does not exist; accepted is the path of a pack"),
-        (with_manifest(format="a tune"), "damaged or no pack: it has no manifest of one"),
-        (with_manifest(version=2), r"written by a later retrial \(pack version 2\), accepted is"),
+        (lambda path: path.write_text("{}"), r"damaged or not a pack \(File is not a zip file\)"),
+        (lambda path: path.unlink(), "^pack: no such file: '.*digits.pack'$"),
+        (with_manifest(format="a tune"), NO_MANIFEST),
+        (with_manifest(version=2), "by a later retrial, its version is 2, expected at most 1"),
         (
             with_manifest(files={"../outside": {"bytes": 0, "sha256": ""}}),
             "is damaged: ../outside is missing",
         ),
-        (with_manifest(study="letters"), "its ledger lacks letters"),
+        (with_manifest(study="letters"), "its ledger has no study 'letters'"),
         (with_manifest(study=7), NO_MANIFEST),
         (with_manifest(made=None), NO_MANIFEST),
         (with_manifest(counts=None), NO_MANIFEST),
@@ -338,8 +340,8 @@ def test_what_else_a_ledger_holds_is_no_part_of_a_statement(file, there, ledger_
         (with_manifest(files={names.LEDGER: {"bytes": 3}}), NO_MANIFEST),
         (with_manifest(files={names.LEDGER: 3}), NO_MANIFEST),
         (without_counts, NO_MANIFEST),
-        (with_ledger("ALTER TABLE study RENAME COLUMN notes TO mine"), "cannot be read"),
-        (with_ledger("UPDATE study SET definition = '{'"), "its ledger cannot be read"),
+        (with_ledger("ALTER TABLE study RENAME COLUMN notes TO mine"), "cannot read its ledger"),
+        (with_ledger("UPDATE study SET definition = '{'"), "cannot read its ledger"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -361,7 +363,7 @@ def test_a_file_outside_of_the_pack_is_refused(name, file, there, ledger_there):
         files[name] = b""
 
     rewrite(file, change)
-    with pytest.raises(InputError, match="is no place inside of a pack"):
+    with pytest.raises(InputError, match="is not a path inside a pack"):
         unpack(there, ledger_there, file)
     assert is_empty(there, ledger_there)
     assert not (there.root / "outside").exists()
@@ -370,35 +372,36 @@ def test_a_file_outside_of_the_pack_is_refused(name, file, there, ledger_there):
 @pytest.mark.parametrize(
     ("take", "message"),
     [
-        (lambda store, ledger: ledger.add_study(STUDY, {}, {}), "has a study digits already"),
+        (
+            lambda store, ledger: ledger.add_study(STUDY, {}, Environment()),
+            "already has a study 'digits'",
+        ),
         (
             lambda store, ledger: store.client.create_experiment(STUDY),
-            "MLflow has an experiment digits already",
+            "MLflow already has an experiment 'digits'",
         ),
         (
             lambda store, ledger: store.client.delete_experiment(
                 store.client.create_experiment(STUDY)
             ),
-            r"MLflow has an experiment digits \(deleted\) already",
+            r"MLflow already has an experiment 'digits' \(deleted\)",
         ),
         (
             lambda store, ledger: store.client.create_registered_model(STUDY),
-            "MLflow has a registered model digits already",
+            "MLflow already has a registered model 'digits'",
         ),
     ],
     ids=["ledger", "experiment", "deleted experiment", "registered model"],
 )
 def test_a_name_that_is_taken_is_refused(take, message, file, there, ledger_there):
     take(there, ledger_there)
-    with pytest.raises(
-        InputError, match=f"{message}; accepted is another store, or `retrial delete digits` first"
-    ):
+    with pytest.raises(InputError, match=f"{message}; run `retrial delete digits` first"):
         unpack(there, ledger_there, file)
     assert not any(path.name.startswith(packing.BESIDE) for path in there.root.iterdir())
 
 
 @pytest.mark.parametrize("step", ["_create_model", "_fill_run", "_fill_model", "_register"])
-def test_what_fails_in_the_middle_is_removed_again(step, file, there, ledger_there, monkeypatch):
+def test_after_a_failure_everything_is_removed_again(step, file, there, ledger_there, monkeypatch):
     def broken(*_):
         raise OSError("No space left on device")
 
@@ -408,19 +411,19 @@ def test_what_fails_in_the_middle_is_removed_again(step, file, there, ledger_the
     assert is_empty(there, ledger_there)
 
 
-def test_what_the_ledger_refuses_is_not_in_mlflow_either(file, there, ledger_there, monkeypatch):
+def test_after_a_failure_of_the_ledger_mlflow_has_nothing(file, there, ledger_there, monkeypatch):
     monkeypatch.setattr(packing, "copy_study", lambda *_: 1 / 0)
     with pytest.raises(RuntimeError, match="division by zero"):
         unpack(there, ledger_there, file)
     assert is_empty(there, ledger_there)
 
 
-def test_an_attempt_that_was_killed_is_cleared_by_the_next(
+def test_a_killed_attempt_is_removed_by_the_next(
     file, there, ledger_there, monkeypatch, contents, first
 ):
     with monkeypatch.context() as patched:
         patched.setattr(Restoring, "_register", lambda *_: 1 / 0)
-        patched.setattr(packing, "clear", lambda *_: None)  # as if it had no time for that
+        patched.setattr(packing, "clear", lambda *_: None)  # as after SIGKILL
         with pytest.raises(RuntimeError):
             unpack(there, ledger_there, file)
     assert UNPACKING_TAG in there.client.get_experiment_by_name(STUDY).tags
@@ -480,7 +483,7 @@ def test_a_removal_that_was_interrupted_is_finished_by_the_next(deleted, unpacke
     assert not [path for path in (unpacked.root / names.ARTIFACTS).rglob("*") if path.is_file()]
 
 
-def test_behind_a_server_the_name_is_given_free(unpacked, monkeypatch):
+def test_behind_a_server_the_name_can_be_used_again(unpacked, monkeypatch):
     monkeypatch.setattr(deletion, "can_erase", lambda store: False)
     assert deletion.remove(unpacked, deletion.survey(unpacked, STUDY)) is False
     assert unpacked.client.get_experiment_by_name(STUDY) is None

@@ -1,4 +1,4 @@
-"""A trial's model is one that MLflow loads and serves, without unpickling anything."""
+"""MLflow loads and serves a trial's model without unpickling."""
 
 import io
 import os
@@ -68,7 +68,7 @@ def test_a_model_knows_the_trial_it_came_from(store, logged):
     assert "Trial 0 of the search **digits**: complete" in logged.tags[names.DESCRIPTION_TAG]
 
 
-def test_a_model_tells_the_data_that_it_was_measured_on(store, logged):
+def test_the_metrics_of_a_model_name_their_data(store, logged):
     (data,) = store.client.get_run(logged.source_run_id).inputs.dataset_inputs
     named = {(metric.dataset_name, metric.dataset_digest) for metric in logged.metrics}
     assert named == {(data.dataset.name, data.dataset.digest)} == {("digits", "d" * 12)}
@@ -160,7 +160,7 @@ def test_a_model_says_when_it_runs_with_other_code_than_its_own(changed, tmp_pat
 
 
 def code_with(archive, path, content):
-    """An archive in which a file has another content."""
+    """Return an archive in which the content of a file is replaced."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(archive)) as read, zipfile.ZipFile(buffer, "w") as written:
         for name in read.namelist():

@@ -1,4 +1,4 @@
-"""MLflow's own programs answer for images, by a trial's model and a champion's, without pickle."""
+"""MLflow's own commands predict with a trial's and a champion's model, without pickle."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def model(digits):
 
 @pytest.fixture
 def registered(store, model):
-    """A store in which the model of a run is a champion; returns the addresses of both."""
+    """The URIs of a logged model and of the champion that it is registered as."""
     client = store.client
     experiment = client.create_experiment("digits", store.artifact_location)
     run_id = client.create_run(experiment).info.run_id
@@ -50,7 +50,7 @@ def registered(store, model):
 
 @pytest.fixture
 def strict(store, monkeypatch):
-    """MLflow's programs look into the store and may not unpickle."""
+    """MLflow's commands use the store and must not unpickle."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     # MLflow starts uvicorn by its name.
@@ -61,7 +61,7 @@ def strict(store, monkeypatch):
 
 @pytest.fixture
 def request_body(digits):
-    """Three images as MLflow's protocol has them."""
+    """A request with three images in MLflow's protocol."""
     return json.dumps({"inputs": digits.test_images[:3].tolist()}).encode()
 
 

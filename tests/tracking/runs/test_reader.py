@@ -39,10 +39,10 @@ def test_a_trial_is_read_as_it_was(trials, ledger, recorded, environment):
         "val_accuracy", "maximize", trial.value
     )  # fmt: skip
     assert json.loads(found.settings) == trial.settings
-    assert [entry["metrics"] for entry in found.epochs] == [epoch.metrics for epoch in epochs]
-    assert [entry["digests"] for entry in found.epochs] == [epoch.digests for epoch in epochs]
-    assert found.outcome["epoch"] == 4
-    assert found.environment["blas"] == environment["blas"]
+    assert [entry.metrics for entry in found.epochs] == [epoch.metrics for epoch in epochs]
+    assert [entry.digests for entry in found.epochs] == [epoch.digests for epoch in epochs]
+    assert found.outcome.epoch == 4
+    assert found.environment.blas == environment.blas
 
 
 def test_a_trial_is_found_by_number_text_run_id_or_as_the_best(trials, recorded):

@@ -85,7 +85,7 @@ def test_a_store_that_cannot_be_opened_stops_the_start(ledger, root, environment
     (root / names.MLFLOW_DATABASE).write_bytes(b"this is no database" * 100)
     one = Recorder(ledger.path, root, "digits", environment)
     one.start()
-    with pytest.raises(InputError, match=r"store: cannot open .*accepted is a folder"):
+    with pytest.raises(InputError, match=r"store: cannot open .*expected a folder"):
         one.opened()
     one.finish("failed")
     assert "cannot open" in one.problem

@@ -1,4 +1,4 @@
-"""MLflow's database of a new store: migrated once, then copied, and never half of it."""
+"""MLflow's database of a new store is migrated once, then copied, and always complete."""
 
 import sqlite3
 from contextlib import closing
@@ -11,7 +11,7 @@ from tracking.store.database import create_database
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch, migrated_database):
-    """A cache that an earlier store has left a database in; nothing here migrates one."""
+    """A cache with the database of an earlier store; another migration is an error."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(database, "_migrate", copy_of(migrated_database))
     create_database(tmp_path / "first" / "mlflow.db", tmp_path / "first" / "artifacts")
@@ -25,11 +25,11 @@ def copy_of(migrated):
 
 
 def refuse(path):
-    raise AssertionError("migrated once more")
+    raise AssertionError("migrated again")
 
 
 def location_in(path):
-    """Where the experiment that every database has keeps its files."""
+    """Return the artifact location of the default experiment."""
     with closing(sqlite3.connect(path)) as opened:
         return opened.execute("SELECT artifact_location FROM experiments").fetchall()
 
@@ -43,7 +43,7 @@ def test_every_store_after_the_first_is_a_copy_with_files_of_its_own(cache, tmp_
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\0 and then nothing"])
-def test_a_damaged_copy_is_made_anew(content, cache, tmp_path, monkeypatch, migrated_database):
+def test_a_damaged_copy_is_replaced(content, cache, tmp_path, monkeypatch, migrated_database):
     sound = cache.read_bytes()
     cache.write_bytes(content)
     monkeypatch.setattr(database, "_migrate", copy_of(migrated_database))

@@ -1,4 +1,4 @@
-"""Which errors of MLflow say that it cannot be reached."""
+"""Which errors of MLflow mean that it cannot be reached."""
 
 import errno
 import sqlite3
@@ -10,7 +10,7 @@ from tracking.store.outage import is_outage
 
 
 def raised(error, cause=None, context=None):
-    """Return an error as it arrives, with what it was raised from or while handling."""
+    """Return an error as it is caught, with the given cause or context."""
     try:
         try:
             if context is not None:
@@ -71,5 +71,5 @@ def test_what_may_succeed_later_is_an_outage(error):
         lambda: http_error(413),
     ],
 )
-def test_what_would_be_refused_again_is_none(error):
+def test_what_would_be_rejected_again_is_none(error):
     assert not is_outage(error())

@@ -1,4 +1,4 @@
-"""A real MLflow server on PostgreSQL, with artifacts through the server, that comes and goes."""
+"""A real MLflow server on PostgreSQL that serves artifacts, and is stopped and restarted."""
 
 import json
 import os
@@ -9,9 +9,9 @@ import sys
 import time
 
 import pytest
-from programs import Program
+from programs import PATIENCE, Program
 
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.store import names
 from tracking.store.store import open_store
 
@@ -40,7 +40,7 @@ learning_rate = { low = 1e-4, high = 1e-1, log = true }
 
 
 class Server:
-    """An MLflow server at one address, which may be stopped and started again."""
+    """An MLflow server at a fixed address that can be stopped and restarted."""
 
     def __init__(self, database, artifacts):
         with socket.socket() as unused:
@@ -64,7 +64,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def database(postgresql, tmp_path_factory):
-    """A database that MLflow has made its own, once for all tests here."""
+    """A database with MLflow's tables, created once for this module."""
     server = Server(url := postgresql.database(), tmp_path_factory.mktemp("none"))
     server.start()
     server.stop()
@@ -73,7 +73,7 @@ def database(postgresql, tmp_path_factory):
 
 @pytest.fixture
 def server(postgresql, database, tmp_path, monkeypatch):
-    """A running server of the test's own, which `MLFLOW_TRACKING_URI` names."""
+    """A running server for one test, named by `MLFLOW_TRACKING_URI`."""
     server = Server(postgresql.copy(database), tmp_path / "artifacts")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     server.start()
@@ -82,7 +82,7 @@ def server(postgresql, database, tmp_path, monkeypatch):
 
 
 def retrial(*arguments, **environment):
-    """Run a command; return its exit code, output and errors."""
+    """Run a command; return its exit code, stdout and stderr."""
     done = subprocess.run(
         [sys.executable, "-m", "studies.cli.main", *map(str, arguments)],
         env={**os.environ, **environment}, capture_output=True, text=True,
@@ -98,7 +98,7 @@ def study(tmp_path):
 
 
 def searching(study, store):
-    """Start a search as a process of its own."""
+    """Start a search in another process."""
     return Program("studies.cli.main", "search", study, "--jobs", "2", "--store", store)
 
 
@@ -106,10 +106,18 @@ def finished_trials(program):
     return [line.split()[1] for line in program.lines if line.startswith("trial ")]
 
 
+def wait_for_trials(program, count):
+    """Wait until a search has finished a number of trials."""
+    deadline = time.monotonic() + PATIENCE
+    while len(finished_trials(program)) < count:
+        assert time.monotonic() < deadline, "\n".join(program.lines)
+        time.sleep(0.01)
+
+
 def assert_all_of_it_is_recorded(store, contents):
-    """Compare a store's ledger with what the server has: everything, once, and in order."""
-    opened = open_store(store)
-    runs = contents(opened)  # which finds no two runs of one name
+    """Check that the server has everything in a store's ledger, once and in order."""
+    with open_store(store) as opened:
+        runs = contents(opened)  # fails for two runs with one name
     ledger = Ledger(store / names.LEDGER)
     trials = ledger.trials("digits")
     assert set(runs) == {"study digits", *(names.trial_run_name(t.number) for t in trials)}
@@ -135,7 +143,8 @@ def test_search_show_and_reproduce_work_through_a_server(server, study, tmp_path
     assert_all_of_it_is_recorded(store, contents)
     # The store has no database of MLflow's and no artifacts: both are the server's.
     assert not {names.MLFLOW_DATABASE, names.ARTIFACTS} & set(os.listdir(store))
-    run = open_store(store).client.search_runs(["1"], max_results=1)[0]
+    with open_store(store) as opened:
+        run = opened.client.search_runs(["1"], max_results=1)[0]
     assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
 
     assert retrial("show", "digits", "--store", store)[0] == 0
@@ -145,15 +154,14 @@ def test_search_show_and_reproduce_work_through_a_server(server, study, tmp_path
     assert "exact: all metrics and digests of" in output
 
 
-def test_trials_go_on_without_the_server_and_are_delivered_when_it_is_back(
+def test_trials_continue_without_the_server_and_are_delivered_when_it_is_back(
     server, study, tmp_path, contents
 ):
     search = searching(study, tmp_path / "store")
     search.wait_for("trial +[0-9]")
     server.stop()
     gone = len(finished_trials(search))
-    while len(finished_trials(search)) < min(gone + 4, 9):
-        time.sleep(0.01)
+    wait_for_trials(search, min(gone + 4, 9))
     server.start()
     assert search.wait() == 0
     assert not [line for line in search.lines if line.startswith("retrial:")]
@@ -165,8 +173,7 @@ def test_a_driver_killed_during_the_outage_loses_nothing(server, study, tmp_path
     search.wait_for("trial +[0-9]")
     server.stop()
     gone = len(finished_trials(search))
-    while len(finished_trials(search)) < gone + 2:
-        time.sleep(0.01)
+    wait_for_trials(search, gone + 2)
     search.kill()
     server.start()
     code, _, errors = retrial("search", study, "--store", tmp_path / "store")
@@ -174,13 +181,12 @@ def test_a_driver_killed_during_the_outage_loses_nothing(server, study, tmp_path
     assert_all_of_it_is_recorded(tmp_path / "store", contents)
 
 
-def test_a_server_that_hangs_holds_up_no_trial(server, study, tmp_path, contents):
+def test_a_server_that_hangs_delays_no_trial(server, study, tmp_path, contents):
     search = searching(study, tmp_path / "store")
     search.wait_for("trial +[0-9]")
     os.killpg(server.program.pid, signal.SIGSTOP)
     gone = len(finished_trials(search))
-    while len(finished_trials(search)) < min(gone + 4, 9):
-        time.sleep(0.01)
+    wait_for_trials(search, min(gone + 4, 9))
     os.killpg(server.program.pid, signal.SIGCONT)
     assert search.wait() == 0
     assert_all_of_it_is_recorded(tmp_path / "store", contents)
@@ -190,5 +196,5 @@ def test_a_search_refuses_to_begin_without_its_server(server, study, tmp_path):
     server.stop()
     code, _, errors = retrial("search", study, "--store", tmp_path / "store")
     assert code == 2
-    assert f"nobody answers at MLFLOW_TRACKING_URI={server.url}: [Errno " in errors
+    assert f"no response from MLFLOW_TRACKING_URI={server.url} ([Errno " in errors
     assert not (tmp_path / "store").exists()

@@ -1,4 +1,4 @@
-"""MLflow's pages: refused in a sentence, served as long as wanted, and gone without a trace."""
+"""The MLflow UI: invalid requests are refused, and no process is left when it is stopped."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial
 from tracking.runs.recorder import Recorder
 from tracking.store import names
+from tracking.store.errors import StoreUnavailable
 from tracking.store.server import serve, study_pages
 from tracking.store.store import open_store
 
@@ -36,26 +37,27 @@ def taken_port():
 
 def test_a_taken_port_is_refused_before_anything_starts(root, taken_port, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(InputError, match=rf"port {taken_port} is taken: .*accepted is a free port"):
+    with pytest.raises(InputError, match=f"cannot listen on port {taken_port} .*use") as refused:
         serve(root, port=taken_port)
+    assert refused.value.hint == "choose a free port (--port)"
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
-def test_a_port_that_cannot_be_is_refused(root, port, monkeypatch):
+def test_an_invalid_port_is_refused(root, port, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with pytest.raises(InputError, match=rf"port: got {port}, accepted is a whole number from 0"):
+    with pytest.raises(InputError, match=f"port: got {port}, expected an integer from 0 to 65535"):
         serve(root, port=port)
 
 
-def test_a_remote_store_has_pages_of_its_own(root, monkeypatch):
+def test_a_remote_store_has_its_own_ui(root, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example")
-    with pytest.raises(InputError, match=r"its pages are at https://mlflow\.example$"):
+    with pytest.raises(StoreUnavailable, match=r"its UI is at https://mlflow\.example$"):
         serve(root)
 
 
 @pytest.fixture
 def server(root):
-    """Start servers on a store in processes of their own, and end those that are left."""
+    """Start servers on a store in processes, and stop those that are left."""
     processes = []
 
     def server(port=0):
@@ -71,12 +73,12 @@ def server(root):
     yield server
     for process in processes:
         process.terminate()
-        process.communicate()
+        process.communicate(timeout=60)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_the_pages_answer_until_they_are_ended_and_leave_no_process(
+def test_the_ui_is_served_until_it_is_stopped_and_leaves_no_process(
     server, root, store, ledger, trials, environment, sign
 ):
     trials.add(0)
@@ -88,7 +90,7 @@ def test_the_pages_answer_until_they_are_ended_and_leave_no_process(
         assert "<title>MLflow</title>" in page.read().decode()
     assert study_pages(url) == {"digits": f"{url}/{names.trials_page('1')}"}
     process.send_signal(sign)
-    output, errors = process.communicate()
+    output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, output, errors) == (0, "", "")
     assert 1 <= len(family) <= 2
@@ -100,7 +102,7 @@ def test_the_pages_answer_until_they_are_ended_and_leave_no_process(
 def test_a_server_that_goes_away_and_returns_gets_everything_once(
     server, root, store, trials, environment, contents, monkeypatch, until, tmp_path
 ):
-    """Search, outage and reading through a real server, with the artifacts through it too."""
+    """Record, lose and read through a real server, including the artifacts."""
     monkeypatch.setattr("tracking.runs.recorder.INTERVAL", 0.05)
     monkeypatch.setattr("tracking.runs.recorder.LONGEST_PAUSE", 0.1)
     process, url = server()
@@ -114,7 +116,7 @@ def test_a_server_that_goes_away_and_returns_gets_everything_once(
     until(lambda: trials.ledger.trial("digits", 1).recorded_epoch == 1)
 
     process.terminate()
-    process.communicate()
+    process.communicate(timeout=60)
     trials.epoch(1, 2)
     trials.finish(1)
     until(lambda: recorder.problem is not None)

@@ -1,5 +1,5 @@
-"""A study as one file, to be moved to another store; docs/pack.md describes the file.
+"""A study as one file that can be moved to another store; docs/pack.md describes the file.
 
-`packing` has what the commands call, `archive` the file itself, `ledger_copy` the ledger's share,
-`export` and `restore` that of MLflow.
+`packing` has the functions of the commands, `archive` reads and writes the file, and `export` and
+`restore` handle MLflow's part; `tracking.ledger.copy` handles the ledger's part.
 """

@@ -1,4 +1,4 @@
-"""The file: a zip archive whose manifest tells every other file's length and SHA-256."""
+"""The file: a zip archive whose manifest has the length and SHA-256 of every other file."""
 
 import contextlib
 import hashlib
@@ -13,22 +13,24 @@ from types import TracebackType
 from typing import IO, Any
 
 from nets.errors import InputError
+from tracking.store.plain_values import json_text
 
 FORMAT = "retrial-pack"
 VERSION = 1
 MANIFEST = "manifest.json"
 
 _CHUNK = 1 << 20
+_EXPECTED = "a file written by `retrial pack`"
 _COMPRESSED = {".png", ".npz", ".jpg", ".zip", ".gz", ".onnx"}
-"""Endings of files that gain nothing from being compressed again."""
+"""Extensions of files that are compressed already."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a pack says about itself.
+    """The contents of a pack.
 
-    `made` is in ISO 8601, `counts` are for people, `files` the length in bytes and the SHA-256 of
-    every file by its name.
+    `made` is a time in ISO 8601, `counts` are for display, `files` has the length in bytes and the
+    SHA-256 of every file by its name.
     """
 
     study: str
@@ -41,9 +43,9 @@ class Manifest:
 
 
 class Writer:
-    """Writes a pack beside its final name and renames it when it is whole.
+    """Writes a pack to a temporary file in the same folder and renames it when it is complete.
 
-    Leaving the context with an exception leaves nothing. Raises InputError when the file exists or
+    An exception within the context leaves no file. Raises InputError when the file exists or
     cannot be written.
     """
 
@@ -54,13 +56,20 @@ class Writer:
 
     def __enter__(self) -> "Writer":
         if self._path.exists():
-            raise InputError(f"pack: {self._path} exists; accepted is the name of a new file")
+            raise InputError(
+                "pack",
+                self._path,
+                problem=f"file exists: {self._path}",
+                hint="choose the name of a new file",
+            )
         try:
             self._zip = zipfile.ZipFile(self._beside, "w", allowZip64=True)
         except OSError as error:
             raise InputError(
-                f"pack: cannot write {self._path}: {error.strerror}; accepted is a file in a "
-                "folder this user may write to"
+                "pack",
+                self._path,
+                "a file in a folder that this user can write to",
+                problem=f"cannot write {self._path} ({error.strerror})",
             ) from error
         return self
 
@@ -83,17 +92,17 @@ class Writer:
             write(content)
 
     def add_json(self, name: str, value: Any) -> None:
-        """Add a value as JSON; NaN and Infinity stand as such, floats keep every bit."""
-        self.add(name, (json.dumps(value, indent=1) + "\n").encode())
+        """Add a value as JSON."""
+        self.add(name, json_text(value).encode())
 
     def add_file(self, name: str, path: Path) -> None:
-        """Add a file of the disk."""
+        """Add a file from disk."""
         with path.open("rb") as source, self._entry(name) as write:
             while chunk := source.read(_CHUNK):
                 write(chunk)
 
     def finish(self, manifest: Manifest) -> None:
-        """Write the manifest, with the files that were added."""
+        """Write the manifest, which lists the added files."""
         text = json.dumps({**asdict(manifest), "files": self._files}, indent=1)
         self._zip.writestr(zipfile.ZipInfo(MANIFEST), text, zipfile.ZIP_DEFLATED)
 
@@ -117,47 +126,56 @@ class Writer:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Return a pack's manifest, or raise InputError for what is none."""
+    """Return a pack's manifest; raise InputError for a file that is not a pack."""
     with _opened(path) as archive:
         return _manifest(path, archive)
 
 
 def extract(path: Path, folder: Path) -> Manifest:
-    """Write all files of a pack into a folder, each checked; raise InputError for a damaged one."""
+    """Extract all files of a pack into a folder; raise InputError where one is damaged."""
     with _opened(path) as archive:
         manifest = _manifest(path, archive)
         missing = sorted(manifest.files.keys() - set(archive.namelist()))
         if missing:
-            raise InputError(f"pack: {path} is damaged: {missing[0]} is missing")
+            raise damaged(path, f"{missing[0]} is missing")
         for name, expected in manifest.files.items():
             target = folder / _safe(path, name)
             target.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(name) as source, target.open("wb") as written:
                 digest, length = _copy(source, written)
             if (digest, length) != (expected["sha256"], expected["bytes"]):
-                raise InputError(
-                    f"pack: {path} is damaged: {name} has the SHA-256 {digest[:12]}, "
-                    f"the manifest says {expected['sha256'][:12]}"
+                raise damaged(
+                    path,
+                    f"{name} has the SHA-256 {digest[:12]}, the manifest says "
+                    f"{expected['sha256'][:12]}",
                 )
     return manifest
 
 
+def damaged(path: Path, reason: str) -> InputError:
+    """Return the error for a damaged pack."""
+    return InputError("pack", path, problem=f"{path} is damaged: {reason}")
+
+
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open an archive for reading; whatever proves it damaged becomes an InputError."""
+    """Open an archive for reading; errors about a damaged archive become InputError."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except FileNotFoundError as error:
-        raise InputError(f"pack: {path} does not exist; accepted is the path of a pack") from error
+        raise InputError("pack", path, problem=f"no such file: {str(path)!r}") from error
     except OSError as error:
-        raise InputError(f"pack: cannot read {path}: {error.strerror or error}") from error
-    # The last one of an archive with a password.
+        problem = f"cannot read {path} ({error.strerror or error})"
+        raise InputError("pack", path, problem=problem) from error
+    # RuntimeError is raised for an archive with a password.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(
-            f"pack: {path} is damaged or no pack: {error}; accepted is a file that `retrial pack` "
-            "wrote"
-        ) from error
+        raise _not_a_pack(path, error) from error
+
+
+def _not_a_pack(path: Path, reason: object) -> InputError:
+    problem = f"{path} is damaged or not a pack ({reason})"
+    return InputError("pack", path, _EXPECTED, problem=problem)
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
@@ -166,25 +184,24 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
         if values["format"] != FORMAT:
             raise KeyError(FORMAT)
         version = int(values["version"])
-        # A later one may hold something else; that it is later is all there is to say of it.
+        # A later version may have other fields, so only its number is checked.
         if version <= VERSION:
             manifest = Manifest(**{key: values[key] for key in Manifest.__dataclass_fields__})
             _check(manifest)
     except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-        raise InputError(
-            f"pack: {path} is damaged or no pack: it has no manifest of one; accepted is a file "
-            "that `retrial pack` wrote"
-        ) from error
+        raise _not_a_pack(path, "no valid manifest") from error
     if version > VERSION:
         raise InputError(
-            f"pack: {path} was written by a later retrial (pack version {version}), accepted is "
-            f"up to {VERSION}"
+            "pack",
+            version,
+            f"at most {VERSION}",
+            problem=f"{path} was written by a later retrial, its version is {version}",
         )
     return manifest
 
 
 def _check(manifest: Manifest) -> None:
-    """Raise TypeError, KeyError or AttributeError unless every value is of its kind."""
+    """Raise TypeError, KeyError or AttributeError unless every value has the right type."""
     expected: list[tuple[Any, type]] = [
         *((text, str) for text in (manifest.study, manifest.made, manifest.retrial)),
         *((count, int) for count in manifest.counts.values()),
@@ -193,19 +210,19 @@ def _check(manifest: Manifest) -> None:
     ]
     for value, kind in expected:
         if not isinstance(value, kind):
-            raise TypeError(f"got {value!r}, accepted is {kind.__name__}")
+            raise TypeError(f"got {value!r}, expected {kind.__name__}")
 
 
 def _safe(path: Path, name: str) -> PurePosixPath:
-    """Return a file's place inside of a folder; raise InputError for one outside of it."""
+    """Return a file's path relative to the folder; raise InputError for one outside of it."""
     place = PurePosixPath(name)
     if place.is_absolute() or ".." in place.parts or "\\" in name or not place.parts:
-        raise InputError(f"pack: {path} is damaged: {name!r} is no place inside of a pack")
+        raise damaged(path, f"{name!r} is not a path inside a pack")
     return place
 
 
 def _copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
-    """Copy a file; return SHA-256 and length of what was copied."""
+    """Copy a file; return SHA-256 and length of its content."""
     digest, length = hashlib.sha256(), 0
     while chunk := source.read(_CHUNK):
         digest.update(chunk)

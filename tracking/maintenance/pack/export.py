@@ -1,33 +1,32 @@
-"""MLflow's share of a pack: runs, models, versions and their files, as plain values."""
+"""Write MLflow's part of a pack: runs, models, versions and their files."""
 
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracking.maintenance.pack.archive import Writer
 from tracking.store.artifacts import files_at
+from tracking.store.client import all_models, all_runs, versions_of
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, LoggedModel, Metric, Run
-    from mlflow.entities.model_registry import ModelVersion
 
 EXPERIMENT_FILE = "mlflow/experiment.json"
 RUNS_FILE = "mlflow/runs.json"
 MODELS_FILE = "mlflow/models.json"
 REGISTRY_FILE = "mlflow/registry.json"
 ARTIFACTS = "mlflow/artifacts"
-"""Folder of the files: one folder a run or model in it, by its id."""
+"""Folder of the artifacts, with one folder per run or model, named by its id."""
 
 
 def export(store: Store, study: str, writer: Writer) -> dict[str, int]:
-    """Write what MLflow has of a study into a pack; return how much, empty where it has nothing."""
+    """Write what MLflow has of a study into a pack; return the counts, empty if it has nothing."""
     experiment = store.client.get_experiment_by_name(study)
     if experiment is None or experiment.lifecycle_stage != "active":
         return {}
-    runs = all_runs(store, experiment.experiment_id)
-    models = all_models(store, experiment.experiment_id)
+    runs = all_runs(store.client, experiment.experiment_id)
+    models = all_models(store.client, experiment.experiment_id)
     writer.add_json(EXPERIMENT_FILE, _experiment(experiment))
     writer.add_json(RUNS_FILE, [_run(store, run) for run in runs])
     writer.add_json(MODELS_FILE, [_model(model) for model in models])
@@ -38,47 +37,6 @@ def export(store: Store, study: str, writer: Writer) -> dict[str, int]:
     ]:
         _add_files(store, writer, place, f"{ARTIFACTS}/{identity}")
     return {"runs": len(runs), "models": len(models)}
-
-
-def all_runs(store: Store, experiment_id: str, *, deleted: bool = False) -> "list[Run]":
-    """Return the runs of an experiment, oldest first; the deleted ones too where asked for."""
-    from mlflow.entities import ViewType
-
-    runs: list[Run] = []
-    token = None
-    while True:
-        page = store.client.search_runs(
-            [experiment_id],
-            run_view_type=ViewType.ALL if deleted else ViewType.ACTIVE_ONLY,
-            order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
-            page_token=token,
-        )
-        runs += page
-        if not (token := page.token):
-            return runs
-
-
-def all_models(store: Store, experiment_id: str) -> "list[LoggedModel]":
-    """Return the logged models of an experiment, oldest first."""
-    models: list[LoggedModel] = []
-    token = None
-    while True:
-        page = store.client.search_logged_models([experiment_id], page_token=token)
-        models += page
-        if not (token := page.token):
-            return sorted(models, key=lambda model: (model.creation_timestamp, model.model_id))
-
-
-def versions_of(store: Store, run_ids: Iterable[str]) -> "list[ModelVersion]":
-    """Return the versions of registered models that came of some runs, the oldest first."""
-    wanted = set(run_ids)
-    found: list[ModelVersion] = []
-    token = None
-    while True:
-        page = store.client.search_model_versions(page_token=token)
-        found += [version for version in page if version.run_id in wanted]
-        if not (token := page.token):
-            return sorted(found, key=lambda version: (version.name, int(version.version)))
 
 
 def _experiment(experiment: "Experiment") -> dict[str, Any]:
@@ -123,7 +81,7 @@ DATASET_KEYS = ("name", "digest", "source_type", "source", "schema", "profile")
 
 
 def _point(metric: "Metric") -> list[float]:
-    """Return a metric as step, milliseconds since the epoch of Unix, and value."""
+    """Return a metric as step, milliseconds since the Unix epoch, and value."""
     return [metric.step, metric.timestamp, metric.value]
 
 
@@ -142,9 +100,9 @@ def _model(model: "LoggedModel") -> dict[str, Any]:
 
 
 def _registry(store: Store, run_ids: set[str]) -> list[dict[str, Any]]:
-    """Return the registered models that have versions of these runs, with those versions."""
+    """Return the registered models with versions from these runs, and those versions."""
     models: dict[str, dict[str, Any]] = {}
-    for version in versions_of(store, run_ids):
+    for version in versions_of(store.client, run_ids):
         if version.name not in models:
             model = store.client.get_registered_model(version.name)
             models[version.name] = {

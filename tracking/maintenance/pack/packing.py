@@ -1,7 +1,6 @@
-"""Packing a study, and unpacking it into another store: whole, or not at all."""
+"""Pack a study, and unpack it into another store, completely or not at all."""
 
 import contextlib
-import importlib.metadata
 import shutil
 import sqlite3
 import tempfile
@@ -10,25 +9,30 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nets.errors import InputError
-from tracking.ledger.access import Ledger
+from tracking.ledger import Ledger
 from tracking.ledger.copy import copy_study
 from tracking.maintenance import deletion
-from tracking.maintenance.pack.archive import Manifest, Writer, extract, read_manifest
+from tracking.maintenance.pack.archive import (
+    Manifest,
+    Writer,
+    damaged,
+    extract,
+    read_manifest,
+)
 from tracking.maintenance.pack.export import EXPERIMENT_FILE, export
 from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
 from tracking.store import names
 from tracking.store.store import Store, one_line
 
 BESIDE = ".unpack-"
-"""Beginning of the name of the folder in a store in which a pack is extracted; who extracts it
-follows."""
+"""Prefix of the folder in a store into which a pack is extracted; the process is named after it."""
 
 
 def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
     """Write a study of the ledger, and what MLflow has of it, into one new file.
 
-    The caller sees to it that nobody searches meanwhile. Raises InputError when the file exists or
-    cannot be written.
+    The caller must hold the study's lock. Raises InputError when the file exists or cannot be
+    written.
     """
     with Writer(file) as writer, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / names.LEDGER
@@ -38,7 +42,7 @@ def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
         manifest = Manifest(
             study=study,
             made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            retrial=importlib.metadata.version("retrial"),
+            retrial=names.own_version(),
             counts={"trials": copied["trial"], "epochs": copied["epoch"], **recorded},
         )
         writer.finish(manifest)
@@ -46,11 +50,11 @@ def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
 
 
 def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
-    """Bring the study of a pack into a store that does not have it.
+    """Import the study of a pack into a store that does not have it.
 
-    The ledger's transaction decides: before it, everything made in MLflow is removed again when
-    something fails; a killed process leaves an experiment with a tag, which the next attempt (or
-    `retrial gc`) removes. Raises InputError for a damaged file and for a name that is taken.
+    The ledger's transaction completes the import. If something fails before it, everything created
+    in MLflow is removed again; a killed process leaves an experiment with a tag, which the next
+    attempt (or `retrial gc`) removes. Raises InputError for a damaged file and for a name in use.
     """
     manifest = read_manifest(file)
     check_free(store, ledger, manifest.study)
@@ -65,7 +69,7 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
                 copy_study(packed, ledger, manifest.study, restoring.translation)
             except BaseException as error:
                 if restoring.experiment_id:
-                    with contextlib.suppress(Exception):  # its tag tells the next attempt
+                    with contextlib.suppress(Exception):  # the next attempt finds its tag
                         clear(store, manifest.study, restoring.registered)
                 if isinstance(error, InputError) or not isinstance(error, Exception):
                     raise
@@ -76,42 +80,43 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
 
 
 def _check_ledger(file: Path, packed: Ledger, study: str) -> None:
-    """Raise InputError unless the ledger of a pack has its study."""
+    """Raise InputError unless the ledger of a pack contains its study."""
     try:
         stored = packed.study(study)
     except (sqlite3.Error, ValueError, TypeError) as error:
-        raise InputError(
-            f"pack: {file} is damaged: its ledger cannot be read: {one_line(error)}"
-        ) from error
+        raise damaged(file, f"cannot read its ledger ({one_line(error)})") from error
     if stored is None:
-        raise InputError(f"pack: {file} is damaged: its ledger lacks {study}")
+        raise damaged(file, f"its ledger has no study {study!r}")
 
 
 def check_free(store: Store, ledger: Ledger, study: str) -> None:
-    """Raise InputError when the store has a study, an experiment or a model of a name."""
-    remedy = f"accepted is another store, or `retrial delete {study}` first"
+    """Raise InputError when the store has a study, an experiment or a model of that name."""
     if ledger.study(study) is not None:
-        raise InputError(f"unpack: {store.root} has a study {study} already; {remedy}")
+        raise _in_use(study, f"{store.root} already has a study {study!r}")
     experiment = store.client.get_experiment_by_name(study)
     if experiment is not None and UNPACKING_TAG in experiment.tags:
-        clear(store, study)  # what an attempt left that was killed
+        clear(store, study)  # left by a killed attempt
         experiment = None
     if experiment is not None:
         deleted = " (deleted)" if experiment.lifecycle_stage != "active" else ""
-        raise InputError(f"unpack: MLflow has an experiment {study}{deleted} already; {remedy}")
+        raise _in_use(study, f"MLflow already has an experiment {study!r}{deleted}")
     if store.client.search_registered_models(f"name = {names.quoted(study)}"):
-        raise InputError(f"unpack: MLflow has a registered model {study} already; {remedy}")
+        raise _in_use(study, f"MLflow already has a registered model {study!r}")
+
+
+def _in_use(study: str, problem: str) -> InputError:
+    hint = f"run `retrial delete {study}` first, or use another store"
+    return InputError("unpack", study, problem=problem, hint=hint)
 
 
 def _copy_of(ledger: Ledger, path: Path, study: str) -> dict[str, int]:
-    """Write a ledger that has one study only, in one file; return its number of rows by table."""
+    """Write a ledger with one study only; return its number of rows by table."""
     with contextlib.closing(Ledger(path)) as copy:
-        counts = copy_study(ledger, copy, study)
-    return counts
+        return copy_study(ledger, copy, study)
 
 
 def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> None:
-    """Remove what an attempt to unpack a study made in MLflow before it ended."""
+    """Remove what an attempt to unpack a study has created in MLflow."""
     deletion.remove(store, deletion.survey(store, study, made_here=True))
     for name in [study] if registered is None else registered:
         deletion.remove_empty_model(store, name)
@@ -119,7 +124,7 @@ def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> 
 
 @contextlib.contextmanager
 def _beside(root: Path) -> Iterator[Path]:
-    """Return a folder in the store, where there is room for what will be in it, then remove it."""
+    """Create a folder in the store, where there is room for its content; remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{names.writer()}-", dir=root))
     try:
         yield folder

@@ -1,15 +1,14 @@
-"""MLflow's share of a pack, written to another MLflow: runs and models get new ids there.
+"""Write MLflow's part of a pack to another MLflow, where runs and models get new ids.
 
-Whatever names a run, a model or a place of files is translated: tags, descriptions, registered
-versions, and the texts among the files (an `MLmodel` names its run, its own id and its place).
+All references to runs, models and artifact locations are translated: in tags, descriptions,
+registered versions and text files (an `MLmodel` names its run, its own id and its location).
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tracking.maintenance.pack.export import (
     ARTIFACTS,
@@ -23,44 +22,44 @@ from tracking.store import names
 from tracking.store.store import Store
 
 UNPACKING_TAG = "retrial.unpacking"
-"""On the experiment, as long as the ledger may not know the study: if both last, it is a ruin."""
+"""Tag of the experiment until the ledger has the study; it remains after an interruption."""
 
-_Item = TypeVar("_Item")
 _ID = re.compile(r"\b(?:m-)?[0-9a-f]{32}\b")
 _TEXTS = {"", ".json", ".md", ".txt", ".yaml", ".yml"}
 _LONGEST_TEXT = 16 << 20
 
 
 class Translation:
-    """Replaces the ids and places of the store a pack came from by those of this one."""
+    """Replaces the ids and locations of the original store by those of this one."""
 
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
-        self._places: dict[str, tuple[str, str]] = {}
+        self._locations: dict[str, tuple[str, str]] = {}
         self._general: list[tuple[str, str]] = []
 
-    def add(self, old: str, new: str, old_place: str, new_place: str) -> None:
-        """Translate the id of a run or a model, and where its files are."""
+    def add(self, old: str, new: str, old_location: str, new_location: str) -> None:
+        """Translate the id of a run or a model, and its artifact location."""
         self._ids[old] = new
-        self._places[old] = (old_place, new_place)
+        self._locations[old] = (old_location, new_location)
 
     def add_text(self, old: str, new: str) -> None:
-        """Translate a place or a link in which no id stands."""
+        """Translate a location or a link without an id."""
         self._general.append((old, new))
 
     def __call__(self, text: str) -> str:
-        """Return a text with everything known translated."""
+        """Return a string with all known ids and locations translated."""
         known = self._ids.keys() & set(_ID.findall(text))
-        # Places before the ids that stand in them, and before the place they all lie in.
-        for replaced in [*(self._places[identity] for identity in known), *self._general]:
+        # Locations before the ids that they contain, and before their common parent.
+        for replaced in [*(self._locations[identity] for identity in known), *self._general]:
             text = text.replace(*replaced)
         return _ID.sub(lambda found: self._ids.get(found[0], found[0]), text) if known else text
 
 
 class Restoring:
-    """One pack, extracted into `folder`, on its way into MLflow.
+    """Writes one pack, extracted into `folder`, to MLflow.
 
-    `run` may fail anywhere; `undo` then removes what it made. `translation` is complete after it.
+    `run` may fail anywhere; `packing.clear` then removes what it has created. After it,
+    `translation` is complete.
     """
 
     def __init__(self, store: Store, folder: Path) -> None:
@@ -86,12 +85,12 @@ class Restoring:
             self._fill_model(model)
         for registered in self._read(REGISTRY_FILE):
             self._register(registered)
-        # Now that links can be translated.
+        # Last, because only now can links be translated.
         for key, value in experiment["tags"].items():
             self._client.set_experiment_tag(self.experiment_id, key, self.translation(value))
 
     def finish(self) -> None:
-        """Say that the study is whole: the ledger has it."""
+        """Mark the study as complete, once the ledger has it."""
         self._client.delete_experiment_tag(self.experiment_id, UNPACKING_TAG)
 
     def _create_experiment(self, experiment: Mapping[str, Any]) -> None:
@@ -101,8 +100,8 @@ class Restoring:
             tags={UNPACKING_TAG: "true"},
         )
         self.experiment_id = str(new)
-        place = self._client.get_experiment(new).artifact_location
-        self.translation.add_text(experiment["location"], place)
+        location = self._client.get_experiment(new).artifact_location
+        self.translation.add_text(experiment["location"], location)
         self.translation.add_text(
             names.trials_page(experiment["id"]), names.trials_page(self.experiment_id)
         )
@@ -136,7 +135,7 @@ class Restoring:
         )
 
         run_id = self.translation(run["id"])
-        # A point that was logged with a model is one of the model's metrics, too.
+        # A metric that was logged with a model is one of the model's metrics, too.
         of_model = {
             (key, step, at): self.translation(model["id"])
             for model in models
@@ -149,12 +148,7 @@ class Restoring:
         ]
         params = [Param(key, value) for key, value in run["params"].items()]
         tags = [RunTag(key, self.translation(value)) for key, value in run["tags"].items()]
-        for some in _in_batches(metrics, 1000):
-            self._client.log_batch(run_id, metrics=some)
-        for some_params in _in_batches(params, 100):
-            self._client.log_batch(run_id, params=some_params)
-        for some_tags in _in_batches(tags, 100):
-            self._client.log_batch(run_id, tags=some_tags)
+        self._client.log_batch(run_id, metrics, params, tags)
         if run["inputs"]:
             inputs = [
                 DatasetInput(
@@ -169,7 +163,7 @@ class Restoring:
             self._client.log_outputs(run_id, outputs)
         if (files := self._files(run["id"])) is not None:
             self._client.log_artifacts(run_id, str(files))
-        if run["status"] == "RUNNING":  # nobody trains it here
+        if run["status"] == "RUNNING":  # it has no driver here
             self._client.set_terminated(run_id, "KILLED")
         else:
             self._client.set_terminated(run_id, run["status"], run["ended"])
@@ -203,7 +197,7 @@ class Restoring:
                 self._client.set_registered_model_alias(name, alias, numbers[str(number)])
 
     def _files(self, identity: str) -> Path | None:
-        """Return the folder of a run's or model's files, translated; None where it has none."""
+        """Return the folder of the translated artifacts of a run or model; None if it has none."""
         folder = self._folder / ARTIFACTS / identity
         if not folder.is_dir():
             return None
@@ -224,10 +218,3 @@ def _translate_file(path: Path, translation: Translation) -> None:
     after = translation(before)
     if after != before:
         path.write_bytes(after.encode())
-
-
-def _in_batches(items: list[_Item], size: int) -> Iterator[list[_Item]]:
-    """Return items in lists of at most `size`."""
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch

@@ -1,0 +1,77 @@
+"""What the commands' arguments share: the parser, types that check a value, --store and --data."""
+
+import argparse
+import math
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from studies.cli.suggestions import default_data, default_store
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that accepts no abbreviations, and reports an error in two lines."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """Print what was wrong, and exit with code 2."""
+        self.exit(2, f"retrial: {message.removeprefix('argument ')}\nsee: {self.prog} --help\n")
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all commands have."""
+    parser.add_argument(
+        "--store",
+        type=folder,
+        default=default_store(),
+        help="folder of the store (default: mlruns, or RETRIAL_STORE)",
+    )
+    parser.add_argument(
+        "--data",
+        type=folder,
+        default=default_data(),
+        help="folder of the datasets (default: RETRIAL_DATA, or a cache folder of the user)",
+    )
+
+
+def positive(text: str) -> int:
+    """Return an integer of at least 1."""
+    return _integer(text, 1)
+
+
+def natural(text: str) -> int:
+    """Return an integer of at least 0."""
+    return _integer(text, 0)
+
+
+def port(text: str) -> int:
+    """Return the number of a TCP port; 0 stands for any free one."""
+    return _integer(text, 0, 65535)
+
+
+def folder(text: str) -> Path:
+    """Return the path of a folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected the path of a folder")
+    return Path(text)
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of seconds above 0")
+    return number
+
+
+def _integer(text: str, low: int, high: int | None = None) -> int:
+    number = int(text) if re.fullmatch("-?[0-9]{1,18}", text) else None
+    if number is None or number < low or (high is not None and number > high):
+        limits = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected an integer {limits}")
+    return number

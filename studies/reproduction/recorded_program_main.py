@@ -1,0 +1,43 @@
+"""The process that runs recorded source code: run by its path, with PYTHONPATH at that source.
+
+Arguments: the process id of the driver, modules to import first, then those of ``retrial``.
+Nothing of retrial is imported before PYTHONPATH decides which retrial that is.
+"""
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+
+
+def _end_with(driver: int) -> None:
+    """Terminate this process soon after its driver has ended."""
+    while os.getppid() == driver:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> int:
+    """Run the recorded ``retrial``."""
+    driver, modules = int(sys.argv.pop(1)), sys.argv.pop(1).split()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C and ends this process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # waits for the worker to end
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    threading.Thread(target=_end_with, args=[driver], daemon=True).start()
+    for module in modules:
+        # A module of the same name in the current folder would take its place later. One that
+        # cannot be imported is reported when it is needed.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    try:
+        command_line = importlib.import_module("studies.cli.main")
+    except ImportError:  # programs recorded before the first release
+        command_line = importlib.import_module("studies.command_line")
+    return int(command_line.main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""A trial as stored: its epochs, its outcome, and the training that a reproduction compares."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tracking.records.base import Record
+from tracking.records.environment import Environment
+
+TrialState = Literal["running", "complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Failure(Record):
+    """The exception a trial failed with; `place` is ``FILE:LINE``."""
+
+    type: str
+    message: str
+    place: str = ""
+    traceback: str = ""
+
+    @property
+    def summary(self) -> str:
+        """Type and message."""
+        return f"{self.type}: {self.message}"
+
+
+@dataclass(frozen=True)
+class PruneReason(Record):
+    """Why a trial was pruned: by which rule, after which epoch, with which value of the metric.
+
+    `survives_from` is the worst value with which it would have continued; None where there is none
+    or the pruner does not look at it.
+    """
+
+    rule: str
+    epoch: int
+    value: float
+    survives_from: float | None = None
+
+    def __str__(self) -> str:
+        """Return the reason as a sentence.
+
+        >>> print(PruneReason("median", 6, 0.2, 0.95))
+        Pruned by median at epoch 6 with 0.2; to survive it needed 0.95.
+        """
+        sentence = f"Pruned by {self.rule} at epoch {self.epoch}"
+        if self.survives_from is not None:
+            sentence += f" with {self.value:.6g}; to survive it needed {self.survives_from:.6g}"
+        return f"{sentence}."
+
+
+@dataclass(frozen=True)
+class TrialOutcome(Record):
+    """How a trial ended.
+
+    `value` is the study's metric at `epoch`, whose weights are kept; None for a failed trial.
+    `reason` is finished, early stopping, diverged or pruned, or what the objective says.
+    `attributes` are those the pruner set on the trial. `environment` is where it was trained.
+    """
+
+    environment: Environment | None = None
+    value: float | None = None
+    epoch: int | None = None
+    reason: str | None = None
+    attributes: dict[str, Any] | None = None
+    pruned: PruneReason | None = None
+    error: Failure | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the training came to its own end."""
+        return self.error is None and self.reason not in ("pruned", "diverged")
+
+
+@dataclass(frozen=True)
+class EpochRecord(Record):
+    """One epoch of one trial.
+
+    `at` is when it was committed, in seconds since the Unix epoch; ``epochs.json``, which is what
+    the JSON form is, does not have it.
+    """
+
+    number: int = field(metadata={"key": "epoch"})
+    metrics: dict[str, float]
+    digests: dict[str, str]
+    seconds: float
+    at: float = field(default=0.0, metadata={"stored": False})
+
+
+@dataclass(frozen=True)
+class SamplerAttributes(Record):
+    """System attributes that asking for a trial set on the trial and on the study."""
+
+    trial: dict[str, Any] | None = None
+    study: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as the ledger has it; times are in seconds since the Unix epoch.
+
+    `settings` are all its settings, `parameters` those that the sampler chose. `attempts` counts
+    the times it was started, `crashes` those of its worker. `recorded_run`, `recorded_epoch` and
+    `recorded_state` are what MLflow has of it.
+    """
+
+    study: str
+    number: int
+    state: TrialState
+    settings: dict[str, Any]
+    parameters: dict[str, Any]
+    sampler_attributes: SamplerAttributes
+    asked: float
+    started: float | None = None
+    finished: float | None = None
+    attempts: int = 0
+    crashes: int = 0
+    worker: str | None = None
+    outcome: TrialOutcome = field(default_factory=TrialOutcome)
+    recorded_run: str | None = None
+    recorded_epoch: int = 0
+    recorded_state: str | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it is complete, pruned or failed."""
+        return self.state != "running"
+
+    @property
+    def value(self) -> float | None:
+        """The study's metric at the epoch whose weights are kept."""
+        return self.outcome.value
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training, recorded or repeated, as a verdict compares it.
+
+    `settings` may be values or the texts of a run's parameters, which say the same. `outcome` is
+    None for a training that was stopped before its own end.
+    """
+
+    metric: str
+    settings: Mapping[str, Any]
+    environment: Environment
+    epochs: Sequence[EpochRecord]
+    outcome: TrialOutcome | None = None

@@ -1,0 +1,81 @@
+"""What MLflow's client leaves to its caller: all pages of a search, and files by their content."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tracking.store import names
+from tracking.store.plain_values import json_text
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.store.entities import PagedList
+
+_Entity = TypeVar("_Entity")
+
+
+def all_pages(search: "Callable[..., PagedList[_Entity]]", **query: Any) -> Iterator[_Entity]:
+    """Yield the entities of every page of a search.
+
+    `search` is a ``search_...`` method of the client, `query` are its arguments. A page is
+    requested when the first of its entities is needed.
+    """
+    token = None
+    while True:
+        page = search(**query, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
+
+
+def all_runs(client: "MlflowClient", experiment_id: str, *, deleted: bool = False) -> "list[Run]":
+    """Return the runs of an experiment, oldest first; with `deleted`, the deleted ones too."""
+    from mlflow.entities import ViewType
+
+    return list(
+        all_pages(
+            client.search_runs,
+            experiment_ids=[experiment_id],
+            run_view_type=ViewType.ALL if deleted else ViewType.ACTIVE_ONLY,
+            order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+        )
+    )
+
+
+def all_models(client: "MlflowClient", experiment_id: str) -> "list[LoggedModel]":
+    """Return the logged models of an experiment, oldest first."""
+    models = all_pages(client.search_logged_models, experiment_ids=[experiment_id])
+    return sorted(models, key=lambda model: (model.creation_timestamp, model.model_id))
+
+
+def versions_of(client: "MlflowClient", run_ids: Iterable[str]) -> "list[ModelVersion]":
+    """Return the registered versions of the models of some runs, oldest first."""
+    wanted = set(run_ids)
+    found = [v for v in all_pages(client.search_model_versions) if v.run_id in wanted]
+    return sorted(found, key=lambda version: (version.name, int(version.version)))
+
+
+def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -> None:
+    """Write artifacts of a run: bytes and strings unchanged, everything else as JSON.
+
+    A name may contain folders.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not isinstance(content, bytes):
+                text = names.plain(content) if isinstance(content, str) else json_text(content)
+                content = text.encode()
+            path.write_bytes(content)
+        client.log_artifacts(run_id, folder)
+
+
+def read_file(client: "MlflowClient", run_id: str, name: str) -> bytes:
+    """Return the content of an artifact of a run; raises what MLflow raises."""
+    # Not `mlflow.artifacts.load_text`: it asks the process's own tracking URI.
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(client.download_artifacts(run_id, name, folder)).read_bytes()
