@@ -111,7 +111,11 @@ def of_settings():
             continue
         name, key = item.metadata["section"], item.metadata.get("key", item.name)
         type_, range_ = kind_and_range(get_type_hints(Settings)[item.name])
-        accepts = item.metadata.get("accepts", range_).removeprefix("a list of whole numbers, ")
+        accepts = (
+            item.metadata.get("expected", range_)
+            .removeprefix("a list of integers, ")
+            .removeprefix("of ")
+        )
         range_, default = SPECIAL.get((name, key)) or (accepts, default_of(item))
         sections.setdefault(name, []).append((f"`{key}`", type_, range_, default))
     return sections

@@ -1,6 +1,7 @@
 """`retrial train`: which settings it takes, and that its runs are no trials of the study."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from driving import ledger_of, write_study
@@ -100,7 +101,7 @@ def test_with_nothing_given_it_is_the_best_trial_itself(ledger):
     study = a_definition()
     best = a_search(ledger, study, ["complete"] * 3).best
     chosen = single_training.choose(study, best, {}).settings
-    assert chosen == study.settings(0, best.parameters).with_changes({"seed": chosen.seed})
+    assert chosen == replace(study.settings(0, best.parameters), seed=chosen.seed)
 
 
 def test_what_the_best_has_no_use_for_beside_what_is_given_is_left_to_its_default(ledger):
