@@ -66,12 +66,8 @@ def build(
     try:
         network = Network(layers, image_shape, dtype)
     except InputError as error:
-        raise InputError(
-            "architecture",
-            settings.architecture,
-            problem=f"{settings.architecture} does not fit images of shape {tuple(image_shape)}: "
-            f"{error}",
-        ) from None
+        problem = f"images of shape {tuple(image_shape)} do not fit: {error}"
+        raise InputError(settings.architecture, problem=problem) from None
     if generator is not None:
         initializer = INITIALIZERS[settings.initialization]
         if initializer is constant_std:

@@ -232,12 +232,8 @@ class Augmenter:
         """Return the images with a given distortion."""
         check_floats("augmentation: images", images)
         if images.shape[1:] != self.image_shape:
-            raise InputError(
-                "augmentation",
-                images.shape,
-                f"(n, {', '.join(map(str, self.image_shape))})",
-                problem=f"got images of shape {images.shape}",
-            )
+            shape = ", ".join(map(str, self.image_shape))
+            raise InputError("augmentation.images", images.shape, f"(n, {shape})")
         matrix = distortion.inverse()
         matrix[:, :, 2:] += self._centre
         dtype = self._positions.dtype

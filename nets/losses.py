@@ -150,21 +150,13 @@ def target_rows(name: str, targets: NDArray[Any], outputs: Array) -> Array:
     """Return the targets as rows like the outputs; errors about either begin with `name`."""
     check_floats(f"{name}: outputs", outputs)
     if outputs.ndim != 2 or 0 in outputs.shape:
-        raise InputError(
-            name,
-            outputs.shape,
-            "(batch, classes) with at least one row",
-            problem=f"got outputs of shape {outputs.shape}",
-        )
+        raise InputError(f"{name}.outputs", outputs.shape, "(batch, classes) with at least one row")
     if targets.shape == outputs.shape[:1]:
         return one_hot(targets, outputs.shape[1], outputs.dtype)
     if targets.shape == outputs.shape:
         return targets.astype(outputs.dtype, copy=False)
     raise InputError(
-        name,
-        targets.shape,
-        f"labels {outputs.shape[:1]} or rows {outputs.shape}",
-        problem=f"got targets of shape {targets.shape}",
+        f"{name}.targets", targets.shape, f"labels {outputs.shape[:1]} or rows {outputs.shape}"
     )
 
 
@@ -174,8 +166,5 @@ def check_probabilities(rows: Array) -> None:
     if wrong.any():
         worst = int(wrong.argmax())
         raise InputError(
-            "cross-entropy",
-            rows[worst].tolist(),
-            "probabilities that sum to 1",
-            problem=f"got {rows[worst].tolist()} in row {worst} of the targets",
+            f"cross-entropy.targets[{worst}]", rows[worst].tolist(), "probabilities that sum to 1"
         )

@@ -75,7 +75,7 @@ def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
     """
     if missing := [name for name in ARRAYS if name not in arrays]:
         raise InputError(
-            "model", missing, f"the arrays {', '.join(ARRAYS)}", problem=f"no {', '.join(missing)}"
+            "model", problem=f"no {', '.join(missing)}", expected=f"arrays {', '.join(ARRAYS)}"
         )
     settings = from_json(arrays["settings"].tobytes().decode())
     classes = int(arrays["classes"])
@@ -84,12 +84,7 @@ def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
     for name in ("parameters", "statistics"):
         received, own = arrays[name], getattr(network, name)
         if received.shape != own.shape:
-            raise InputError(
-                "model",
-                received.shape,
-                f"{own.shape} for its settings",
-                problem=f"got {name} of shape {received.shape}",
-            )
+            raise InputError(f"model.{name}", received.shape, f"{own.shape} for its settings")
         own[:] = received
     return network, int(arrays["full_scale"]), classes
 
@@ -116,12 +111,8 @@ def probabilities(network: Network, full_scale: int, images: NDArray[Any]) -> Ar
     shape = network.input_shape
     rows = images.shape[1:] if images.ndim > 1 else ()
     if rows not in {shape, shape[:-1] if shape[-1] == 1 else shape, (int(np.prod(shape)),)}:
-        raise InputError(
-            "images",
-            images.shape,
-            f"(n, {', '.join(map(str, shape))}) or (n, {int(np.prod(shape))})",
-            problem=f"got shape {images.shape}",
-        )
+        expected = f"(n, {', '.join(map(str, shape))}) or (n, {int(np.prod(shape))})"
+        raise InputError("images", images.shape, expected)
     low, high = (images.min(), images.max()) if images.size else (0, 0)
     if not (low >= 0 and high <= full_scale):  # NaN fails both
         raise InputError(

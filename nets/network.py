@@ -216,25 +216,16 @@ class Network:
             raise TypeError(f"network: the input must be an array of {self.dtype}, got {received}")
         if x.shape[1:] != self.input_shape or len(x) == 0:
             expected = ", ".join(map(str, ("batch", *self.input_shape)))
-            raise InputError(
-                "network",
-                x.shape,
-                f"({expected}) with at least one row",
-                problem=f"got an input of shape {x.shape}",
-            )
+            raise InputError("network.input", x.shape, f"({expected}) with at least one row")
         if not np.isfinite(x).all():
             row = int(np.argmin(np.isfinite(x).reshape(len(x), -1).all(axis=1)))
-            raise InputError(
-                "network",
-                problem=f"got NaN or infinity in row {row} of the input",
-                expected="finite numbers",
-            )
+            raise InputError("network.input", problem=f"NaN or infinity in row {row}")
 
 
 def labelled(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """Label each layer that has no label by its class and number; refuse duplicates."""
     if not layers:
-        raise InputError("network", problem="got no layers", expected="at least one")
+        raise InputError("network.layers", problem="got none", expected="at least one")
     counts: Counter[str] = Counter()
     result = []
     for layer in layers:
@@ -243,7 +234,5 @@ def labelled(layers: Sequence[Layer]) -> tuple[Layer, ...]:
         result.append(layer if layer.label else replace(layer, label=f"{kind}{counts[kind]}"))
     names = Counter(layer.name for layer in result)
     if doubles := [name for name, times in names.items() if times > 1]:
-        raise InputError(
-            "network", doubles, "distinct names", problem=f"two layers named {', '.join(doubles)}"
-        )
+        raise InputError("network.layers", doubles, "distinct names")
     return tuple(result)

@@ -147,10 +147,7 @@ class Settings:
         check_fields(self)
         if self.patience and not self.validation:
             raise InputError(
-                "patience",
-                self.patience,
-                hint="early stopping needs a validation loss, use a validation of at least 1",
-                problem=f"got {self.patience} with validation 0",
+                "patience", self.patience, "0 with validation 0", "early stopping needs val_loss"
             )
 
 

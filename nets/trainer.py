@@ -210,9 +210,8 @@ class Training:
         if sizes != expected:
             raise InputError(
                 "resume",
-                sizes,
-                f"{expected[0]} and {expected[1]} for these settings",
                 problem=f"got a state with {sizes[0]} parameters and {sizes[1]} statistics",
+                expected=f"{expected[0]} and {expected[1]} for these settings",
             )
         self.epoch = state["epoch"]
         self.diverged = state["diverged"]

@@ -57,14 +57,14 @@ def load_foreign(
     array([[3., 3.]], dtype=float32)
     >>> load_foreign(network, {"W1": np.ones((2, 3)), "b1": np.zeros(2)})
     Traceback (most recent call last):
-    nets.errors.InputError: affine1.weight: got shape (2, 3), expected array W1 of shape (3, 2)
+    nets.errors.InputError: affine1.weight: got (2, 3), expected array W1 of shape (3, 2)
     """
     names = default_names(network) if names is None else names
     slots = list(_slots(network, outputs_first))
     taken = [names[slot.name] for slot in slots if slot.name in names]
     if left_over := sorted(set(arrays) - set(taken)):
         raise InputError(
-            "weights", left_over, ", ".join(taken), problem=f"got unused {', '.join(left_over)}"
+            "weights", problem=f"unused {', '.join(left_over)}", expected=", ".join(taken)
         )
     values = [slot.translated(names.get(slot.name), arrays) for slot in slots]
     for slot, value in zip(slots, values, strict=True):
@@ -108,17 +108,11 @@ class _Slot:
             raise InputError(self.name, problem="got none", expected=expected)
         array = np.asarray(arrays[foreign_name])
         if array.shape != self.foreign_shape:
-            raise InputError(self.name, array.shape, expected, problem=f"got shape {array.shape}")
+            raise InputError(self.name, array.shape, expected)
         if array.dtype.kind not in "fiu":
-            raise InputError(
-                self.name, array.dtype, f"numbers in {foreign_name}", problem=f"got {array.dtype}"
-            )
+            raise InputError(self.name, str(array.dtype), f"numbers in {foreign_name}")
         if not np.isfinite(array).all():
-            raise InputError(
-                self.name,
-                problem="got NaN or infinity",
-                expected=f"finite numbers in {foreign_name}",
-            )
+            raise InputError(self.name, problem=f"NaN or infinity in {foreign_name}")
         return self.to_own(array)
 
 

@@ -83,10 +83,7 @@ def load(
         sha256 = content_sha256(found.arrays)
         if sha256 != digits.SHA256:
             raise InputError(
-                "digits",
-                sha256,
-                digits.SHA256,
-                problem=f"scikit-learn's images have changed: got content with SHA-256 {sha256}",
+                "digits", sha256, f"scikit-learn's images with SHA-256 {digits.SHA256}"
             )
     else:
         if name == "mnist":

@@ -91,12 +91,7 @@ class Dataset:
             _check(f"{part}images", images, "uint8 (count, height, width, channels)", 4)
             _check(f"{part}labels", labels, "uint8 (count,)", 1)
             if len(images) != len(labels):
-                raise InputError(
-                    f"{part}labels",
-                    len(labels),
-                    "one label per image",
-                    problem=f"got {len(images)} {part}images but {len(labels)} {part}labels",
-                )
+                raise InputError(f"{part}labels", len(labels), f"{len(images)}, one per image")
             if len(labels) and (largest := int(labels.max())) >= self.classes:
                 raise InputError(f"{part}labels", largest, f"0 to {self.classes - 1}")
         if (shape := self.test_images.shape[1:]) != self.image_shape:

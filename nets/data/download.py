@@ -68,9 +68,8 @@ def _from_first_valid(file: File, mirrors: Sequence[str], folder: Path, progress
             received.append(f"{error} from {url}")
     raise InputError(
         f"{file.name}.gz",
-        received,
-        f"content with SHA-256 {file.sha256}",
         problem=f"cannot be fetched: got {'; '.join(received) or 'no mirrors'}",
+        expected=f"content with SHA-256 {file.sha256}",
     )
 
 

@@ -64,7 +64,7 @@ def parse(content: bytes, source: str) -> NDArray[Any]:
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES:
         raise InputError(
             source,
-            magic,
+            magic.hex(" "),
             f"00 00, a type of {one_of(f'{code:02x}' for code in TYPES)}, and the rank",
             problem=f"not an IDX file: its first bytes are {magic.hex(' ') or '(none)'}",
         )
@@ -73,9 +73,8 @@ def parse(content: bytes, source: str) -> NDArray[Any]:
     if len(content) < start:
         raise InputError(
             source,
-            len(content),
-            f"{start} for its header alone",
             problem=f"truncated: got {len(content)} bytes",
+            expected=f"{start} for the header",
         )
     shape = tuple(int(length) for length in np.frombuffer(content, ">u4", rank, offset=4))
     count = math.prod(shape)
@@ -84,8 +83,7 @@ def parse(content: bytes, source: str) -> NDArray[Any]:
         what = "truncated" if len(content) < length else "bytes after its end"
         raise InputError(
             source,
-            len(content),
-            f"{length} for shape {shape}",
             problem=f"{what}: got {len(content)} bytes",
+            expected=f"{length} for shape {shape}",
         )
     return np.frombuffer(content, dtype, count, offset=start).reshape(shape)

@@ -72,10 +72,7 @@ def read(path: Path) -> Content:
     for images, labels in (ARRAYS[:2], ARRAYS[2:]):
         if len(arrays[images]) != len(arrays[labels]):
             raise InputError(
-                f"{path}: {labels}",
-                len(arrays[labels]),
-                "one label per image",
-                problem=f"got {len(arrays[images])} {images} but {len(arrays[labels])} {labels}",
+                f"{path}: {labels}", len(arrays[labels]), f"{len(arrays[images])}, one per image"
             )
     shape, test_shape = arrays["images"].shape[1:], arrays["test_images"].shape[1:]
     if shape != test_shape:
@@ -87,10 +84,7 @@ def read(path: Path) -> Content:
         raise InputError(f"{path}: labels", problem="got 0 only", expected="at least two classes")
     if label_names and len(label_names) < classes:
         raise InputError(
-            f"{path}: {LABEL_NAMES}",
-            label_names,
-            "one per class",
-            problem=f"got {len(label_names)} for labels up to {classes - 1}",
+            f"{path}: {LABEL_NAMES}", len(label_names), f"at least {classes}, one per class"
         )
     return Content(arrays, len(label_names) or classes, full_scale, label_names)
 
@@ -110,10 +104,9 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     if missing := [name for name in ARRAYS if name not in found]:
         raise InputError(
             str(path),
-            missing,
-            f"the arrays {', '.join(ARRAYS)} (or {', '.join(KERAS)}); {FULL_SCALE} and "
-            f"{LABEL_NAMES} are optional",
             problem=f"no {', '.join(missing)}",
+            expected=f"{', '.join(ARRAYS)} (or {', '.join(KERAS)}); {FULL_SCALE} and "
+            f"{LABEL_NAMES} are optional",
         )
     return {name: found[name] for name in (*ARRAYS, FULL_SCALE, LABEL_NAMES) if name in found}
 
@@ -133,12 +126,10 @@ def _labels(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype.kind not in "ui" or not is_flat:
         raise _wrong_array(path, name, array, "integers (count,)")
     if array.size and not 0 <= array.min() <= array.max() < MOST_CLASSES:
-        low, high = int(array.min()), int(array.max())
         raise InputError(
             f"{path}: {name}",
-            (low, high),
-            f"0 to {MOST_CLASSES - 1}",
-            problem=f"got {low} to {high}",
+            problem=f"got {array.min()} to {array.max()}",
+            expected=f"0 to {MOST_CLASSES - 1}",
         )
     return array.reshape(-1).astype(np.uint8)
 

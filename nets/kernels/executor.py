@@ -199,11 +199,6 @@ class Executor:
 
     def _check_targets(self, x: Array, targets: NDArray[Any]) -> None:
         if len(targets) != len(x):
-            raise InputError(
-                "targets",
-                len(targets),
-                "one per row",
-                problem=f"got {len(targets)} for {len(x)} rows",
-            )
+            raise InputError("targets", len(targets), f"{len(x)}, one per row")
         if np.ndim(targets) == 1:
             check_labels(targets, self.network.output_shape[-1])

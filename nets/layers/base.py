@@ -135,7 +135,7 @@ class Layer:
         check_floats(f"{self.name}: the input", x)
         shape = x.shape
         if not shape or shape[0] == 0:
-            raise self._refused("an input", shape, "at least one row")
+            raise InputError(f"{self.name}.input", shape, "at least one row")
         if axes and not (
             len(shape) == len(axes) + 1
             and all(
@@ -143,15 +143,13 @@ class Layer:
                 for axis, length in zip(axes, shape[1:], strict=True)
             )
         ):
-            raise self._refused("an input", shape, describe("batch", *axes))
+            raise InputError(f"{self.name}.input", shape, describe("batch", *axes))
 
     def check_shape(self, shape: Shape, *axes: str) -> None:
         """Raise InputError unless one input has these axes, each of length 1 or more."""
         if len(shape) != len(axes) or min(shape) < 1:
-            raise self._refused("one input", shape, f"{describe(*axes)} without an empty axis")
-
-    def _refused(self, what: str, shape: Shape, expected: str) -> InputError:
-        return InputError(self.name, shape, expected, problem=f"got {what} of shape {shape}")
+            expected = f"{describe(*axes)} without an empty axis"
+            raise InputError(f"{self.name}.input_shape", shape, expected)
 
 
 def snake_case(name: str) -> str:

@@ -64,7 +64,8 @@ class BatchNormalization(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the same shape."""
         if not input_shape or min(input_shape) < 1:
-            raise self._refused("one input", input_shape, "(..., channels) without an empty axis")
+            expected = "(..., channels) without an empty axis"
+            raise InputError(f"{self.name}.input_shape", input_shape, expected)
         return input_shape
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
@@ -94,7 +95,7 @@ class BatchNormalization(Layer):
         self.check(x)
         self.check(x, *(f"axis {axis}" for axis in range(1, x.ndim - 1)), len(scale))
         if statistics is None:
-            raise InputError(self.name, None, "running statistics", problem="got no statistics")
+            raise InputError(f"{self.name}.statistics", None, "running statistics")
         values = x.reshape(-1, len(scale))
         if training:
             mean, variance = moments(values)

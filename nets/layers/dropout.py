@@ -79,6 +79,6 @@ class Dropout(Layer):
 def checked_mask(name: str, mask: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
     """Return the mask; raise InputError, with the layer's name as key, for another shape."""
     if mask is None or mask.shape != shape:
-        problem = "got no mask" if mask is None else f"got a mask of shape {mask.shape}"
-        raise InputError(name, problem=problem, expected=f"one of shape {shape} in training")
+        received = None if mask is None else mask.shape
+        raise InputError(f"{name}.mask", received, f"shape {shape} in training")
     return mask

@@ -1,6 +1,7 @@
 """Architectures: their layers, their sizes, their gradients."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -83,22 +84,17 @@ def test_architecture_accepts_images_of_many_sizes(architecture, shape):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "message"),
+    ("architecture", "problem"),
     [
-        (
-            "lenet",
-            r"^architecture: lenet does not fit images of shape \(3, 3, 1\): max_pooling2: the ",
-        ),
-        (
-            "deep_convnet",
-            r"^architecture: deep_convnet does not fit images of shape \(3, 3, 1\): max_pooling3",
-        ),
+        ("lenet", r"^images of shape \(3, 3, 1\) do not fit: max_pooling2: the kernel"),
+        ("deep_convnet", r"^images of shape \(3, 3, 1\) do not fit: max_pooling3: the kernel"),
     ],
 )
-def test_images_that_are_too_small_are_refused(architecture, message):
-    with pytest.raises(InputError, match=message) as error:
+def test_images_that_are_too_small_are_refused(architecture, problem):
+    with pytest.raises(InputError) as error:
         build(Settings(architecture=architecture), (3, 3, 1), 10, None)
-    assert (error.value.key, error.value.received) == ("architecture", architecture)
+    assert error.value.key == architecture
+    assert re.match(problem, error.value.problem)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

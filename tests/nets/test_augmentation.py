@@ -113,6 +113,7 @@ def test_augmenter_refuses_other_images(generator):
     augmenter = Augmenter(EVERYTHING, (9, 8, 1))
     with pytest.raises(InputError) as error:
         augmenter(np.ones((2, 8, 9, 1), np.float32), generator)
+    assert error.value.key == "augmentation.images"
     assert (error.value.received, error.value.expected) == ((2, 8, 9, 1), "(n, 9, 8, 1)")
     with pytest.raises(TypeError, match=r"augmentation: images must be .*float64, got uint8"):
         augmenter(np.ones((2, 9, 8, 1), np.uint8), generator)

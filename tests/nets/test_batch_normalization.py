@@ -96,5 +96,5 @@ def test_float32_statistics_keep_their_digits_over_a_large_feature_map(generator
 
 def test_forward_without_statistics_is_refused():
     parameters, _ = start(1)
-    with pytest.raises(InputError, match=r"^batch_normalization: got no statistics"):
+    with pytest.raises(InputError, match=r"^batch_normalization.statistics: got None"):
         BatchNormalization().forward(np.ones((2, 1)), parameters, training=True)

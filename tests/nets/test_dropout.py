@@ -62,5 +62,5 @@ def test_a_rate_of_zero_draws_nothing():
 
 
 def test_training_without_a_mask_is_refused():
-    with pytest.raises(InputError, match=r"^dropout: got no mask, expected one of shape \(2, 3\)"):
+    with pytest.raises(InputError, match=r"^dropout.mask: got None, expected shape \(2, 3\)"):
         Dropout(0.5).forward(np.ones((2, 3)), {}, training=True)

@@ -203,9 +203,7 @@ def test_only_batch_normalization_mixes_rows():
 def test_layer_refuses_a_batch_of_zero(layer, shape, generator):
     setup = Setup(layer, shape, generator, batch=1)
     setup.x = setup.x[:0]
-    with pytest.raises(
-        InputError, match=rf"^{layer.name}: got an input of shape \(0,.* at least one row$"
-    ):
+    with pytest.raises(InputError, match=rf"^{layer.name}.input: got \(0,.* at least one row$"):
         setup.forward(training=True)
 
 
@@ -227,20 +225,20 @@ def test_layer_refuses_a_list(layer, shape, generator):
 
 
 WRONG_INPUTS = [
-    (Affine(3), (5,), (2, 4), r"affine: got an input of shape \(2, 4\), expected \(batch, 5\)"),
-    (Affine(3), (5,), (2, 5, 1), r"affine: .* \(2, 5, 1\), expected \(batch, 5\)"),
+    (Affine(3), (5,), (2, 4), r"affine.input: got \(2, 4\), expected \(batch, 5\)"),
+    (Affine(3), (5,), (2, 5, 1), r"affine.input: got \(2, 5, 1\), expected \(batch, 5\)"),
     (
         Convolution(2, (3, 3), label="convolution4"),
         (5, 5, 3),
         (2, 5, 5, 1),
-        r"convolution4: got an input of shape \(2, 5, 5, 1\), "
+        r"convolution4.input: got \(2, 5, 5, 1\), "
         r"expected \(batch, height, width, 3\)",
     ),
     (
         Convolution(2, (3, 3)),
         (5, 5, 3),
         (2, 75),
-        r"convolution: .* \(2, 75\), expected .* width, 3\)",
+        r"convolution.input: got \(2, 75\), expected .* width, 3\)",
     ),
     (
         Convolution(2, (3, 3), padding=(0, 1)),
@@ -255,18 +253,23 @@ WRONG_INPUTS = [
         (2, 1, 4, 2),
         r"max_pooling: the kernel \(2, 2\) is larger than its image \(1, 4\)",
     ),
-    (AveragePooling(), (4, 4, 2), (2, 16), r"average_pooling: .* \(2, 16\), .* width, channels\)"),
+    (
+        AveragePooling(),
+        (4, 4, 2),
+        (2, 16),
+        r"average_pooling.input: got \(2, 16\), .* width, channels\)",
+    ),
     (
         BatchNormalization(),
         (4,),
         (2, 3),
-        r"batch_normalization: got an input of shape \(2, 3\), expected \(batch, 4\)",
+        r"batch_normalization.input: got \(2, 3\), expected \(batch, 4\)",
     ),
     (
         Dropout(0.5),
         (4,),
         (2, 3),
-        r"dropout: got a mask of shape \(4, 4\), expected one of shape \(2, 3\)",
+        r"dropout.mask: got \(4, 4\), expected shape \(2, 3\)",
     ),
 ]
 
@@ -280,17 +283,21 @@ def test_layer_refuses_a_wrong_shape(layer, shape, received, message, generator)
 
 
 WRONG_SHAPES = [
-    (Affine(3), (4, 4, 1), r"affine: got one input of shape \(4, 4, 1\), expected \(inputs,\)"),
+    (Affine(3), (4, 4, 1), r"affine.input_shape: got \(4, 4, 1\), expected \(inputs,\)"),
     (
         Convolution(2, (3, 3)),
         (16,),
-        r"convolution: got one input of shape \(16,\), expected \(height, width, channels\) "
+        r"convolution.input_shape: got \(16,\), expected \(height, width, channels\) "
         r"without an empty axis",
     ),
-    (Convolution(2, (3, 3)), (4, 0, 1), r"convolution: .* \(4, 0, 1\), .* without an empty axis"),
+    (
+        Convolution(2, (3, 3)),
+        (4, 0, 1),
+        r"convolution.input_shape: got \(4, 0, 1\), .* without an empty axis",
+    ),
     (Convolution(2, (5, 5)), (4, 4, 1), r"convolution: the kernel \(5, 5\) is larger than its"),
     (MaxPooling((2, 2)), (1, 4, 1), r"max_pooling: the kernel \(2, 2\) is larger than its image"),
-    (BatchNormalization(), (), r"batch_normalization: got one input of shape \(\), .*channels"),
+    (BatchNormalization(), (), r"batch_normalization.input_shape: got \(\), .*channels"),
 ]
 
 

@@ -109,12 +109,12 @@ WRONG_TARGETS = [
     (
         np.array([1]),
         InputError,
-        r"targets of shape \(1,\), expected labels \(2,\) or rows \(2, 4\)",
+        r"targets: got \(1,\), expected labels \(2,\) or rows \(2, 4\)",
     ),
     (
         np.zeros((2, 3)),
         InputError,
-        r"targets of shape \(2, 3\), expected labels \(2,\) or rows \(2, 4\)",
+        r"targets: got \(2, 3\), expected labels \(2,\) or rows \(2, 4\)",
     ),
 ]
 
@@ -128,7 +128,7 @@ def test_loss_refuses_wrong_targets(loss, targets, error, message):
 
 @every_loss
 def test_loss_refuses_wrong_outputs(loss):
-    with pytest.raises(InputError, match=r"outputs of shape \(3,\), expected \(batch, classes\)"):
+    with pytest.raises(InputError, match=r"outputs: got \(3,\), expected \(batch, classes\)"):
         loss(np.zeros(3), np.zeros(3, int))
     with pytest.raises(InputError, match=r"\(0, 4\), .* at least one row$"):
         loss(np.zeros((0, 4)), np.zeros(0, int))
@@ -143,7 +143,9 @@ def test_loss_refuses_wrong_outputs(loss):
 )
 def test_cross_entropy_refuses_rows_that_are_not_probabilities(row):
     targets = np.array([[0, 1, 0, 0], row], float)
-    with pytest.raises(InputError, match="in row 1 of the targets, expected probabilities"):
+    with pytest.raises(
+        InputError, match=r"^cross-entropy.targets\[1\]: got .*, expected probabilities"
+    ):
         CrossEntropy()(np.zeros((2, 4)), targets)
 
 

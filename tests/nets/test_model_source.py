@@ -76,13 +76,13 @@ def test_only_models_of_digits_have_a_fill(model, network, data):
 @pytest.mark.parametrize("name", ["settings", "parameters", "full_scale"])
 def test_a_missing_array_is_named(model, name):
     arrays = {key: array for key, array in model.arrays.items() if key != name}
-    with pytest.raises(InputError, match=f"^model: no {name}, expected the arrays settings, "):
+    with pytest.raises(InputError, match=f"^model: no {name}, expected arrays settings, "):
         restore(arrays)
 
 
 def test_arrays_of_another_network_are_refused(model):
     arrays = dict(model.arrays) | {"parameters": np.zeros(7, np.float32)}
-    with pytest.raises(InputError, match=r"^model: got parameters of shape \(7,\), expected"):
+    with pytest.raises(InputError, match=r"^model.parameters: got \(7,\), expected"):
         restore(arrays)
 
 
@@ -104,10 +104,10 @@ def test_probabilities_of_many_images_are_those_of_each(network, generator):
 WRONG = [
     (
         np.zeros((3, 5, 6, 1)),
-        r"images: got shape \(3, 5, 6, 1\), expected \(n, 6, 5, 1\) or \(n, 30\)",
+        r"images: got \(3, 5, 6, 1\), expected \(n, 6, 5, 1\) or \(n, 30\)",
     ),
-    (np.zeros(30), r"images: got shape \(30,\), expected \(n, 6, 5, 1\) or \(n, 30\)"),
-    (np.zeros((0, 30)), r"network: got an input of shape \(0, 6, 5, 1\), .* at least one row"),
+    (np.zeros(30), r"images: got \(30,\), expected \(n, 6, 5, 1\) or \(n, 30\)"),
+    (np.zeros((0, 30)), r"network.input: got \(0, 6, 5, 1\), .* at least one row"),
     (np.full((1, 30), 201), r"pixels: got 201 to 201, expected 0 to 200"),
     (np.full((1, 30), -1.0), r"pixels: got -1\.0 to -1\.0, expected 0 to 200"),
     (np.full((1, 30), np.nan), r"pixels: got nan to nan, expected 0 to 200"),

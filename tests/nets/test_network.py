@@ -50,12 +50,12 @@ def test_one_layer_may_occur_twice_and_then_has_two_sets_of_parameters():
 
 
 def test_two_layers_of_one_name_are_refused():
-    with pytest.raises(InputError, match=r"^network: two layers named a, expected distinct names$"):
+    with pytest.raises(InputError, match=r"^network.layers: got \['a'\], expected distinct names$"):
         Network([Affine(3, label="a"), Affine(3, label="a")], (4,))
 
 
 def test_a_network_without_layers_is_refused():
-    with pytest.raises(InputError, match=r"^network: got no layers, expected at least one$"):
+    with pytest.raises(InputError, match=r"^network.layers: got none, expected at least one$"):
         Network([], (4,))
 
 
@@ -137,18 +137,30 @@ def test_network_keeps_its_dtype(dtype, generator):
 
 
 WRONG_INPUTS = [
-    (np.zeros((2, 6, 6, 2), np.float32), TypeError, "must be an array of float64, got float32"),
-    (np.zeros((2, 6, 6, 2), np.uint8), TypeError, "must be an array of float64, got uint8"),
-    ([[1.0]], TypeError, "must be an array of float64, got list"),
-    (np.zeros((2, 5, 6, 2)), InputError, r"\(2, 5, 6, 2\), expected \(batch, 6, 6, 2\) with.*"),
-    (np.zeros((2, 72)), InputError, r"\(2, 72\), expected \(batch, 6, 6, 2\) with.*"),
-    (np.zeros((0, 6, 6, 2)), InputError, r"\(0, 6, 6, 2\), .* with at least one row"),
+    (
+        np.zeros((2, 6, 6, 2), np.float32),
+        TypeError,
+        ": the input must be an array of float64, got float32",
+    ),
+    (
+        np.zeros((2, 6, 6, 2), np.uint8),
+        TypeError,
+        ": the input must be an array of float64, got uint8",
+    ),
+    ([[1.0]], TypeError, ": the input must be an array of float64, got list"),
+    (
+        np.zeros((2, 5, 6, 2)),
+        InputError,
+        r".input: got \(2, 5, 6, 2\), expected \(batch, 6, 6, 2\) with.*",
+    ),
+    (np.zeros((2, 72)), InputError, r".input: got \(2, 72\), expected \(batch, 6, 6, 2\) with.*"),
+    (np.zeros((0, 6, 6, 2)), InputError, r".input: got \(0, 6, 6, 2\), .* with at least one row"),
 ]
 
 
 @pytest.mark.parametrize(("x", "error", "message"), WRONG_INPUTS)
 def test_network_refuses_a_wrong_input(network, x, error, message):
-    with pytest.raises(error, match=f"^network: (the input|got an input of shape) {message}$"):
+    with pytest.raises(error, match=f"^network{message}$"):
         network.predict(x)
 
 
@@ -156,7 +168,7 @@ def test_network_refuses_a_wrong_input(network, x, error, message):
 def test_network_refuses_pixels_that_are_not_finite(network, value):
     x = np.zeros((3, 6, 6, 2))
     x[1, 2, 3, 0] = value
-    with pytest.raises(InputError, match=r"got NaN or infinity in row 1 of the input"):
+    with pytest.raises(InputError, match=r"^network.input: NaN or infinity in row 1$"):
         network.predict(x)
 
 
@@ -166,5 +178,5 @@ def test_network_refuses_another_dtype():
 
 
 def test_layers_that_do_not_fit_each_other_are_refused():
-    with pytest.raises(InputError, match=r"^affine1: got one input of shape .* \(inputs,\)"):
+    with pytest.raises(InputError, match=r"^affine1.input_shape: got .* \(inputs,\)"):
         Network([Convolution(2, (3, 3)), Affine(2)], (6, 6, 1))

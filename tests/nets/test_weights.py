@@ -109,17 +109,17 @@ WRONG = [
     ({"W1": None}, r"convolution1.weight: got none, expected array W1 of shape \(3, 2, 2, 2\)"),
     (
         {"W1": np.zeros((2, 2, 2, 3))},
-        r"convolution1.weight: got shape \(2, 2, 2, 3\), expected array W1 of shape \(3, 2, 2, 2\)",
+        r"convolution1.weight: got \(2, 2, 2, 3\), expected array W1 of shape \(3, 2, 2, 2\)",
     ),
-    ({"b2": np.zeros(5)}, r"affine1.bias: got shape \(5,\), expected array b2 of shape \(4,\)"),
+    ({"b2": np.zeros(5)}, r"affine1.bias: got \(5,\), expected array b2 of shape \(4,\)"),
     (
         {"b2": np.full(4, np.nan)},
-        "affine1.bias: got NaN or infinity, expected finite numbers in b2",
+        "affine1.bias: NaN or infinity in b2",
     ),
-    ({"b2": np.array(list("abcd"))}, "affine1.bias: got <U1, expected numbers in b2"),
+    ({"b2": np.array(list("abcd"))}, "affine1.bias: got '<U1', expected numbers in b2"),
     (
         {"W3": np.zeros(3)},
-        r"weights: got unused W3, expected W1, b1, W2, b2",
+        r"weights: unused W3, expected W1, b1, W2, b2",
     ),
 ]
 

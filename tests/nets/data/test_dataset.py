@@ -73,7 +73,7 @@ def test_a_dataset_in_memory_can_be_pickled(dataset):
         ({"images": np.zeros((10, 2, 2), np.uint8)}, r"images: got uint8 \(10, 2, 2\), expected"),
         ({"images": np.zeros((10, 2, 2, 1))}, r"images: got float64 .*expected uint8 \(count,"),
         ({"labels": np.zeros((10, 3), np.uint8)}, r"labels: got uint8 \(10, 3\)"),
-        ({"labels": np.zeros(9, np.uint8)}, "10 images but 9 labels"),
+        ({"labels": np.zeros(9, np.uint8)}, "^labels: got 9, expected 10, one per image"),
         ({"labels": np.full(10, 3, np.uint8)}, "^labels: got 3, expected 0 to 2"),
         ({"test_labels": np.full(2, 9, np.uint8)}, "^test_labels: got 9"),
         (

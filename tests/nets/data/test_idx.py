@@ -37,7 +37,7 @@ def test_parse_reads_every_type_of_the_format(code, format, values):
         (b"", r"file\.idx: not an IDX file: its first bytes are \(none\)"),
         (b"<htm", r"first bytes are 3c 68 74 6d, expected 00 00, a type of 08, 09"),
         (b"\0\0\x07\x01", "first bytes are 00 00 07 01"),
-        (HEADER[:9], "truncated: got 9 bytes, expected 12 for its header alone"),
+        (HEADER[:9], "truncated: got 9 bytes, expected 12 for the header"),
         (HEADER + bytes(5), r"truncated: got 17 bytes, expected 18 for shape \(2, 3\)"),
         (HEADER + bytes(7), "bytes after its end: got 19 bytes, expected 18"),
     ],

@@ -95,7 +95,7 @@ def test_a_changed_file_is_another_dataset(written):
         ({"labels": np.zeros(20)}, r"labels: got float64 \(20,\), expected integers"),
         ({"labels": np.zeros((20, 2), int)}, r"labels: got int64 \(20, 2\), expected integers"),
         ({"labels": np.arange(20) - 1}, r"labels: got -1 to 18, expected 0 to 255"),
-        ({"labels": np.arange(19)}, r"got 20 images but 19 labels, expected one label per image"),
+        ({"labels": np.arange(19)}, r"labels: got 19, expected 20, one per image"),
         (
             {"labels": np.zeros(20, int), "test_labels": np.zeros(10, int)},
             r"labels: got 0 only, expected at least two classes",
@@ -108,7 +108,7 @@ def test_a_changed_file_is_another_dataset(written):
         ),
         (
             {"label_names": ["a", "b"]},
-            r"label_names: got 2 for labels up to 4, expected one per class",
+            r"label_names: got 2, expected at least 5, one per class",
         ),
         ({"label_names": list("abcda")}, r"label_names: got \('a', .* expected distinct strings"),
         ({"label_names": [1, 2, 3, 4, 5]}, r"label_names: got int64 \(5,\), expected strings"),
@@ -124,7 +124,7 @@ def test_a_file_with_other_content_is_refused(written, tmp_path, changed, messag
 
 def test_error_for_missing_arrays_names_them(tmp_path):
     np.savez(tmp_path / "cells.npz", x_train=np.zeros((2, 3, 3), np.uint8), y_train=[0, 1])
-    with pytest.raises(InputError, match=r"no test_images, test_labels, expected the arrays"):
+    with pytest.raises(InputError, match=r"no test_images, test_labels, expected images, "):
         load("cells", tmp_path)
 
 

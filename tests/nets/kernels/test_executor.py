@@ -143,12 +143,12 @@ def test_a_network_without_kernels_can_be_executed(compare):
     ("x", "error", "message"),
     [
         (np.zeros((2, 5), np.float32), TypeError, "must be an array of float64, got float32"),
-        (np.zeros((2, 4)), InputError, r"got an input of shape \(2, 4\), expected \(batch, 5\)"),
+        (np.zeros((2, 4)), InputError, r"^network.input: got \(2, 4\), expected \(batch, 5\)"),
         (np.zeros((0, 5)), InputError, "with at least one row"),
         (
             np.full((2, 5), np.nan),
             InputError,
-            "got NaN or infinity in row 0 of the input, expected finite numbers",
+            "^network.input: NaN or infinity in row 0$",
         ),
     ],
 )
@@ -167,7 +167,7 @@ def test_large_inputs_are_not_mistaken_for_infinite_ones(compare):
 
 def test_labels_are_checked(compare):
     fast = compare([Affine(3)], (5,)).fast
-    with pytest.raises(InputError, match=r"^targets: got 3 for 2 rows, expected one per row$"):
+    with pytest.raises(InputError, match=r"^targets: got 3, expected 2, one per row$"):
         fast.loss_and_gradients(np.zeros((2, 5)), np.zeros(3, int), CrossEntropy())
     with pytest.raises(InputError, match=r"^labels: got 3, expected integers in 0..2$"):
         fast.loss_and_gradients(np.zeros((2, 5)), np.array([0, 3]), CrossEntropy())
@@ -175,7 +175,7 @@ def test_labels_are_checked(compare):
 
 def test_dropout_without_its_mask_is_refused(compare):
     fast = compare([Affine(3), Dropout(0.5)], (5,)).fast
-    with pytest.raises(InputError, match=r"dropout1: got no mask, expected one of shape \(2, 3\)"):
+    with pytest.raises(InputError, match=r"^dropout1.mask: got None, expected shape \(2, 3\)"):
         fast.loss_and_gradients(np.zeros((2, 5)), np.zeros(2, int), CrossEntropy())
 
 

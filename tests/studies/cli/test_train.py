@@ -125,8 +125,8 @@ def test_a_list_that_is_given_counts_as_a_choice(ledger):
     ("given", "message"),
     [
         ({"rate": 1}, "--set rate: unknown; accepted are data, validation, split_seed,"),
-        ({"dropout": 1.5}, r"dropout: got 1.5, accepted is a number in \[0, 1\)"),
-        ({"epochs": "many"}, "epochs: got 'many', accepted is a whole number at least 1"),
+        ({"dropout": 1.5}, r"dropout: got 1.5, expected a number in \[0, 1\)"),
+        ({"epochs": "many"}, "epochs: got 'many', expected an integer of at least 1"),
     ],
 )
 def test_what_is_no_setting_is_refused(given, message):
@@ -215,7 +215,7 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
         ("digit", [], "study: got 'digit', accepted are digits, mnist-cnn, mnist-mlp or the path"),
         ("digits", ["rate"], "--set: got 'rate', accepted is name=value"),
         ("digits", ["rate=1"], "--set rate: unknown; accepted are"),
-        ("digits", ["data=letters"], "data.name: got 'letters', accepted are"),
+        ("digits", ["data=letters"], "data.name: got 'letters', expected digits"),
     ],
 )
 def test_a_wrong_request_leaves_no_store(study, values, message, train, store):
