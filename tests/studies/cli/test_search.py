@@ -88,8 +88,8 @@ def test_more_validation_images_than_there_are_is_refused(tmp_path, store, capsy
     study.write_text("[data]\nvalidation = 1437\n[space]\ndropout = { low = 0.0, high = 0.5 }")
     assert run(study, "--store", store) == 2
     assert capsys.readouterr().err == (
-        "retrial: data.validation: got 1437, accepted is 0 to 1436, so that at least one of the "
-        "1437 training images of digits is left to train on\n"
+        "retrial: data.validation: got 1437, expected 0 to 1436; at least one of the 1437 training "
+        "images of digits must be trained on\n"
     )
     assert not (store / "ledger.db").exists()
 
@@ -376,7 +376,7 @@ def test_seed_of_the_command_line_is_a_study_of_its_own(tmp_path, store, capsys)
 def test_what_is_no_name_of_a_dataset_is_refused_before_anything_is_loaded(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('[data]\nname = "ci/far"\n')
-    with pytest.raises(InputError, match=r"data\.name: got 'ci/far', accepted are digits, mnist"):
+    with pytest.raises(InputError, match=r"data\.name: got 'ci/far', expected digits, mnist"):
         study_file.read(path)
 
 
