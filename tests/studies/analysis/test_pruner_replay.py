@@ -128,11 +128,11 @@ def test_pruner_is_named_as_in_a_study_file(text, pruner):
     ("text", "message"),
     [
         ("middle", "pruner.name: got 'middle', expected none, median, percentile, "),
-        ("median:x=1", "pruner.x: unknown, expected name, startup_trials, warmup_epochs, "),
-        ("median:interval=0", "pruner.interval: got 0, expected at least 1"),
+        ("median:x=1", "pruner.x: unknown key, expected name, startup_trials, warmup_epochs "),
+        ("median:interval=0", "pruner.interval: got 0, expected an integer of at least 1"),
         ("median:", "pruner: got 'median:', expected NAME or NAME:key=value"),
         ("median:interval", "pruner: got 'median:interval', expected NAME or NAME:key=value"),
-        ("threshold", "pruner: got {'name': 'threshold'}, expected a lower or an upper bound"),
+        ("threshold", "pruner: no bounds, expected lower, upper or both"),
     ],
 )
 def test_pruner_that_cannot_be_is_refused(text, message):

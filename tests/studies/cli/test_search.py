@@ -37,9 +37,12 @@ def store(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digit"], "study: got 'digit', expected digits, mnist-cnn, mnist-mlp or the path of"),
+        (
+            ["digit"],
+            "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the path",
+        ),
         (["/tmp"], "study: '/tmp' is a folder, expected the path of a study file"),
-        (["no/such.toml"], "study: got 'no/such.toml', no such file, expected the path of one"),
+        (["no/such.toml"], "study: no such file: 'no/such.toml'"),
     ],
 )
 def test_wrong_request_is_one_line_and_leaves_no_store(arguments, message, store, capsys):
@@ -85,8 +88,8 @@ def test_more_validation_images_than_there_are_is_refused(tmp_path, store, capsy
     study.write_text("[data]\nvalidation = 1437\n[space]\ndropout = { low = 0.0, high = 0.5 }")
     assert run(study, "--store", store) == 2
     assert capsys.readouterr().err == (
-        "retrial: data.validation: got 1437, expected 0 to 1436, so that at least one of the "
-        "1437 training images of digits is left to train on\n"
+        "retrial: data.validation: got 1437, expected 0 to 1436; at least one of the 1437 training "
+        "images of digits must be trained on\n"
     )
     assert not (store / "ledger.db").exists()
 

@@ -1,6 +1,7 @@
 """`retrial train`: which settings it takes, and that its runs are no trials of the study."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from driving import ledger_of, write_study
@@ -100,7 +101,7 @@ def test_with_nothing_given_it_is_the_best_trial_itself(ledger):
     study = a_definition()
     best = a_search(ledger, study, ["complete"] * 3).best
     chosen = single_training.choose(study, best, {}).settings
-    assert chosen == study.settings(0, best.parameters).with_changes({"seed": chosen.seed})
+    assert chosen == replace(study.settings(0, best.parameters), seed=chosen.seed)
 
 
 def test_what_the_best_has_no_use_for_beside_what_is_given_is_left_to_its_default(ledger):
@@ -125,7 +126,7 @@ def test_a_list_that_is_given_counts_as_a_choice(ledger):
     [
         ({"rate": 1}, "--set rate: unknown setting; settings are data, validation, split_seed,"),
         ({"dropout": 1.5}, r"dropout: got 1.5, expected a number in \[0, 1\)"),
-        ({"epochs": "many"}, "epochs: got 'many', expected a whole number at least 1"),
+        ({"epochs": "many"}, "epochs: got 'many', expected an integer of at least 1"),
     ],
 )
 def test_what_is_no_setting_is_refused(given, message):
@@ -211,10 +212,14 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
 @pytest.mark.parametrize(
     ("study", "values", "message"),
     [
-        ("digit", [], "study: got 'digit', expected digits, mnist-cnn, mnist-mlp or the path"),
+        (
+            "digit",
+            [],
+            "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the",
+        ),
         ("digits", ["rate"], "--set: got 'rate', expected name=value"),
-        ("digits", ["rate=1"], "--set rate: unknown; accepted are"),
-        ("digits", ["data=letters"], "data.name: got 'letters', accepted are"),
+        ("digits", ["rate=1"], "--set rate: unknown setting; settings are"),
+        ("digits", ["data=letters"], "data.name: got 'letters', expected digits"),
     ],
 )
 def test_a_wrong_request_leaves_no_store(study, values, message, train, store):

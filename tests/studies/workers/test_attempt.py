@@ -24,7 +24,7 @@ from studies.workers.messages import (
     TrialStopped,
     WorkerCrashed,
 )
-from tracking.records import PruneReason
+from tracking.records import Direction, PruneReason
 
 GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
 
@@ -39,7 +39,9 @@ def job(objective="curves:climb", pruning=None, settings=None, **changes):
 
 def median(past=None, history=GOOD):
     pruner = pruners.build(pruners.Median(startup_trials=2), 6)
-    return PruningContext("curves", "maximize", pruner, 9, len(history), history, past=past or {})
+    return PruningContext(
+        "curves", Direction.MAXIMIZE, pruner, 9, len(history), history, past=past or {}
+    )
 
 
 def events_of(job, stop_after=None):

@@ -9,6 +9,7 @@ import pytest
 from studies.definition import pruners
 from studies.workers.messages import PruningContext, Result
 from studies.workers.pruning import History, PrunerStudy
+from tracking.records import Direction
 
 EPOCHS = 9
 PRUNERS = {
@@ -26,7 +27,7 @@ PRUNERS = {
 def context(name, direction, history, number, past=None):
     return PruningContext(
         study="curves",
-        direction=direction,
+        direction=Direction(direction),
         pruner=pruners.build(PRUNERS[name], EPOCHS),
         number=number,
         known=len(history),
