@@ -7,8 +7,8 @@ import signal
 
 import psutil
 import pytest
-from driving import Driver, ledger_of, until, write_study
-from searching import trials
+from drivers import Driver, ledger_of, until, write_study
+from searches import trials
 from terminal import Terminal
 
 from nets.errors import InputError

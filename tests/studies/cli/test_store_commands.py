@@ -6,9 +6,9 @@ import json
 import socket
 
 import pytest
-from driving import ledger_of
+from drivers import ledger_of
 from programs import Program
-from searched import a_definition, a_search
+from stored_studies import a_definition, a_search
 
 from studies.analysis.stored_study import StoredStudy
 from studies.cli import gc, prompts

@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from searching import MIXED, a_study
+from searches import MIXED, a_study
 
 from nets.errors import InputError
 from studies.definition import samplers, study_file

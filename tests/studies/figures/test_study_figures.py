@@ -15,7 +15,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from matplotlib.collections import PolyCollection
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from PIL import Image
-from searched import CONDITIONAL, SEARCHED, START, a_definition, a_search
+from stored_studies import CONDITIONAL, SEARCHED, START, a_definition, a_search
 
 from studies.definition.space import Parameter
 from studies.figures import drawing

@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import driving
+import drivers
 import psutil
 import pytest
-from driving import Driver, until, write_study
+from drivers import Driver, until, write_study
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +32,7 @@ def store(tmp_path_factory):
 def again(store):
     """`retrial reproduce --recorded-code`, in a process group of its own, when it trains."""
     path = os.pathsep.join(
-        [str(Path(driving.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        [str(Path(drivers.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
     process = subprocess.Popen(
         [

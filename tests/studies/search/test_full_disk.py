@@ -8,8 +8,8 @@ import sqlite3
 import subprocess
 
 import pytest
-from driving import Driver, ledger_of, until, write_study
-from searching import trials
+from drivers import Driver, ledger_of, until, write_study
+from searches import trials
 
 from studies.cli.main import main
 from studies.definition import study_file

@@ -12,8 +12,8 @@ import subprocess
 import optuna
 import psutil
 import pytest
-from driving import Driver, ledger_of, write_study
-from searching import trials
+from drivers import Driver, ledger_of, write_study
+from searches import trials
 
 from studies.definition import study_file
 from tracking.store import names

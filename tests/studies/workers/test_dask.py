@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from clusters import OURS, Cluster
+from dask_cluster import OURS, Cluster
 from programs import Program
-from searching import a_study, admit, search, trials, trials_with
+from searches import a_study, admit, search, trials, trials_with
 
 from nets.errors import InputError
 from studies.cli.main import main
