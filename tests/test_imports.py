@@ -1,11 +1,11 @@
 """Imports run one way: command line -> studies -> tracking -> nets."""
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from programs import run_to_end
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,5 +72,5 @@ def test_import_check_sees_an_import_inside_a_function(tmp_path):
 )
 def test_module_loads_nothing_heavy(module, absent):
     code = f"import sys, {module}; print(*[m for m in {absent!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_to_end([sys.executable, "-c", code], check=True)
     assert done.stdout.split() == []

@@ -5,8 +5,8 @@ from contextlib import closing
 
 import optuna
 import pytest
-from drivers import until
 from searches import MIXED, ShuffledEngine, a_study, search
+from waiting import until
 
 from studies.recording.optuna_storage import (
     OptunaFeed,

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
-from drivers import until
 from joblib.externals.loky import get_reusable_executor
 from searches import MIXED, ShuffledEngine, a_study, admit, search, space_for, trials, trials_with
+from waiting import PATIENCE, has_ended, until, wait_until_ended
 
 from nets.state import pack
 from studies.confirmation.batch import train_all
@@ -35,8 +35,12 @@ def a_job(trial=0, attempt=1, objective="curves:climb", **settings):
 def events_until_the_end(engine, timeout=10.0):
     """All events of the one running job."""
     events = []
-    while not events or isinstance(events[-1], EpochDone):
+
+    def ended():
         events.extend(engine.events(timeout))
+        return events and not isinstance(events[-1], EpochDone)
+
+    until(ended, "the end of a job")
     return events
 
 
@@ -50,7 +54,7 @@ def kill_worker(engine):
     """Kill the process of an engine's first worker, and wait until it is gone."""
     worker = psutil.Process(pid_of(engine._workers[0]))
     worker.kill()
-    psutil.wait_procs([worker])
+    worker.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -191,14 +195,6 @@ def test_what_an_objective_has_started_ends_with_the_driver(engine, tmp_path):
     assert not word.exists()
 
 
-def has_ended(pid):
-    """Tell whether a process has ended, even if nobody has asked it how."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def test_worker_out_of_memory_is_told_as_dead_and_replaced(engine):
     engine.start(a_job(objective="child_processes:without_memory"))
     epoch, death = events_until_the_end(engine)
@@ -271,7 +267,7 @@ def test_closed_engine_leaves_no_process():
     engine.start(a_job(epochs=1000, delay=0.1))
     processes = [psutil.Process(pid_of(worker)) for worker in engine._workers]
     engine.close()
-    assert not psutil.wait_procs(processes, timeout=10)[1]
+    wait_until_ended(processes)
 
 
 def test_engine_whose_start_is_broken_off_leaves_no_process(monkeypatch):
