@@ -39,9 +39,10 @@ def program_of_the_record(process):
     """Wait until it has been started."""
 
     def look():
+        assert not has_ended(process.pid), process.lines
         for child in psutil.Process(process.pid).children():
             with contextlib.suppress(psutil.Error):  # others come and go
-                if "contextlib" in " ".join(child.cmdline()):
+                if "recorded_program_main" in " ".join(child.cmdline()):
                     return child
         return None
 
