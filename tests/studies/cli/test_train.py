@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from driving import ledger_of, write_study
-from searched import CONDITIONAL, a_definition, a_search
+from drivers import ledger_of, write_study
+from stored_studies import CONDITIONAL, a_definition, a_search
 
 from nets.errors import InputError
 from studies.cli.main import main
