@@ -138,7 +138,7 @@ def by_part(trained: Path, root: Path, trials: int) -> tuple[list[dict[str, Spen
                 for _ in copy_trial(source, ledger, originals[number % len(originals)], number):
                     with watch.part(LEDGER):
                         assert (failure := delivery.deliver()) is None, failure
-            assert delivery.refusal is None, delivery.refusal
+            assert delivery.problem is None, delivery.problem
             spent.append(dict(watch.spent))
         with once.part("draw its figures"):
             record = ledger.study(STUDY)

@@ -50,8 +50,8 @@ def _run(sampler: str, window: int, seed: int) -> list[float]:
     best_there_is = float(recorded.table()[..., -1].min())
     values: list[float] = []
     for _ in range(TRIALS):
-        while view.told < view.needs:
-            view.tell(Result("complete", values[view.told], {}, {}))
+        while view.known < view.needs:
+            view.tell(Result("complete", values[view.known], {}, {}))
         values.append(recorded.curve(recorded.Place(**view.ask().parameters))[-1])
     return [min(values[: count + 1]) - best_there_is for count in range(TRIALS)]
 

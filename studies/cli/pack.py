@@ -53,6 +53,6 @@ def _deliver(ledger: Ledger, store: Path, study: str) -> str | None:
     assert record is not None
     recorder = Recorder(ledger.path, store, study, record.environment)
     recorder.start()
-    recorder.opened()
+    recorder.wait_until_open()
     recorder.finish("stopped" if unfinished else "finished")
     return recorder.problem

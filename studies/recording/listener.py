@@ -43,7 +43,7 @@ class Record:
 
     def opened(self) -> None:
         """Wait until the store is open; raises InputError where it cannot be."""
-        self._recorder.opened()
+        self._recorder.wait_until_open()
 
     @property
     def problems(self) -> list[str]:

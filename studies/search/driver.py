@@ -179,8 +179,8 @@ class Search:
             return False
         if self._in_doubt(number) or self._stop_rule_met(self._view.needs):
             return False
-        while self._view.told < self._view.needs:
-            self._view.tell(self._results[self._view.told])
+        while self._view.known < self._view.needs:
+            self._view.tell(self._results[self._view.known])
         asked = self._view.ask()
         record = TrialRecord(
             study=self._study.name,

@@ -4,9 +4,9 @@ The rule of the search: trial k is asked in a study that holds exactly trials 0.
 results and k-W+1..k-1 as running, whatever has finished meanwhile. So trial k is a function of the
 study file and of trials 0..k-W, and of nothing that depends on workers, time or restarts.
 
-The driver keeps one view and advances it by one trial an ask; after a restart it is rebuilt from
-the ledger. Both ways must give the same study, down to the attributes that samplers keep on trials
-and on the study, and down to trial ids (NSGA-II remembers parents by id).
+The driver keeps one view and each `ask` advances it by one trial; after a restart the view is
+rebuilt from the ledger. Both must give the same study, including the attributes that samplers set
+on trials and on the study, and the trial ids (NSGA-II stores its parents by id).
 """
 
 import time
@@ -31,7 +31,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial as asked: its parameters, and the attributes its ask set on trial and study."""
+    """A trial as asked: its parameters, and the attributes that `ask` set on trial and study."""
 
     number: int
     parameters: dict[str, Any]
@@ -41,7 +41,7 @@ class Asked:
 class View:
     """The private study of one driver.
 
-    `earlier` are warm-start trials: history that is never numbered, counted or best.
+    `earlier` are warm-start trials: they inform the sampler, but are never numbered or counted.
     """
 
     def __init__(self, study: Study, earlier: Sequence[FrozenTrial] = ()) -> None:
@@ -49,30 +49,30 @@ class View:
         self._study = _quiet_study(study)
         self._offset = len(earlier)
         self._asked = 0
-        self._told = 0
+        self._known = 0
         for trial in earlier:
             self._study.add_trial(trial)
 
     @property
     def asked(self) -> int:
-        """How many trials were asked; the number of the next one."""
+        """Number of trials asked so far; the number of the next one."""
         return self._asked
 
     @property
-    def told(self) -> int:
-        """How many trials, from 0 on, the view knows the results of."""
-        return self._told
+    def known(self) -> int:
+        """Number of trials, from 0 on, whose results the view knows."""
+        return self._known
 
     @property
     def needs(self) -> int:
-        """The trials, from 0 on, whose results the next ask must know: k-W+1 of them."""
+        """Number of trials, from 0 on, whose results the next `ask` must know: k-W+1."""
         return max(0, self._asked - self._definition.section.window + 1)
 
     def ask(self) -> Asked:
-        """Ask for the next trial; `tell` must have brought the view up to `needs`."""
-        if self._told != self.needs:
+        """Ask for the next trial; `tell` must have been called for `needs` trials."""
+        if self._known != self.needs:
             raise RuntimeError(
-                f"trial {self._asked} needs the results of {self.needs} trials, knows {self._told}"
+                f"trial {self._asked} needs the results of {self.needs} trials, knows {self._known}"
             )
         number, section = self._asked, self._definition.section
         storage, study_id = storage_of(self._study)
@@ -92,26 +92,28 @@ class View:
         return Asked(number, parameters, SamplerAttributes(of_trial, changed))
 
     def tell(self, result: Result) -> None:
-        """Tell the result of the next trial in order.
+        """Add the result of the next trial in order.
 
         It goes to the storage directly: Optuna's `tell` would call the sampler's `after_trial`,
         where grid and brute force stop the study.
         """
         storage, study_id = storage_of(self._study)
-        told = storage.get_trial_id_from_study_id_trial_number(study_id, self._told + self._offset)
+        trial = storage.get_trial_id_from_study_id_trial_number(
+            study_id, self._known + self._offset
+        )
         for epoch, value in result.intermediate.items():
-            storage.set_trial_intermediate_value(told, epoch, value)
+            storage.set_trial_intermediate_value(trial, epoch, value)
         for key, value in result.attributes.items():
-            storage.set_trial_system_attr(told, key, value)
+            storage.set_trial_system_attr(trial, key, value)
         values = None if result.value is None else [result.value]
-        storage.set_trial_state_values(told, TRIAL_STATES[result.state], values)
-        self._told += 1
+        storage.set_trial_state_values(trial, TRIAL_STATES[result.state], values)
+        self._known += 1
 
     def rebuild(self, records: Sequence[TrialRecord], results: Sequence[Result]) -> None:
         """Bring a new view to where the ledger stands.
 
-        `records` are all asked trials in order; `results` those of trials 0.. as far as finished
-        without a gap. Only as many are told as the next ask needs.
+        `records` are all asked trials in order; `results` the results of trials 0, 1, ... up to the
+        first unfinished one. Only those that the next `ask` needs are added.
         """
         storage, study_id = storage_of(self._study)
         for record in records:
@@ -123,7 +125,7 @@ class View:
             self.tell(result)
 
     def _open_trial(self, record: TrialRecord) -> FrozenTrial:
-        """Return a running trial with its parameters and the attributes of its ask."""
+        """Return a running trial with its parameters and the attributes that `ask` set."""
         distributions = self._definition.space.distributions
         return optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -147,7 +149,7 @@ def _quiet_study(study: Study) -> optuna.Study:
 def finished_trial(
     study: Study, record: TrialRecord, result: Result, attributes: dict[str, Any] | None = None
 ) -> FrozenTrial:
-    """Return a finished trial as Optuna's storage keeps it, with the times it really had."""
+    """Return a finished trial for Optuna's storage, with its recorded times."""
     from datetime import datetime
 
     distributions = study.space.distributions

@@ -1,8 +1,8 @@
-"""Asking a pruner, in a worker, by the rule of the search.
+"""Calls the pruner in a worker, by the rule of the search.
 
 The pruner sees trials 0..k-W with their results and the ones after them as running, as the sampler
-did when the trial was asked; so what it decides is a function of the study file and of those
-trials, not of what has finished meanwhile.
+did when the trial was asked. So its decision is a function of the study file and of those trials,
+not of what has finished meanwhile.
 """
 
 import copy
@@ -33,54 +33,56 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 class History:
-    """The finished trials, from 0 on, that a worker has heard of with all its jobs."""
+    """The finished trials, from 0 on, that a worker has received with its jobs."""
 
     def __init__(self) -> None:
         self._trials: list[FrozenTrial] = []
 
-    def hear(self, judge: PruningContext) -> list[FrozenTrial]:
-        """Take in what a job tells; return the trials that its pruner may look at.
+    def receive(self, context: PruningContext) -> list[FrozenTrial]:
+        """Add the trials of a job; return those that its pruner may use.
 
-        Raises RuntimeError when something is missing in between.
+        Raises RuntimeError if trials are missing.
         """
-        # All of it at once may be of another study, or another driver; a process of a cluster may
-        # even train for two at the same time, so what the other one got is left as it is.
-        trials = self._trials if judge.since else []
-        if judge.since > len(trials):
-            raise RuntimeError(f"a job goes on from trial {judge.since}, heard were {len(trials)}")
-        for result in judge.history[len(trials) - judge.since :]:
+        # A complete history may belong to another study or driver. A process of a cluster may even
+        # train for two at the same time, so this builds a new list and leaves the old one.
+        trials = self._trials if context.since else []
+        if context.since > len(trials):
+            raise RuntimeError(
+                f"a job continues after trial {context.since}, but only {len(trials)} are known"
+            )
+        for result in context.history[len(trials) - context.since :]:
             trials.append(_frozen(result, len(trials)))
         self._trials = trials
-        return trials[: judge.known]
+        return trials[: context.known]
 
 
 class PrunerStudy:
     """A private in-memory study in which one trial reports its values and asks its pruner.
 
-    `history` are the trials of earlier jobs; without it the job brings all of them.
+    `history` are the trials of earlier jobs; without it the job must contain all of them.
     """
 
-    def __init__(self, judge: PruningContext, history: History | None = None) -> None:
-        self._judge = judge
+    def __init__(self, context: PruningContext, history: History | None = None) -> None:
+        self._context = context
         # The name matters: Hyperband's bracket is a function of study name and trial number.
         self._study = optuna.create_study(
             storage=InMemoryStorage(),
-            study_name=judge.study,
-            direction=StudyDirection[judge.direction.name],
-            pruner=judge.pruner,
+            study_name=context.study,
+            direction=StudyDirection[context.direction.name],
+            pruner=context.pruner,
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
-        # Pruners mark only the trial they judge, so the others can be shared.
-        share_trials(self._study, (history or History()).hear(judge))
+        # Pruners set attributes only on the trial in question, so the others can be shared.
+        share_trials(self._study, (history or History()).receive(context))
         self._in_memory, study_id = storage_of(self._study)
-        for _ in range(judge.known, judge.number + 1):
+        for _ in range(context.known, context.number + 1):
             last = self._in_memory.create_new_trial(study_id)
         self._trial = optuna.Trial(self._study, last)
         self._last: tuple[int, float] | None = None
         self._before: FrozenTrial | None = None
-        # A trial that continues was not pruned in its past; asking again restores the marks the
-        # pruner left on it.
-        for epoch, value in judge.past.items():
+        # A trial that continues was not pruned before; asking again restores the attributes that
+        # the pruner set on it.
+        for epoch, value in context.past.items():
             self.prunes(epoch, value)
 
     def prunes(self, epoch: int, value: float) -> bool:
@@ -97,29 +99,29 @@ class PrunerStudy:
         return dict(self._in_memory.get_trial_system_attrs(trial_id(self._trial)))
 
     def explain(self) -> PruneReason:
-        """Say why the trial was pruned: rule, epoch, value, and what would have survived.
+        """Return why the trial was pruned: rule, epoch, value, and the value that would have survived.
 
-        The threshold is found by asking the same pruner on a copy of the study with other last
-        values. Where no value survives (or the pruner ignores it) there is no threshold.
+        The threshold comes from asking the same pruner about other last values. If no value
+        survives, or the pruner ignores the value, there is no threshold.
         """
         assert self._last is not None
         epoch, value = self._last
         pruned = self._in_memory.get_trial(trial_id(self._trial))
         threshold = self._threshold(epoch, value)
         replace_trial(self._study, self._trial, pruned)
-        return PruneReason(_rule(self._judge.pruner), epoch, value, threshold)
+        return PruneReason(_rule(self._context.pruner), epoch, value, threshold)
 
     def _threshold(self, epoch: int, value: float) -> float | None:
-        """Return the worst last value with which the trial would have gone on, or None."""
-        trials = self._study.get_trials(deepcopy=False)[: self._judge.known]
+        """Return the worst last value with which the trial would have continued, or None."""
+        trials = self._study.get_trials(deepcopy=False)[: self._context.known]
         known = [v for trial in trials for v in trial.intermediate_values.values()]
         known = [v for v in [*known, value] if math.isfinite(v)]
         if not known or not math.isfinite(value):
             return None
-        direction = self._judge.direction
+        direction = self._context.direction
         best = direction.best(known)
         beyond = best + direction.sign * max(1.0, abs(best))
-        # A pruner with a bound on both sides keeps neither of the two, but maybe one nearer by.
+        # A pruner with bounds on both sides may reject both, and accept a value in between.
         nearer = (value + (beyond - value) * 0.75**step for step in range(1, 64))
         good = next((v for v in chain((best, beyond), nearer) if self._survives(epoch, v)), None)
         bad = value
@@ -134,20 +136,20 @@ class PrunerStudy:
         return good
 
     def _survives(self, epoch: int, value: float) -> bool:
-        """Ask the pruner again with another last value, and leave no mark of having asked."""
+        """Ask the pruner again about another last value, without side effects."""
         assert self._before is not None
         asked = copy.copy(self._before)
         asked.intermediate_values = {**self._before.intermediate_values, epoch: value}
-        # Successive halving marks the trial it judges; the marks of a question must not compete
-        # in the next one, and Optuna has no way to take an attribute back.
+        # Successive halving sets attributes on the trial. They must not influence the next
+        # question, and Optuna cannot remove an attribute, so each one gets a fresh trial.
         replace_trial(self._study, self._trial, asked)
         with _quiet():
-            return not self._judge.pruner.prune(self._study, asked)
+            return not self._context.pruner.prune(self._study, asked)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep NumPy from warning of a trial that has no value but NaN so far."""
+    """Suppress NumPy's warnings about a trial that has only NaN values so far."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         yield

@@ -1,10 +1,10 @@
 """A confirmation in MLflow: one run beside the trials, with the champion's model in the registry.
 
-The run also holds what a trial's run holds of the champion's own training, so that
-``retrial reproduce RUN_ID`` tries that again too. Another winner, or another training of it, gets
-a run of its own: MLflow keeps points and parameters for ever. The newest run is the one that holds.
+The run has the same record of the champion's training as a trial's run, so
+``retrial reproduce RUN_ID`` reproduces it too. A different winner, or a different training of it,
+gets a new run, because MLflow never deletes points and parameters. The newest run counts.
 
-Everything here may be interrupted at any line and called again: it looks before it creates, and
+Every function may be interrupted at any line and called again: it looks before it creates, and
 writes nothing twice.
 """
 
@@ -58,9 +58,9 @@ def record(
 ) -> RecordedConfirmation:
     """Record a confirmation; return its run, and the champion's version if it has a model.
 
-    `winner_run` is the run of the trial that won, `evidence` what is kept of the champion's
-    training, `data` what its answers are about. Raises InputError when MLflow does not have the
-    study, and whatever MLflow raises.
+    `winner_run` is the run of the winning trial, `evidence` the record of the champion's training,
+    `data` the dataset of its predictions. Raises InputError if MLflow does not have the study, and
+    whatever MLflow raises.
     """
     champion = confirmation.champion
     if evidence is not None and (champion is None or champion.settings != evidence.settings):
@@ -69,7 +69,7 @@ def record(
 
 
 def read(store: Store, study: str) -> tuple[Confirmation, RecordedConfirmation] | None:
-    """Return a study's confirmation as MLflow has it, with run id and version, or None."""
+    """Return a study's confirmation in MLflow, with its run id and version, or None."""
     run = find(store, study)
     if run is None or run.info.status != "FINISHED":
         return None
@@ -95,8 +95,8 @@ def describe(confirmation: Confirmation) -> str:
     """Return a confirmation in Markdown."""
     heading, *rows = table(confirmation)
     lines = [
-        f"The top {len(confirmation.candidates)} trials of **{confirmation.study}** again under "
-        f"{confirmation.seeds} fresh seeds each, compared by `{confirmation.metric}`.",
+        f"The top {len(confirmation.candidates)} trials of **{confirmation.study}**, repeated under "
+        f"{confirmation.seeds} fresh seeds each and compared by `{confirmation.metric}`.",
         "",
         *(f"- {sentence}" for sentence in sentences(confirmation)),
         "",
@@ -105,13 +105,13 @@ def describe(confirmation: Confirmation) -> str:
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
         "Intervals are 95 %: Student's t for means and luck, Welch's for the lead, Wilson's for "
-        "the test accuracy. Luck is by how much the value in the search is better than the mean.",
+        "the test accuracy. Luck is the advantage of the value in the search over the mean.",
     ]
     return "\n".join(lines)
 
 
 class _Recording:
-    """One confirmation on its way into MLflow."""
+    """Writes one confirmation to MLflow."""
 
     def __init__(
         self,
@@ -167,13 +167,13 @@ class _Recording:
         return str(run.info.run_id)
 
     def _is_of_another(self, run: "Run") -> bool:
-        """Tell whether a run holds another winner than this, or another training of it."""
+        """Return whether a run is about another winner, or another training of it."""
         there, here = run.data.tags, self._origin()
         both = there.keys() & here.keys() & {names.WINNER_TAG, names.WEIGHTS_TAG}
         return any(there[tag] != here[tag] for tag in both)
 
     def _files(self) -> dict[str, Any]:
-        """Return the confirmation, a table and pictures of it, and the files of the training."""
+        """Return the confirmation, its table and figures, and the files of the training."""
         found, evidence = self._confirmation, self._evidence
         files: dict[str, Any] = {
             names.CONFIRMATION_FILE: found.to_json(),
@@ -196,11 +196,11 @@ class _Recording:
         return files
 
     def _write_training(self, experiment_id: str, run_id: str, parent_id: str) -> str | None:
-        """Write what a trial's run has of its training; return the model's id if there is one."""
+        """Write the same record as a trial's run; return the model's id if there is one."""
         evidence = self._evidence
         if evidence is None:
             return None
-        if self._confirmation.test is not None:  # else another winner may yet come, with others
+        if self._confirmation.test is not None:  # otherwise the winner may still change
             write_params(self._client, run_id, evidence.settings)
         metrics = epoch_metrics(evidence.epochs)
         run = self._client.get_run(run_id)
@@ -224,7 +224,7 @@ class _Recording:
         )
 
     def _origin(self) -> dict[str, str]:
-        """Return the tags that say of which trial, and of what, the champion came."""
+        """Return the tags that name the champion's trial, weights and data."""
         champion, test = self._confirmation.champion, self._confirmation.test
         tags = {names.WINNER_TAG: str(self._confirmation.winner)}
         if champion is not None and champion.weights is not None:
@@ -242,12 +242,12 @@ class _Recording:
             names.METRIC_TAG: metric,
             names.DIRECTION_TAG: self._confirmation.direction,
             names.DESCRIPTION_TAG: describe(self._confirmation),
-            # Has MLflow's pages show the file as a table.
+            # MLflow's pages show this file as a table.
             "mlflow.loggedArtifacts": json.dumps(table_of),
         }
 
     def _metrics(self, model_id: str | None) -> "list[Metric]":
-        """Return the numbers, each at the time of the confirmation, so that none comes twice."""
+        """Return the metrics, all at the time of the confirmation, so that none is logged twice."""
         from mlflow.entities import Metric
 
         found, test = self._confirmation, self._confirmation.test
@@ -294,10 +294,10 @@ class _Recording:
 
 
 def _repetitions(confirmation: Confirmation) -> dict[str, Any]:
-    """Return all repetitions as a table in the form that MLflow's pages show."""
+    """Return all repetitions as a table in the format of MLflow's pages."""
     columns = [item.name for item in fields(Repetition) if item.name != "extra"]
     rows = [
-        # Seeds as texts: a page's numbers have 53 bits.
+        # Seeds as strings: a number in a page has 53 bits.
         [getattr(again, column) if column != "seed" else str(again.seed) for column in columns]
         for candidate in confirmation.candidates
         for again in candidate.repetitions
@@ -306,7 +306,7 @@ def _repetitions(confirmation: Confirmation) -> dict[str, Any]:
 
 
 def _model_figures(evidence: Evidence, data: Dataset | None) -> "dict[str, Figure]":
-    """Return the pictures of a model and of its answers to the test images."""
+    """Return the figures of a model and of its predictions on the test images."""
     from tracking.figures import model
 
     if evidence.answers is None or data is None or evidence.model is None:

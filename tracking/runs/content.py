@@ -1,6 +1,6 @@
-"""What a run holds, piece by piece: parameters, files, inputs and a model.
+"""The parts of a run: parameters, files, inputs and a model.
 
-Every function here may be interrupted and called again, and writes nothing twice.
+Every function may be interrupted and called again, and writes nothing twice.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def as_params(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return settings as the parameters of a run: texts, nested ones under dotted names.
 
-    Names become what MLflow accepts, and values are cut where it would refuse them.
+    Names are changed to what MLflow accepts, and values are cut to the length it accepts.
     """
     return {
         names.key(name): names.plain(as_text(value))[:6000]
@@ -41,7 +41,7 @@ def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any
 
 
 def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) -> None:
-    """Name the data that an environment tells of as the run's inputs."""
+    """Log the data in an environment as the run's inputs."""
     from mlflow.entities import Dataset, DatasetInput
 
     if inputs := [
@@ -65,7 +65,7 @@ def log_model(
 ) -> str:
     """Log a model under a name, once, as an output of its run; return its id.
 
-    A run that has another model already gets this one beside it. `code` is what its source imports;
+    If the run already has another model, this one is added. `code` is what its source imports;
     see `tracking.models.model_folder.write_model_folder`.
     """
     from mlflow.entities import LoggedModelOutput
@@ -116,9 +116,9 @@ def _content(model: Model) -> str:
 
 
 def dataset_of_metrics(environment: Environment) -> dict[str, str]:
-    """Return what a metric needs to say which data it was measured on, where that is one dataset.
+    """Return the arguments of a metric that name the data it was measured on, if it is one dataset.
 
-    It is the data that `write_inputs` names.
+    It is the data that `write_inputs` logs.
     """
     if len(environment.data or {}) != 1:
         return {}

@@ -1,8 +1,8 @@
-"""Delivery: MLflow is brought up to date with the ledger.
+"""Delivery: writing to MLflow what the ledger has and MLflow lacks.
 
-One delivery belongs to one study and one thread. It may be interrupted anywhere, also by SIGKILL,
-and a new one goes on where it ended: what MLflow has is remembered in the ledger, and where the
-ledger may lag behind, MLflow is asked.
+One delivery belongs to one study and one thread. It may be interrupted anywhere, even by SIGKILL,
+and a new one continues: the ledger stores what MLflow has, and where the ledger may be out of
+date, the delivery asks MLflow.
 """
 
 import contextlib
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 DRAWN_AHEAD = 16
-"""How many trials' curves are drawn or wait to be written at most."""
+"""Maximum number of trials whose curves are being drawn or wait to be written."""
 
 LONGEST_DRAWING = 30.0
-"""Seconds to wait for a trial's curves before they are drawn here; they take a tenth of one."""
+"""Seconds to wait for a trial's curves before drawing them here; drawing takes 0.1 s."""
 
 
 class Delivery:
     """Writes one study of the ledger to MLflow.
 
-    `environment` is that of the driver; the one that a trial's outcome has, of where it was
-    trained, takes precedence. `draw` draws the curves of trials meanwhile; what it does not
-    deliver is drawn here. Raises what MLflow raises.
+    `environment` is the driver's; the environment in a trial's outcome, where it was trained, takes
+    precedence. `draw` draws the curves of trials in other processes; curves that it does not
+    return are drawn here. Raises what MLflow raises.
     """
 
     def __init__(
@@ -56,36 +56,36 @@ class Delivery:
         self._curves: dict[int, Future[bytes]] = {}
         self._parent = StudyRun(store, study, environment)
         self._failures: Counter[int] = Counter()
-        """How often each trial has met an outage."""
-        self._refused: dict[int, tuple[str, str]] = {}
-        """What MLflow said of trials that it does not take, with the state they then had."""
+        """Number of outages during the delivery of each trial."""
+        self._rejected: dict[int, tuple[str, str]] = {}
+        """For each trial that MLflow rejected: its state at that time, and MLflow's message."""
         self._certain: set[int] = set()
-        """Trials whose runs hold exactly what the ledger says they hold."""
-        # The curve of the best value goes on from the trials that have finished already.
+        """Trials whose runs contain exactly what the ledger says."""
+        # The curve of the best value continues after the trials that have already finished.
         finished = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
         self._parent.count([trial for trial in finished if trial.state == trial.recorded_state])
 
     @property
-    def refusal(self) -> str | None:
-        """What MLflow refuses, in one line; it is not sent again but for a trial's end."""
-        if not self._refused:
+    def problem(self) -> str | None:
+        """What MLflow rejects, in one line; it is sent again only when the trial ends."""
+        if not self._rejected:
             return None
-        number, (_, said) = min(self._refused.items())
-        more = len(self._refused) - 1
+        number, (_, message) = min(self._rejected.items())
+        more = len(self._rejected) - 1
         others = f" (and {more} more)" if more else ""
-        return f"trial {number} is not taken as a whole{others}: {said}"
+        return f"trial {number} was rejected in part{others}: {message}"
 
     def deliver(self) -> Exception | None:
-        """Deliver everything MLflow lacks; return the first outage met on the way.
+        """Deliver everything MLflow lacks; return the first outage, if any.
 
-        What MLflow refuses of one trial does not hold up the others. After two outages in a row
-        the rest waits; the next delivery begins with trials that have met the fewest, so that
-        nothing taken for an outage can hold up the others for long either.
+        A rejected trial does not delay the others. After two outages in a row the rest waits; the
+        next delivery begins with the trials that have had the fewest outages, so that a trial
+        whose rejection looks like an outage cannot delay the others for long either.
         """
         failure: Exception | None = None
         in_a_row = 0
         trials = self._ledger.trials(self._study.name, unrecorded=True)
-        trials = [t for t in trials if self._refused.get(t.number, ("", ""))[0] != t.state]
+        trials = [t for t in trials if self._rejected.get(t.number, ("", ""))[0] != t.state]
         trials.sort(key=lambda trial: self._failures[trial.number])
         for place, trial in enumerate(trials):
             try:
@@ -93,7 +93,7 @@ class Delivery:
                 for one in trials[place : place + DRAWN_AHEAD]:
                     self._begin_curves(one)
                 self._deliver_trial(trial)
-                self._refused.pop(trial.number, None)
+                self._rejected.pop(trial.number, None)
                 in_a_row = 0
             except Exception as error:
                 self._certain.discard(trial.number)
@@ -109,20 +109,20 @@ class Delivery:
         return failure
 
     def _give_up(self, trial: TrialRecord, error: Exception) -> None:
-        """Remember what MLflow said of a trial, and say so on its run where it has one."""
-        said = names.plain(one_line(error))
-        self._refused[trial.number] = (trial.state, said)
+        """Keep MLflow's rejection of a trial, and write it to the trial's run if there is one."""
+        message = names.plain(one_line(error))
+        self._rejected[trial.number] = (trial.state, message)
         self._curves.pop(trial.number, None)
         if trial.state != "running":
-            with contextlib.suppress(Exception):  # `end` ends the run all the same
+            with contextlib.suppress(Exception):  # `end` ends the run anyway
                 self._parent.count([trial])
                 if run_id := trial_run.find(self._client, self._parent, trial):
-                    trial_run.give_up(self._client, trial, run_id, said)
+                    trial_run.give_up(self._client, trial, run_id, message)
 
     def end(self, status: str) -> None:
         """End the runs of trials that are still open as KILLED, then the study's run.
 
-        Also those of trials that could not be delivered.
+        That includes the runs of trials that could not be delivered.
         """
         for trial in self._ledger.trials(self._study.name):
             run_id = trial.recorded_run
@@ -164,23 +164,23 @@ class Delivery:
             self._curves.pop(trial.number, None)
 
     def _begin_curves(self, trial: TrialRecord) -> None:
-        """Have the curves of a finished trial drawn, once, if there is somebody to draw them."""
+        """Begin to draw the curves of a finished trial in another process, once."""
         if self._draw is None or trial.state == "running" or trial.number in self._curves:
             return
         if epochs := self._ledger.epochs(trial.study, trial.number):
-            with contextlib.suppress(Exception):  # who draws for us may have been killed
+            with contextlib.suppress(Exception):  # the process may have been killed
                 self._curves[trial.number] = self._draw(*self._drawing(trial, epochs))
 
     def _curves_of(self, trial: TrialRecord, epochs: list[EpochRecord]) -> bytes | None:
         """Return the curves of a trial as a PNG file, or None where there are none.
 
-        A figure is never worth a trial's record: what cannot be drawn is left out.
+        A record matters more than its figure: curves that cannot be drawn are left out.
         """
         if not epochs:
             return None
-        if (promised := self._curves.get(trial.number)) is not None:
+        if (drawing := self._curves.get(trial.number)) is not None:
             with contextlib.suppress(Exception):
-                return promised.result(timeout=LONGEST_DRAWING)
+                return drawing.result(timeout=LONGEST_DRAWING)
         with contextlib.suppress(Exception):
             return curves_png(*self._drawing(trial, epochs))
         return None
@@ -192,7 +192,7 @@ class Delivery:
         return title, epochs, trial.outcome.epoch
 
     def _deliver_epochs(self, trial: TrialRecord, run_id: str, run: "Run | None") -> None:
-        """Send the epochs that MLflow lacks; `run` is what it has, where that is not certain."""
+        """Send the epochs that MLflow lacks; `run` is what it has, if that is uncertain."""
         epochs = self._ledger.epochs(trial.study, trial.number, after=trial.recorded_epoch)
         metrics = trial_run.epoch_metrics(epochs)
         if run is not None:
@@ -209,7 +209,7 @@ class Delivery:
         self._ledger.mark_recorded(trial.study, trial.number, **what)
 
     def _environment_of(self, trial: TrialRecord) -> Environment:
-        """Return a trial's environment, with what makes its run complete in itself."""
+        """Return a trial's environment, with all that its run needs to stand alone."""
         section = self._study.definition.get("study", {})
         study = {
             key: section[key]
@@ -225,5 +225,5 @@ class Delivery:
 
 
 def _is_active(run: "Run") -> bool:
-    """Tell whether a run is still wanted: who deleted it did not mean to get it back."""
+    """Return whether a run was not deleted; a delivery does not restore deleted runs."""
     return bool(run.info.lifecycle_stage == "active")

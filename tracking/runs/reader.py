@@ -16,6 +16,7 @@ from tracking.models.model_folder import read_weights
 from tracking.records import Direction, Environment, EpochRecord, Training, TrialOutcome
 from tracking.store import names
 from tracking.store.client import all_pages, read_file
+from tracking.store.errors import StudyNotFound
 from tracking.store.store import Store, check_exists, open_store
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ _PAGE = 100
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A trial as its run tells it; nothing but MLflow was read for it.
+    """A trial as recorded in its MLflow run, read from MLflow alone.
 
-    `settings` is the text of ``settings.json``; `parameters` are those of the run, which say the
-    same (see `tracking.runs.content.as_params`); `epochs` are those of ``epochs.json``, exact to
+    `settings` is the text of ``settings.json``; `parameters` are those of the run, the same
+    as text (see `tracking.runs.content.as_params`); `epochs` are those of ``epochs.json``, exact to
     the last bit.
     """
 
@@ -57,7 +58,7 @@ class RecordedRun:
 
 
 def open_with_trials(root: Path) -> Store:
-    """Open the store in the folder `root` to read trials; raises InputError where it is none."""
+    """Open the store in the folder `root` to read trials, or raise InputError if there is none."""
     check_exists(root, "trials", "retrial search")
     return open_store(root)
 
@@ -68,8 +69,8 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
     The best is the complete trial with the best recorded value in the study's direction; of equal
     ones the first. `study` may be None for a run id.
 
-    Raises InputError for a trial that MLflow does not have, has not finished, or was made by hand
-    and lacks the files that trying it again needs.
+    Raises InputError for a trial that MLflow does not have, that has not finished, or whose run
+    was created by hand and lacks the files that its reproduction needs.
     """
     text = str(which)
     if text == "best":
@@ -82,8 +83,9 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
     if run.data.tags.get(names.STATE_TAG) not in ("complete", "pruned", "failed"):
         _refuse_foreign(run)
         raise InputError(
-            f"trial: {run.info.run_name} of {run.data.tags[names.STUDY_TAG]} has not finished; "
-            "accepted is a finished trial (the search continues with the same command)"
+            "trial",
+            problem=f"{run.info.run_name} of {run.data.tags[names.STUDY_TAG]} has not finished",
+            hint="the command that started the search continues it",
         )
     return _read(store, run)
 
@@ -101,8 +103,9 @@ def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
     subject = f"{names.trial_run_name(recorded.number)} of {recorded.study}"
     if not models:
         raise InputError(
-            f"trial: {subject} ({recorded.state}) has no model; accepted is a complete or pruned "
-            "trial whose objective returns one"
+            "trial",
+            problem=f"{subject} ({recorded.state}) has no model",
+            expected="a complete or pruned trial whose objective returns one",
         )
     newest = max(models, key=lambda model: model.creation_timestamp)
     return read_weights(store, newest.artifact_location, "trial", subject)
@@ -116,13 +119,17 @@ def study_run(store: Store, study: str) -> "Run":
         max_results=1,
     )
     if not runs:
-        raise InputError(f"study: MLflow has an experiment {study!r} but no search recorded in it")
+        raise InputError(
+            "study", problem=f"MLflow has an experiment {study!r}, but no search recorded in it"
+        )
     return runs[0]
 
 
 def _named(study: str | None) -> str:
     if study is None:
-        raise InputError("study: missing; accepted is --study NAME, or an MLflow run id as trial")
+        raise InputError(
+            "study", problem="missing", expected="--study NAME, or an MLflow run id as trial"
+        )
     return study
 
 
@@ -134,15 +141,14 @@ def _experiment(store: Store, study: str) -> "Experiment":
             for found in all_pages(store.client.search_experiments)
             if found.tags.get(names.KIND_TAG) == names.STUDY_KIND
         ]
-        accepted = ", ".join(sorted(known)) or "a study that has been searched, and none has"
-        raise InputError(f"study: got {study!r}, accepted is {accepted}")
+        raise StudyNotFound.among(study, sorted(known), "MLflow")
     return experiment
 
 
 def _best(store: Store, study: str) -> "Run":
     """Return the complete trial with the best value; of equal ones the one with the lowest number.
 
-    MLflow sorts, NaN and missing values last; all that share the first place are looked at.
+    MLflow sorts, with NaN and missing values last; ties for the first place are resolved here.
     """
     experiment = _experiment(store, study)
     is_low_best = experiment.tags.get(names.DIRECTION_TAG) == Direction.MINIMIZE
@@ -156,7 +162,7 @@ def _best(store: Store, study: str) -> "Run":
     )
     first = next(runs, None)
     if first is None or math.isnan(_value(first)):
-        raise InputError(f"trial: got best, but {study} has no complete trial with a value yet")
+        raise InputError("trial", "best", problem=f"{study} has no complete trial with a value yet")
     equal = takewhile(lambda run: _value(run) == _value(first), runs)
     return min([first, *equal], key=_number)
 
@@ -172,10 +178,8 @@ def _numbered(store: Store, study: str, number: int) -> "Run":
         max_results=1,
     )
     if not runs:
-        raise InputError(
-            f"trial: got {number}, accepted is best or a recorded trial of {study}: "
-            f"{_ranges(_numbers(store, study)) or 'none yet'}"
-        )
+        recorded = _ranges(_numbers(store, study)) or "none yet"
+        raise InputError("trial", number, f"best or a recorded trial of {study}: {recorded}")
     return runs[0]
 
 
@@ -191,7 +195,7 @@ def _numbers(store: Store, study: str) -> list[int]:
 
 
 def _ranges(numbers: Sequence[int]) -> str:
-    """Return numbers in order in few words.
+    """Return sorted numbers as a list of ranges.
 
     >>> _ranges([0, 1, 2, 3, 5, 7, 8])
     '0 to 3, 5, 7 to 8'
@@ -211,19 +215,18 @@ def _by_id(store: Store, run_id: str) -> "Run":
     try:
         return store.client.get_run(run_id)
     except MlflowException as error:
-        raise InputError(
-            f"trial: got {run_id!r}, accepted is best, a trial number or an MLflow run id"
-        ) from error
+        raise InputError("trial", run_id, "best, a trial number or an MLflow run id") from error
 
 
 def _check_study(run: "Run", study: str | None) -> None:
-    """Raise InputError for a run of another study than the one that was named."""
+    """Raise InputError for a run of another study than `study`."""
     _refuse_foreign(run)
     found = run.data.tags[names.STUDY_TAG]
     if study not in (None, found):
         raise InputError(
-            f"study: got {study!r}, but run {run.info.run_id} is {run.info.run_name} of {found}; "
-            "accepted is that study, or none beside a run id"
+            "study",
+            study,
+            f"{found}, the study of run {run.info.run_id}, or no study with a run id",
         )
 
 
@@ -231,9 +234,10 @@ def _refuse_foreign(run: "Run") -> None:
     """Raise InputError for a run that retrial has not recorded."""
     if not {names.TRIAL_TAG, names.WINNER_TAG} & run.data.tags.keys():
         raise InputError(
-            f"trial: run {run.info.run_id} ({run.info.run_name}) was not recorded by retrial and "
-            "cannot be tried again: it tells neither all settings nor the exact values of each "
-            "epoch; accepted is the run of a trial"
+            "trial",
+            problem=f"retrial did not record run {run.info.run_id} ({run.info.run_name}), which "
+            "lacks the settings and the exact values of its epochs",
+            expected="the run of a trial",
         )
 
 
@@ -267,12 +271,13 @@ def _text_of(store: Store, run: "Run", name: str) -> str:
         return read_file(store.client, run.info.run_id, name).decode()
     except Exception as error:
         raise InputError(
-            f"trial: run {run.info.run_id} ({run.info.run_name}) lacks {name} and cannot be tried "
-            "again; accepted is a trial with all files that retrial recorded"
+            "trial",
+            problem=f"run {run.info.run_id} ({run.info.run_name}) lacks {name}",
+            expected="a trial with all files that retrial recorded",
         ) from error
 
 
 def _number(run: "Run") -> int:
-    """Return the number of a trial, or of the one whose settings a confirmation's champion has."""
+    """Return the number of the trial, or of the winner whose settings a champion has."""
     tags = run.data.tags
     return int(tags.get(names.TRIAL_TAG) or tags[names.WINNER_TAG])

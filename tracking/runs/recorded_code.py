@@ -1,6 +1,6 @@
-"""The code that the trials of a study were trained with, kept with the study's run.
+"""The code that the trials of a study were trained with, as files of the study's run.
 
-One archive for each code, named by the digests that a trial's environment tells.
+There is one archive per code, named by the digests in a trial's environment.
 """
 
 import io
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
-    """Keep the code of an environment with a study's run, once, where that is the code here."""
+    """Archive the code of an environment in a study's run, once, if it is this process's code."""
     digests = environment.code or {}
     path = _path(digests)
     if path in _kept(client, run_id):
@@ -31,7 +31,7 @@ def keep(client: "MlflowClient", run_id: str, environment: Environment) -> None:
 
 
 def has(store: Store, recorded: RecordedRun) -> bool:
-    """Tell whether the code that a trial was trained with is kept: older records have none."""
+    """Return whether the code of a trial is archived; older records have none."""
     run_id = study_run(store, recorded.study).info.run_id
     return _path(recorded.environment.code or {}) in _kept(store.client, run_id)
 
@@ -39,16 +39,17 @@ def has(store: Store, recorded: RecordedRun) -> bool:
 def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
     """Write the code that a trial was trained with into a folder, to be imported from there.
 
-    Raises InputError where the study's run does not have it.
+    Raises InputError if the study's run does not have it.
     """
     digests = recorded.environment.code or {}
     run_id = study_run(store, recorded.study).info.run_id
     archive = _archive(store.client, run_id, digests)
     if archive is None:
         raise InputError(
-            f"trial: the code of trial {recorded.number} (nets {digests.get('nets', '?')[:12]}) is "
-            f"not among what run {run_id} of its study keeps in {names.CODE_FOLDER}/; accepted is "
-            "a trial whose driver had the code it was trained with"
+            "trial",
+            problem=f"run {run_id} of the study does not have the code of trial {recorded.number} "
+            f"(nets {digests.get('nets', '?')[:12]}) in {names.CODE_FOLDER}/",
+            expected="a trial whose driver had the code it was trained with",
         )
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         opened.extractall(folder)
@@ -57,7 +58,7 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
 def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> bytes | None:
     """Return the code that a model of an environment needs, or None.
 
-    That is what is here, or where this has changed meanwhile, what the study's run keeps of it.
+    It is the code of this process, or the archive in the study's run if the code has changed.
     """
     digests = environment.code or {}
     if (code := source_code.archive(digests)) is not None:
@@ -67,7 +68,7 @@ def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> 
 
 
 def _archive(client: "MlflowClient", run_id: str, digests: dict[str, str]) -> bytes | None:
-    """Return the archive of a code that a study's run keeps, or None."""
+    """Return a code's archive in a study's run, or None."""
     if (path := _path(digests)) not in _kept(client, run_id):
         return None
     return read_file(client, run_id, path)

@@ -1,7 +1,7 @@
 """The recorder: a thread that follows the ledger and keeps MLflow up to date.
 
-The search never waits for it. An outage of MLflow costs the search nothing: epochs and outcomes
-stay in the ledger until they can be delivered, by this recorder or by the next one.
+The search never waits for it. An outage of MLflow does not slow the search: epochs and outcomes
+stay in the ledger until this recorder or the next one can deliver them.
 """
 
 import contextlib
@@ -15,15 +15,16 @@ from tracking.figures.curves import Draw
 from tracking.ledger import Ledger
 from tracking.records import Environment, StudyRecord
 from tracking.runs.delivery import Delivery
+from tracking.store.errors import StoreUnavailable, StudyNotFound
 from tracking.store.store import one_line, open_store
 
 End = Literal["finished", "stopped", "failed"]
 
 STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
-"""MLflow's status of a study's run for each way a search may end."""
+"""MLflow's status of a study's run for each way a search can end."""
 
 INTERVAL = 1.0
-"""Seconds between two deliveries: what a run gets in that time goes out in one request."""
+"""Seconds between two deliveries: one request carries all that a run got meanwhile."""
 
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts in a long outage; the pauses double up to it."""
@@ -32,8 +33,7 @@ LONGEST_PAUSE = 30.0
 class Recorder:
     """Records a study of the ledger in `ledger_path` to the MLflow of the store in `store_root`.
 
-    `environment` describes the process that trains. `draw` draws the
-    curves of trials meanwhile.
+    `environment` describes the driver. `draw` draws the curves of trials in other processes.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Recorder:
         self._finishing = threading.Event()
         self._status = STATUS["stopped"]
         self._deadline = 0.0
-        self._refusal: InputError | None = None
+        self._rejection: InputError | None = None
         self._problem: str | None = None
 
     @property
@@ -67,24 +67,24 @@ class Recorder:
         """Start to open the store and to deliver; returns at once."""
         self._thread.start()
 
-    def opened(self) -> None:
-        """Wait until the store is open, seconds after `start`; raise InputError if it cannot be.
+    def wait_until_open(self) -> None:
+        """Wait until the store is open, seconds after `start`; raise InputError if that fails.
 
-        A search should not begin to train before it has seen this return.
+        A search must not begin to train before this returns.
         """
         self._opened.wait()
-        if self._refusal is not None:
-            raise self._refusal
+        if self._rejection is not None:
+            raise self._rejection
 
     def notify(self) -> None:
-        """Say that the ledger has news. Without it they are found a second later."""
+        """Report that the ledger has news; otherwise the recorder looks a second later."""
         self._news.set()
 
     def finish(self, status: End, patience: float = 60.0) -> None:
         """Deliver everything, end the runs, and join the thread.
 
-        Trials that are still open become KILLED; a later recorder sets them RUNNING again. When
-        MLflow is out of reach for `patience` seconds the rest stays in the ledger, `problem` says
+        Trials that are still open become KILLED; a later recorder sets them RUNNING again. If
+        MLflow is unreachable for `patience` seconds, the rest stays in the ledger, `problem` says
         why, and the next recorder of the study delivers it.
         """
         self._status = STATUS[status]
@@ -97,7 +97,7 @@ class Recorder:
         try:
             ledger = Ledger(self._ledger_path)
         except InputError as error:
-            self._refuse(error)
+            self._reject(error)
             return
         with contextlib.closing(ledger), contextlib.ExitStack() as stack:
             try:
@@ -105,15 +105,15 @@ class Recorder:
                 study = _study(ledger, self._study)
                 delivery = Delivery(store, ledger, study, self._environment, self._draw)
             except InputError as error:
-                self._refuse(error)
+                self._reject(error)
             except Exception as error:
-                self._refuse(InputError(f"store: cannot record: {one_line(error)}"))
+                self._reject(StoreUnavailable("store", problem=f"cannot record: {one_line(error)}"))
             else:
                 self._opened.set()
                 self._follow(delivery)
 
-    def _refuse(self, error: InputError) -> None:
-        self._refusal = error
+    def _reject(self, error: InputError) -> None:
+        self._rejection = error
         self._problem = str(error)
         self._opened.set()
 
@@ -123,17 +123,17 @@ class Recorder:
             finishing = self._finishing.is_set()
             self._news.clear()
             failure = self._attempt(delivery, finishing)
-            said = delivery.refusal if failure is None else one_line(failure)
-            self._problem = None if said is None else f"MLflow: {said}"
+            problem = delivery.problem if failure is None else one_line(failure)
+            self._problem = None if problem is None else f"MLflow: {problem}"
             if finishing and failure is None:
                 return
             if finishing and time.monotonic() > self._deadline:
-                with contextlib.suppress(Exception):  # what can be ended is
+                with contextlib.suppress(Exception):  # the outage may last
                     delivery.end(self._status)
                 return
             pause = INTERVAL if failure is None else min(2 * pause, LONGEST_PAUSE)
             if finishing:
-                # Nobody wakes this thread any more.
+                # Nothing sets the events any more.
                 time.sleep(min(pause, max(0.0, self._deadline - time.monotonic())))
             else:
                 self._finishing.wait(pause)
@@ -153,6 +153,5 @@ class Recorder:
 def _study(ledger: Ledger, name: str) -> StudyRecord:
     study = ledger.study(name)
     if study is None:
-        accepted = ", ".join(ledger.study_names()) or "a study that has been searched"
-        raise InputError(f"study: got {name!r}, accepted is {accepted}")
+        raise StudyNotFound.among(name, ledger.study_names(), ledger.path)
     return study

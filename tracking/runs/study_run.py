@@ -16,8 +16,8 @@ from tracking.store.store import Store
 class BestSoFar:
     """The best value after each trial, in the order of trial numbers.
 
-    Whichever order trials finish in, the curve is the same: a point exists once all trials up to
-    it have finished.
+    The curve does not depend on the order in which trials finish: a point exists once all trials
+    up to it have finished.
     """
 
     def __init__(self, direction: Direction) -> None:
@@ -46,7 +46,7 @@ class BestSoFar:
 class StudyRun:
     """The experiment and the parent run of one study, found or created.
 
-    Raises InputError when the experiment has been deleted in MLflow.
+    Raises InputError if the experiment has been deleted in MLflow.
     """
 
     def __init__(self, store: Store, study: StudyRecord, environment: Environment) -> None:
@@ -70,7 +70,7 @@ class StudyRun:
         return Direction(_section(self._study.definition).get("direction", "maximize"))
 
     def count(self, trials: list[TrialRecord]) -> None:
-        """Bring the curve of the best value up to date with trials that have finished."""
+        """Add finished trials to the curve of the best value."""
         from mlflow.entities import Metric
 
         for trial in trials:
@@ -107,8 +107,10 @@ class StudyRun:
             identity, there = experiment.experiment_id, experiment.tags
         else:
             raise InputError(
-                f"study: the MLflow experiment {name!r} has been deleted; accepted is to restore "
-                f"it (mlflow experiments restore -x {experiment.experiment_id}) or another name"
+                "study",
+                problem=f"the MLflow experiment {name!r} has been deleted",
+                hint=f"restore it (mlflow experiments restore -x {experiment.experiment_id}), or "
+                "choose another study.name",
             )
         for key, value in self._experiment_tags(identity).items():
             if there.get(key) != value:
@@ -161,15 +163,14 @@ class StudyRun:
             names.DIRECTION_TAG: self.direction,
             names.TRIALS_VIEW_TAG: json.dumps(self._trials_view()),
             names.DESCRIPTION_TAG: describe_study(self._study, link),
-            # MLflow's pages for training runs, not those for language models.
+            # Selects MLflow's pages for training runs, not those for language models.
             "mlflow.experimentKind": "custom_model_development",
         }
 
     def _trials_view(self) -> dict[str, Any]:
-        """Return the state of MLflow's runs table that shows what matters, the best trial first.
+        """Return the state of MLflow's runs table that shows the best trial first.
 
-        The keys are those of the page's own "share view"; it falls back to its defaults for any
-        it does not know.
+        The keys are those of the page's own "share view"; it ignores keys that it does not know.
         """
         metrics = (names.VALUE_METRIC, names.EPOCHS_METRIC, names.SECONDS_METRIC)
         return {
@@ -197,11 +198,11 @@ def describe_study(study: StudyRecord, link: str = "") -> str:
             f"seed {section.get('seed', 0)}."
         )
     else:
-        what = f"Trainings with settings of one's own: {goal}; nothing is searched."
+        what = f"Trainings with given settings: {goal}; nothing is searched."
     lines = [
         f"{what} {link}".rstrip(),
         "",
-        f"Try the best trial again: `retrial reproduce best --study {study.name}`",
+        f"Reproduce the best trial: `retrial reproduce best --study {study.name}`",
     ]
     if space := study.definition.get("space", {}):
         lines += ["", "| searched | range |", "|---|---|"]
@@ -210,7 +211,7 @@ def describe_study(study: StudyRecord, link: str = "") -> str:
 
 
 def source_tags(environment: Environment) -> dict[str, str]:
-    """Return the tags from which MLflow's pages show where a run came from."""
+    """Return the tags in which MLflow's pages look for the source of a run."""
     git = environment.git
     tags = {
         "mlflow.source.type": "LOCAL",

@@ -1,7 +1,7 @@
 """A trial in MLflow: everything that is written to its run.
 
-Every function here may be interrupted at any line and called again: it looks before it creates,
-and writes nothing twice. What has been written is remembered in the ledger by its caller.
+Every function may be interrupted at any line and called again: it looks before it creates, and
+writes nothing twice. Its caller stores in the ledger what has been written.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ KILLED = "killed"
 """State of an open trial whose driver has ended; not a state of the ledger's trials."""
 
 INCOMPLETE = "incomplete"
-"""State of a run that lacks what MLflow refused; not a state of the ledger's trials either."""
+"""State of a run that lacks what MLflow rejected; not a state of the ledger's trials either."""
 
 
 def begin(
@@ -45,7 +45,7 @@ def begin(
     found = find(client, parent, trial)
     run_id = found or _create(client, parent, trial, environment)
     write_params(client, run_id, trial.settings)
-    if trial.state == "running":  # or they come with all the others
+    if trial.state == "running":  # `end` writes them with the other files
         write_files(client, run_id, _files_of_start(trial, environment))
     write_inputs(client, run_id, environment)
     return run_id, found is None
@@ -88,18 +88,18 @@ def kill(client: "MlflowClient", run_id: str) -> None:
     client.set_terminated(run_id, "KILLED")
 
 
-def give_up(client: "MlflowClient", trial: TrialRecord, run_id: str, refusal: str) -> None:
-    """End the run of a finished trial that MLflow does not take as a whole, saying why.
+def give_up(client: "MlflowClient", trial: TrialRecord, run_id: str, rejection: str) -> None:
+    """End the run of a finished trial that MLflow rejected in part, with the reason.
 
-    Its state is none that a trial can be tried again from.
+    A trial in this state cannot be reproduced.
     """
-    client.set_tag(run_id, names.REFUSED_TAG, refusal)
+    client.set_tag(run_id, names.REFUSED_TAG, rejection)
     client.set_tag(run_id, names.STATE_TAG, INCOMPLETE)
     client.set_tag(
         run_id,
         names.DESCRIPTION_TAG,
-        f"Trial {trial.number} of the search **{trial.study}**: {trial.state}, but MLflow did not "
-        f"take all of its record: {refusal}",
+        f"Trial {trial.number} of the search **{trial.study}**: {trial.state}, but MLflow rejected "
+        f"a part of its record: {rejection}",
     )
     client.set_terminated(run_id, STATUS[trial.state], int((trial.finished or 0) * 1000) or None)
 
@@ -114,7 +114,7 @@ def end(
     environment: Environment,
     curves: bytes | None,
 ) -> None:
-    """Write what a finished trial leaves: values, files, figure and model; then end its run."""
+    """Write the values, files, figure and model of a finished trial; then end its run."""
     from mlflow.entities import Metric, RunTag
 
     outcome = trial.outcome
@@ -152,7 +152,7 @@ def end(
         names.EPOCHS_METRIC: len(epochs),
         names.SECONDS_METRIC: round(sum(epoch.seconds for epoch in epochs), 3),
     }
-    # The page of a model shows what its metrics were measured on.
+    # The page of a model shows the data its metrics were measured on.
     data = dataset_of_metrics(environment)
     metrics = [
         Metric(key, float(value), at, 0, model_id=model_id, **data)
@@ -160,7 +160,7 @@ def end(
         if value is not None
     ]
     weights = _kept_digest(epochs, outcome.epoch)
-    # Writing these again changes nothing: values and times come from the ledger.
+    # Values and times come from the ledger, so writing them again changes nothing.
     client.log_batch(
         run_id,
         metrics=metrics,
@@ -176,7 +176,7 @@ def end(
 
 
 def curves_title(trial: TrialRecord, metric: str) -> str:
-    """Return what stands above a finished trial's curves."""
+    """Return the title of a finished trial's curves."""
     title = f"{names.trial_run_name(trial.number)} of {trial.study}: {trial.state}"
     return title if trial.value is None else f"{title}, {metric} {trial.value:.5g}"
 
@@ -197,7 +197,7 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
     if mixed := _mixed(trial):
         lines.append(f"Its worker differs from the study's first one: {mixed}.")
     command = f"retrial reproduce {trial.number} --study {trial.study}"
-    lines += ["", f"Try it again: `{command}`"]
+    lines += ["", f"Reproduce it: `{command}`"]
     if trial.parameters:
         lines += ["", "| searched | value |", "|---|---|"]
         lines += [f"| `{name}` | {as_text(value)} |" for name, value in trial.parameters.items()]
@@ -205,7 +205,7 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
 
 
 def _mixed(trial: TrialRecord) -> str:
-    """Return what of a trial's worker differs from the study's first one, where it was let in."""
+    """Return the differences of a trial's worker from the study's first one, if it was admitted."""
     environment = trial.outcome.environment
     return "; ".join((environment and environment.mixed) or ())
 
@@ -213,7 +213,7 @@ def _mixed(trial: TrialRecord) -> str:
 def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | None:
     """Return the run that an interrupted attempt created, or None.
 
-    A request that was lost on its way back may have created a second one: the first stays.
+    If a response was lost, a second run may have been created; the first one stays.
     """
     runs = client.search_runs(
         [parent.experiment_id],
@@ -252,10 +252,10 @@ def _create(
 
 
 def _kept_digest(epochs: Sequence[EpochRecord], kept: int | None) -> str | None:
-    """Return the SHA-256 of the weights that were kept."""
+    """Return the SHA-256 of the weights of epoch `kept`."""
     return next((e.digests.get("weights") for e in epochs if e.number == kept), None)
 
 
 def _error_text(error: Failure) -> str:
-    """Return an error as its traceback, or as its type and message where it has none."""
+    """Return the traceback of an error, or its type and message if there is none."""
     return error.traceback or error.summary

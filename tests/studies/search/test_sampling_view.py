@@ -49,9 +49,9 @@ class Story:
 
     def ask(self):
         """Ask the live view for the next trial, and let one finish to make room."""
-        while self.view.told < self.view.needs:
-            self.finish(self.view.told)
-            self.view.tell(self.result(self.view.told))
+        while self.view.known < self.view.needs:
+            self.finish(self.view.known)
+            self.view.tell(self.result(self.view.known))
         asked = self.view.ask()
         self.ledger.add_trial(
             TrialRecord(
@@ -174,7 +174,7 @@ def test_asking_depends_on_the_results_of_trials_before_the_window_only(tmp_path
     for number in range(8, 12):
         story.finish(number)
     ahead = story.rebuilt()
-    assert (view.told, ahead.told) == (8, 8)
+    assert (view.known, ahead.told) == (8, 8)
     for one in (view, ahead):
         one.tell(story.result(8))
     assert view.ask() == ahead.ask()

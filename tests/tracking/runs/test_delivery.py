@@ -330,7 +330,7 @@ def test_trials_that_mlflow_refuses_hold_up_no_other_and_are_not_sent_again(
     delivery.end("FINISHED")
 
     assert sent == [0, 1, 2, 3]
-    assert "trial 0 is not taken as a whole (and 2 more): Invalid value" in delivery.refusal
+    assert "trial 0 was rejected in part (and 2 more): Invalid value" in delivery.problem
     refused, taken = run_of(store, 0), run_of(store, 3)
     assert (refused.info.status, taken.info.status) == ("FINISHED", "FINISHED")
     assert refused.data.tags[names.STATE_TAG] == "incomplete"

@@ -31,7 +31,7 @@ def record(ledger, root, environment):
     def record():
         one = Recorder(ledger.path, root, "digits", environment)
         one.start()
-        one.opened()
+        one.wait_until_open()
         started.append(one)
         return one
 
@@ -87,7 +87,7 @@ def test_a_store_that_cannot_be_opened_stops_the_start(ledger, root, environment
     one = Recorder(ledger.path, root, "digits", environment)
     one.start()
     with pytest.raises(InputError, match=r"store: cannot open .*expected a folder"):
-        one.opened()
+        one.wait_until_open()
     one.finish("failed")
     assert "cannot open" in one.problem
 
@@ -96,7 +96,7 @@ def test_a_study_that_the_ledger_does_not_have_stops_the_start(ledger, root, env
     one = Recorder(ledger.path, root, "digit", environment)
     one.start()
     with pytest.raises(InputError, match="study: got 'digit', expected digits"):
-        one.opened()
+        one.wait_until_open()
     one.finish("failed")
 
 
@@ -107,7 +107,7 @@ def test_a_deleted_experiment_stops_the_start(record, ledger, root, environment,
     one = Recorder(ledger.path, root, "digits", environment)
     one.start()
     with pytest.raises(InputError, match="has been deleted, expected to restore it"):
-        one.opened()
+        one.wait_until_open()
     one.finish("failed")
 
 
@@ -222,7 +222,7 @@ for name in ("create_run", "log_batch", "log_artifacts", "log_model_artifacts", 
     setattr(MlflowClient, name, doomed(getattr(MlflowClient, name)))
 recorder = Recorder(root / "ledger.db", root, "digits")
 recorder.start()
-recorder.opened()
+recorder.wait_until_open()
 recorder.finish("finished")
 """
 

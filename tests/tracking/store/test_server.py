@@ -100,7 +100,7 @@ def test_a_server_that_goes_away_and_returns_gets_everything_once(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
     recorder = Recorder(trials.ledger.path, tmp_path / "elsewhere", "digits", environment)
     recorder.start()
-    recorder.opened()
+    recorder.wait_until_open()
     trials.whole(0)
     trials.add(1)
     trials.epoch(1, 1)
