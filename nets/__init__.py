@@ -1,7 +1,23 @@
 """Neural networks from scratch in NumPy.
 
-The names below are what users need; each is documented in the module it comes from. Importing this
-package loads NumPy, threadpoolctl and the standard library, nothing else.
+===============================================  ==================================================
+`objective`, `settings`, `outcome`               one trial: its settings, its training, its result
+`trainer`, `evaluation`, `state`, `randomness`   how a trial is trained, scored, saved and seeded
+`architectures`, `network`, `layers`             networks, from settings down to single layers
+`functions`, `losses`, `initializers`            their mathematics
+`optimizers`, `schedules`                        how gradients become steps
+`perceptron`, `differentiation`                  the first chapters of the textbook
+`gradient_checker`                               backward passes verified by difference quotients
+`augmentation`, `resampling`                     distorted images, new in every epoch
+`data`                                           images with labels, loaded, verified and shared
+`kernels`, `threads`                             the fast form of a network, and its threads
+`model_source`, `weights`                        trained networks as files; weights from elsewhere
+`calibration`, `framing`                         what is measured about models and images
+`arrays`, `errors`, `files`                      support for the modules above
+===============================================  ==================================================
+
+The names below are those that users need; each is documented in its module. Importing this package
+loads NumPy, threadpoolctl and the standard library, nothing else.
 """
 
 from nets import data

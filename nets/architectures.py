@@ -1,10 +1,10 @@
 """Architectures: from settings to a network.
 
-Each is one function that lists its layers from input to output, so that the network can be read
-off the page. ``settings.activation`` is the activation everywhere, ``settings.dropout`` stands
-before the output layer (in an mlp after each hidden layer), and with ``batch_normalization`` one
-stands between each convolution or hidden affine layer and its activation; the layer before it then
-has no bias, which the normalization would only take away again.
+Each is one function that lists its layers from input to output. ``settings.activation`` is the
+activation everywhere, ``settings.dropout`` adds dropout before the output layer (in an mlp after
+each hidden layer), and ``settings.batch_normalization`` adds a batch normalization between each
+convolution or hidden affine layer and its activation; the layer before it then has no bias, because
+the normalization would subtract it again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def build(
     generator: np.random.Generator | None,
     dtype: Any = np.float32,
 ) -> Network:
-    """Return the network that the settings describe, its weights drawn from the generator.
+    """Return the network that the settings describe, with weights drawn from the generator.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ def build(
     classes
         Number of outputs.
     generator
-        Where the initial weights come from; None leaves them zero, for weights about to be loaded.
+        Source of the initial weights; None leaves them zero, for weights that are loaded later.
     dtype
         float32 or float64.
 
     Raises
     ------
     InputError
-        The images are too small for the architecture; the message names the layer.
+        If the images are too small for the architecture; the message names the layer.
 
     >>> network = build(Settings(hidden=(32,)), (8, 8, 1), 10, np.random.default_rng(0))
     >>> [layer.name for layer in network.layers]
@@ -66,9 +66,8 @@ def build(
     try:
         network = Network(layers, image_shape, dtype)
     except InputError as error:
-        raise InputError(
-            f"{settings.architecture} cannot take images of shape {tuple(image_shape)}: {error}"
-        ) from None
+        problem = f"images of shape {tuple(image_shape)} do not fit: {error}"
+        raise InputError(settings.architecture, problem=problem) from None
     if generator is not None:
         initializer = INITIALIZERS[settings.initialization]
         if initializer is constant_std:
@@ -107,7 +106,7 @@ def deep_convnet(settings: Settings, classes: int) -> list[Layer]:
     """Six convolutions 3x3 in three stages of 16, 32 and 64 filters, then 50 hidden units.
 
     The network of the textbook curriculum that this package follows; its fourth convolution pads by
-    2, so that 28x28 images come to 4x4 in the end. Images of at least 4x4.
+    2, so that 28x28 images become 4x4 in the end. Images of at least 4x4.
     """
     return [
         *_convolution(settings, 16, (3, 3), padding=(1, 1)),
@@ -127,18 +126,18 @@ def deep_convnet(settings: Settings, classes: int) -> list[Layer]:
 
 
 def _affine(settings: Settings, width: int) -> list[Layer]:
-    """Return a hidden affine layer and what belongs to it."""
+    """Return a hidden affine layer with its normalization and activation."""
     return _activated(settings, Affine(width, bias=not settings.batch_normalization))
 
 
 def _convolution(settings: Settings, filters: int, kernel: Pair, padding: Pair) -> list[Layer]:
-    """Return a convolution and what belongs to it."""
+    """Return a convolution with its normalization and activation."""
     bias = not settings.batch_normalization
     return _activated(settings, Convolution(filters, kernel, padding=padding, bias=bias))
 
 
 def _activated(settings: Settings, layer: Layer) -> list[Layer]:
-    """Put batch normalization, where asked for, and the activation after a layer."""
+    """Return a layer followed by batch normalization, if it is set, and the activation."""
     normalization = [BatchNormalization()] if settings.batch_normalization else []
     return [layer, *normalization, ACTIVATIONS[settings.activation]()]
 
@@ -152,4 +151,4 @@ ARCHITECTURES: dict[str, Callable[[Settings, int], list[Layer]]] = {
     "lenet": lenet,
     "deep_convnet": deep_convnet,
 }
-"""What ``Settings.architecture`` may name."""
+"""The values of ``Settings.architecture``."""

@@ -14,7 +14,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def check_floats(subject: str, x: Any) -> None:
-    """Refuse what is not an array of float32 or float64, with a TypeError that names the subject.
+    """Raise a TypeError that names the subject unless x is an array of float32 or float64.
 
     >>> check_floats("affine1: the input", np.arange(3))
     Traceback (most recent call last):
@@ -26,7 +26,7 @@ def check_floats(subject: str, x: Any) -> None:
 
 
 def scaled(images: NDArray[Any], full_scale: int, out: Array | None = None) -> Array:
-    """Return pixels of 0..full_scale as float32 in [0, 1], written to ``out`` where it is given.
+    """Return pixels of 0..full_scale as float32 in [0, 1], written to ``out`` if it is given.
 
     >>> scaled(np.array([0, 51, 255], np.uint8), 255)
     array([0. , 0.2, 1. ], dtype=float32)

@@ -1,10 +1,10 @@
-"""Augmentation: every epoch sees each image moved, turned and bent a little differently.
+"""Augmentation: in every epoch each image is shifted, rotated and bent a little differently.
 
-A digit stays the same digit when it is shifted by a pixel, so images made this way are new examples
-for nothing, and a network that learns from them overfits later. Shift, rotation, scale and shear
-are one affine map; the elastic distortion adds a smooth random displacement of every pixel. All of
-them say only from where in the image a pixel is fetched, so they are combined first and the image
-is resampled once (see `nets.resampling`), which is fast and blurs once.
+A digit shifted by a pixel is still the same digit, so distorted images are additional examples at
+no cost, and a network trained on them overfits later. Shift, rotation, scale and shear are one
+affine map; the elastic distortion adds a smooth random displacement of every pixel. All of them
+only determine from where in the image each pixel is fetched, so they are combined first and the
+image is resampled once (see `nets.resampling`), which is fast and blurs only once.
 
 Sources: P. Simard, D. Steinkraus, J. Platt, "Best practices for convolutional neural networks
 applied to visual document analysis" (ICDAR 2003), section 2.
@@ -25,7 +25,7 @@ from nets.resampling import Resampler
 ImageShape = tuple[int, int, int]
 
 AFFINE_NUMBERS = 5
-"""Random numbers an image needs for its affine map: shift down and right, angle, scale, shear."""
+"""Random numbers per image for its affine map: shift down and right, angle, scale, shear."""
 SMOOTHNESS = 1 / 7
 """Standard deviation of the Gaussian that smooths an elastic distortion, in image sizes: 4 pixels
 in 28, as Simard et al. found best for digits."""
@@ -56,7 +56,7 @@ class Strengths(Protocol):
 
 
 def wanted(strengths: Strengths) -> bool:
-    """Whether there is anything to do.
+    """Whether any strength is above zero.
 
     >>> from nets.settings import Settings
     >>> wanted(Settings()), wanted(Settings(shear=0.1))
@@ -69,21 +69,21 @@ def wanted(strengths: Strengths) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Distortion:
-    """What happens to each of n images: the values that were drawn, or values given by hand.
+    """The distortion of each of n images, drawn at random or given explicitly.
 
     Parameters
     ----------
     shift
         ``(n, 2)``: pixels down and to the right.
     rotation
-        ``(n,)``: degrees counterclockwise, as the image is looked at.
+        ``(n,)``: degrees counterclockwise, as one looks at the image.
     scale
         ``(n,)``: 1 keeps the size, 2 doubles it.
     shear
-        ``(n,)``: by how many pixels a row moves to the right of the one below it.
+        ``(n,)``: pixels that a row moves to the right relative to the row below it.
     displacement
-        ``(n, 2, height, width)``: from how many pixels further down and to the right each pixel is
-        fetched, besides; None for an affine map alone.
+        ``(n, 2, height, width)``: additional offset, in pixels down and to the right, from which
+        each pixel is fetched; None for an affine map alone.
     """
 
     shift: NDArray[np.floating[Any]]
@@ -94,17 +94,17 @@ class Distortion:
 
     @classmethod
     def none(cls, count: int) -> Distortion:
-        """Return the distortion that leaves every image as it is."""
+        """Return the distortion that does not change any image."""
         zeros, ones = np.zeros(count), np.ones(count)
         return cls(np.zeros((count, 2)), zeros, ones, zeros)
 
     def inverse(self) -> NDArray[np.float64]:
-        """Return the matrices ``(n, 2, 3)`` that take a pixel to where it is fetched from.
+        """Return the matrices ``(n, 2, 3)`` that map each pixel to the position it is fetched from.
 
-        The content is sheared, turned, scaled, then shifted, all about the image's centre:
+        The content is sheared, rotated, scaled, then shifted, all about the image's centre:
         ``p = M q + shift`` with ``M = scale * rotation @ shear``, positions (down, right) from the
-        centre. A pixel at p is therefore fetched from ``q = M^-1 (p - shift)``, and with a third
-        coordinate of 1 for p that is one matrix.
+        centre. A pixel at p is therefore fetched from ``q = M^-1 (p - shift)``; with 1 as the third
+        coordinate of p this is one matrix.
         """
         angle = np.deg2rad(self.rotation)
         cos, sin = np.cos(angle) / self.scale, np.sin(angle) / self.scale
@@ -121,14 +121,14 @@ class Distortion:
 def draw(
     strengths: Strengths, count: int, image_shape: ImageShape, generator: np.random.Generator
 ) -> Distortion:
-    """Draw a distortion for each of a number of images.
+    """Draw a distortion for each of ``count`` images.
 
     Every value is uniform: shifts within ``+-shift``, angles within ``+-rotation``, scales in
     ``1 +- scale``, shears within ``+-shear``. The elastic displacement is uniform noise smoothed by
     a Gaussian and scaled to a standard deviation of ``elastic`` pixels everywhere.
 
-    One call draws all numbers, row by row, so that the distortion of an image does not depend on
-    how many are drawn at once: drawing 3 and then 5 equals drawing 8.
+    The numbers are drawn in one call, row by row, so the distortion of an image does not depend on
+    how many images are drawn together: drawing 3 and then 5 equals drawing 8.
 
     >>> from nets.settings import Settings
     >>> drawn = draw(Settings(shift=2), 100, (28, 28, 1), np.random.default_rng(0))
@@ -137,7 +137,7 @@ def draw(
     """
     height, width, _ = image_shape
     pixels = 2 * height * width if strengths.elastic else 0
-    # float32 takes half the time, and 24 bits of an angle are plenty.
+    # float32 takes half the time, and 24 bits are enough for an angle.
     numbers = generator.random((count, AFFINE_NUMBERS + pixels), dtype=np.float32)
     numbers *= 2
     numbers -= 1
@@ -159,8 +159,8 @@ def draw(
 def smooth(noise: Array) -> Array:
     """Smooth independent noise ``(..., height, width)`` and keep its variance, pixel by pixel.
 
-    A Gaussian blur is two matrix products, one an axis. Rows of both matrices have length one, so
-    that a sum of independent numbers of equal variance has that variance again, at the edges too.
+    A Gaussian blur is two matrix products, one per axis. Each row of both matrices has length one,
+    so that a sum of independent numbers of equal variance keeps this variance, at the edges too.
     """
     rows, columns = (_blur(size, noise.dtype) for size in noise.shape[-2:])
     return np.asarray(rows @ noise @ columns.T)
@@ -175,12 +175,12 @@ def _blur(size: int, dtype: Any) -> Array:
 
 
 class Augmenter:
-    """Distorts mini-batches of images; what lies outside of an image is 0.
+    """Distorts mini-batches of images; pixels outside of an image are 0.
 
     Parameters
     ----------
     strengths
-        How much; `nets.settings.Settings` will do.
+        Strength of each distortion, such as `nets.settings.Settings`.
     image_shape
         ``(height, width, channels)``.
     dtype
@@ -210,32 +210,30 @@ class Augmenter:
     def __call__(
         self, images: Array, generator: np.random.Generator, out: Array | None = None
     ) -> Array:
-        """Return the images ``(n, height, width, channels)``, each distorted by its own draw.
+        """Return the images ``(n, height, width, channels)``, each with its own random distortion.
 
         Parameters
         ----------
         out
-            Where to put the result, not `images` itself; a new array by default.
+            Array for the result, not `images` itself; a new array by default.
 
         Raises
         ------
         TypeError
-            For images that are not float32 or float64.
+            If the images are not float32 or float64.
         InputError
-            For images of another shape.
+            If the images have another shape.
         """
         return self.distort(
             images, draw(self.strengths, len(images), self.image_shape, generator), out
         )
 
     def distort(self, images: Array, distortion: Distortion, out: Array | None = None) -> Array:
-        """Return the images under a given distortion."""
+        """Return the images with a given distortion."""
         check_floats("augmentation: images", images)
         if images.shape[1:] != self.image_shape:
-            raise InputError(
-                f"augmentation: got images {images.shape}, accepted is "
-                f"(n, {', '.join(map(str, self.image_shape))})"
-            )
+            shape = ", ".join(map(str, self.image_shape))
+            raise InputError("augmentation.images", images.shape, f"(n, {shape})")
         matrix = distortion.inverse()
         matrix[:, :, 2:] += self._centre
         dtype = self._positions.dtype

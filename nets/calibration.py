@@ -1,4 +1,4 @@
-"""Whether a network's scores can be taken at their word: of answers with 0.9, nine in ten right."""
+"""Calibration: whether probabilities match accuracy: of answers with 0.9, nine in ten right."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nets.arrays import Array
 
 @dataclass(frozen=True)
 class Reliability:
-    """Answers sorted into bins of equal width by their confidence, the highest probability.
+    """Answers in bins of equal width by their confidence, which is the highest probability.
 
     ``edges`` has one entry more than the others. ``confidence`` and ``accuracy`` are means over a
-    bin's answers, 0 where it has none.
+    bin's answers, 0 for an empty bin.
     """
 
     edges: NDArray[np.float64]
@@ -36,7 +36,7 @@ class Reliability:
 
 
 def reliability(probabilities: Array, labels: NDArray[Any], bins: int = 10) -> Reliability:
-    """Compare how sure the answers are with how many of them are right.
+    """Compare the confidence of the answers with their accuracy.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def reliability(probabilities: Array, labels: NDArray[Any], bins: int = 10) -> R
     labels
         ``(n,)``.
     bins
-        The range 0 to 1 is divided into this many; each bin includes its upper edge.
+        Number of bins that divide the range 0 to 1; each bin includes its upper edge.
 
     >>> scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7]])
     >>> found = reliability(scores, np.array([0, 1, 1]), bins=2)

@@ -1,9 +1,9 @@
-"""Derivatives by differences: slow, approximate, and impossible to get wrong in the same way.
+"""Numerical derivatives: slow and approximate, but independent of any hand-written formula.
 
-Backpropagation computes the gradient of a million parameters for the price of about two forward
+Backpropagation computes the gradient of a million parameters at the cost of about two forward
 passes, but every layer's backward pass is algebra done by hand. The central difference needs two
 evaluations for every single parameter and no algebra at all, which makes it useless for training
-and the judge of everything that trains: see `nets.gradient_checker`.
+and ideal for verifying what trains: see `nets.gradient_checker`.
 
 Source: the central difference and its best step are in W. Press et al., Numerical Recipes, 3rd
 edition (2007), section 5.7.
@@ -28,8 +28,8 @@ rounding error like epsilon / h, and their sum is smallest where both are about 
 def derivative(f: Callable[[float], float], x: float, step: float | None = None) -> float:
     """``(f(x + h) - f(x - h)) / 2h``, the central difference of a function of one number.
 
-    Its error is ``h^2 f'''(x) / 6`` and thus falls a hundredfold with a tenth of the step, until
-    rounding takes over; the one-sided difference is off by ``h f''(x) / 2``.
+    Its error is ``h^2 f'''(x) / 6``, so a tenth of the step has a hundredth of the error, until
+    rounding dominates; the one-sided difference is off by ``h f''(x) / 2``.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def gradient(f: Callable[[Float64s], float], x: ArrayLike, step: float | None = 
     f
         From a float64 array shaped like `x` to one number.
     x
-        An array or a number, any shape. It is copied to float64 first, and that is no detail: in an
-        array of integers ``x + h`` is ``x`` again, and the classic version of this function
-        returns (25000, 0, -15000) for the example below.
+        An array or a number, any shape. It is copied to float64 first, which matters: in an array
+        of integers ``x + h`` equals ``x``, and the classic version of this function returns
+        (25000, 0, -15000) for the example below.
     step
         h, by default ``6e-6 max(1, |x_i|)`` for each entry.
 
@@ -66,7 +66,7 @@ def gradient(f: Callable[[Float64s], float], x: ArrayLike, step: float | None = 
     Raises
     ------
     TypeError
-        When f returns anything but one number.
+        If f returns anything but one number.
 
     Examples
     --------
@@ -95,14 +95,14 @@ def descend(
     steps: int,
     slope: Callable[[Float64s], Float64s] | None = None,
 ) -> Float64s:
-    """Gradient descent: ``x <- x - learning_rate * gradient of f at x``, with every point kept.
+    """Gradient descent: ``x <- x - learning_rate * gradient of f at x``, and return every point.
 
     Parameters
     ----------
     start
         An array or a number, any shape.
     slope
-        The gradient of f where it is known; by default `gradient` measures it.
+        The gradient of f, if it is known; by default `gradient` computes it numerically.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def descend(
     Raises
     ------
     ValueError
-        For a learning rate that is not above 0, or a negative number of steps.
+        If the learning rate is not above 0, or the number of steps is negative.
 
     Examples
     --------
@@ -131,14 +131,14 @@ def descend(
     path = np.empty((steps + 1, *point.shape))
     path[0] = point
     for step in range(steps):
-        # A copy, so that a slope which works in place cannot reach into the path.
+        # A copy, so that a slope function that works in place cannot change the path.
         here = path[step].copy()
         path[step + 1] = path[step] - learning_rate * (slope or (lambda x: gradient(f, x)))(here)
     return path
 
 
 def representable(x: float, h: float) -> float:
-    """Return the step nearest to h by which x really moves when h is added."""
+    """Return the step nearest to h that x + h can represent exactly."""
     return (x + h) - x
 
 

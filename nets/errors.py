@@ -1,7 +1,7 @@
-"""Errors that are the caller's to correct.
+"""Errors that the caller can correct.
 
 ValueError
-└── InputError            a request that cannot be carried out
+└── InputError            an invalid request
     └── ModuleMissing     it needs a module or a package that cannot be imported here
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 _ABSENT = object()
-"""Stands for an argument that was not given, since None may be a value that was received."""
+"""Default of an argument that was not given, because None may be a received value."""
 
 
 class InputError(ValueError):
-    """A request that cannot be carried out: what was wrong, what was received, what is expected.
+    """An invalid request: what is wrong, what was received, what is expected.
 
-    The command line prints the message as it stands and exits with code 2. It has one form,
+    The command line prints the message unchanged and exits with code 2. It has one form,
     ``KEY: got RECEIVED, expected EXPECTED; HINT``, of which any part may be missing.
 
     Parameters
@@ -26,11 +26,11 @@ class InputError(ValueError):
     received
         The value received, shown by `repr`.
     expected
-        What is accepted instead, as it completes "expected ...".
+        What is expected instead, as a phrase that completes "expected ...".
     hint
-        What to do about it, as a clause of its own.
+        What to do about it, as a separate clause.
     problem
-        What is wrong, in place of "got RECEIVED", where no value was received.
+        What is wrong, in place of "got RECEIVED", for example when no value was received.
 
     Examples
     --------
@@ -65,13 +65,13 @@ class InputError(ValueError):
         ).with_traceback(self.__traceback__)
 
     def __reduce__(self) -> Any:
-        """Pickle by the parts: a worker's error reaches the driver as it was raised."""
+        """Pickle the parts, so that a worker's error reaches the driver unchanged."""
         parts = (self.key, self.received, self.expected, self.hint)
         return _rebuilt, (type(self), parts, self.problem)
 
 
 class ModuleMissing(InputError):
-    """A module of the user's, or an optional package, that cannot be imported here."""
+    """A user's module, or an optional package, cannot be imported here."""
 
 
 def _rebuilt(kind: type[InputError], parts: tuple[Any, ...], problem: str) -> InputError:
@@ -79,7 +79,7 @@ def _rebuilt(kind: type[InputError], parts: tuple[Any, ...], problem: str) -> In
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint for a name that is not among those known, or '' where none is similar.
+    """Return a hint for an unknown name, or '' if no known name is similar.
 
     >>> did_you_mean("trails", ["trials", "window"]), did_you_mean("x", ["trials"])
     ("did you mean 'trials'?", '')
@@ -89,7 +89,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def one_of(known: Iterable[Any]) -> str:
-    """Return the names that are accepted, as `InputError.expected` takes them.
+    """Return a list of names as text, for `InputError.expected`.
 
     >>> one_of(["adam", "sgd"]), one_of(["adam"]), one_of([])
     ('adam or sgd', 'adam', '')

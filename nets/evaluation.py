@@ -1,4 +1,4 @@
-"""How good a network is on images it does not learn from."""
+"""Score a network on images that it is not trained on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from nets.arrays import Array, scaled
 from nets.losses import CrossEntropy
 
 ROWS = 200
-"""Images predicted at a time: enough for long matrix products, few enough to stay in the cache."""
+"""Images per prediction: enough for long matrix products, few enough to stay in the cache."""
 
 
 class Predictor(Protocol):
-    """Whatever returns scores for a batch of images: a network, or its fast form."""
+    """Returns scores for a batch of images: a network, or its fast form."""
 
     def predict(self, x: Array) -> Array:
         """Return the scores, ``(batch, classes)``."""
@@ -25,7 +25,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Score:
-    """Mean cross-entropy (without label smoothing) and the share of images classified right."""
+    """Mean cross-entropy (without label smoothing) and the fraction of images classified right."""
 
     loss: float
     accuracy: float
@@ -38,14 +38,14 @@ def evaluate(
     full_scale: int,
     rows: NDArray[np.int64] | None = None,
 ) -> Score:
-    """Score a network on images, some hundred at a time and without dropout.
+    """Score a network on images, `ROWS` at a time and without dropout.
 
     Parameters
     ----------
     images, labels
         ``(n, height, width, channels)`` of 0..full_scale, and ``(n,)``.
     rows
-        Which of them to look at; None is all.
+        Indices of the images to use; None means all.
     """
     chosen = np.arange(len(images)) if rows is None else rows
     loss, hits = 0.0, 0

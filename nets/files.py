@@ -1,4 +1,4 @@
-"""Files that a reader sees whole or not at all."""
+"""Atomic file writes: a reader sees the whole file or none."""
 
 import os
 import tempfile
@@ -8,17 +8,17 @@ from typing import BinaryIO
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside its place, then rename it there; a reader sees all of it or none.
+    """Write a file under a temporary name in its folder, then rename it: it is never partial.
 
-    Raises OSError where it cannot be written, and what `write` raises; then nothing is left.
+    Raises OSError if it cannot be written, and whatever `write` raises; no temporary file is left.
     """
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
-        # mkstemp makes files for its user alone; a cache may be shared.
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
+        # mkstemp creates files that only their owner can read; a cache may be shared.
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise

@@ -1,4 +1,4 @@
-"""How digits stand in their frames, which decides much of what a network makes of other images."""
+"""How much of its frame a digit fills: images framed as in training are classified better."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 INK = 0.3
-"""Of an image's brightest pixel: what is brighter than this part of it is ink."""
+"""Pixels brighter than this fraction of an image's brightest pixel are ink."""
 
 
 def fill_of(images: NDArray[Any]) -> float:
-    """Return which part of its frame the ink of an image takes, on average.
+    """Return the fraction of its frame that the ink of an image spans, averaged over the images.
 
-    Of the ink's bounding box, height and width, it is the one that takes the larger part: 20/28 in
-    MNIST, the whole in the digits of scikit-learn. Images without ink do not count; none with any
-    gives 1.
+    The fraction is the larger of those that the ink's bounding box spans in height and in width:
+    20/28 in MNIST, 1 in scikit-learn's digits. Images without ink do not count; if no image has
+    ink, the result is 1.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Activation and output functions as plain functions of arrays.
 
-Each takes and returns an array of any shape and keeps float32 and float64 as they are. All are
-stable: no input within +-1e4 in float32 overflows, and none gives NaN. (A result too small for its
-dtype becomes zero, as everywhere in floating point.) The layers in `nets.layers.activations` add
+Each takes and returns an array of any shape and preserves float32 and float64. All are stable: no
+input within +-1e4 in float32 overflows or gives NaN. (A result too small for its dtype becomes
+zero, as always in floating point.) The layers in `nets.layers.activations` add
 the derivatives.
 """
 
@@ -21,8 +21,8 @@ GELU_CUBIC = 0.044715
 def step(x: Array) -> Array:
     """Return 1 where x > 0, else 0: the perceptron's activation.
 
-    Its derivative is zero everywhere, which is why networks that learn by gradients need the
-    functions below.
+    Its derivative is zero everywhere, so networks that learn by gradients need the functions
+    below.
 
     >>> step(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 1.])
@@ -38,8 +38,8 @@ def identity(x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """Return ``1 / (1 + exp(-x))``, in (0, 1).
 
-    The exponential is only ever taken of ``-|x|``, so nothing overflows; for negative x the
-    fraction is extended by ``exp(x)``, which keeps the small values exact.
+    The exponential is only taken of ``-|x|``, so nothing overflows; for negative x numerator and
+    denominator are multiplied by ``exp(x)``, which keeps small values exact.
 
     >>> sigmoid(np.array([-1e4, 0.0, 1e4]))
     array([0. , 0.5, 1. ])
@@ -81,7 +81,7 @@ def leaky_relu(x: Array, slope: float = 0.01) -> Array:
 def gelu(x: Array) -> Array:
     """Return ``x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))``.
 
-    This is the approximation by tanh of ``x * P(standard normal < x)``, from it by at most 5e-4;
+    This approximates ``x * P(standard normal < x)`` by tanh, with an error of at most 5e-4;
     PyTorch calls it ``gelu(approximate="tanh")``.
 
     Source: Hendrycks and Gimpel, Gaussian Error Linear Units (2016), section 2.
@@ -96,8 +96,8 @@ def gelu(x: Array) -> Array:
 def softmax(x: Array) -> Array:
     """Return ``exp(x_i) / sum over j of exp(x_j)`` along the last axis: each row sums to one.
 
-    Subtracting a row's largest number from all of it first changes nothing in the fraction and
-    leaves nothing that could overflow.
+    The largest number of a row is first subtracted from the whole row, which does not change the
+    fraction and prevents overflow.
 
     >>> softmax(np.array([[0.3, 2.9, 4.0], [1010.0, 1000.0, 990.0]])).round(4)
     array([[0.0182, 0.2452, 0.7366],

@@ -1,12 +1,12 @@
-"""Checking gradients: backward passes held against differences of their forward passes.
+"""Checking gradients: backward passes are compared with differences of their forward passes.
 
 For layers, losses and whole networks, ours and yours::
 
     check_layer(MyLayer(width=3), (4,), generator=np.random.default_rng(0))
 
-returns the worst of all entries where the gradients are right, and where they are not raises an
-error that names the array, the index and both values. Everything is computed in float64: in
-float32 the difference itself is wrong in the third digit.
+returns the entry with the largest error if the gradients are right, and otherwise raises an error
+that names the array, the index and both values. Everything is computed in float64: in float32 the
+difference itself is wrong in the third digit.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ CENTRAL: Quotient = {1: 0.5, -1: -0.5}
 FORWARD: Quotient = {0: -1.5, 1: 2.0, 2: -0.5}
 BACKWARD: Quotient = {0: 1.5, -1: -2.0, -2: 0.5}
 QUOTIENTS = ((CENTRAL, 1.0), (CENTRAL, 0.1), (CENTRAL, 0.01), (FORWARD, 0.1), (BACKWARD, 0.1))
-"""What is tried, in shares of the best step, until one agrees. A kink within the first step (ReLU
-near 0, two almost equal pixels under a maximum) bends that difference: a smaller one stays clear of
-it. At the kink itself there are two slopes, and a gradient may be either or their mean. A wrong
-gradient agrees with none of them."""
+"""Quotients and their step sizes, in fractions of the best step, tried until one agrees. A kink
+within the first step (ReLU near 0, two almost equal pixels under a maximum) distorts that
+difference; a smaller step avoids the kink. At the kink itself there are two slopes, and a gradient
+may be either or their mean. A wrong gradient agrees with none of them."""
 
 ROUNDINGS = 8
-"""Rounding errors that one output may have collected on its way, in units of its last place."""
+"""Rounding errors that one output may have accumulated, in units of its last place."""
 GOOD_ENOUGH = 1e-8
-"""Relative error at which nothing else is tried."""
+"""Relative error below which no other quotient is tried."""
 
 
 class GradientError(ValueError):
@@ -56,8 +56,8 @@ class GradientError(ValueError):
 class Comparison:
     """One entry of a gradient, from backward and from differences.
 
-    ``error`` is ``|analytic - numeric| / max(|analytic|, |numeric|)``, after the part of the
-    difference that rounding in the forward pass explains has been taken off.
+    ``error`` is ``|analytic - numeric| / max(|analytic|, |numeric|)``, after subtracting the
+    part of the difference that rounding in the forward pass explains.
     """
 
     array: str
@@ -76,11 +76,11 @@ def check_gradients(
     entries: int | None = None,
     name: str = "function",
 ) -> Comparison:
-    """Hold a backward pass against differences of its forward pass, in float64.
+    """Compare a backward pass with differences of its forward pass, in float64.
 
     The output y need not be one number: the function compared is ``sum(r * y)`` with a random r,
-    whose gradient is what backward makes of r. Differences of y are taken before the sum, so that
-    outputs which an entry does not reach add no rounding error.
+    whose gradient is what backward returns for r. Differences of y are taken before the sum, so
+    outputs that do not depend on an entry add no rounding error.
 
     Parameters
     ----------
@@ -89,25 +89,25 @@ def check_gradients(
         ``backward(r)`` returns the gradient of each array by its name. It must be deterministic;
         it is called twice for every entry, more often near a kink.
     arrays
-        The point at which to compare; copied to float64 and not touched.
+        The point at which to compare; copied to float64 and not modified.
     generator
-        Draws r, and the entries when there are too many.
+        Draws r, and the entries if only some are compared.
     tolerance
         Largest relative error accepted.
     entries
-        How many entries of each array are compared, drawn at random; all by default.
+        Number of entries of each array to compare, drawn at random; all by default.
     name
-        What to call the function in a message.
+        Name of the function in messages.
 
     Returns
     -------
     Comparison
-        The worst entry, which is within the tolerance.
+        The entry with the largest error, which is within the tolerance.
 
     Raises
     ------
     GradientError
-        Names the worst array and index, the analytic and the numeric value; or what is missing.
+        Names the array and index with the largest error and both values; or a missing gradient.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def check_gradients(
     >>> check_gradients(product, {"x": 3, "y": 2}, generator=np.random.default_rng(0))
     Traceback (most recent call last):
     nets.gradient_checker.GradientError: function: the gradient of 'y' is wrong: at () backward \
-gives 3.003, differences give 3 (relative error 1e-03, accepted is 1e-06)
+gives 3.003, differences give 3 (relative error 1e-03, expected at most 1e-06)
     """
     point: dict[str, Array] = {
         key: np.array(array, dtype=np.float64) for key, array in arrays.items()
@@ -131,7 +131,7 @@ gives 3.003, differences give 3 (relative error 1e-03, accepted is 1e-06)
         if key not in analytic or analytic[key].shape != array.shape:
             received = f"of shape {analytic[key].shape}" if key in analytic else "missing"
             raise GradientError(
-                f"{name}: the gradient of {key!r} is {received}, accepted is shape {array.shape}"
+                f"{name}: the gradient of {key!r} is {received}, expected shape {array.shape}"
             )
         for index in _chosen(array.shape, entries, generator):
             compared.append(_compare(function, point, key, index, analytic[key][index], r))
@@ -140,7 +140,7 @@ gives 3.003, differences give 3 (relative error 1e-03, accepted is 1e-06)
         raise GradientError(
             f"{name}: the gradient of {worst.array!r} is wrong: at {worst.index} backward gives "
             f"{worst.analytic:.7g}, differences give {worst.numeric:.7g} "
-            f"(relative error {worst.error:.0e}, accepted is {tolerance:.0e})"
+            f"(relative error {worst.error:.0e}, expected at most {tolerance:.0e})"
         )
     return worst
 
@@ -156,7 +156,7 @@ def check_layer(
     tolerance: float = 1e-6,
     entries: int | None = None,
 ) -> Comparison:
-    """Check the gradients of a layer's input, under the name ``"input"``, and of its parameters.
+    """Check the gradients of a layer's input, named ``"input"``, and of its parameters.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def check_layer(
     batch
         Number of rows of a random input, standard normal, as are the parameters.
     training
-        Which of its two behaviours is checked; what is random in training is drawn once.
+        Whether the layer is checked in training or in prediction; random layers draw once.
     x
         The input to check at instead of a random one, ``(batch, *input_shape)``.
 
@@ -216,7 +216,7 @@ def check_loss(
     count: int | None = None,
     tolerance: float = 1e-6,
 ) -> Comparison:
-    """Check the gradient of a loss with respect to the network's outputs, called ``"outputs"``.
+    """Check the gradient of a loss with respect to the network's outputs, named ``"outputs"``.
 
     >>> from nets.losses import CrossEntropy
     >>> scores, labels = np.array([[0.5, -1.0, 2.0]]), np.array([1])
@@ -253,14 +253,14 @@ def check_network(
     Parameters
     ----------
     network
-        Of dtype float64. Its parameters and statistics are as they were when this returns.
+        Of dtype float64. Its parameters and statistics are restored before this returns.
     x, targets, loss
-        A mini-batch and how it is judged. Random layers draw once.
+        A mini-batch and its loss function. Random layers draw once.
     compute
-        What fills ``network.gradients`` and returns the loss: ``network.loss_and_gradients`` by
-        default, or that of a faster form over the same vectors.
+        Fills ``network.gradients`` and returns the loss: ``network.loss_and_gradients`` by default,
+        or that of a faster form over the same vectors.
     entries
-        How many entries of each parameter are compared; each costs two passes. All by default.
+        Number of entries of each parameter to compare; each costs two passes. All by default.
 
     Other parameters, result and errors are those of `check_gradients`, and TypeError for a network
     of another dtype.
@@ -314,7 +314,7 @@ def _compare(
     analytic: float,
     r: Any,
 ) -> Comparison:
-    """Compare one entry with the difference quotient that comes nearest."""
+    """Compare one entry with the nearest difference quotient."""
     comparisons = []
     for quotient, share in QUOTIENTS:
         numeric, rounding = _slope(function, point, key, index, r, quotient, share)
@@ -341,7 +341,7 @@ def _slope(
     quotient: Quotient,
     share: float,
 ) -> tuple[float, float]:
-    """Return the slope of ``sum(r * y)`` along one entry, and how far rounding may be off."""
+    """Return the slope of ``sum(r * y)`` along one entry, and its possible rounding error."""
     array, value = point[key], float(point[key][index])
     h = representable(value, share * STEP * max(1.0, abs(value)))
     outputs = []
@@ -349,13 +349,13 @@ def _slope(
         array[index] = value + steps * h
         outputs.append(np.array(function(point)[0]))
     array[index] = value
-    # The factors sum to zero, so any output may be taken off all of them: off the sum before r.
+    # The factors sum to zero, so the same output may be subtracted from all outputs.
     differences = [output - outputs[0] for output in outputs]
     rise = sum(factor * d for factor, d in zip(quotient.values(), differences, strict=True))
     moved = np.any([d != 0 for d in differences], axis=0)
     size = max(float(np.abs(output).max()) for output in outputs)
     factors = sum(map(abs, quotient.values()))
-    # Where nothing moved, a slope may be there and too small to be seen.
+    # Where nothing moved, there may be a slope that is too small to be seen.
     reach = max(float(np.sum(np.abs(r) * moved)), float(np.max(np.abs(r))))
     rounding = ROUNDINGS * EPSILON * size * factors * reach
     return float(np.sum(r * rise)) / h, rounding / h

@@ -1,11 +1,12 @@
 """Initial weights: random, of the right size, and never all the same.
 
-Weights that start equal stay equal: units that compute the same get the same gradient. Weights
-that are too small let the signal die out from layer to layer, too large ones make it explode or
-saturate. Xavier and He choose the variance so that it stays the same through a layer.
+Weights that start equal stay equal: units that compute the same get the same gradient. With weights
+that are too small the signal vanishes from layer to layer, with too large ones it explodes or
+saturates. Xavier and He choose the variance so that the signal's variance is the same before and
+after a layer.
 
-Every function takes the `Parameter` that a layer asked for and a generator, and returns float64
-numbers of its shape with mean zero. For a convolution, ``fan_in`` is kernel height times kernel
+Every function takes a layer's `Parameter` and a generator, and returns float64 numbers of its shape
+with mean zero. For a convolution, ``fan_in`` is kernel height times kernel
 width times input channels: the number of products that one output adds up.
 """
 
@@ -53,7 +54,7 @@ def xavier_normal(parameter: Parameter, generator: np.random.Generator) -> NDArr
 
 
 def xavier_uniform(parameter: Parameter, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Draw evenly from +-``sqrt(6 / (fan_in + fan_out))``: the variance of `xavier_normal`.
+    """Draw uniformly from +-``sqrt(6 / (fan_in + fan_out))``: the variance of `xavier_normal`.
 
     Source: Glorot and Bengio (2010), equation 16.
 
@@ -68,7 +69,7 @@ def xavier_uniform(parameter: Parameter, generator: np.random.Generator) -> NDAr
 def he_normal(parameter: Parameter, generator: np.random.Generator) -> NDArray[np.float64]:
     """Draw from a normal distribution of variance ``2 / fan_in``.
 
-    For ReLU, which sets half of its inputs to zero: twice the variance makes up for it.
+    For ReLU, which sets half of its inputs to zero: twice the variance compensates for it.
 
     Source: He et al., Delving Deep into Rectifiers (ICCV 2015), equation 10.
 
@@ -80,7 +81,7 @@ def he_normal(parameter: Parameter, generator: np.random.Generator) -> NDArray[n
 
 
 def he_uniform(parameter: Parameter, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Draw evenly from +-``sqrt(6 / fan_in)``: the variance of `he_normal`.
+    """Draw uniformly from +-``sqrt(6 / fan_in)``: the variance of `he_normal`.
 
     >>> weight = Parameter((6, 5), 6, 5, "weight")
     >>> bool(np.abs(he_uniform(weight, np.random.default_rng(0))).max() < 1)
@@ -97,4 +98,4 @@ INITIALIZERS: dict[str, Initializer] = {
     "he_normal": he_normal,
     "he_uniform": he_uniform,
 }
-"""What ``Settings.initialization`` may name."""
+"""The values of ``Settings.initialization``."""

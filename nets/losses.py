@@ -1,16 +1,16 @@
 """Loss functions: how wrong the outputs are, as one number with a derivative.
 
-Accuracy cannot take a loss's place: it moves in jumps, and a small change of a weight mostly does
-not change it at all, so its derivative is zero almost everywhere.
+Accuracy cannot replace a loss: it changes in jumps, and a small change of a weight usually does not
+change it at all, so its derivative is zero almost everywhere.
 
 Every loss is called as ``loss(outputs, targets, count=None) -> (value, backward)``: ``outputs`` is
 what the network's last layer returns, ``(batch, classes)``; ``value`` is a Python float;
 ``backward()`` returns the derivative of that value with respect to the outputs, in their dtype.
-Value and gradient are sums over the rows given, divided by ``count``. It is the number of rows
-unless the caller says otherwise: one who cuts a mini-batch into parts passes the size of the whole,
-and the parts add up.
+Value and gradient are sums over the given rows, divided by ``count``, by default the number of
+rows. A caller who cuts a mini-batch into parts passes the size of the whole, so that the parts add
+up.
 
-Targets are labels, whole numbers ``(batch,)`` in 0..classes-1, or rows ``(batch, classes)``.
+Targets are labels, integers ``(batch,)`` in 0..classes-1, or rows ``(batch, classes)``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LossBackward: TypeAlias = Callable[[], Array]
 
 
 class Loss(Protocol):
-    """The form that every loss has; see the head of this module."""
+    """The interface of every loss; see the docstring of this module."""
 
     def __call__(
         self, outputs: Array, targets: NDArray[Any], count: int | None = None
@@ -44,7 +44,7 @@ class MeanSquaredError:
     """``sum over i, j of (y_ij - t_ij)^2 / (count * classes)``: the mean over rows and columns.
 
     There is no factor one half, so the gradient is ``2 (y - t) / (count * classes)``. Labels are
-    taken as one-hot rows.
+    converted to one-hot rows.
 
     >>> loss, backward = MeanSquaredError()(np.array([[0.1, 0.9]]), np.array([[0.0, 1.0]]))
     >>> round(loss, 6), backward()
@@ -66,14 +66,14 @@ class CrossEntropy:
     """``-sum over i, k of t_ik log(softmax(y_i)_k) / count``, from scores (logits) y.
 
     Softmax and loss in one: the gradient of the two together is ``(softmax(y) - t) / count``, and
-    the logarithm never meets a probability that was rounded to zero.
+    the logarithm is never taken of a probability that was rounded to zero.
 
     Parameters
     ----------
     label_smoothing
-        e in [0, 1): the target becomes ``(1 - e) t + e / classes``, so that the network is not
-        driven to certainty. Source: Szegedy et al., Rethinking the Inception Architecture
-        (CVPR 2016), section 7.
+        e in [0, 1): the target becomes ``(1 - e) t + e / classes``, which keeps the
+        network from becoming overconfident. Source: Szegedy et al., Rethinking the Inception
+        Architecture (CVPR 2016), section 7.
 
     Targets are labels, or rows of probabilities (one-hot rows among them).
 
@@ -88,7 +88,7 @@ class CrossEntropy:
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
-            raise InputError(f"label_smoothing must be in [0, 1), got {self.label_smoothing}")
+            raise InputError("label_smoothing", self.label_smoothing, "a number in [0, 1)")
 
     def __call__(
         self, outputs: Array, targets: NDArray[Any], count: int | None = None
@@ -121,7 +121,7 @@ def one_hot(labels: NDArray[Any], classes: int, dtype: Any = np.float64) -> Arra
     Raises
     ------
     TypeError
-        The labels are not whole numbers.
+        The labels are not integers.
     InputError
         A label is not in 0..classes-1, or there are none.
 
@@ -136,40 +136,35 @@ def one_hot(labels: NDArray[Any], classes: int, dtype: Any = np.float64) -> Arra
 
 
 def check_labels(labels: NDArray[Any], classes: int) -> None:
-    """Refuse labels that are not whole numbers in 0..classes-1."""
+    """Raise TypeError or InputError unless labels are integers in 0..classes-1."""
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels must be whole numbers, got {labels.dtype}")
+        raise TypeError(f"labels must be integers, got {labels.dtype}")
     if len(labels) == 0:
-        raise InputError("labels: got none, accepted is at least one")
+        raise InputError("labels", problem="got none", expected="at least one")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= classes:
-        raise InputError(f"labels must be in 0..{classes - 1}, got {low if low < 0 else high}")
+        raise InputError("labels", low if low < 0 else high, f"integers in 0..{classes - 1}")
 
 
 def target_rows(name: str, targets: NDArray[Any], outputs: Array) -> Array:
-    """Return the targets as rows like the outputs, or say what is wrong with either."""
+    """Return the targets as rows like the outputs; errors about either begin with `name`."""
     check_floats(f"{name}: outputs", outputs)
     if outputs.ndim != 2 or 0 in outputs.shape:
-        raise InputError(
-            f"{name}: outputs must have the shape (batch, classes) with at least one row, "
-            f"got {outputs.shape}"
-        )
+        raise InputError(f"{name}.outputs", outputs.shape, "(batch, classes) with at least one row")
     if targets.shape == outputs.shape[:1]:
         return one_hot(targets, outputs.shape[1], outputs.dtype)
     if targets.shape == outputs.shape:
         return targets.astype(outputs.dtype, copy=False)
     raise InputError(
-        f"{name}: targets must be labels {outputs.shape[:1]} or rows {outputs.shape}, "
-        f"got {targets.shape}"
+        f"{name}.targets", targets.shape, f"labels {outputs.shape[:1]} or rows {outputs.shape}"
     )
 
 
 def check_probabilities(rows: Array) -> None:
-    """Refuse rows that are not at least 0 everywhere or do not sum to 1 (within 0.001)."""
+    """Raise InputError unless rows are at least 0 everywhere and sum to 1 (within 0.001)."""
     wrong = ~((rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1) < 1e-3))
     if wrong.any():
         worst = int(wrong.argmax())
         raise InputError(
-            "cross-entropy: target rows must be probabilities that sum to 1, "
-            f"row {worst} is {rows[worst]}"
+            f"cross-entropy.targets[{worst}]", rows[worst].tolist(), "probabilities that sum to 1"
         )

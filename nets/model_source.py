@@ -1,8 +1,8 @@
-"""A trained network as a file of source and arrays, and back.
+"""A trained network as a source file and arrays, and back.
 
-`to_model` makes what is stored with a trial: the arrays hold everything that the network is made
-of, and the source is a short Python file that MLflow runs to load them. `restore` and
-`probabilities` are what that file calls, and anybody else who has the arrays; they need no MLflow.
+`to_model` creates what is stored with a trial: arrays that define the network completely, and a
+short Python file that MLflow runs to load them. That file calls `restore` and `probabilities`, and
+so can anyone who has the arrays; they do not need MLflow.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ TEMPLATE = "model_template.py.txt"
 ARRAYS = ("settings", "image_shape", "classes", "full_scale", "parameters", "statistics")
 
 FRAMED = 500
-"""Training images that are looked at to learn how digits stand in their frames: 10 ms."""
+"""Training images from which `fill` is computed; this takes 10 ms."""
 
 
 def to_model(settings: Settings, data: Dataset, parameters: Array, statistics: Array) -> Model:
-    """Return a model of copies: the file's text, and the arrays that `restore` takes.
+    """Return a model: the file's text, and copies of the arrays that `restore` takes.
 
-    ``settings`` is JSON as bytes (uint8); ``image_shape``, ``classes`` and ``full_scale`` are whole
-    numbers; ``parameters`` and ``statistics`` are a network's flat vectors. What users of the model
-    need to know of the training images goes with it: two of them as ``input_example``; if they are
-    digits, as ``fill`` which part of their frame these take; and ``label_names``, if there are any.
+    ``settings`` is JSON as bytes (uint8); ``image_shape``, ``classes`` and ``full_scale`` are
+    integers; ``parameters`` and ``statistics`` are a network's flat vectors. The other arrays
+    describe the training images to users of the model: two of them as ``input_example``; for
+    digits, the fraction of the frame that they span as ``fill``; and ``label_names``, if there are
+    any.
     """
     names = {"label_names": np.array(data.label_names)} if data.label_names else {}
     framing = {"fill": np.array(fill_of(data.images[:FRAMED]))} if data.name in DATASETS else {}
@@ -60,7 +61,7 @@ def to_model(settings: Settings, data: Dataset, parameters: Array, statistics: A
 
 
 def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
-    """Rebuild a network from the arrays that `to_model` made.
+    """Rebuild a network from the arrays that `to_model` returned.
 
     Returns
     -------
@@ -70,10 +71,12 @@ def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
     Raises
     ------
     InputError
-        An array is missing, or does not fit the network that the settings describe.
+        If an array is missing, or does not fit the network that the settings describe.
     """
     if missing := [name for name in ARRAYS if name not in arrays]:
-        raise InputError(f"model: got no {', '.join(missing)}, needed are {', '.join(ARRAYS)}")
+        raise InputError(
+            "model", problem=f"no {', '.join(missing)}", expected=f"arrays {', '.join(ARRAYS)}"
+        )
     settings = from_json(arrays["settings"].tobytes().decode())
     classes = int(arrays["classes"])
     image_shape = tuple(map(int, arrays["image_shape"]))
@@ -81,10 +84,7 @@ def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
     for name in ("parameters", "statistics"):
         received, own = arrays[name], getattr(network, name)
         if received.shape != own.shape:
-            raise InputError(
-                f"model: got {name} of shape {received.shape}, "
-                f"its settings make a network with {own.shape}"
-            )
+            raise InputError(f"model.{name}", received.shape, f"{own.shape} for its settings")
         own[:] = received
     return network, int(arrays["full_scale"]), classes
 
@@ -95,8 +95,8 @@ def probabilities(network: Network, full_scale: int, images: NDArray[Any]) -> Ar
     Parameters
     ----------
     images
-        ``(n, height, width, channels)``, without the last axis where there is one channel, or one
-        flattened image a row; pixels 0..full_scale.
+        ``(n, height, width, channels)``, without the last axis if there is one channel, or one
+        flattened image per row; pixels 0..full_scale.
 
     Returns
     -------
@@ -106,17 +106,17 @@ def probabilities(network: Network, full_scale: int, images: NDArray[Any]) -> Ar
     Raises
     ------
     InputError
-        Another shape, no image, NaN, or a pixel outside of 0..full_scale.
+        For another shape, no image, NaN, or a pixel outside of 0..full_scale.
     """
     shape = network.input_shape
     rows = images.shape[1:] if images.ndim > 1 else ()
     if rows not in {shape, shape[:-1] if shape[-1] == 1 else shape, (int(np.prod(shape)),)}:
-        raise InputError(
-            f"images must have the shape (n, {', '.join(map(str, shape))}) or "
-            f"(n, {int(np.prod(shape))}), got {images.shape}"
-        )
+        expected = f"(n, {', '.join(map(str, shape))}) or (n, {int(np.prod(shape))})"
+        raise InputError("images", images.shape, expected)
     low, high = (images.min(), images.max()) if images.size else (0, 0)
     if not (low >= 0 and high <= full_scale):  # NaN fails both
-        raise InputError(f"pixels must be in 0..{full_scale}, got {low}..{high}")
+        raise InputError(
+            "pixels", (low, high), f"0 to {full_scale}", problem=f"got {low} to {high}"
+        )
     pixels = scaled(images.reshape(-1, *shape), full_scale).astype(network.dtype, copy=False)
     return softmax(executor(network).predict(pixels))

@@ -1,10 +1,10 @@
-"""A network: layers in a row, and all that they learn in one flat vector.
+"""A network: a sequence of layers, with everything that they learn in one flat vector.
 
-The flat vector is what makes the rest simple: an optimizer's step is a few vector operations, a
-checkpoint is one array, a digest one hash. Each layer works on views into it, so nothing is copied.
+The flat vector keeps the rest simple: an optimizer's step is a few vector operations, a checkpoint
+is one array, a digest one hash. Each layer works on views into it, so nothing is copied.
 
-This is the plain form: it calls the layers one after the other and is the reference in tests. The
-fast form in `nets.kernels` works over the same vectors.
+This is the plain form: it calls one layer after the other and is the reference in tests. The fast
+form in `nets.kernels` works on the same vectors.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from nets.layers.base import Layer, snake_case
 from nets.losses import Loss
 
 Noise = Sequence[NDArray[Any] | None]
-"""What each layer drew for one mini-batch, in the layers' order."""
+"""The random numbers of each layer for one mini-batch, in the order of the layers."""
 
 
 class Network:
-    """Layers in a row, with their parameters, gradients and running statistics.
+    """A sequence of layers, with their parameters, gradients and running statistics.
 
     Parameters
     ----------
     layers
-        From input to output. Each gets a readable name of its own: the class's and its number among
-        those of the class, such as ``convolution2``; a layer with a label keeps it.
+        From input to output. Each gets a unique name: that of its class and its number among the
+        layers of this class, such as ``convolution2``; a layer with a label keeps it.
     input_shape
         Shape of one input, without the batch axis.
     dtype
-        float32 or float64: of everything that the network computes.
+        float32 or float64, for everything that the network computes.
 
     Attributes
     ----------
     parameters, gradients
-        The flat vectors. All parameters of kind "weight" stand first, then biases, scales and
-        shifts, so that weight decay has one contiguous part to touch: `weights`.
+        The flat vectors. All parameters of kind "weight" come first, then biases, scales and
+        shifts, so that weight decay applies to one contiguous part: `weights`.
     statistics
         The running statistics of batch normalization, flat.
     named
@@ -54,14 +54,14 @@ class Network:
     parameter_views, gradient_views, statistic_views
         For each layer, a dictionary of its views into the flat vectors.
     outputs
-        The scores of the last mini-batch that `loss_and_gradients` saw, ``(batch, classes)``.
+        The scores of the last mini-batch of `loss_and_gradients`, ``(batch, classes)``.
     shapes
-        Shape of one input of each layer, and at the end the shape of one output.
+        Shape of one input of each layer, followed by the shape of one output.
 
     Raises
     ------
     InputError
-        A layer cannot take what the one before it returns, or a name stands twice.
+        If a layer does not fit the output of the one before it, or two layers have the same name.
 
     >>> from nets.layers import Affine, ReLU
     >>> network = Network([Affine(3), ReLU(), Affine(2)], (4,))
@@ -99,7 +99,7 @@ class Network:
             for index, name, _ in self.slots
         }
         self.weights = self.parameters[: self._count("weight")]
-        """The part of ``parameters`` that weight decay touches."""
+        """The part of ``parameters`` to which weight decay applies."""
         self.outputs: Array = np.empty((0, *self.output_shape), self.dtype)
         self._lay_out_statistics()
         self._set_constants()
@@ -141,13 +141,13 @@ class Network:
                 self.parameter_views[index][name][...] = 1
 
     def initialize(self, initializer: Initializer, generator: np.random.Generator) -> None:
-        """Draw every weight, layer by layer; biases, scales and shifts keep their constants."""
+        """Draw every weight, layer by layer; biases, scales and shifts remain constants."""
         for index, name, parameter in self.slots:
             if parameter.kind == "weight":
                 self.parameter_views[index][name][...] = initializer(parameter, generator)
 
     def draw(self, batch: int, generator: np.random.Generator) -> list[NDArray[Any] | None]:
-        """Draw what the random layers need for one mini-batch, layer by layer, row by row."""
+        """Draw the random numbers for one mini-batch, layer by layer, row by row."""
         return [
             layer.draw(batch, shape, generator)
             for layer, shape in zip(self.layers, self.shapes, strict=False)
@@ -156,10 +156,10 @@ class Network:
     def forward(
         self, x: Array, *, training: bool = False, noise: Noise | None = None
     ) -> tuple[Array, Callable[[Array], Array]]:
-        """Compute the outputs for a batch, and the function that carries their gradient back.
+        """Compute the outputs for a batch, and the function that propagates their gradient back.
 
-        That function fills ``gradients`` and returns the gradient with respect to ``x``. It belongs
-        to the parameters as they were: call it before they change.
+        That function fills ``gradients`` and returns the gradient with respect to ``x``. It is only
+        valid for the current parameters: call it before they change.
         """
         self.check(x)
         backwards = []
@@ -185,7 +185,7 @@ class Network:
         return x, carry_back
 
     def predict(self, x: Array) -> Array:
-        """Return the outputs for a batch: scores, to which softmax gives the probabilities."""
+        """Return the outputs for a batch: scores, which softmax turns into probabilities."""
         return self.forward(x)[0]
 
     def loss_and_gradients(
@@ -198,37 +198,34 @@ class Network:
         return value
 
     def digest(self) -> str:
-        """Return the SHA-256 of all that the network has learnt: parameters, then statistics."""
+        """Return the SHA-256 of everything learnt: parameters, then statistics."""
         return hashlib.sha256(self.parameters.tobytes() + self.statistics.tobytes()).hexdigest()
 
     def check(self, x: Array) -> None:
-        """Refuse inputs of another dtype or shape, without rows, or with NaN or infinity in them.
+        """Raise an error unless an input has the right dtype and shape, rows, and finite numbers.
 
         Raises
         ------
         TypeError
-            Not an array of the network's dtype.
+            If it is not an array of the network's dtype.
         InputError
-            Anything else; the message names what was received and what is accepted.
+            Otherwise; the message states what was received and what is expected.
         """
         if not isinstance(x, np.ndarray) or x.dtype != self.dtype:
             received = getattr(x, "dtype", type(x).__name__)
             raise TypeError(f"network: the input must be an array of {self.dtype}, got {received}")
         if x.shape[1:] != self.input_shape or len(x) == 0:
-            accepted = ", ".join(map(str, ("batch", *self.input_shape)))
-            raise InputError(
-                f"network: the input must have the shape ({accepted}) with at least one row, "
-                f"got {x.shape}"
-            )
+            expected = ", ".join(map(str, ("batch", *self.input_shape)))
+            raise InputError("network.input", x.shape, f"({expected}) with at least one row")
         if not np.isfinite(x).all():
             row = int(np.argmin(np.isfinite(x).reshape(len(x), -1).all(axis=1)))
-            raise InputError(f"network: the input must be finite, got NaN or infinity in row {row}")
+            raise InputError("network.input", problem=f"NaN or infinity in row {row}")
 
 
 def labelled(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Give every layer without a label its class's name and number, and check for doubles."""
+    """Label each layer that has no label by its class and number; refuse duplicates."""
     if not layers:
-        raise InputError("a network needs at least one layer, got none")
+        raise InputError("network.layers", problem="got none", expected="at least one")
     counts: Counter[str] = Counter()
     result = []
     for layer in layers:
@@ -237,5 +234,5 @@ def labelled(layers: Sequence[Layer]) -> tuple[Layer, ...]:
         result.append(layer if layer.label else replace(layer, label=f"{kind}{counts[kind]}"))
     names = Counter(layer.name for layer in result)
     if doubles := [name for name, times in names.items() if times > 1]:
-        raise InputError(f"layers must have different names, got twice: {', '.join(doubles)}")
+        raise InputError("network.layers", doubles, "distinct names")
     return tuple(result)

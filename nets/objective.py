@@ -1,4 +1,4 @@
-"""The objective: settings and data go in, epochs are announced, an outcome comes out."""
+"""The objective: trains with settings on data, reports every epoch, returns the outcome."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from nets.trainer import Training
 def objective(
     settings: Settings, data: Dataset, report: Report, resume: State | None = None
 ) -> Outcome:
-    """Train the network that the settings describe, announcing every epoch.
+    """Train the network that the settings describe and report every epoch.
 
     Parameters
     ----------
     settings
-        Everything the training depends on, besides the data.
+        Everything that the training depends on, except the data.
     data
-        The training images are split into those learnt from and ``settings.validation`` held out;
-        the test images are not looked at.
+        The training images are split into those trained on and ``settings.validation`` held out;
+        the test images are not used.
     report
-        Called after each epoch. What it raises ends the training and is not caught here.
+        Called after each epoch. An exception that it raises ends the training: it is not caught.
     resume
-        What an epoch's ``state()`` returned: the training continues after that epoch, bit by bit
-        as if it had never stopped. A state of a training that had ended returns its outcome.
+        What an epoch's ``state()`` returned: the training resumes after that epoch, with results
+        identical to the bit to those of an uninterrupted training. If the training of this state
+        had ended, its outcome is returned.
 
     Returns
     -------
     Outcome
-        Why the training ended, and its model. A loss that is NaN or infinite ends it, after the
-        epoch was reported, with the reason "diverged".
+        The reason why the training ended, and its model. A loss that is NaN or infinite ends the
+        training after its epoch has been reported, with the reason "diverged".
 
     >>> import numpy as np
     >>> generator = np.random.default_rng(0)

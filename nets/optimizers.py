@@ -1,18 +1,18 @@
-"""Optimizers: how a gradient becomes a step, from the simplest to the one most used.
+"""Optimizers: how a gradient becomes a step, from the simplest to the most widely used.
 
-Each class here is made for a vector of ``size`` numbers and updates it in place:
+An optimizer of each class here is created for a vector of ``size`` numbers and updates it in place:
 ``optimizer.update(parameters, gradients, learning_rate)``. A network keeps all its parameters in
-one flat vector, so a step is a handful of vector operations into one preallocated scratch vector.
-No gradient is modified. Every optimizer starts from zero state.
+one flat vector, so a step is a few vector operations into one preallocated scratch vector. No
+gradient is modified. Every optimizer starts from zero state.
 
 In the formulas w is the parameter, g its gradient, r the learning rate; products, squares and
-roots are taken number by number.
+roots are elementwise.
 
-``state()`` returns copies of what the optimizer remembers and ``restore(state)`` puts it back, so
-that a training continues bit by bit.
+``state()`` returns copies of the optimizer's state and ``restore(state)`` sets it, so that a
+resumed training is identical to the bit.
 
-Weight decay. Adding ``decay * w`` to the gradient ("plain" or L2 decay) is the trainer's business
-and works with any optimizer. In AdaGrad, RMSProp and Adam it is then divided by the same root as
+Weight decay. Adding ``decay * w`` to the gradient ("plain" or L2 decay) is done by the trainer and
+works with any optimizer. In AdaGrad, RMSProp and Adam it is then divided by the same root as
 the gradient; `AdamW` decouples it instead.
 """
 
@@ -28,26 +28,26 @@ from nets.settings import Settings
 
 
 class Optimizer(Protocol):
-    """The form that every optimizer has; see the head of this module."""
+    """The interface of every optimizer; see the docstring of this module."""
 
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step: change the parameters in place."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return copies of what the optimizer remembers: arrays and whole numbers."""
+        """Return copies of the optimizer's state: arrays and integers."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
+        """Set the state that `state` returned."""
         ...
 
 
 class SGD:
     """Stochastic gradient descent: ``w <- w - r g``.
 
-    Simple, and slow where the gradient does not point at the minimum: in a long valley it
-    zigzags from wall to wall.
+    Simple, but slow where the gradient does not point towards the minimum: in a long valley it
+    zigzags between the walls.
 
     >>> w = np.array([1.0, -2.0])
     >>> SGD(2).update(w, np.array([0.5, 0.5]), 0.1)
@@ -64,20 +64,20 @@ class SGD:
         parameters -= self.scratch
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: SGD has no memory."""
+        """Return an empty dict: SGD has no state."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over nothing."""
+        """Do nothing: SGD has no state."""
 
 
 class Momentum:
-    """``v <- m v + g``, ``w <- w - r v``: the steps add up like those of a ball rolling downhill.
+    """``v <- m v + g``, ``w <- w - r v``: steps accumulate like the speed of a rolling ball.
 
-    The learning rate stands outside the velocity v, so a schedule acts on all of it at once.
+    The velocity v does not contain the learning rate, so a schedule acts on the whole step at once.
     (Textbooks often write ``v <- m v - r g``, ``w <- w + v``: the same while r is constant.)
 
-    Source: Polyak (1964); this form: Sutskever et al. (ICML 2013), with r taken out.
+    Source: Polyak (1964); this form: Sutskever et al. (ICML 2013), with r factored out.
 
     >>> w = np.array([1.0])
     >>> optimizer = Momentum(1, momentum=0.5)
@@ -104,15 +104,15 @@ class Momentum:
         return {"velocity": self.velocity.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over the velocity."""
+        """Set the velocity."""
         self.velocity[:] = state["velocity"]
 
 
 class Nesterov:
     """``v <- m v + g``, ``w <- w - r (g + m v)``: momentum that looks one step ahead.
 
-    The gradient ought to be taken where the velocity is about to carry w; this rearrangement does
-    the same with the gradient at w itself, w then standing for the point ahead.
+    The gradient is meant to be taken at the point where the velocity is about to move w. This
+    rearrangement is equivalent and takes the gradient at w itself: w then denotes the point ahead.
 
     Source: Nesterov (1983); this form: Bengio et al., Advances in Optimizing Recurrent Networks
     (2012), equation 7.
@@ -144,15 +144,15 @@ class Nesterov:
         return {"velocity": self.velocity.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over the velocity."""
+        """Set the velocity."""
         self.velocity[:] = state["velocity"]
 
 
 class AdaGrad:
-    """``h <- h + g^2``, ``w <- w - r g / (sqrt(h) + eps)``: a learning rate of its own for each w.
+    """``h <- h + g^2``, ``w <- w - r g / (sqrt(h) + eps)``: a learning rate for each w.
 
-    What has moved much moves less from now on. h only grows, so in the end all steps become small.
-    Epsilon stands outside the root.
+    Parameters with large past gradients take smaller steps. h only grows, so in the end all steps
+    become small. Epsilon is outside the root.
 
     Source: Duchi, Hazan and Singer, Adaptive Subgradient Methods (JMLR 2011).
 
@@ -182,15 +182,15 @@ class AdaGrad:
         return {"squares": self.squares.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over the sums of squares."""
+        """Set the sums of squares."""
         self.squares[:] = state["squares"]
 
 
 class RMSProp:
     """``h <- d h + (1 - d) g^2``, ``w <- w - r g / (sqrt(h) + eps)``: AdaGrad that forgets.
 
-    h starts at zero and is not corrected for it, so the first steps are up to
-    ``1 / sqrt(1 - d)`` times as long as later ones. Epsilon stands outside the root.
+    h starts at zero without correction, so the first steps are up to ``1 / sqrt(1 - d)`` times as
+    long as later ones. Epsilon is outside the root.
 
     Source: Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5 (2012).
 
@@ -225,21 +225,22 @@ class RMSProp:
         return {"squares": self.squares.copy()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over the running means of squares."""
+        """Set the running means of squares."""
         self.squares[:] = state["squares"]
 
 
 class Adam:
-    """Momentum over RMSProp, both corrected for their start at zero.
+    """Momentum divided by RMSProp's root, both corrected for their start at zero.
 
     At step t (from 1)::
 
         m <- b1 m + (1 - b1) g          h <- b2 h + (1 - b2) g^2
         w <- w - r (m / (1 - b1^t)) / (sqrt(h / (1 - b2^t)) + eps)
 
-    The two moments are kept here without their factors ``1 - b1`` and ``1 - b2``; those enter with
-    the corrections, as two scalars, once a step. The numbers are the same and two passes over the
-    parameters are saved. Epsilon is the paper's: outside the root, after the correction.
+    The two moments are stored without their factors ``1 - b1`` and ``1 - b2``, which are applied
+    together with the corrections, as two scalars per step. The result is the same and two passes
+    over the parameters are saved. Epsilon is as in the paper: outside the root, after the
+    correction.
 
     Source: Kingma and Ba, Adam (ICLR 2015), algorithm 1.
 
@@ -291,7 +292,7 @@ class Adam:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over the number of steps and both moments."""
+        """Set the number of steps and both moments."""
         self.steps = int(state["steps"])
         self.mean[:] = state["mean"]
         self.squares[:] = state["squares"]
@@ -300,13 +301,13 @@ class Adam:
 class AdamW:
     """Adam with decoupled weight decay: first ``w <- w - r decay w``, then Adam's step.
 
-    Decay that enters through the gradient is divided by sqrt(h): where gradients are large, weights
+    Decay that is added to the gradient is divided by sqrt(h): where gradients are large, weights
     hardly decay. Here every weight shrinks by the same factor. The factor contains the learning
-    rate, schedule included. Only the first ``weights`` numbers decay: a network lays out its
+    rate, including the schedule. Only the first ``weights`` numbers decay: a network stores its
     weights before its biases, scales and shifts.
 
     Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization (ICLR 2019), algorithm 2,
-    with the learning rate taken into the schedule's factor.
+    with the learning rate included in the schedule's factor.
 
     >>> w = np.array([1.0, 1.0])
     >>> AdamW(2, weight_decay=0.5, weights=1).update(w, np.array([1.0, 1.0]), 0.1)
@@ -340,14 +341,14 @@ class AdamW:
         return self.adam.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over Adam's state."""
+        """Set Adam's state."""
         self.adam.restore(state)
 
 
 def clip_by_norm(gradients: Array, largest: float) -> float:
-    """Shorten a gradient in place to the norm ``largest`` where it is longer; return its norm.
+    """Scale a gradient in place to the norm ``largest`` if it is longer; return its old norm.
 
-    The norm is that of the whole vector, so its direction stays.
+    The norm is that of the whole vector, so its direction does not change.
 
     Source: Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks
     (ICML 2013), algorithm 1.
@@ -365,7 +366,7 @@ def clip_by_norm(gradients: Array, largest: float) -> float:
 def make(settings: Settings, size: int, weights: int, dtype: Any = np.float32) -> Optimizer:
     """Return the optimizer that the settings name, for ``size`` parameters.
 
-    ``weights``: how many of them, from the front, weight decay may touch (AdamW alone asks).
+    ``weights``: the number of leading parameters to which weight decay applies (only for AdamW).
 
     >>> type(make(Settings(optimizer="nesterov"), 10, 8)).__name__
     'Nesterov'

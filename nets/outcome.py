@@ -1,4 +1,4 @@
-"""What a training announces while it runs and what it hands back at its end."""
+"""What a training reports after each epoch, and what it returns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,15 +7,15 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 State = dict[str, Any]
-"""Everything that continues a training bit by bit: nested dicts and lists of plain values and
-arrays. `nets.state.pack` turns it into bytes."""
+"""Everything needed to resume a training with identical results: nested dicts and lists of plain
+values and arrays. `nets.state.pack` turns it into bytes."""
 
 Reason = Literal["finished", "early stopping", "diverged"]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model as MLflow's models-from-code wants it.
+    """A trained model in the form of MLflow's models-from-code.
 
     `source` is the text of a Python file that loads and applies the arrays; `arrays` become one
     ``.npz`` file. Neither is ever pickled.
@@ -29,10 +29,9 @@ class Model:
 class Outcome:
     """How a training ended.
 
-    `epoch` is the number of the epoch whose weights are kept: the last one, or the best one where
-    early stopping restored it. A study reads the value of the trial from its own metric at that
-    epoch, so the trainer needs to know nothing of studies. `model` may be None for an objective
-    that has none.
+    `epoch` is the number of the epoch whose weights are kept: the last one, or the best one if
+    early stopping restored it. A study takes the value of the trial from its metric at that epoch,
+    so the trainer does not depend on studies. `model` is None for an objective without a model.
     """
 
     epoch: int
@@ -42,15 +41,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One finished epoch, announced through `report`.
+    """One finished epoch, passed to `report`.
 
-    `number` counts from 1; `metrics` are plain floats (NaN and infinities included); `seconds` is
-    the epoch's duration, finite and at least 0. `digests`, short texts, name what must be equal
-    when the trial is tried again: the weights, the order of the batches, the state of the
-    generators. `state` and `outcome` are
-    computed only when somebody calls them, and only valid until `report` returns: `state()`
-    continues the training from here, `outcome()` is the outcome as if it ended here. An objective
-    without them (None) restarts from epoch 1 and leaves no model when it is pruned.
+    `number` counts from 1; `metrics` are plain floats (including NaN and infinities); `seconds` is
+    the epoch's duration, finite and at least 0. `digests`, short strings, are digests of what must
+    be equal when the trial is reproduced: the weights, the order of the batches, the states of the
+    generators. `state` and `outcome` compute their result only when called, and must be called
+    before `report` returns: `state()` returns a checkpoint of the training at this epoch,
+    `outcome()` the outcome as if the training ended here. A trial whose objective has neither
+    (None) restarts from epoch 1 after a crash and has no model when it is pruned.
     """
 
     number: int
@@ -62,4 +61,4 @@ class Epoch:
 
 
 Report = Callable[[Epoch], None]
-"""Called once an epoch. What it raises ends the training and is not caught there."""
+"""Called once per epoch. An exception that it raises ends the training: it is not caught."""

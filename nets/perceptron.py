@@ -1,9 +1,9 @@
 """Perceptrons: one neuron, the logic it can compute, and the rule by which it learns.
 
 A perceptron adds up its inputs, each times a weight, and answers 1 if the sum is above a threshold.
-With weights chosen by hand that is a logic gate; the learning rule finds them from examples,
-whenever there are any to be found. For XOR there are none, which takes a second layer, and with it
-everything else in this package.
+With weights chosen by hand it is a logic gate; the learning rule finds weights from examples
+whenever there are any. For XOR there are none: it needs a second layer, and with it everything else
+in this package.
 
 Sources: F. Rosenblatt, "The perceptron", Psychological Review 65 (1958); A. Novikoff, "On
 convergence proofs for perceptrons" (1962); M. Minsky, S. Papert, Perceptrons (1969).
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 INPUTS = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-"""All there is to know about a gate of two inputs, in the order of the examples below."""
+"""All inputs of a gate with two inputs, in the order of the examples below."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Perceptron:
     weights
         One for each input.
     bias
-        How readily it answers 1 when the inputs are silent.
+        Added to the weighted sum: above 0, the answer for inputs of zero is 1.
 
     Examples
     --------
-    A bias is a threshold with its sign turned; the two gates are equal.
+    A bias is a threshold with the opposite sign; the two gates are equal.
 
     >>> Perceptron((0.5, 0.5), bias=-0.75) == Perceptron.with_threshold((0.5, 0.5), 0.75)
     True
@@ -51,22 +51,22 @@ class Perceptron:
 
     @property
     def threshold(self) -> float:
-        """What the weighted sum must exceed."""
+        """The value that the weighted sum must exceed."""
         return -self.bias
 
     def __call__(self, x: ArrayLike) -> NDArray[np.int64]:
-        """Answer for inputs ``(..., inputs)`` with zeros and ones ``(...)``.
+        """Return the answers, zeros and ones ``(...)``, for inputs ``(..., inputs)``.
 
         Raises
         ------
         ValueError
-            When the last axis is not as long as there are weights.
+            If the last axis does not have one number per weight.
         """
         x = np.asarray(x)
         if x.shape[-1:] != (len(self.weights),):
             raise ValueError(
-                f"perceptron: got inputs of shape {x.shape}, accepted is "
-                f"(..., {len(self.weights)}), one number a weight"
+                f"perceptron: got inputs of shape {x.shape}, expected "
+                f"(..., {len(self.weights)}), one number per weight"
             )
         answers: NDArray[np.bool_] = x @ np.array(self.weights) + self.bias > 0
         return np.asarray(answers, np.int64)
@@ -77,13 +77,13 @@ AND = Perceptron.with_threshold((0.5, 0.5), 0.75)
 OR = Perceptron.with_threshold((0.5, 0.5), 0.25)
 """One half is enough to exceed a quarter."""
 NAND = Perceptron((-0.5, -0.5), bias=0.75)
-"""AND with every sign turned: biased to answer 1, which only both inputs together prevent."""
+"""AND with every sign changed: the bias gives 1 unless both inputs are 1."""
 
 
 def xor(x: ArrayLike) -> NDArray[np.int64]:
     """XOR from two layers: ``AND(NAND(x), OR(x))``, "not both, but one".
 
-    No single perceptron can do it. It would need ``b <= 0``, ``w1 + b > 0``, ``w2 + b > 0`` and
+    No single perceptron computes it. It would need ``b <= 0``, ``w1 + b > 0``, ``w2 + b > 0`` and
     ``w1 + w2 + b <= 0``; the middle two add up to ``w1 + w2 + 2b > 0``, the outer two to
     ``w1 + w2 + 2b <= 0``.
 
@@ -95,7 +95,7 @@ def xor(x: ArrayLike) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """What came of learning.
+    """The result of learning.
 
     Parameters
     ----------
@@ -103,10 +103,10 @@ class Lesson:
         Weights, bias last, at the start and after each correction:
         ``(corrections + 1, inputs + 1)``.
     epochs
-        How often the examples were gone through, the last time included.
+        Number of passes through the examples, including the last one.
     learned
-        Whether the last epoch passed without a mistake. If not, it ended with the very weights with
-        which an earlier one had ended: from there on everything repeats for ever.
+        Whether the last epoch made no mistake. If not, it ended with the same weights as an earlier
+        epoch, so from there on everything repeats forever.
     """
 
     path: NDArray[np.int64]
@@ -115,38 +115,38 @@ class Lesson:
 
     @property
     def corrections(self) -> int:
-        """How often a mistake changed the weights."""
+        """Number of mistakes, each of which changed the weights."""
         return len(self.path) - 1
 
     @property
     def perceptron(self) -> Perceptron:
-        """The perceptron as the lesson left it."""
+        """The perceptron with the last weights."""
         *weights, bias = self.path[-1].tolist()
         return Perceptron(tuple(weights), bias)
 
 
 def learn(x: ArrayLike, labels: ArrayLike) -> Lesson:
-    """Learn weights from examples by Rosenblatt's rule, or find that it never will.
+    """Learn weights from examples by Rosenblatt's rule, or prove that it never succeeds.
 
     Starting from zero, example after example: ``w <- w + (t - y) x`` and ``b <- b + (t - y)``,
     which changes nothing where the answer y equals the label t.
 
     This always ends. If some perceptron separates the examples, the rule makes at most
     `correction_bound` corrections (Novikoff). If none does, the weights still stay bounded (Minsky
-    and Papert, the perceptron cycling theorem), and bounded whole numbers must return: so the
-    inputs are whole numbers, the arithmetic is exact, and a state seen twice is a proof.
+    and Papert, the perceptron cycling theorem), and bounded integers must repeat. The inputs are
+    therefore integers: the arithmetic is exact, and weights seen twice are a proof.
 
     Parameters
     ----------
     x
-        Whole numbers, ``(examples, inputs)``.
+        Integers, ``(examples, inputs)``.
     labels
         Zeros and ones, ``(examples,)``.
 
     Raises
     ------
     TypeError
-        For inputs that are not whole numbers.
+        For inputs that are not integers.
     ValueError
         For other shapes or labels.
 
@@ -183,15 +183,15 @@ def correction_bound(x: ArrayLike, labels: ArrayLike, separator: Perceptron) -> 
     """Novikoff's bound ``(R |v| / m)^2`` on the corrections that `learn` makes.
 
     v are the weights and bias of any perceptron that separates the examples, R the greatest length
-    of an input with a 1 appended for the bias, m the least distance ``|v . (x, 1)|`` from the
+    of an input with a 1 appended for the bias, m the smallest margin ``|v . (x, 1)|`` from the
     decision. Proof: each correction moves the weights w by at least m along v, and adds at most R^2
-    to |w|^2, for the answer was wrong; so after k of them
+    to |w|^2, because the answer was wrong; so after k of them
     ``k m <= w . v <= |w| |v| <= sqrt(k) R |v|``.
 
     Raises
     ------
     ValueError
-        When the perceptron does not separate the examples, with no example on the boundary.
+        If the perceptron does not separate the examples, with no example on the boundary.
 
     Examples
     --------
@@ -206,18 +206,18 @@ def correction_bound(x: ArrayLike, labels: ArrayLike, separator: Perceptron) -> 
     if not margins.min() > 0:
         raise ValueError(
             f"{separator} does not separate the examples: example {margins.argmin()} has the "
-            f"margin {margins.min()}, accepted is above 0"
+            f"margin {margins.min()}, expected one above 0"
         )
     return float((examples**2).sum(axis=1).max() * (v @ v) / margins.min() ** 2)
 
 
 def _check(x: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
     if not np.issubdtype(x.dtype, np.integer):
-        raise TypeError(f"the perceptron learns exactly from whole numbers, got {x.dtype}")
+        raise TypeError(f"the inputs must be integers, got {x.dtype}")
     if x.ndim != 2 or labels.shape != x.shape[:1] or len(x) == 0:
         raise ValueError(
             f"got inputs {x.shape} and labels {labels.shape}, "
-            "accepted are (examples, inputs) and (examples,), at least one"
+            "expected (examples, inputs) and (examples,) with at least one example"
         )
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"labels must be 0 or 1, got {sorted(set(labels.tolist()))}")

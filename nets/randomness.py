@@ -1,7 +1,7 @@
-"""Every random number in a trial comes from a stream that is named for its purpose.
+"""Every random number in a trial comes from a stream that is named after its purpose.
 
-Separate streams keep the parts of a trial independent: switching dropout on does not change the
-initial weights, and augmentation does not change the order of the mini-batches.
+Separate streams keep the parts of a trial independent: adding dropout does not change the initial
+weights, and augmentation does not change the order of the mini-batches.
 """
 
 import hashlib
@@ -13,9 +13,9 @@ Purpose = Literal["initialization", "shuffling", "dropout", "augmentation", "spl
 
 
 def stream(seed: int, purpose: Purpose) -> np.random.Generator:
-    """Return the generator of one purpose, a function of seed and purpose alone.
+    """Return the generator for one purpose, which depends only on the seed and the purpose.
 
-    The purpose enters through its SHA-256, so that adding a purpose never moves another stream.
+    The purpose is hashed (SHA-256), so that adding a purpose never changes another stream.
 
     >>> int(stream(0, "shuffling").integers(1000)) == int(stream(0, "shuffling").integers(1000))
     True
@@ -25,7 +25,7 @@ def stream(seed: int, purpose: Purpose) -> np.random.Generator:
 
 
 def generator_state(generator: np.random.Generator) -> dict[str, Any]:
-    """Return the state of a generator as plain values that JSON keeps exactly."""
+    """Return the state of a generator as plain values that JSON represents exactly."""
     return dict(generator.bit_generator.state)
 
 
@@ -37,8 +37,8 @@ def restore_generator(generator: np.random.Generator, state: dict[str, Any]) -> 
 def derived_seed(seed: int, *path: int) -> int:
     """Return a 63-bit seed that is a function of a seed and a path of numbers.
 
-    A trial's seed is ``derived_seed(study_seed, trial_number)``. The numbers go through NumPy's
-    SeedSequence (O'Neill's hash), so neighbouring trials share nothing.
+    A trial's seed is ``derived_seed(study_seed, trial_number)``. NumPy's SeedSequence hashes the
+    numbers (O'Neill's hash), so the seeds of neighbouring trials are unrelated.
 
     >>> derived_seed(0, 1) == derived_seed(0, 1), derived_seed(0, 1) == derived_seed(0, 2)
     (True, False)

@@ -1,4 +1,4 @@
-"""Bilinear resampling: images whose every pixel is fetched from anywhere in another."""
+"""Bilinear resampling: each pixel is fetched from an arbitrary position in an image."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from nets.arrays import Array
 
 CHUNK = 32
-"""Images at once: ten buffers of 28x28 float32 pixels each stay within a second-level cache."""
+"""Images per call of NumPy: ten buffers of 28x28 float32 pixels each fit a second-level cache."""
 
 
 class Resampler:
-    """Fetches pixels from between pixels; outside of an image is 0.
+    """Fetches pixels from positions between pixels; pixels outside of an image are 0.
 
-    A pixel fetched from row ``i + a``, column ``j + b``, with whole i, j and a, b in [0, 1), is::
+    With integers i, j and a, b in [0, 1), a pixel fetched from row ``i + a``, column ``j + b`` is::
 
         (1 - a) ((1 - b) x[i, j]   + b x[i, j+1])
             + a ((1 - b) x[i+1, j] + b x[i+1, j+1])
 
-    The images are first copied into a frame of zeros, one row and column before and two behind.
-    Sources are clipped to that frame, after which all four neighbours of each exist and no pixel
-    needs a condition. Workspaces are kept from call to call.
+    The images are first copied into a frame of zeros, one row and column before and two after.
+    Sources are clipped to that frame, so that all four neighbours of each exist and no pixel needs
+    a condition. Buffers are reused from call to call.
 
     Parameters
     ----------
@@ -56,10 +56,10 @@ class Resampler:
         images
             ``(n, height, width, channels)``.
         sources
-            ``(n, 2, height * width)``: row and column, in pixels of the image from its upper left
-            one, need not be whole or inside.
+            ``(n, 2, height * width)``: row and column, in pixels from the upper left one; they need
+            not be integers or inside the image.
         out
-            Where to put the result, not `images` itself; a new array by default.
+            Array for the result, not `images` itself; a new array by default.
 
         Examples
         --------
@@ -105,7 +105,7 @@ class Resampler:
         np.add(beside, across, out=out.reshape(beside.shape))
 
     def _fetch(self, flat: Array, index: NDArray[np.intp]) -> list[Array]:
-        """Return the pixels at, right of, below, and right below each index."""
+        """Return the pixels at, right of, below, and diagonally below each index."""
         offsets = (0, 1, self._stride, self._stride + 1)
         corners = [corner[: len(index)] for corner in self._corners]
         for corner, offset in zip(corners, offsets, strict=True):

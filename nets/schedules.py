@@ -1,8 +1,8 @@
-"""Learning rate schedules: what the learning rate is multiplied by at each step.
+"""Learning rate schedules: the factor of the learning rate at each step.
 
-Steps count mini-batches from 0; ``steps`` is how many the whole training has. Every function here
-returns a factor, 1 for the full learning rate; `learning_rate` puts together what `Settings` ask
-for. A schedule remembers nothing, so a resumed training needs the number of the step alone.
+Steps count mini-batches from 0; ``steps`` is their number in the whole training. Every function
+here returns a factor, 1 for the full learning rate; `learning_rate` combines those that `Settings`
+select. A schedule has no state, so a resumed training needs only the number of the step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 from nets.settings import Settings
 
 RISE = 0.3
-"""Share of a one-cycle schedule in which the learning rate rises."""
+"""Fraction of a one-cycle schedule in which the learning rate rises."""
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START / 10_000
 
@@ -27,7 +27,7 @@ def constant(step: int) -> float:
 
 
 def staircase(step: int, every: int, factor: float) -> float:
-    """Return ``factor ** (step // every)``: constant for ``every`` steps, then down by ``factor``.
+    """Return ``factor ** (step // every)``: constant for ``every`` steps, then scaled.
 
     >>> [staircase(step, every=2, factor=0.5) for step in range(6)]
     [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
@@ -36,7 +36,7 @@ def staircase(step: int, every: int, factor: float) -> float:
 
 
 def cosine(step: int, steps: int) -> float:
-    """Return ``(1 + cos(pi * step / steps)) / 2``: from 1 gently, then faster, gently to 0.
+    """Return ``(1 + cos(pi * step / steps)) / 2``: from 1 slowly, then faster, slowly to 0.
 
     Source: Loshchilov and Hutter, SGDR (ICLR 2017), equation 5, without restarts.
 
@@ -50,7 +50,7 @@ def one_cycle(step: int, steps: int) -> float:
     """Rise from 1/25 to 1 in the first 30 % of the steps, then fall to 1/250,000; both by cosines.
 
     Source: Smith and Topin, Super-Convergence (2018); the cosines, in place of
-    straight lines, are those of PyTorch's ``OneCycleLR``, with which this agrees.
+    straight lines, are those of PyTorch's ``OneCycleLR``, which gives the same factors.
 
     >>> [round(one_cycle(step, 10), 4) for step in range(10)]
     [0.04, 0.52, 1.0, 0.9505, 0.8117, 0.6113, 0.3887, 0.1883, 0.0495, 0.0]
@@ -62,7 +62,7 @@ def one_cycle(step: int, steps: int) -> float:
 
 
 def warm_up(step: int, warm_up_steps: int) -> float:
-    """Return ``(step + 1) / warm_up_steps``, at most 1: in a straight line from almost nothing.
+    """Return ``(step + 1) / warm_up_steps``, at most 1: a straight line from almost 0.
 
     >>> [warm_up(step, 4) for step in range(6)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
@@ -94,5 +94,5 @@ def learning_rate(settings: Settings, step: int, steps_per_epoch: int) -> float:
 
 
 def _between(start: float, end: float, progress: float) -> float:
-    """Go from start to end by half a cosine as progress goes from 0 to 1."""
+    """Interpolate from start to end along half a cosine as progress goes from 0 to 1."""
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2

@@ -1,17 +1,16 @@
-"""Settings: everything one trial depends on, in one value.
+"""Settings: everything that one trial depends on, in one value.
 
-Optuna fills some of its fields, MLflow stores it, reproduction reads it: no part of the project
-needs to know another to speak of a trial.
+Optuna fills some of its fields, MLflow stores it, reproduction reads it, so that no package depends
+on another just to describe a trial.
 """
 
 import json
 import math
 import types
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from nets.errors import InputError
+from nets.errors import InputError, did_you_mean, one_of
 
 Architecture = Literal["mlp", "lenet", "deep_convnet"]
 Activation = Literal["relu", "leaky_relu", "gelu", "sigmoid", "tanh", "identity"]
@@ -23,18 +22,18 @@ Schedule = Literal["constant", "step", "cosine", "one_cycle"]
 
 
 def _at_least(low: float, section: str) -> dict[str, Any]:
-    return {"section": section, "accepts": f"at least {low}", "check": lambda x: x >= low}
+    return {"section": section, "expected": f"of at least {low}", "check": lambda x: x >= low}
 
 
 def _above(low: float, section: str) -> dict[str, Any]:
-    return {"section": section, "accepts": f"above {low}", "check": lambda x: x > low}
+    return {"section": section, "expected": f"above {low}", "check": lambda x: x > low}
 
 
 def _within(low: float, high: float, section: str, *, closed: bool = False) -> dict[str, Any]:
     bracket = "]" if closed else ")"
     return {
         "section": section,
-        "accepts": f"in [{low}, {high}{bracket}",
+        "expected": f"in [{low}, {high}{bracket}",
         "check": lambda x: low <= x < high or (closed and x == high),
     }
 
@@ -42,7 +41,7 @@ def _within(low: float, high: float, section: str, *, closed: bool = False) -> d
 def _widths(section: str) -> dict[str, Any]:
     return {
         "section": section,
-        "accepts": "a list of whole numbers, each at least 1",
+        "expected": "a list of integers, each at least 1",
         "check": lambda widths: all(type(width) is int and width >= 1 for width in widths),
     }
 
@@ -59,15 +58,16 @@ def _only_with(**used_with: tuple[str, ...]) -> dict[str, Any]:
 class Settings:
     """What a trial is: its data, network, training and seed.
 
-    A field's metadata names the section of a study file it belongs to, its key there where that
-    differs from its name, the values it accepts, and beside which values of another field alone it
-    has an effect. Building one checks it, so whoever holds a `Settings` can trust it.
+    A field's metadata holds the section of a study file it belongs to, its key there where that
+    differs from its name, the expected values, and, where it has an effect only with some values of
+    another field, those values (``only_with``). All fields are validated on construction, so every
+    `Settings` that exists is valid.
 
     >>> Settings(learning_rate=0.1).learning_rate
     0.1
     >>> Settings(dropout=1.5)
     Traceback (most recent call last):
-    nets.errors.InputError: dropout: got 1.5, accepted is a number in [0, 1)
+    nets.errors.InputError: dropout: got 1.5, expected a number in [0, 1)
     """
 
     data: str = field(default="digits", metadata=_one_of("data", "name"))
@@ -80,13 +80,13 @@ class Settings:
     hidden: tuple[int, ...] = field(
         default=(100,), metadata=_widths("network") | _only_with(architecture=("mlp",))
     )
-    """Widths of the hidden layers of an mlp; the other architectures have their own."""
+    """Widths of the hidden layers of an mlp; those of the other architectures are fixed."""
     activation: Activation = field(default="relu", metadata=_one_of("network"))
     initialization: Initialization = field(default="he_normal", metadata=_one_of("network"))
     initial_std: float = field(
         default=0.01, metadata=_above(0, "network") | _only_with(initialization=("constant_std",))
     )
-    """Standard deviation of the weights under ``initialization = "constant_std"``."""
+    """Standard deviation of the weights with ``initialization = "constant_std"``."""
     batch_normalization: bool = field(default=False, metadata=_one_of("network"))
     dropout: float = field(default=0.0, metadata=_within(0, 1, "network"))
     """Fraction of units dropped in training."""
@@ -113,7 +113,7 @@ class Settings:
     """Of the weights, never of biases, scales and shifts; decoupled in adamw."""
     schedule: Schedule = field(default="constant", metadata=_one_of("training"))
     warmup: float = field(default=0.0, metadata=_within(0, 1, "training"))
-    """Fraction of all steps in which the learning rate rises linearly from zero."""
+    """Fraction of all steps during which the learning rate rises linearly from zero."""
     step_epochs: int = field(
         default=10, metadata=_at_least(1, "training") | _only_with(schedule=("step",))
     )
@@ -143,36 +143,29 @@ class Settings:
     seed: int = field(default=0, metadata=_at_least(0, "training"))
 
     def __post_init__(self) -> None:
-        """Check every field, so that nothing behind this line has to."""
+        """Validate every field."""
         check_fields(self)
         if self.patience and not self.validation:
             raise InputError(
-                f"patience: got {self.patience} with validation 0, early stopping looks at the "
-                "validation loss: accepted is a validation of at least 1"
+                "patience", self.patience, "0 with validation 0", "early stopping needs val_loss"
             )
-
-    def with_changes(self, changes: Mapping[str, Any]) -> "Settings":
-        """Return a copy with some fields changed, checked like any other."""
-        return replace(self, **changes)
 
 
 def check_fields(settings: Any) -> None:
-    """Check types and ranges of a dataclass of settings; users' own settings classes may call it.
+    """Validate types and ranges of a dataclass of settings; users' settings classes may call it.
 
-    Whole numbers are accepted for a float field and lists for a tuple; both are converted, so
-    that equal settings are equal values. Raises InputError with the field, the value received and
-    what is accepted.
+    A float field accepts integers, a tuple field lists; both are converted, so that equal settings
+    are equal values. Raises InputError whose key is the name of the field.
     """
     hints = get_type_hints(type(settings))
     for item in fields(settings):
         value = getattr(settings, item.name)
         converted = _converted(value, hints[item.name])
-        accepts = item.metadata.get("accepts")
         check = item.metadata.get("check")
         if converted is _WRONG or (check is not None and not check(converted)):
-            raise InputError(
-                f"{item.name}: got {value!r}, accepted is {_accepted(hints[item.name], accepts)}"
-            )
+            expected = _expected(hints[item.name], item.metadata.get("expected", ""))
+            choices = [choice for choice in get_args(hints[item.name]) if isinstance(choice, str)]
+            raise InputError(item.name, value, expected, did_you_mean(str(value), choices))
         if converted is not value:
             object.__setattr__(settings, item.name, converted)
 
@@ -201,28 +194,27 @@ def _converted(value: Any, hint: Any) -> Any:
     return value
 
 
-def _accepted(hint: Any, accepts: str | None) -> str:
-    """Say in words what a field accepts."""
+def _expected(hint: Any, range_: str) -> str:
+    """Describe the values that a field of type `hint` accepts."""
     if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, get_args(hint)))
-    kind = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}.get(
+        return one_of(get_args(hint))
+    kind = {float: "a number", int: "an integer", bool: "true or false", str: "a string"}.get(
         hint, ""
     )
-    return " ".join(filter(None, [kind, accepts])) or str(hint)
+    return " ".join(filter(None, [kind, range_])) or str(hint)
 
 
 def to_plain(settings: Any) -> dict[str, Any]:
-    """Return settings as the dict that JSON gives back: names to plain values and lists.
+    """Return settings as a dict of JSON values: tuples become lists.
 
-    Raises InputError for a value that JSON does not give back, which a class of the user's own may
+    Raises InputError for a value that JSON cannot represent, which a user's settings class may
     have.
     """
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
     for name, value in plain.items():
         if not _is_plain(value):
             raise InputError(
-                f"{name}: got {value!r}, accepted are values that JSON has: numbers, texts, true, "
-                "false, lists and tables"
+                name, value, "a JSON value: a number, a string, true, false, a list or a table"
             )
     return plain
 
@@ -236,7 +228,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def to_json(settings: Any) -> str:
-    """Return settings as JSON text; floats keep every bit.
+    """Return settings as a JSON string; floats keep every bit.
 
     >>> from_json(to_json(Settings(learning_rate=0.1))) == Settings(learning_rate=0.1)
     True
@@ -247,12 +239,12 @@ def to_json(settings: Any) -> str:
 def from_json(text: str, kind: type[Any] = Settings) -> Any:
     """Return the settings that `to_json` turned into `text`.
 
-    Raises InputError for a field this version does not know.
+    Raises InputError for a field that this version does not know.
     """
     values = json.loads(text)
     known = {item.name for item in fields(kind)}
     if unknown := sorted(set(values) - known):
         raise InputError(
-            f"settings: got unknown {', '.join(unknown)}, accepted are {', '.join(sorted(known))}"
+            "settings", unknown, one_of(sorted(known)), problem=f"unknown {', '.join(unknown)}"
         )
     return kind(**values)

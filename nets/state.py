@@ -14,7 +14,7 @@ _ARRAY = "__array__"
 
 
 def pack(state: State) -> bytes:
-    """Return the bytes of a state made of dicts, lists, plain values and arrays.
+    """Return a state, which consists of dicts, lists, plain values and arrays, as bytes.
 
     >>> state = {"epoch": 3, "weights": np.arange(2.0), "generators": {"dropout": [1, 2**70]}}
     >>> unpack(pack(state))
@@ -35,7 +35,7 @@ def pack(state: State) -> bytes:
         if value is None or isinstance(value, bool | int | float | str):
             return value
         raise TypeError(
-            f"a training state holds dicts, lists, numbers, texts and arrays, got {type(value)}"
+            f"a training state holds dicts, lists, numbers, strings and arrays, got {type(value)}"
         )
 
     tree = json.dumps(fold(state))

@@ -1,8 +1,8 @@
-"""Threads: how many compute, and that nobody else's get in between. The one module about them.
+"""Threads: the number of our own, and BLAS limited to one. No other module handles threads.
 
-Two kinds of threads can share the work of a training. BLAS has its own for a single matrix product;
-for products as small as ours they gain nothing, and the last bits of a float32 product depend on
-their number. So BLAS is pinned to one thread wherever this project computes, and the project's own
+Two kinds of threads can share the work of a training. BLAS uses threads within a single matrix
+product; for products as small as ours they gain nothing, and the last bits of a float32 product
+depend on their number. So BLAS is limited to one thread wherever this project computes, and our own
 threads share the parts of a mini-batch instead (`nets.kernels.executor`), without any effect on the
 result.
 """
@@ -28,13 +28,13 @@ _pinned: ContextVar[bool] = ContextVar("pinned", default=False)
 
 @cache
 def _blas() -> ThreadpoolController:
-    """Return the handle on NumPy's BLAS; finding it takes a millisecond."""
+    """Return the controller of NumPy's BLAS; finding the library takes a millisecond."""
     return ThreadpoolController().select(user_api="blas")
 
 
 @contextmanager
 def pinned() -> Iterator[None]:
-    """Hold BLAS to one thread inside the block; inside another such block, do nothing."""
+    """Limit BLAS to one thread inside the block; a nested block does nothing."""
     if _pinned.get():
         yield
         return
@@ -48,7 +48,7 @@ def pinned() -> Iterator[None]:
 
 @contextmanager
 def use(threads: int) -> Iterator[None]:
-    """Train with this many threads inside the block, and with BLAS at one.
+    """Train with this many threads inside the block, with BLAS limited to one.
 
     Raises InputError unless the number is at least 1.
 
@@ -59,7 +59,7 @@ def use(threads: int) -> Iterator[None]:
     1
     """
     if threads < 1:
-        raise InputError(f"threads must be at least 1, got {threads}")
+        raise InputError("threads", threads, "an integer of at least 1")
     token = _count.set(threads)
     try:
         with pinned():
@@ -69,12 +69,12 @@ def use(threads: int) -> Iterator[None]:
 
 
 def count() -> int:
-    """Return how many threads to train with: what `use` says, outside of it one."""
+    """Return the number of threads to train with: set by `use`, 1 outside of it."""
     return _count.get()
 
 
 class Team:
-    """A fixed number of threads that work side by side; the calling thread is the first of them.
+    """A fixed number of threads that work in parallel; the calling thread is the first of them.
 
     >>> parts = [[1, 2], [3]]
     >>> Team(2).run(lambda thread: sum(parts[thread]))
@@ -86,10 +86,10 @@ class Team:
         self._others = ThreadPoolExecutor(size - 1, "retrial") if size > 1 else None
 
     def run(self, work: Callable[[int], Result]) -> list[Result]:
-        """Call ``work(0)`` to ``work(size - 1)`` at the same time; return what they return.
+        """Call ``work(0)`` to ``work(size - 1)`` in parallel and return their results.
 
-        Each call sees the context variables of the caller, NumPy's error state among them. If one
-        raises, the others still finish before its exception goes on.
+        Each call sees the context variables of the caller, including NumPy's error state. If one
+        raises, the others finish before its exception propagates.
         """
         if self._others is None:
             return [work(0)]

@@ -1,8 +1,8 @@
-"""The trainer: one training in progress, an epoch at a time.
+"""The trainer: runs one training, epoch by epoch.
 
-It knows the settings, the data and the network, and nothing of pruning, printing or recording. All
-that changes while it runs is in `Training.state`; whoever restores that state continues bit by bit
-as if there had been no break.
+It uses the settings, the data and the network, and contains no pruning, printing or recording.
+Everything that changes during a training is in `Training.state`; a training restored from it gives
+the same results, to the bit, as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Training:
     ----------
     settings
         What to train. The split, the initial weights, the order of the mini-batches, dropout and
-        augmentation each draw from a stream of their own, derived from the seeds in here.
+        augmentation each draw from a separate stream, derived from the seeds in the settings.
     data
-        Images and labels. Pixels become float32 in [0, 1] a mini-batch at a time.
+        Images and labels. Pixels become float32 in [0, 1] mini-batch by mini-batch.
     """
 
     def __init__(self, settings: Settings, data: Dataset) -> None:
@@ -84,7 +84,7 @@ class Training:
 
     @property
     def reason(self) -> Reason | None:
-        """Why the training has ended, or None while it goes on."""
+        """The reason why the training has ended, or None if it has not."""
         if self.diverged:
             return "diverged"
         if self.epoch >= self.settings.epochs:
@@ -98,11 +98,11 @@ class Training:
         return None
 
     def run_epoch(self) -> Epoch:
-        """Train on every image once, look at the validation images, and announce the epoch."""
+        """Train on every image once, score the validation images, and return the epoch."""
         started = time.perf_counter()
         order = self.shuffling.permutation(self.training_rows)
-        # Numbers that leave the range of float32 are no warnings here: the loss shows them, and
-        # ends the training.
+        # Overflow in float32 raises no warning here: it shows in the loss, which then ends the
+        # training.
         with threads.pinned(), np.errstate(all="ignore"):
             metrics = self._train(order) | self._validate()
         self.epoch += 1
@@ -128,7 +128,7 @@ class Training:
             total += len(rows) * self._step(rows, rate)
             hits += int((self.executor.outputs.argmax(axis=1) == self.labels[rows]).sum())
             if not math.isfinite(total):
-                break  # nothing that follows could mend the weights
+                break  # no later step can repair the weights
         return {
             "train_loss": total / len(order),
             "train_accuracy": hits / len(order),
@@ -136,7 +136,7 @@ class Training:
         }
 
     def _step(self, rows: NDArray[np.int64], rate: float) -> float:
-        """Learn from one mini-batch: gradient, clipping, weight decay, update."""
+        """Train on one mini-batch: gradient, clipping, weight decay, update."""
         network, settings = self.network, self.settings
         pixels = scaled(self.images[rows], self.data.full_scale, out=self.pixels[: len(rows)])
         if self.augmenter is not None:
@@ -145,14 +145,14 @@ class Training:
         value = self.executor.loss_and_gradients(pixels, self.labels[rows], self.loss, noise)
         if settings.clip_norm:
             clip_by_norm(network.gradients, settings.clip_norm)
-        if settings.weight_decay and settings.optimizer != "adamw":  # AdamW decays by itself
+        if settings.weight_decay and settings.optimizer != "adamw":  # AdamW applies it itself
             np.multiply(network.weights, settings.weight_decay, out=self.decay)
             network.gradients[: network.weights.size] += self.decay
         self.optimizer.update(network.parameters, network.gradients, rate)
         return value
 
     def _validate(self) -> dict[str, float]:
-        """Score the network on the images held out, where there are any."""
+        """Score the network on the images held out, if there are any."""
         if not self.validation_rows.size:
             return {}
         score = evaluate(
@@ -171,7 +171,7 @@ class Training:
             )
 
     def _digests(self, order: NDArray[np.int64]) -> dict[str, str]:
-        """Name, as SHA-256, what must be equal when this epoch is trained again."""
+        """Return the SHA-256 of everything that must be equal when this epoch is reproduced."""
         return {
             "weights": self.network.digest(),
             "batches": _sha256(order.astype("<i8").tobytes()),
@@ -189,7 +189,7 @@ class Training:
         return {name: generator_state(g) for name, g in self._generators().items()}
 
     def state(self) -> State:
-        """Return copies of all that changes in training: `restore` continues from them."""
+        """Return copies of everything that changes in training; `restore` takes them."""
         return {
             "epoch": self.epoch,
             "diverged": self.diverged,
@@ -201,7 +201,7 @@ class Training:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from what `state` returned, in this process or another.
+        """Resume from what `state` returned, in this process or another.
 
         Raises InputError for the state of another network.
         """
@@ -209,8 +209,9 @@ class Training:
         expected = (self.network.parameters.size, self.network.statistics.size)
         if sizes != expected:
             raise InputError(
-                f"the state to continue from has {sizes[0]} parameters and {sizes[1]} statistics, "
-                f"the network of these settings has {expected[0]} and {expected[1]}"
+                "resume",
+                problem=f"got a state with {sizes[0]} parameters and {sizes[1]} statistics",
+                expected=f"{expected[0]} and {expected[1]} for these settings",
             )
         self.epoch = state["epoch"]
         self.diverged = state["diverged"]
@@ -222,7 +223,7 @@ class Training:
         self.best = None if state["best"] is None else Best(**state["best"])
 
     def outcome(self) -> Outcome:
-        """Return the outcome as if the training ended here; under patience, of the best epoch."""
+        """Return the outcome if the training ended here; with early stopping, of the best epoch."""
         kept = self.best or Best(
             self.epoch, math.nan, self.network.parameters, self.network.statistics
         )

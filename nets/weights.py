@@ -1,9 +1,9 @@
-"""Weights from elsewhere: other layouts, other names, the same numbers.
+"""Weights from other frameworks: other layouts, other names, the same numbers.
 
-Most frameworks put a convolution's filters first, ``(filters, channels, height, width)``, and lay
-images out with channels first, so that the affine layer behind a flatten expects its inputs in
-(channel, row, column) order. Here filters come last and channels are last. `load_foreign`
-translates, checks every shape, and changes nothing unless all of it fits.
+Most frameworks put a convolution's filters first, ``(filters, channels, height, width)``, and store
+images with channels first, so that the affine layer after a flatten expects its inputs in (channel,
+row, column) order. Here filters and channels come last. `load_foreign` converts the arrays, checks
+every shape, and changes nothing unless all arrays fit.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ def load_foreign(
         Its parameters, and running statistics if it has any, are overwritten.
     arrays
         Convolutions ``(filters, channels, height, width)``, affine weights ``(inputs, outputs)``,
-        everything else ``(channels,)``. Affine inputs that come from a flattened image are in
-        (channel, row, column) order.
+        everything else ``(channels,)``. Affine inputs from a flattened image are in (channel, row,
+        column) order.
     names
         For each parameter and running statistic of the network (``"convolution1.weight"``,
-        ``"batch_normalization1.mean"``), the name of its array. By default the layers that have
-        weights are counted from 1 and have arrays ``W1, b1, W2, b2, ...``.
+        ``"batch_normalization1.mean"``), the name of its array. By default the layers with weights
+        are numbered from 1 and have arrays ``W1, b1, W2, b2, ...``.
     outputs_first
         Affine weights are ``(outputs, inputs)``, as in PyTorch.
 
     Raises
     ------
     InputError
-        An array is missing, left over, not of the shape needed, or contains NaN or infinity; the
-        message names it. The network is then as it was.
+        If an array is missing, unused, of the wrong shape, or contains NaN or infinity; the message
+        names it. The network is then unchanged.
 
     >>> network = Network([Affine(2)], (3,))
     >>> load_foreign(network, {"W1": np.ones((3, 2)), "b1": np.zeros(2)})
@@ -57,15 +57,14 @@ def load_foreign(
     array([[3., 3.]], dtype=float32)
     >>> load_foreign(network, {"W1": np.ones((2, 3)), "b1": np.zeros(2)})
     Traceback (most recent call last):
-    nets.errors.InputError: affine1.weight: needs an array W1 of shape (3, 2), got (2, 3)
+    nets.errors.InputError: affine1.weight: got (2, 3), expected array W1 of shape (3, 2)
     """
     names = default_names(network) if names is None else names
     slots = list(_slots(network, outputs_first))
     taken = [names[slot.name] for slot in slots if slot.name in names]
     if left_over := sorted(set(arrays) - set(taken)):
         raise InputError(
-            f"weights: got {', '.join(left_over)}, for which the network has no place; "
-            f"it takes {', '.join(taken)}"
+            "weights", problem=f"unused {', '.join(left_over)}", expected=", ".join(taken)
         )
     values = [slot.translated(names.get(slot.name), arrays) for slot in slots]
     for slot, value in zip(slots, values, strict=True):
@@ -73,7 +72,7 @@ def load_foreign(
 
 
 def default_names(network: Network) -> dict[str, str]:
-    """Count the layers that have weights from 1, and call their arrays ``W1, b1, W2, b2, ...``.
+    """Count the layers with weights from 1, and name their arrays ``W1, b1, W2, b2, ...``.
 
     >>> default_names(Network([Affine(3), Affine(2, bias=False)], (4,)))
     {'affine1.weight': 'W1', 'affine1.bias': 'b1', 'affine2.weight': 'W2'}
@@ -93,7 +92,7 @@ def default_names(network: Network) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Slot:
-    """One array of the network: where it is, and how the same array looks elsewhere."""
+    """One array of the network: its view, and the layout of the same array elsewhere."""
 
     name: str
     view: Array
@@ -103,23 +102,23 @@ class _Slot:
     def translated(
         self, foreign_name: str | None, arrays: Mapping[str, NDArray[Any]]
     ) -> NDArray[Any]:
-        """Return the array of this name in the network's layout, or say what is wrong with it."""
-        needs = f"{self.name}: needs an array {foreign_name or '(named in names)'}"
+        """Return the array of this name in the network's layout; raise InputError if unfit."""
+        expected = f"array {foreign_name or '(missing in names)'} of shape {self.foreign_shape}"
         if foreign_name is None or foreign_name not in arrays:
-            raise InputError(f"{needs} of shape {self.foreign_shape}, got none")
+            raise InputError(self.name, problem="got none", expected=expected)
         array = np.asarray(arrays[foreign_name])
         if array.shape != self.foreign_shape:
-            raise InputError(f"{needs} of shape {self.foreign_shape}, got {array.shape}")
+            raise InputError(self.name, array.shape, expected)
         if array.dtype.kind not in "fiu":
-            raise InputError(f"{needs} of numbers, got {array.dtype}")
+            raise InputError(self.name, str(array.dtype), f"numbers in {foreign_name}")
         if not np.isfinite(array).all():
-            raise InputError(f"{needs} of finite numbers, got NaN or infinity in it")
+            raise InputError(self.name, problem=f"NaN or infinity in {foreign_name}")
         return self.to_own(array)
 
 
 def _slots(network: Network, outputs_first: bool) -> Iterator[_Slot]:
     """Yield the network's parameters and running statistics, layer by layer."""
-    image: Shape | None = None  # what was flattened, until an affine layer has mixed it
+    image: Shape | None = None  # the shape before flattening, until the next affine layer
     for layer, shape, parameters, statistics in zip(
         network.layers,
         network.shapes,
@@ -139,7 +138,7 @@ def _slots(network: Network, outputs_first: bool) -> Iterator[_Slot]:
 def _layout(
     layer: Layer, key: str, shape: Shape, image: Shape | None, outputs_first: bool
 ) -> tuple[Shape, Callable[[NDArray[Any]], NDArray[Any]]]:
-    """Return an array's shape elsewhere, and the function from that layout to ours."""
+    """Return an array's shape in the other layout, and the function from that layout to ours."""
     if key == "weight" and isinstance(layer, Convolution):
         height, width, channels, filters = shape
         return (filters, channels, height, width), lambda array: array.transpose(2, 3, 1, 0)

@@ -50,8 +50,8 @@ def test_a_search_over_images_that_are_not_there_says_where_they_are_looked_for(
     done = retrial("search", "shapes.toml", "--data", str(tmp_path), folder=folder)
     assert done.returncode == 2
     assert done.stderr == (
-        "retrial: data.name: got 'shapes', accepted are digits, mnist, or your own: a file "
-        f"shapes.npz in {tmp_path} (another folder is named by --data or RETRIAL_DATA)\n"
+        "retrial: data.name: got 'shapes', expected digits, mnist or a file shapes.npz in "
+        f"{tmp_path}; set the folder with --data or RETRIAL_DATA\n"
     )
     assert not (folder / "mlruns" / "ledger.db").exists()
 

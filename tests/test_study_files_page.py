@@ -1,4 +1,4 @@
-"""docs/study-files.md says of every key what the code says: type, range and default."""
+"""docs/study-files.md describes every key as the code does: type, range and default."""
 
 import re
 from dataclasses import MISSING, fields
@@ -10,16 +10,18 @@ import pytest
 
 from nets.data import DATASETS
 from nets.settings import Settings
-from studies.definition import pruners, samplers, space, study_file
+from studies.definition import pruners, samplers, space_section, study_file
 from studies.definition.study_section import Stop, StudySection
+from tracking.records import Direction
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "study-files.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
 
 TYPES = {
-    int: "whole number", float: "number", str: "text", bool: "true or false",
-    tuple[int, ...]: "list of whole numbers", tuple[dict[str, object], ...]: "tables",
+    int: "integer", float: "number", str: "string", bool: "true or false",
+    tuple[int, ...]: "list of integers", tuple[dict[str, object], ...]: "tables",
+    Direction: "string",
 }  # fmt: skip
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 SPECIAL = {
@@ -32,7 +34,7 @@ SPECIAL = {
     ("study", "objective"): ("`package.module:function`", '`"nets.objective:objective"`'),
     ("study", "settings"): ("`package.module:Class`", '`"nets.settings:Settings"`'),
     ("study", "warm_start"): ("a study of the store", "none"),
-    ("study", "storage"): ("a URL of SQLAlchemy", "none"),
+    ("study", "storage"): ("an SQLAlchemy URL", "none"),
     ("study", "first"): ("values of [space]", "none"),
     ("data", "name"): (
         ", ".join(f'`"{name}"`' for name in DATASETS) + ", or your own",
@@ -41,11 +43,11 @@ SPECIAL = {
     ("data", "split_seed"): ("at least 0", "the study's `seed`"),
     ("patient", "wrapped"): ("any pruner but `patient`", "none"),
 }
-"""Accepted values and defaults that no single annotation shows."""
+"""Values and defaults that no single annotation shows."""
 
 
 def section_of(heading):
-    """The part of the page under a heading, up to the next of the same level or above."""
+    """The part of the page under a heading, up to the next one of the same or a higher level."""
     level = heading.split()[0]
     found = re.search(
         rf"^{re.escape(heading)}\n(.*?)(?=^#{{1,{len(level)}}} |\Z)", PAGE, re.M | re.S
@@ -55,13 +57,13 @@ def section_of(heading):
 
 
 def rows(heading):
-    """The cells of the first table under a heading, its head left out; meanings too."""
+    """The cells of the first table under a heading, without its head."""
     lines = re.findall(r"^\| (.*) \|$", section_of(heading).split("\n#")[0], re.M)
     return [[cell.strip() for cell in line.split(" | ")] for line in lines[1:]]
 
 
 def kind_and_range(hint):
-    """Type and range of an annotation, in the words of the page."""
+    """Type and range of an annotation, as the page words them."""
     if get_origin(hint) in (Union, UnionType):
         one, *others = [h for h in get_args(hint) if h is not NoneType]
         return ("table", "") if others else kind_and_range(one)
@@ -74,7 +76,7 @@ def kind_and_range(hint):
         ]  # fmt: skip
         return kind_and_range(base)[0], ", ".join(bounds)
     if get_origin(hint) is Literal:
-        return "text", ", ".join(f'`"{value}"`' for value in get_args(hint))
+        return "string", ", ".join(f'`"{value}"`' for value in get_args(hint))
     if get_origin(hint) is tuple and dict in map(get_origin, get_args(hint)):
         return "list of tables", ""
     return TYPES.get(hint, "table"), ""
@@ -92,7 +94,7 @@ def default_of(item):
 
 
 def of_dataclass(kind, owner):
-    """Key, type, range and default of each key of a dataclass of ours."""
+    """Key, type, range and default of each field of a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     found = []
     for item in fields(kind):
@@ -111,8 +113,9 @@ def of_settings():
             continue
         name, key = item.metadata["section"], item.metadata.get("key", item.name)
         type_, range_ = kind_and_range(get_type_hints(Settings)[item.name])
-        accepts = item.metadata.get("accepts", range_).removeprefix("a list of whole numbers, ")
-        range_, default = SPECIAL.get((name, key)) or (accepts, default_of(item))
+        expected = item.metadata.get("expected", range_)
+        expected = re.sub("^(of|a list of integers,) ", "", expected)
+        range_, default = SPECIAL.get((name, key)) or (expected, default_of(item))
         sections.setdefault(name, []).append((f"`{key}`", type_, range_, default))
     return sections
 
@@ -125,7 +128,7 @@ def first_cells(heading, count=4):
     return [tuple(row[:count]) for row in found]
 
 
-def test_every_key_of_the_study_is_described_as_the_code_has_it():
+def test_every_key_of_the_study_matches_the_code():
     assert first_cells("## [study]") == of_dataclass(StudySection, "study")
     assert first_cells("### stop") == of_dataclass(Stop, "stop")
 
@@ -133,7 +136,7 @@ def test_every_key_of_the_study_is_described_as_the_code_has_it():
 @pytest.mark.parametrize(
     ("heading", "union"), [("### sampler", samplers.Sampler), ("### pruner", pruners.Pruner)]
 )
-def test_every_option_of_samplers_and_pruners_is_described_as_the_code_has_it(heading, union):
+def test_every_option_of_samplers_and_pruners_matches_the_code(heading, union):
     expected = []
     for kind in get_args(union):
         (_, *options) = of_dataclass(kind, kind.__dataclass_fields__["name"].default)
@@ -143,16 +146,16 @@ def test_every_option_of_samplers_and_pruners_is_described_as_the_code_has_it(he
 
 
 @pytest.mark.parametrize("name", of_settings())
-def test_every_setting_is_described_as_the_code_has_it(name):
+def test_every_setting_matches_the_code(name):
     assert first_cells(f"## [{name}]") == of_settings()[name]
 
 
-def test_no_section_is_described_that_there_is_not():
+def test_every_section_of_the_page_exists():
     described = re.findall(r"^## \[(\w+)\]$", PAGE, re.M)
     assert described == ["study", *of_settings(), "space"]
 
 
-def test_settings_that_have_an_effect_beside_others_only_say_so():
+def test_settings_that_depend_on_another_one_say_so():
     for item in fields(Settings):
         for values in item.metadata.get("only_with", {}).values():
             (row,) = [
@@ -163,7 +166,7 @@ def test_settings_that_have_an_effect_beside_others_only_say_so():
 
 
 def test_every_key_of_a_range_is_described():
-    assert {row[0].strip("`") for row in rows("## [space]")} == space._KEYS
+    assert {row[0].strip("`") for row in rows("## [space]")} == set(space_section.KEYS)
 
 
 EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE + README, re.M | re.S)
@@ -178,5 +181,5 @@ def test_every_study_file_of_the_page_and_of_the_readme_is_accepted(number, tmp_
 
 def test_the_page_shows_every_way_to_search():
     text = "".join(EXAMPLES)
-    for key in sorted(space._KEYS):
+    for key in space_section.KEYS:
         assert re.search(rf"\b{key} = ", text), key

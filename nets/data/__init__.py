@@ -1,11 +1,10 @@
-"""Images with labels: where they come from, how they are checked, how processes share them.
+"""Images with labels: where they come from, how they are verified, how processes share them.
 
-A driver calls `load`, which reads the original files, checks them and writes plain arrays to a
-cache once. Its workers call `open_cached` on `Dataset.path` and map the same pages; they never
+A driver calls `load`, which reads the original files, verifies them and writes plain arrays to a
+cache once. Its workers call `open_cached` with `Dataset.path` and map the same pages; they never
 need scikit-learn or pooch.
 """
 
-from nets.data.cache import open_cached
 from nets.data.catalogue import (
     DATASETS,
     are_here,
@@ -15,7 +14,7 @@ from nets.data.catalogue import (
     load,
     own_files,
 )
-from nets.data.dataset import Dataset
+from nets.data.dataset import Dataset, open_cached
 
 __all__ = [
     "DATASETS",

@@ -1,6 +1,7 @@
-"""Which data sets there are, and the one way to load each.
+"""Which data sets there are, and how each is loaded.
 
-Two are known by their checksums; any other name is a file of one's own, see `nets.data.own`.
+Two are built in and verified by their checksums; any other name is a user's file, see
+`nets.data.own`.
 """
 
 import os
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from nets.data import cache as caches
 from nets.data import digits, mnist, own
-from nets.data.dataset import Content, Dataset, content_sha256
+from nets.data.dataset import Content, Dataset, content_sha256, open_cached
 from nets.data.download import MIRRORS, download
-from nets.errors import InputError
+from nets.errors import InputError, did_you_mean, one_of
 
 DATASETS = {
     "digits": "8x8 grey digits, 1,437 training and 360 test images, these by other writers and "
@@ -23,9 +24,9 @@ DATASETS = {
 
 
 def default_folder() -> Path:
-    """Return the folder of the user for data that can be had again, ``.../retrial``.
+    """Return the user's cache folder, ``.../retrial``.
 
-    ``$XDG_CACHE_HOME`` where it is set, else the custom of the system: ``~/Library/Caches``,
+    ``$XDG_CACHE_HOME`` where it is set, else the system's default: ``~/Library/Caches``,
     ``%LOCALAPPDATA%`` or ``~/.cache``.
     """
     if base := os.environ.get("XDG_CACHE_HOME"):
@@ -43,23 +44,22 @@ def load(
     cache: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Dataset:
-    """Load a data set, checked, from its original files.
+    """Load a data set from its original files and verify it.
 
-    Every call reads and checks the originals (0.3 s for MNIST). The first one writes the arrays
-    to the cache, later ones find them there and compare their checksum; a damaged cache is
-    written anew.
+    Every call reads and verifies the originals (0.3 s for MNIST). The first call writes the arrays
+    to the cache, later ones verify the checksum of the cached arrays; a damaged cache is replaced.
 
     Parameters
     ----------
     name
-        One of `DATASETS`, or that of a file ``NAME.npz`` in the folder.
+        One of `DATASETS`, or the name of a file ``NAME.npz`` in the folder.
     folder
-        Where the original files are, those of MNIST in it or in ``folder/mnist``; it is never
-        written to. Digits need none.
+        Folder of the original files; MNIST may also be in ``folder/mnist``. It is never written to.
+        The digits need no files.
     cache
         Folder for the arrays, by default ``default_folder() / "arrays"``.
     progress
-        Called with a line of text before each step that takes time.
+        Called with one line of text before each slow step.
 
     Returns
     -------
@@ -69,8 +69,8 @@ def load(
     Raises
     ------
     InputError
-        For a name that is not known, files that are missing or not the published ones, and a
-        cache that cannot be written.
+        For an unknown name, for files that are missing or not the published ones, and for a cache
+        that cannot be written.
     """
     say = progress or (lambda line: None)
     cache = Path(cache) if cache is not None else default_folder() / "arrays"
@@ -83,8 +83,7 @@ def load(
         sha256 = content_sha256(found.arrays)
         if sha256 != digits.SHA256:
             raise InputError(
-                "digits: scikit-learn's images are not the known ones: SHA-256 of their content: "
-                f"expected {digits.SHA256}, received {sha256}"
+                "digits", sha256, f"scikit-learn's images with SHA-256 {digits.SHA256}"
             )
     else:
         if name == "mnist":
@@ -99,7 +98,7 @@ def load(
             return dataset
     say(f"writing {path}")
     caches.store(path, name=name, sha256=sha256, **found._asdict())
-    return caches.open_cached(path)
+    return open_cached(path)
 
 
 def fetch(
@@ -108,10 +107,10 @@ def fetch(
     mirrors: Sequence[str] = MIRRORS,
     progress: bool = True,
 ) -> list[Path]:
-    """Download the files of a data set; the only thing here that uses the network.
+    """Download the files of a data set; the only function here that uses the network.
 
-    Files that are there and right are kept. Nothing is put into the folder before all of it has
-    arrived and been checked.
+    Existing files with the right content are kept. New files appear in the folder only after all of
+    them have been downloaded and verified.
 
     Parameters
     ----------
@@ -127,47 +126,50 @@ def fetch(
     Returns
     -------
     list[Path]
-        The files downloaded by this call, empty when all were there.
+        The files downloaded by this call; empty if all existed.
 
     Raises
     ------
     InputError
-        When no mirror gives the right content of a file; names what each gave instead.
+        If no mirror returns the right content of a file; the message says what each returned.
     """
     if name not in DATASETS:
-        raise InputError(f"data: got {name!r}, accepted are {', '.join(map(repr, DATASETS))}")
+        raise InputError("data", name, one_of(DATASETS), did_you_mean(name, DATASETS))
     if name == "digits":
         return []
     return download(Path(folder), mirrors, progress)
 
 
 def check_name(name: str) -> None:
-    """Raise InputError for what is no name of a data set, without looking for its files."""
+    """Raise InputError unless this may be the name of a data set; no file is read."""
     if name not in DATASETS and not own.is_name(name):
         raise InputError(
-            f"data.name: got {name!r}, accepted are {', '.join(DATASETS)}, or your own: the name "
-            "of a file NAME.npz in the folder of the data"
+            "data.name",
+            name,
+            f"{', '.join(DATASETS)} or the name of a file NAME.npz in the data folder",
         )
 
 
 def are_here(names: Iterable[str], folder: Path) -> bool:
-    """Tell whether the files of one's own among data sets lie in a folder."""
+    """Whether a folder has the files of those data sets that are users' files."""
     return all(name in DATASETS or own.path_of(name, folder).is_file() for name in names)
 
 
 def own_files(folder: Path) -> dict[str, Path]:
-    """Return the files of one's own in a folder by the names of their data sets, in order."""
+    """Return the users' files in a folder by the names of their data sets, sorted."""
     names = sorted(path.stem for path in folder.glob("*.npz") if own.is_name(path.stem))
     return {name: own.path_of(name, folder) for name in names if name not in DATASETS}
 
 
 def _find(name: str, folder: Path) -> Path:
-    """Return the file of one's own that has a name, or raise InputError."""
+    """Return the user's file of this name, or raise InputError."""
     check_name(name)
     if (path := own.path_of(name, folder)).is_file():
         return path
-    here = ", ".join([*DATASETS, *own_files(folder)])
+    known = [*DATASETS, *own_files(folder)]
     raise InputError(
-        f"data.name: got {name!r}, accepted are {here}, or your own: a file {name}.npz in {folder} "
-        "(another folder is named by --data or RETRIAL_DATA)"
+        "data.name",
+        name,
+        f"{', '.join(known)} or a file {name}.npz in {folder}",
+        did_you_mean(name, known) or "set the folder with --data or RETRIAL_DATA",
     )

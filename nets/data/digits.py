@@ -1,4 +1,4 @@
-"""The 8x8 digits that scikit-learn brings along: 1,797 images that need no download.
+"""The 8x8 digits that come with scikit-learn: 1,797 images that need no download.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
 Repository (1998): its test part, each pixel the number of black dots in a 4x4 block, 0 to 16.
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 CLASSES = 10
 FULL_SCALE = 16
 TEST_COUNT = 360
-"""There is no official test set; the last images in file order are it, written by other people
-than most of the rest."""
+"""There is no official test set; the last images in file order serve as one. They were written by
+other people than most of the rest."""
 SHA256 = "21f573b7af719085f4cb1e9a56a6e4ee4f33f7cc49746367b85feab88725b8b7"
-"""Of the content as `Dataset.sha256` describes it; knowing it spares the import of scikit-learn
-(more than a second) once the cache has been written."""
+"""Of the content, as `Dataset.sha256` describes it. Because it is known in advance, cached digits
+load without importing scikit-learn (more than a second)."""
 
 
 def read() -> dict[str, NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""Fetching MNIST from public mirrors: the only module that talks to the network."""
+"""Download MNIST from public mirrors: the only module that uses the network."""
 
 import hashlib
 import os
@@ -15,20 +15,20 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
 TIMEOUT = 30.0
-"""Seconds without a byte after which a mirror counts as silent."""
+"""Seconds without a byte after which a mirror counts as unreachable."""
 
 
 class MirrorError(Exception):
-    """What one mirror gave instead of the file."""
+    """What one mirror returned instead of the file."""
 
 
 def download(folder: Path, mirrors: Sequence[str], progress: bool) -> list[Path]:
-    """Download what is missing of MNIST to ``folder/mnist``; see `nets.data.fetch`.
+    """Download the missing files of MNIST to ``folder/mnist``; see `nets.data.fetch`.
 
-    The files arrive in a temporary folder beside their place, are checked there and renamed
-    together at the end; whatever goes wrong, that folder is all there is to remove.
+    The files are downloaded to a temporary folder inside ``folder/mnist``, verified there and moved
+    together at the end; after any error only that folder has to be removed.
     """
-    missing = [file for file in FILES.values() if not _is_right(file, folder)]
+    missing = [file for file in FILES.values() if not _is_valid(file, folder)]
     if not missing:
         return []
     target = folder / "mnist"
@@ -36,18 +36,18 @@ def download(folder: Path, mirrors: Sequence[str], progress: bool) -> list[Path]
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target) as beside:
-            arrived = [_from_first_right(file, mirrors, Path(beside), progress) for file in missing]
+            arrived = [_from_first_valid(file, mirrors, Path(beside), progress) for file in missing]
             return [path.replace(target / path.name) for path in arrived]
     except OSError as error:
-        raise InputError(f"{target} cannot be written: {error}") from None
+        raise InputError(problem=f"cannot write to {target}: {error}") from None
     finally:
         for place in made:
             if place.exists() and not os.listdir(place):
                 place.rmdir()
 
 
-def _is_right(file: File, folder: Path) -> bool:
-    """Whether the copy of a file that `load` would read is the published one."""
+def _is_valid(file: File, folder: Path) -> bool:
+    """Whether the copy of a file that `load` would read has the published content."""
     path = next((path for path in candidates(file.name, folder) if path.is_file()), None)
     if path is None:
         return False
@@ -58,7 +58,7 @@ def _is_right(file: File, folder: Path) -> bool:
     return True
 
 
-def _from_first_right(file: File, mirrors: Sequence[str], folder: Path, progress: bool) -> Path:
+def _from_first_valid(file: File, mirrors: Sequence[str], folder: Path, progress: bool) -> Path:
     received = []
     for mirror in mirrors:
         url = f"{mirror.rstrip('/')}/{file.name}.gz"
@@ -67,22 +67,23 @@ def _from_first_right(file: File, mirrors: Sequence[str], folder: Path, progress
         except MirrorError as error:
             received.append(f"{error} from {url}")
     raise InputError(
-        f"{file.name}.gz could not be fetched: expected content with SHA-256 {file.sha256}.\n"
-        f"Received {'; '.join(received) or 'nothing: no mirrors were given'}"
+        f"{file.name}.gz",
+        problem=f"cannot be fetched: got {'; '.join(received) or 'no mirrors'}",
+        expected=f"content with SHA-256 {file.sha256}",
     )
 
 
 def _from(url: str, file: File, folder: Path, progress: bool) -> Path:
     """Download one file from one mirror and check it."""
-    # Imported here, for loading does without: together they take a third of a second.
+    # Imported here, because loading does not need them: together they take a third of a second.
     import pooch
     from tqdm import tqdm
 
-    # pooch tells standard error what we say ourselves.
+    # pooch would print to stderr what our own messages say.
     pooch.get_logger().setLevel("WARNING")
     path = folder / f"{file.name}.gz"
-    # The total is replaced once the length of the answer is known; without one a bar refuses to be
-    # tested for truth, which pooch does.
+    # The total is replaced once the length of the response is known. Without a total, bool(bar)
+    # raises an error, and pooch calls it.
     with tqdm(desc=path.name, total=1, unit="B", unit_scale=True, disable=not progress) as bar:
         downloader = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT)
         try:
@@ -90,7 +91,7 @@ def _from(url: str, file: File, folder: Path, progress: bool) -> Path:
             pooch.retrieve(
                 url, known_hash=None, fname=path.name, path=folder, downloader=downloader
             )
-        except OSError as error:  # all errors of requests are
+        except OSError as error:  # as all errors of requests are
             raise MirrorError(f"an error ({_root(error)})") from error
     try:
         received = hashlib.sha256(read_content(path)).hexdigest()
@@ -103,7 +104,7 @@ def _from(url: str, file: File, folder: Path, progress: bool) -> Path:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return what an error began with: requests wraps 'connection refused' three times."""
+    """Return the first error of a chain: requests wraps 'connection refused' three times."""
     while error.__context__ is not None:
         error = error.__context__
     return error

@@ -17,19 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nets.errors import InputError
+from nets.errors import InputError, one_of
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_content(path: Path) -> bytes:
-    """Return the uncompressed bytes of a file that is gzip or plain, whatever its name says.
+    """Return the uncompressed bytes of a gzip or plain file, regardless of its name.
 
     Raises
     ------
     InputError
-        For a gzip file that ends early or is damaged.
+        For a truncated or damaged gzip file.
     """
     content = path.read_bytes()
     if not content.startswith(GZIP_MAGIC):
@@ -37,7 +37,7 @@ def read_content(path: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is a truncated or damaged gzip file: {error}") from None
+        raise InputError(str(path), problem=f"truncated or damaged gzip file: {error}") from None
 
 
 def parse(content: bytes, source: str) -> NDArray[Any]:
@@ -48,12 +48,12 @@ def parse(content: bytes, source: str) -> NDArray[Any]:
     content
         The uncompressed file.
     source
-        What to call the file in messages.
+        Name of the file in messages.
 
     Raises
     ------
     InputError
-        For a wrong magic number, or a length other than the header announces.
+        For a wrong magic number, or a length that differs from the header's.
 
     Examples
     --------
@@ -63,22 +63,27 @@ def parse(content: bytes, source: str) -> NDArray[Any]:
     magic = content[:4]
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES:
         raise InputError(
-            f"{source} is not an IDX file: it begins with the bytes {magic.hex(' ') or '(none)'}, "
-            f"accepted is 00 00, one of {', '.join(f'{code:02x}' for code in TYPES)}, the rank"
+            source,
+            magic.hex(" "),
+            f"00 00, a type of {one_of(f'{code:02x}' for code in TYPES)}, and the rank",
+            problem=f"not an IDX file: its first bytes are {magic.hex(' ') or '(none)'}",
         )
     dtype, rank = np.dtype(TYPES[magic[2]]), magic[3]
     start = 4 + 4 * rank
     if len(content) < start:
         raise InputError(
-            f"{source} is truncated: got {len(content)} bytes, its header alone needs {start}"
+            source,
+            problem=f"truncated: got {len(content)} bytes",
+            expected=f"{start} for the header",
         )
     shape = tuple(int(length) for length in np.frombuffer(content, ">u4", rank, offset=4))
     count = math.prod(shape)
-    announced = start + count * dtype.itemsize
-    if len(content) != announced:
-        what = "is truncated" if len(content) < announced else "has bytes after its end"
+    length = start + count * dtype.itemsize
+    if len(content) != length:
+        what = "truncated" if len(content) < length else "bytes after its end"
         raise InputError(
-            f"{source} {what}: got {len(content)} bytes, "
-            f"its header announces {announced} for shape {shape}"
+            source,
+            problem=f"{what}: got {len(content)} bytes",
+            expected=f"{length} for shape {shape}",
         )
     return np.frombuffer(content, dtype, count, offset=start).reshape(shape)

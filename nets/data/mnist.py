@@ -48,9 +48,9 @@ FILES = {
 
 
 def candidates(name: str, folder: Path) -> list[Path]:
-    """Return where a file of MNIST may lie, in the order in which it is looked for.
+    """Return the paths at which a file of MNIST is looked for, in this order.
 
-    The first is where `fetch` puts it, so that a fetched file wins over any older one.
+    `fetch` writes to the first, so that a fetched file takes precedence over any older one.
     """
     return [place / file for place in (folder / "mnist", folder) for file in (f"{name}.gz", name)]
 
@@ -61,15 +61,15 @@ def read(folder: Path, progress: Callable[[str], None]) -> dict[str, NDArray[np.
     Raises
     ------
     InputError
-        When a file is missing, damaged or not the published one.
+        If a file is missing, damaged or not the published one.
     """
     paths = {part: _find(file.name, folder) for part, file in FILES.items()}
     missing = [FILES[part].name for part, path in paths.items() if path is None]
     if missing:
         raise InputError(
-            f"mnist: no {', '.join(missing)} (plain or .gz) in {folder / 'mnist'} or {folder}.\n"
-            f"Fetch the data with `{FETCH_COMMAND}`, or name the folder that has it by --data "
-            "or RETRIAL_DATA."
+            "mnist",
+            problem=f"no {', '.join(missing)} (plain or .gz) in {folder / 'mnist'} or {folder}",
+            hint=f"run `{FETCH_COMMAND}`, or set the folder with --data or RETRIAL_DATA",
         )
     arrays = {}
     for part, path in paths.items():
@@ -81,14 +81,16 @@ def read(folder: Path, progress: Callable[[str], None]) -> dict[str, NDArray[np.
 
 
 def checked_content(path: Path, file: File) -> bytes:
-    """Return the uncompressed content of a file, or raise InputError unless it is the published."""
+    """Return the uncompressed content of a file; raise InputError if its checksum is wrong."""
     content = read_content(path)
     received = hashlib.sha256(content).hexdigest()
     if received != file.sha256:
         raise InputError(
-            f"{path} is not the published file: SHA-256 of its uncompressed content: "
-            f"expected {file.sha256}, received {received}.\n"
-            f"Replace it with `{FETCH_COMMAND}`."
+            str(path),
+            received,
+            file.sha256,
+            f"replace it with `{FETCH_COMMAND}`",
+            problem=f"not the published file: got content with SHA-256 {received}",
         )
     return content
 

@@ -1,4 +1,4 @@
-"""Images of one's own: one file ``NAME.npz`` in the folder of the data."""
+"""Users' images: one file ``NAME.npz`` in the data folder."""
 
 import hashlib
 import re
@@ -15,11 +15,11 @@ from nets.errors import InputError
 KERAS = {
     "x_train": "images", "y_train": "labels", "x_test": "test_images", "y_test": "test_labels"
 }  # fmt: skip
-"""The names that the files of Keras's datasets have for the same arrays."""
+"""The names of the same arrays in the files of Keras's datasets."""
 
 FULL_SCALE = "full_scale"
 WHITE = 255
-"""The full scale of a file that tells none."""
+"""The full scale of a file that does not state one."""
 LABEL_NAMES = "label_names"
 MOST_CLASSES = 256
 
@@ -27,17 +27,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def path_of(name: str, folder: Path) -> Path:
-    """Return where the file of a name lies."""
+    """Return the path of the file of this name."""
     return folder / f"{name}.npz"
 
 
 def is_name(name: str) -> bool:
-    """Tell whether a file in the folder of the data may have a name: no path, nothing hidden."""
+    """Whether a file in the data folder may have this name: no path, no hidden file."""
     return _NAME.fullmatch(name) is not None
 
 
 def sha256_of(content: str, full_scale: int) -> str:
-    """Return the checksum of a file from that of its arrays: another scale is another dataset."""
+    """Return a data set's checksum: that of its arrays, and of the scale where it is not 255."""
     if full_scale == WHITE:
         return content
     return hashlib.sha256(f"{content} {FULL_SCALE} {full_scale}\n".encode()).hexdigest()
@@ -47,23 +47,21 @@ def read(path: Path) -> Content:
     """Read a file of images with labels.
 
     It holds ``images`` and ``test_images``, uint8, ``(count, height, width)`` or ``(count, height,
-    width, channels)``; ``labels`` and ``test_labels``, whole numbers from 0, ``(count,)`` or
+    width, channels)``; ``labels`` and ``test_labels``, integers from 0, ``(count,)`` or
     ``(count, 1)``; or the same under the names of `KERAS`. ``full_scale`` is the pixel value that
-    stands for 1; without it, 255. ``label_names`` are texts, one a class; without them there are
-    as many classes as the largest label needs.
+    stands for 1, 255 by default. ``label_names`` are strings, one per class; without them the
+    largest label determines the number of classes.
 
     Raises
     ------
     InputError
-        For a file that cannot be read, or holds something else; the message names it.
+        For a file that cannot be read or has other content; the key begins with its path.
     """
     found = _arrays(path)
     label_names = _label_names(path, found.pop(LABEL_NAMES, np.array([], np.str_)))
     scale = found.pop(FULL_SCALE, np.array(WHITE))
     if scale.size != 1 or scale.dtype.kind not in "ui" or not 1 <= scale.item() <= WHITE:
-        raise InputError(
-            f"{path}: {FULL_SCALE}: got {scale}, accepted is a number from 1 to {WHITE}"
-        )
+        raise InputError(f"{path}: {FULL_SCALE}", scale.tolist(), f"an integer from 1 to {WHITE}")
     full_scale = int(scale.item())
     arrays = {
         name: _images(path, name, found[name], full_scale)
@@ -74,78 +72,77 @@ def read(path: Path) -> Content:
     for images, labels in (ARRAYS[:2], ARRAYS[2:]):
         if len(arrays[images]) != len(arrays[labels]):
             raise InputError(
-                f"{path}: got {len(arrays[images])} {images} but {len(arrays[labels])} {labels}, "
-                "accepted is one label an image"
+                f"{path}: {labels}", len(arrays[labels]), f"{len(arrays[images])}, one per image"
             )
     shape, test_shape = arrays["images"].shape[1:], arrays["test_images"].shape[1:]
     if shape != test_shape:
         raise InputError(
-            f"{path}: test_images: got {test_shape}, accepted is the shape of the training images, "
-            f"{shape}"
+            f"{path}: test_images", test_shape, f"the shape of the training images, {shape}"
         )
     classes = 1 + max(int(arrays["labels"].max()), int(arrays["test_labels"].max()))
     if classes < 2:
-        raise InputError(f"{path}: labels: got 0 only, accepted are two classes or more")
+        raise InputError(f"{path}: labels", problem="got 0 only", expected="at least two classes")
     if label_names and len(label_names) < classes:
         raise InputError(
-            f"{path}: {LABEL_NAMES}: got {len(label_names)} for labels up to {classes - 1}, "
-            "accepted is one a class"
+            f"{path}: {LABEL_NAMES}", len(label_names), f"at least {classes}, one per class"
         )
     return Content(arrays, len(label_names) or classes, full_scale, label_names)
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file by our names for them."""
+    """Return the arrays of a file, Keras's under our names."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             found = {KERAS.get(name, name): opened[name] for name in opened.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"{path}: it cannot be read: {reason}; accepted is an .npz file as NumPy's savez "
-            "writes, without objects"
+            str(path),
+            problem=f"cannot be read: {reason}",
+            expected="an .npz file written by numpy.savez, without objects",
         ) from error
     if missing := [name for name in ARRAYS if name not in found]:
         raise InputError(
-            f"{path}: got no {', '.join(missing)}; accepted are the arrays {', '.join(ARRAYS)} "
-            f"(or {', '.join(KERAS)}), {FULL_SCALE} and {LABEL_NAMES}"
+            str(path),
+            problem=f"no {', '.join(missing)}",
+            expected=f"{', '.join(ARRAYS)} (or {', '.join(KERAS)}); {FULL_SCALE} and "
+            f"{LABEL_NAMES} are optional",
         )
     return {name: found[name] for name in (*ARRAYS, FULL_SCALE, LABEL_NAMES) if name in found}
 
 
 def _images(path: Path, name: str, array: NDArray[Any], full_scale: int) -> NDArray[np.uint8]:
     if array.dtype != np.uint8 or array.ndim not in (3, 4) or not array.size:
-        raise InputError(
-            f"{path}: {name}: got {array.dtype} {array.shape}, accepted is uint8 (count, height, "
-            "width) or (count, height, width, channels)"
+        raise _wrong_array(
+            path, name, array, "uint8 (count, height, width) or (count, height, width, channels)"
         )
     if (high := int(array.max())) > full_scale:
-        raise InputError(
-            f"{path}: {name}: got a pixel of {high}, accepted is up to {FULL_SCALE}, {full_scale}"
-        )
+        raise InputError(f"{path}: {name}", high, f"pixels up to {FULL_SCALE}, {full_scale}")
     return array if array.ndim == 4 else array[..., np.newaxis]
 
 
 def _labels(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.uint8]:
     is_flat = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
     if array.dtype.kind not in "ui" or not is_flat:
-        raise InputError(
-            f"{path}: {name}: got {array.dtype} {array.shape}, accepted are whole numbers (count,)"
-        )
+        raise _wrong_array(path, name, array, "integers (count,)")
     if array.size and not 0 <= array.min() <= array.max() < MOST_CLASSES:
         raise InputError(
-            f"{path}: {name}: got {array.min()} to {array.max()}, accepted are 0 to "
-            f"{MOST_CLASSES - 1}"
+            f"{path}: {name}",
+            problem=f"got {array.min()} to {array.max()}",
+            expected=f"0 to {MOST_CLASSES - 1}",
         )
     return array.reshape(-1).astype(np.uint8)
 
 
 def _label_names(path: Path, array: NDArray[Any]) -> tuple[str, ...]:
     if array.dtype.kind != "U" or array.ndim != 1 or len(array) > MOST_CLASSES:
-        raise InputError(
-            f"{path}: {LABEL_NAMES}: got {array.dtype} {array.shape}, accepted are texts (classes,)"
-        )
+        raise _wrong_array(path, LABEL_NAMES, array, "strings (classes,)")
     names = tuple(" ".join(str(name).split()) for name in array)
     if not all(names) or len(set(names)) < len(names):
-        raise InputError(f"{path}: {LABEL_NAMES}: got {names}, accepted are different texts")
+        raise InputError(f"{path}: {LABEL_NAMES}", names, "distinct strings, none empty")
     return names
+
+
+def _wrong_array(path: Path, name: str, array: NDArray[Any], expected: str) -> InputError:
+    received = f"{array.dtype} {array.shape}"
+    return InputError(f"{path}: {name}", received, expected, problem=f"got {received}")

@@ -1,14 +1,14 @@
-"""The fully connected layer, with the rectifier behind it.
+"""The fully connected layer, with the rectifier after it.
 
 ``y = x W + b``, ``dx = dy W^T``, ``dW = x^T dy``, ``db = ones dy``.
 
 Products are cut into pieces of at most a million multiplications: along the rows, or for dW along
-the inputs. The way back uses a copy of W^T made once a mini-batch: with few rows, a product with a
-transposed view runs at a quarter of the speed.
+the inputs. Backward uses a copy of W^T that is made once per mini-batch: with few rows, a product
+with a transposed view runs at a quarter of the speed.
 
-dW is not added up part by part. Every part leaves its rows of x and of dy in two arrays of the
-whole mini-batch, and one long product at the end of the step does the rest. A mini-batch that is a
-single part needs no copies for it.
+dW is not summed part by part. Every part copies its rows of x and of dy to two arrays for the whole
+mini-batch, and one long product at the end of the step computes dW. A mini-batch with a single part
+needs no such copies.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from nets.kernels.workspace import Workspace
 from nets.network import Network
 
 FEWEST_ROWS, FEWEST_INPUTS = 2, 32
-"""In a piece."""
+"""Minimum of a piece."""
 
 
 class AffineGradients:
-    """Computes dW and db of a whole mini-batch between arrays that stay the same.
+    """Computes dW and db of a whole mini-batch from and into fixed arrays.
 
     Parameters
     ----------
     x, dy
         ``(rows, inputs)`` and ``(rows, outputs)``.
     gradients
-        Where ``weight`` goes, and ``bias`` if there is one.
+        Receives ``weight``, and ``bias`` if there is one.
     """
 
     def __init__(self, x: Array, dy: Array, gradients: dict[str, Array]) -> None:
@@ -63,14 +63,12 @@ class AffineKernel(Kernel):
         self.relu = relu
         self.weight = self.parameters["weight"]
         self.bias = self.parameters.get("bias")
-        self.transposed = (
-            allocate(self.weight.shape[::-1], self.dtype) if self.asked_for_dx else None
-        )
+        self.transposed = allocate(self.weight.shape[::-1], self.dtype) if self.needs_dx else None
         self.in_parts = False
         self.whole: AffineGradients | None = None
 
     def prepare(self, step: Step) -> None:
-        """Transpose the weights, and see to it that the mini-batch's rows have a place."""
+        """Transpose the weights, and allocate arrays for the mini-batch's rows."""
         if step.training and self.transposed is not None:
             np.copyto(self.transposed, self.weight.T)
         self.in_parts = step.training and step.parts > 1
@@ -83,7 +81,7 @@ class AffineKernel(Kernel):
         return AffineStage(self, ends, workspace)
 
     def finish(self, total: Array) -> None:
-        """Compute the gradients from all rows, unless a single part has done so."""
+        """Compute the gradients from all rows, unless a single part has already done so."""
         if self.in_parts and self.whole is not None:
             self.whole()
 
@@ -114,7 +112,7 @@ class AffineStage(Stage):
             self.rectifier.forward()
 
     def backward(self, part: Part) -> None:
-        """Leave x and dy to the gradients, then go on to dx."""
+        """Pass x and dy to the gradients, then compute dx."""
         kernel, own = self.kernel, self.gradients
         if self.rectifier:
             self.rectifier.backward()

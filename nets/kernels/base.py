@@ -1,16 +1,16 @@
-"""What a kernel is: a layer, or several fused into one, in the form that trains fast.
+"""The interface of a kernel: a layer, or several fused into one, in the form that trains fast.
 
-The plain layers of `nets.layers` allocate what they return. A kernel knows beforehand which arrays
-it will work on, and so it is used in two steps:
+The plain layers of `nets.layers` allocate the arrays that they return. A kernel is given its arrays
+in advance, so it is used in two steps:
 
-1. `Kernel.bind` gets the arrays for micro-batches of a certain size and builds, once, every view
+1. `Kernel.bind` receives the arrays for micro-batches of a certain size and builds, once, all views
    that the arithmetic needs. The result is a `Stage`.
 2. `Stage.forward` and `Stage.backward` then only call NumPy functions with ``out=``.
 
-A mini-batch is cut into parts (micro-batches) that go through all stages one after the other, so
-small that their activations stay in the cache. What a kernel sums over the mini-batch it adds up
-per *lane*: a part belongs to one lane, lanes are added in order at the end. Which thread computes a
-lane therefore changes no bit of the sum.
+A mini-batch is cut into parts (micro-batches) that pass through all stages one after the other,
+small enough that their activations stay in the cache. Sums over the mini-batch are accumulated per
+*lane*: each part belongs to one lane, and the lanes are added in order at the end. The sum is
+therefore identical to the bit whichever thread computes a lane.
 """
 
 from __future__ import annotations
@@ -29,82 +29,82 @@ from nets.network import Network
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows ``start`` to ``stop`` of a mini-batch, and the lane that their sums go to."""
+    """Rows ``start`` to ``stop`` of a mini-batch, and the lane of their sums."""
 
     index: int
     start: int
     stop: int
     lane: int
     first: bool
-    """Whether it is the first of its lane: its sums are set, those of later parts added."""
+    """Whether it is the first of its lane: its sums are assigned, those of later parts added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a kernel is told once per mini-batch."""
+    """What a kernel receives once per mini-batch."""
 
     batch: int
     """Rows of the mini-batch."""
     parts: int
-    """Into how many parts it is cut."""
+    """Number of its parts."""
     training: bool
-    """Whether there will be a backward."""
+    """Whether backward is called."""
     noise: Sequence[NDArray[Any] | None] | None = None
-    """What the random layers drew, one entry a layer of the network."""
+    """The numbers drawn by the random layers, one entry per layer of the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """The arrays between which a stage works, each ``(rows, *shape)`` and contiguous.
+    """The input and output arrays of a stage, each ``(rows, *shape)`` and contiguous.
 
     Forward reads ``x`` and fills ``y``; backward reads ``dy`` and fills ``dx``. Unless the kernel
-    says that it ``keeps_input``, ``dx`` is the memory of ``x``, and ``dy`` that of ``y``: values
-    are gone when their gradients arrive, and a kernel keeps by itself what it needs of them. A
-    stage may change ``dy``.
+    sets ``keeps_input``, ``dx`` shares the memory of ``x``, and ``dy`` that of ``y``: gradients
+    overwrite values, and a kernel must copy the values that it still needs. A stage may change
+    ``dy``.
     """
 
     x: Array
     y: Array
     dx: Array | None
-    """None where nobody asks for it: before the first layer that learns."""
+    """None where it is not needed: before the first layer that learns."""
     dy: Array | None
-    """None where there is no backward at all: in prediction, and if nobody asks for dx."""
+    """None where there is no backward: in prediction, and before the first layer that learns."""
     training: bool
 
 
 class Stage:
-    """A kernel bound to arrays; see the head of this module."""
+    """A kernel bound to arrays; see the docstring of this module."""
 
     def forward(self, part: Part) -> None:
         """Fill y from x."""
         raise NotImplementedError
 
     def backward(self, part: Part) -> None:
-        """Fill dx from dy, and add this part's share of the sums to its lane."""
+        """Fill dx from dy, and add this part's sums to its lane."""
         raise NotImplementedError
 
 
 class Kernel:
-    """A layer of a network in its fast form: what all parts and threads have in common.
+    """A layer of a network in its fast form: what all parts and threads share.
 
     Parameters
     ----------
     network, index
-        The network, and which of its layers this is. Its parameters are read, its gradients
-        written, through the network's own views.
+        The network, and the index of the layer. Its parameters are read and its gradients written
+        through the network's views.
     """
 
     in_place: ClassVar[bool] = False
-    """Whether y is x: the kernel changes its input, which nobody else needs any more."""
+    """Whether y is x: the kernel changes its input, which is not needed any more."""
     keeps_input: ClassVar[bool] = False
-    """Whether backward still reads x, so that no other stage may use its memory in between."""
+    """Whether backward reads x, so that no other stage may use its memory in between."""
     keeps_gradient: ClassVar[bool] = False
-    """Whether dy must last until all parts have got here on the way back."""
+    """Whether dy must be kept until backward has reached this kernel for all parts."""
     mixes_rows: ClassVar[bool] = False
-    """Whether a row of y depends on other rows: all parts must have got here before any goes on."""
+    """Whether a row of y depends on other rows: all parts must arrive here before any continues."""
 
     sums: int = 0
-    """How many numbers a lane adds up for this kernel."""
+    """Number of values that a lane sums for this kernel."""
 
     def __init__(self, network: Network, index: int) -> None:
         self.index = index
@@ -113,13 +113,13 @@ class Kernel:
         self.output_shape: Shape = network.shapes[index + 1]
         self.parameters = network.parameter_views[index]
         self.gradients = network.gradient_views[index]
-        self.asked_for_dx = any(network.parameter_views[:index])
+        self.needs_dx = any(network.parameter_views[:index])
         """Whether a layer before this one learns."""
         self.footprint = math.prod(self.input_shape) + math.prod(self.output_shape)
-        """Numbers that the kernel works on for each row: its ends, and what it keeps between."""
+        """Numbers per row that the kernel works on: its ends, and what it keeps in between."""
 
     def prepare(self, step: Step) -> None:
-        """Get ready for a mini-batch: whatever depends on parameters alone is computed here."""
+        """Prepare for a mini-batch: compute everything that depends only on parameters."""
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage for these arrays; ``sums`` is ``(lanes, self.sums)``."""

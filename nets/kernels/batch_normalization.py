@@ -1,8 +1,8 @@
 """Batch normalization, in a network that is otherwise computed in micro-batches.
 
-Its mean and variance are those of the whole mini-batch. So every part is computed up to here, and
-waits until all parts have got here; then every part goes on. In between, a stage holds on to its
-input, which is all that both directions need::
+Its mean and variance are those of the whole mini-batch. So all parts are computed up to this kernel
+before any part continues. Meanwhile a stage keeps its input, which is all that both directions
+need::
 
     forward    y = a x + b             a = scale / sqrt(variance + epsilon),  b = shift - a mean
     backward   dx = a dy + c x + d     c = -a s / (variance + epsilon) / n
@@ -10,11 +10,12 @@ input, which is all that both directions need::
                where s = sum(dy (x - mean)),  dscale = s / sqrt(variance + epsilon),
                dshift = sum(dy), each over the n values of a channel
 
-A part reports its count, mean and sum of squares around its own mean; these are put together in the
-order of the parts, in float64 (Chan, Golub and LeVeque, Updating Formulae and a Pairwise Algorithm
-for Computing Sample Variances, 1982). Nothing is lost to cancellation, and no thread's order shows.
+Each part stores its count, its mean and the sum of squares around this mean; these are combined in
+the order of the parts, in float64 (Chan, Golub and LeVeque, Updating Formulae and a Pairwise
+Algorithm for Computing Sample Variances, 1982). This avoids cancellation, and the result does not
+depend on the order of the threads.
 
-In prediction the running statistics take the place of mean and variance, and nobody waits.
+In prediction the running statistics replace mean and variance, and no part waits.
 """
 
 from __future__ import annotations
@@ -54,10 +55,10 @@ class BatchNormalizationKernel(Kernel):
         self.means, self.squares, self.dy, self.dy_x = (
             allocate((0, *row), self.dtype) for _ in range(4)
         )
-        """What parts report: their mean, and columns of sums of (x - mean)^2, dy and dy x."""
+        """Per part: its mean, and columns of sums of (x - mean)^2, dy and dy x."""
 
     def prepare(self, step: Step) -> None:
-        """Make room for what the parts report, or take the running statistics."""
+        """Allocate arrays for the sums of the parts, or use the running statistics."""
         if not step.training:
             self._normalize(self.running["mean"], self.running["variance"])
             return
@@ -73,7 +74,7 @@ class BatchNormalizationKernel(Kernel):
         return BatchNormalizationStage(self, ends, workspace)
 
     def gather(self) -> None:
-        """Once all parts are measured: mean and variance of the mini-batch."""
+        """Compute mean and variance of the mini-batch, after `measure` of all parts."""
         n = self.counts.sum()
         share = (self.counts / n)[:, None]
         means = self.means[:, 0].astype(np.float64)
@@ -87,7 +88,7 @@ class BatchNormalizationKernel(Kernel):
                 self.running[name] += self.layer.momentum * new
 
     def gather_gradients(self) -> None:
-        """Once all parts have their dy: the parameters' gradients, and c and d."""
+        """Compute the parameters' gradients, c and d, after `measure_gradient` of all parts."""
         sum_dy = self._add_up(self.dy)
         s = self._add_up(self.dy_x) - self.true_mean * sum_dy
         inverse = 1 / np.sqrt(self.variance + self.layer.epsilon)
@@ -99,7 +100,7 @@ class BatchNormalizationKernel(Kernel):
         self.d[...] = -a * sum_dy / self.total - c * self.true_mean
 
     def _add_up(self, columns: Array) -> NDArray[np.float64]:
-        """Add up what all parts reported, each channel for itself."""
+        """Sum the columns of all parts, channel by channel."""
         total: NDArray[np.float64] = columns.sum(axis=(0, 1), dtype=np.float64)
         return total
 
@@ -111,7 +112,7 @@ class BatchNormalizationKernel(Kernel):
 
 
 class BatchNormalizationStage(Stage):
-    """One part of a batch normalization, in four steps with two waits between them."""
+    """One part of a batch normalization: four steps; after the first and third all parts wait."""
 
     def __init__(self, kernel: BatchNormalizationKernel, ends: Ends, workspace: Workspace) -> None:
         self.kernel = kernel
@@ -130,7 +131,7 @@ class BatchNormalizationStage(Stage):
         self.dx = None if ends.dx is None else ends.dx.reshape(self.x.shape)
 
     def measure(self, part: Part) -> None:
-        """Report the part's mean and squares."""
+        """Store the part's mean and sum of squares."""
         kernel = self.kernel
         channels = (self.ones @ self.x).reshape(-1, kernel.channels)
         mean = kernel.means[part.index]
@@ -147,7 +148,7 @@ class BatchNormalizationStage(Stage):
             self.rectifier.forward()
 
     def measure_gradient(self, part: Part) -> None:
-        """Report the part's sums of dy and of dy (x - mean)."""
+        """Store the part's sums of dy and of dy x."""
         kernel = self.kernel
         if self.rectifier:
             self.rectifier.backward()
@@ -155,7 +156,7 @@ class BatchNormalizationStage(Stage):
         self._sum_products(self.dy, self.x, kernel.dy_x[part.index])
 
     def backward(self, part: Part) -> None:
-        """Put dx together."""
+        """Compute dx."""
         if self.dx is None:
             return
         np.multiply(self.x, self.c, out=self.dx)
@@ -165,5 +166,5 @@ class BatchNormalizationStage(Stage):
 
     @staticmethod
     def _sum_products(rows: Array, others: Array, sums: Array) -> None:
-        """Add up the products of two arrays in each column, in one pass over both."""
+        """Sum the products of two arrays in each column, in one pass over both."""
         np.einsum("ij,ij->j", rows, others, out=sums.reshape(-1))

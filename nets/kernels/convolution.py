@@ -1,4 +1,4 @@
-"""Convolution with stride 1, by `nets.kernels.correlation`, with the rectifier behind it."""
+"""Convolution with stride 1, by `nets.kernels.correlation`, with the rectifier after it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ConvolutionKernel(Kernel):
         return ConvolutionStage(self, ends, workspace, sums)
 
     def finish(self, total: Array) -> None:
-        """Transform the weights' gradient back, and add up the columns of the bias's."""
+        """Transform the weights' gradient back, and sum the columns of the bias's."""
         split = self.weights.forward.size
         self.weights.gradient(total[:split], out=self.gradients["weight"])
         if self.weights.bias is not None:
@@ -61,7 +61,7 @@ class ConvolutionKernel(Kernel):
 
 
 class ConvolutionStage(Stage):
-    """One micro-batch of a convolution. It keeps V, and the mask of the rectifier."""
+    """One micro-batch of a convolution. It keeps V and the mask of the rectifier."""
 
     def __init__(
         self, kernel: ConvolutionKernel, ends: Ends, workspace: Workspace, sums: Array
@@ -69,7 +69,7 @@ class ConvolutionStage(Stage):
         self.weights = kernel.weights
         sizes = replace(kernel.sizes, rows=len(ends.x))
         if ends.dy is None:
-            # As for D: whoever shares this memory agrees on where its zeros are.
+            # The name contains the sizes, as for D: all users of this memory have the same zeros.
             planes = workspace.scratch(f"planes {sizes}", planes_shape(sizes))
         else:
             planes = workspace.keep(planes_shape(sizes))
@@ -85,7 +85,7 @@ class ConvolutionStage(Stage):
             self.rectifier.forward()
 
     def backward(self, part: Part) -> None:
-        """Add to the gradients of weights and bias, and go on to the inputs."""
+        """Add to the gradients of weights and bias, then compute that of the inputs."""
         if self.rectifier:
             self.rectifier.backward()
         self.gradients(self.weights, part.lane, first=part.first)

@@ -1,4 +1,4 @@
-"""The correlation behind a convolution, and its gradients: each a few batches of small products.
+"""The correlation of a convolution, and its gradients: each a few batches of small products.
 
 Forward, for x ``(rows, height, width, channels)``, in three steps::
 
@@ -7,26 +7,25 @@ Forward, for x ``(rows, height, width, channels)``, in three steps::
                     U (taps * channels, filters)
     y = A^T M       each tile's lines become its m rows of outputs
 
-U = G w is the transformed kernel. Only the height is transformed. Along the width, the columns that
-the kernel touches lie side by side in memory: a window of taps * channels numbers is a row of a
-matrix, and a strided view lists the windows of all lines without copying one.
+U = G w is the transformed kernel. Only the height is transformed. Along the width, the columns
+under the kernel are adjacent in memory: a window of taps * channels numbers is a row of a matrix,
+and a strided view lists the windows of all lines without copying.
 
-Padding costs nothing. In the height, the columns of B^T for rows outside of the image are left out;
-in the width, the lines of a plane share their zeros.
+Padding costs nothing. Along the height, the columns of B^T for rows outside of the image are
+omitted; along the width, the lines of a plane share their zeros.
 
 Backward is the same three steps transposed, in reverse order::
 
     D = A dy        each tile's rows of dy become one line in each plane
-    dU = V^T D      tap by tap: V shifted by a column is the same memory read from elsewhere
+    dU = V^T D      tap by tap: V shifted by a column is the same memory with another offset
     dV = D U^T      per plane and column, windows (lines, taps * filters) of D
     dx = B dV       each tile's lines become n rows, the last of which overlap with the next tile's
 
-The columns of D that belong to no output are zero, so dU may run over all columns of a plane at
+The columns of D that belong to no output are zero, so dU is computed over all columns of a plane at
 once.
 
-The bias lives in the plane of point 1, whose column of A^T is all ones: what is added there comes
-to every row of outputs alike, and what arrives there on the way back is the sum of each tile's rows
-of dy.
+The bias is added in the plane of point 1, whose column of A^T is all ones: a number added there is
+added to every row of outputs, and in backward this plane holds the sum of each tile's rows of dy.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from nets.kernels.workspace import Workspace
 
 
 class Weights:
-    """A convolution's weights as the products need them: once for all parts and threads.
+    """A convolution's weights in the form of the products: once for all parts and threads.
 
     Attributes
     ----------
@@ -50,7 +49,7 @@ class Weights:
     backward
         U^T with its taps in reverse, ``(points, 1, taps * filters, channels)``.
     bias
-        b once for every column, ``(out_width * filters,)``; None where there is none.
+        b repeated for every column, ``(out_width * filters,)``; None if there is none.
     """
 
     def __init__(self, sizes: Geometry, dtype: np.dtype[np.floating], *, bias: bool) -> None:
@@ -61,7 +60,7 @@ class Weights:
         self.bias = allocate((s.out_width * s.filters,), dtype) if bias else None
 
     def set(self, weight: Array, bias: Array | None) -> None:
-        """Take over a kernel ``(height, width, channels, filters)``, and a bias ``(filters,)``."""
+        """Set a kernel ``(height, width, channels, filters)`` and a bias ``(filters,)``."""
         s = self.sizes
         rows = weight.reshape(s.kernel_height, -1)
         np.matmul(self.matrix, rows, out=self.forward.reshape(s.points, -1))
@@ -78,16 +77,16 @@ class Weights:
 
 
 class Correlation:
-    """``y = x * w + b`` from one array into another, ready to be called.
+    """``y = x * w + b`` from and into fixed arrays.
 
     Parameters
     ----------
     x, y
         ``(rows, height, width, channels)`` and ``(rows, out_height, out_width, filters)``.
     planes
-        Where V goes, in the shape of `planes_shape`, zero where nothing is written.
+        Receives V, in the shape of `planes_shape`; zero where nothing is written.
     workspace
-        Gives the scratch for M.
+        Provides the memory for M.
     """
 
     def __init__(
@@ -124,14 +123,14 @@ class Correlation:
 
 
 class CorrelationGradients:
-    """Sums dU and db of one micro-batch in a lane, and fills dx.
+    """Adds dU and db of one micro-batch to a lane, and fills dx.
 
     Parameters
     ----------
     planes
-        V, as the forward call left it.
+        V, as filled by the forward call.
     dy, dx
-        In the shapes of y and x; no dx where nobody asks for it.
+        In the shapes of y and x; dx is None where it is not needed.
     sums
         ``(lanes, sums_size(sizes))``.
     """
@@ -147,7 +146,7 @@ class CorrelationGradients:
     ) -> None:
         s = sizes
         matrices = cook_toom(s.tile, s.kernel_height)
-        # The name contains the sizes: whoever shares this memory agrees on where its zeros are.
+        # The name contains the sizes, so that all users of this memory have the same zeros.
         spread = workspace.scratch(f"spread {s}", (s.points, s.columns + s.back_padding, s.filters))
         self.into_spread = into_planes(
             s,
@@ -193,7 +192,7 @@ class CorrelationGradients:
             )
 
     def __call__(self, weights: Weights, lane: int, *, first: bool) -> None:
-        """Set or add the sums of a lane, and fill dx."""
+        """Assign or add to the sums of a lane, and fill dx."""
         multiply(self.into_spread)
         if weights.bias is not None:
             bias = self.bias_sums[lane]
@@ -212,18 +211,18 @@ class CorrelationGradients:
 
 
 def planes_shape(sizes: Geometry) -> tuple[int, int, int]:
-    """Return the shape of V. A window may begin in the last column of a line, hence the tail."""
+    """Return the shape of V, with a tail for windows that begin in the last column of a line."""
     return (sizes.points, sizes.columns + sizes.kernel_width - 1, sizes.channels)
 
 
 def sums_size(sizes: Geometry) -> int:
-    """Return how many numbers the gradients add up: dU, and the columns of db."""
+    """Return the number of values that the gradients sum: dU, and the columns of db."""
     taps = sizes.points * sizes.kernel_width
     return taps * sizes.channels * sizes.filters + sizes.pitch * sizes.filters
 
 
 def point_one(matrices: Matrices) -> int:
-    """Return the plane of point 1; with a single output in a tile, one that is as good.
+    """Return the plane of point 1, or with a single output per tile an equivalent one.
 
     >>> point_one(cook_toom(4, 3)), point_one(cook_toom(1, 1))
     (1, 0)

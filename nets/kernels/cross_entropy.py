@@ -1,12 +1,12 @@
-"""Softmax and cross-entropy of labels, in few passes over small arrays.
+"""Softmax and cross-entropy for labels, in few passes over small arrays.
 
 With z = y minus its row's largest number, E = exp(z) and S the sum of a row of E::
 
     loss     = sum over rows of (log S - z[label]) / count
     gradient = (E / S - onehot(label)) / count
 
-Label smoothing e takes ``1 - e`` of z[label] plus e times the mean of z, as
-`nets.losses.CrossEntropy` does, which is the reference.
+Label smoothing e replaces z[label] by ``(1 - e) z[label]`` plus e times the mean of z, as in
+`nets.losses.CrossEntropy`, which is the reference.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from nets.kernels.views import allocate
 
 
 class SoftmaxCrossEntropy:
-    """Computes loss and gradient between two arrays ``(rows, classes)`` that stay the same.
+    """Computes loss and gradient from and into fixed arrays ``(rows, classes)``.
 
-    ``dy`` may be the memory of ``y``.
+    ``dy`` may share the memory of ``y``.
 
     >>> y, dy = np.log([[0.7, 0.2, 0.1]]), np.empty((1, 3))
     >>> value = SoftmaxCrossEntropy(y, dy)(np.array([0]), count=1, smoothing=0.0)
@@ -39,7 +39,7 @@ class SoftmaxCrossEntropy:
         self.rows = np.arange(rows)
 
     def __call__(self, labels: NDArray[Any], count: int, smoothing: float) -> float:
-        """Return the loss of these rows, a share of the mean over ``count``; fill ``dy``."""
+        """Return the loss of these rows, their part of the mean over ``count``; fill ``dy``."""
         shifted, column, dy = self.shifted, self.column, self.dy
         np.maximum.reduce(self.y, axis=1, keepdims=True, out=column)
         np.subtract(self.y, column, out=shifted)

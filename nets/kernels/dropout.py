@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nets.arrays import Array
-from nets.errors import InputError
 from nets.kernels.base import Ends, Kernel, Part, Stage, Step
 from nets.kernels.workspace import Workspace
+from nets.layers.dropout import checked_mask
 from nets.network import Network
 
 
 class DropoutKernel(Kernel):
-    """A dropout layer whose masks were drawn for the whole mini-batch."""
+    """A dropout layer; its masks are drawn for the whole mini-batch."""
 
     in_place = True
 
@@ -26,14 +26,11 @@ class DropoutKernel(Kernel):
         self.masks: NDArray[Any] | None = None
 
     def prepare(self, step: Step) -> None:
-        """Take the masks over."""
+        """Set the masks of the mini-batch."""
         if not step.training:
             return
-        self.masks = None if step.noise is None else step.noise[self.index]
-        expected = (step.batch, *self.input_shape)
-        if self.masks is None or self.masks.shape != expected:
-            received = "none" if self.masks is None else self.masks.shape
-            raise InputError(f"{self.name}: training needs a mask {expected}, got {received}")
+        masks = None if step.noise is None else step.noise[self.index]
+        self.masks = checked_mask(self.name, masks, (step.batch, *self.input_shape))
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
         """Build the stage."""
@@ -48,16 +45,16 @@ class DropoutStage(Stage):
         self.y, self.dy, self.training = ends.y, ends.dy, ends.training
 
     def forward(self, part: Part) -> None:
-        """Drop in training, do nothing in prediction."""
+        """Apply the mask in training; do nothing in prediction."""
         if self.training:
-            self._drop(self.y, part)
+            self._apply_mask(self.y, part)
 
     def backward(self, part: Part) -> None:
-        """Drop the same numbers of the gradient."""
+        """Apply the mask to the gradient."""
         if self.dy is not None:
-            self._drop(self.dy, part)
+            self._apply_mask(self.dy, part)
 
-    def _drop(self, array: Array, part: Part) -> None:
+    def _apply_mask(self, array: Array, part: Part) -> None:
         if self.kernel.masks is not None:
             np.multiply(array, self.kernel.masks[part.start : part.stop], out=array)
             np.multiply(array, self.kernel.scale, out=array)

@@ -1,12 +1,12 @@
-"""The executor: takes a mini-batch through a plan, part by part and thread by thread.
+"""The executor: computes a mini-batch with the kernels of a plan, in parts and in threads.
 
-Depth first: a part goes forward through all layers, through the loss and all the way back before
-the next one starts, so that its activations never leave the cache. A batch normalization cuts the
-plan into segments; then each segment is done for all parts before the next one starts.
+Depth first: the forward pass, the loss and the backward pass of a part are completed before the
+next part starts, so that its activations stay in the cache. A batch normalization divides the plan
+into segments; each segment is then computed for all parts before the next one starts.
 
-What comes out does not depend on the number of threads. Parts and their rows follow from the
-architecture; part i adds its sums to lane i modulo 8, a lane is always computed by one thread, its
-parts in their order, and at the end the lanes are added in their order.
+The result does not depend on the number of threads. Parts and their rows are determined by the
+architecture; part i adds its sums to lane i modulo 8, one thread computes the parts of a lane in
+order, and at the end the lanes are added in order.
 """
 
 from __future__ import annotations
@@ -33,49 +33,49 @@ from nets.network import Network, Noise
 from nets.threads import Team, pinned
 
 LANES = 8
-"""Partial sums of a mini-batch. More threads than lanes have nothing to do."""
+"""Partial sums of a mini-batch, and the largest number of threads that can be used."""
 
 
 BUFFER = 2048
-"""Numbers that NumPy's loops buffer at a time, a quarter of what it does by itself.
+"""Size of the buffer of NumPy's loops, in numbers: a quarter of the default.
 
-Loops over views that are not contiguous, and those that convert (a mask to floats), go through it.
+Loops over views that are not contiguous, and those that convert (a mask to floats), use it.
 """
 
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """Compute inside the block, and in the threads started there, as the kernels want it.
+    """Set the floating-point environment of the kernels for the block and threads started in it.
 
-    BLAS has one thread, NumPy's loops have `BUFFER`, and the flag "invalid" is not looked at: very
-    rarely OpenBLAS leaves it behind after a product of tiny matrices that are all finite. A NaN
-    that is really there shows in the loss.
+    BLAS uses one thread, NumPy's loops use `BUFFER`, and the flag "invalid" is ignored: very rarely
+    OpenBLAS sets it in a product of tiny matrices that are all finite. A real NaN shows in the
+    loss.
     """
-    with pinned(), np.errstate(invalid="ignore"):  # which restores the size of the buffer as well
+    with pinned(), np.errstate(invalid="ignore"):  # also restores the buffer size
         np.setbufsize(BUFFER)
         yield
 
 
 class Executor:
-    """The fast form of a network: its methods, over its own flat vectors.
+    """The fast form of a network: the same methods on the same flat vectors.
 
-    Arrays are made when a mini-batch of a size is first seen, and kept.
+    Arrays are allocated for the first mini-batch of a size, and kept.
 
     Parameters
     ----------
     network
-        Whose parameters are read, and whose gradients and running statistics are written.
+        Its parameters are read; its gradients and running statistics are written.
     kernels
         The plan, from `nets.kernels.plan`.
     rows
-        Of a part.
+        Number of rows of a part.
     threads
-        How many share the parts.
+        Number of threads that share the parts.
 
     Attributes
     ----------
     outputs
-        The scores of the last mini-batch that `loss_and_gradients` saw, ``(batch, classes)``.
+        The scores of the last mini-batch of `loss_and_gradients`, ``(batch, classes)``.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Executor:
     ) -> float:
         """Compute a mini-batch's loss in training and fill ``network.gradients``.
 
-        Equal to `nets.network.Network.loss_and_gradients`, but for rounding.
+        Equal to `nets.network.Network.loss_and_gradients` except for rounding.
         """
         self._check(x)
         self._check_targets(x, targets)
@@ -107,53 +107,53 @@ class Executor:
             self.outputs = np.empty((len(x), *self.network.output_shape), x.dtype)
         values = [0.0] * len(parts)
 
-        def go(segment: int, part: Part, one: Pass) -> None:
+        def forward(segment: int, part: Part, one: Pass) -> None:
             if segment == 0:
                 np.copyto(one.x, x[part.start : part.stop])
             one.forward(segment, part)
 
-        def turn(segment: int, part: Part, one: Pass) -> None:
-            go(segment, part, one)
+        def forward_and_back(segment: int, part: Part, one: Pass) -> None:
+            forward(segment, part, one)
             self.outputs[part.start : part.stop] = one.y
             values[part.index] = one.loss(loss, targets[part.start : part.stop], len(x))
             one.backward(segment, part)
 
-        def come_back(segment: int, part: Part, one: Pass) -> None:
+        def backward(segment: int, part: Part, one: Pass) -> None:
             one.backward(segment, part)
 
         with computing():
             for segment, barrier in enumerate(self.barriers):
-                self._each(parts, partial(go, segment))
+                self._each(parts, partial(forward, segment))
                 barrier.gather()
-            self._each(parts, partial(turn, len(self.barriers)))
+            self._each(parts, partial(forward_and_back, len(self.barriers)))
             for segment, barrier in reversed(list(enumerate(self.barriers))):
                 barrier.gather_gradients()
-                self._each(parts, partial(come_back, segment))
+                self._each(parts, partial(backward, segment))
             np.add.reduce(self.sums[: len(parts)], axis=0, out=self.total)
             for kernel, place in zip(self.kernels, self.places, strict=True):
                 kernel.finish(self.total[place])
         return sum(values)
 
     def predict(self, x: Array) -> Array:
-        """Return the scores of a batch of any size. Equal to the network's, but for rounding."""
+        """Return the scores of a batch of any size, equal to the network's except for rounding."""
         self._check(x)
         parts = self._parts(len(x))
         self._prepare(Step(len(x), len(parts), False))
         outputs: Array = np.empty((len(x), *self.network.output_shape), x.dtype)
 
-        def through(part: Part, one: Pass) -> None:
+        def predict(part: Part, one: Pass) -> None:
             np.copyto(one.x, x[part.start : part.stop])
             one.forward(0, part)
             outputs[part.start : part.stop] = one.y
 
         with computing():
-            self._each(parts, through, training=False)
+            self._each(parts, predict, training=False)
         return outputs
 
     def _each(
         self, parts: Sequence[Part], work: Callable[[Part, Pass], None], *, training: bool = True
     ) -> None:
-        """Do something for every part, each thread for those of its lanes."""
+        """Call ``work`` for every part, each thread for the parts of its lanes."""
         threads = self.team.size
 
         def share(thread: int) -> None:
@@ -164,7 +164,7 @@ class Executor:
         self.team.run(share)
 
     def _pass(self, part: Part, thread: int, training: bool) -> Pass:
-        """Return the pass for a part: one for all parts, or its own if it must wait for others."""
+        """Return the pass for a part: a shared one, or its own if parts wait for each other."""
         rows = part.stop - part.start
         waits = training and bool(self.barriers)
         key = (training, rows, thread, part.index if waits else None)
@@ -192,13 +192,13 @@ class Executor:
             kernel.prepare(step)
 
     def _check(self, x: Array) -> None:
-        """Refuse what the network refuses; a sum of squares finds NaN and infinity fastest."""
+        """Check an input as the network does; a sum of squares finds NaN and infinity fastest."""
         right = x.dtype == self.network.dtype and x.shape[1:] == self.network.input_shape
         if not (right and len(x) and math.isfinite(np.vdot(x, x))):
             self.network.check(x)
 
     def _check_targets(self, x: Array, targets: NDArray[Any]) -> None:
         if len(targets) != len(x):
-            raise InputError(f"targets: there must be one a row, got {len(targets)} for {len(x)}")
+            raise InputError("targets", len(targets), f"{len(x)}, one per row")
         if np.ndim(targets) == 1:
             check_labels(targets, self.network.output_shape[-1])

@@ -1,14 +1,14 @@
 """The first convolution of a network for images with one channel.
 
-With one channel a window of k * k numbers is too short a row for Winograd's algorithm to save
-anything. Here the windows are laid out, transposed: ``(k * k [+ 1], pixels)``, each row of them the
-whole image shifted. First the image is shifted sideways k times; shifted upwards, each of these is
-one contiguous run of memory. One more row of ones makes the bias a part of the product, forward and
-backward::
+With one channel a window of k * k numbers is too short for Winograd's algorithm to save anything.
+Here the windows are copied to a transposed matrix, ``(k * k [+ 1], pixels)``, each row of which is
+the whole image shifted. First the image is shifted sideways k times; each of these shifted upwards
+is one contiguous run of memory. An additional row of ones makes the bias part of the product,
+forward and backward::
 
     y = columns^T [w; b]        [dw; db] = columns dy
 
-Nobody asks for the gradient of the images.
+The gradient of the images is not needed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FirstConvolutionKernel(Kernel):
         self.footprint += self.rows * math.prod(self.output_shape[:2])
 
     def prepare(self, step: Step) -> None:
-        """Put the bias under the weights."""
+        """Copy the weights, and the bias below them, to one matrix."""
         self.matrix[: self.taps] = self.weight.reshape(self.taps, -1)
         if self.bias is not None:
             self.matrix[self.taps] = self.bias
@@ -53,7 +53,7 @@ class FirstConvolutionKernel(Kernel):
         return FirstConvolutionStage(self, ends, workspace, sums)
 
     def finish(self, total: Array) -> None:
-        """Take the gradients apart again."""
+        """Split the sums into the gradients of weights and bias."""
         rows = total.reshape(self.matrix.shape)
         self.gradients["weight"].reshape(self.taps, -1)[...] = rows[: self.taps]
         if self.bias is not None:
@@ -100,7 +100,7 @@ class FirstConvolutionStage(Stage):
         self.sums = sums.reshape(-1, kernel.rows, filters)
 
     def forward(self, part: Part) -> None:
-        """Lay the windows out and multiply."""
+        """Copy the windows and multiply."""
         np.copyto(self.inside, self.images)
         np.copyto(self.beside, self.sideways)
         np.copyto(self.windows, self.upwards)
@@ -109,7 +109,7 @@ class FirstConvolutionStage(Stage):
             self.rectifier.forward()
 
     def backward(self, part: Part) -> None:
-        """Multiply with the gradient."""
+        """Multiply by the gradient."""
         if self.rectifier:
             self.rectifier.backward()
         np.matmul(self.columns, self.gradients, out=self.shares)

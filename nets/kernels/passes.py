@@ -20,18 +20,18 @@ Call = Callable[[Part], None]
 
 
 class Pass:
-    """What computes one part: the arrays between the kernels, and the calls in their order.
+    """Computes one part: the arrays between the kernels, and the calls in their order.
 
     Attributes
     ----------
     x, y
-        ``(rows, *input_shape)`` and ``(rows, *output_shape)``: fill the one, read the other.
+        ``(rows, *input_shape)`` and ``(rows, *output_shape)``: fill x, read y.
     dy
-        Where the loss puts its gradient; the memory of ``y``.
+        Receives the gradient of the loss; shares the memory of ``y``.
     forwards, backwards
-        The calls of each segment. A segment ends where all parts must have got there before any
-        goes on: at each batch normalization in training. ``backwards[s]`` is the way back through
-        segment s.
+        The calls of each segment. A segment ends where all parts must arrive before any continues:
+        at each batch normalization in training. ``backwards[s]`` are the backward calls of segment
+        s.
     """
 
     def __init__(
@@ -57,17 +57,17 @@ class Pass:
         self._softmax: SoftmaxCrossEntropy | None = None
 
     def forward(self, segment: int, part: Part) -> None:
-        """Go through a segment."""
+        """Call forward of each stage of a segment."""
         for call in self.forwards[segment]:
             call(part)
 
     def backward(self, segment: int, part: Part) -> None:
-        """Go back through a segment."""
+        """Call backward of each stage of a segment."""
         for call in self.backwards[segment]:
             call(part)
 
     def loss(self, loss: Loss, targets: NDArray[Any], count: int) -> float:
-        """Return the part's share of the loss and put its gradient where backward begins."""
+        """Return the part's share of the loss and write its gradient to ``dy``."""
         if type(loss) is CrossEntropy and np.ndim(targets) == 1 and self.y.ndim == 2:
             if self._softmax is None:
                 self._softmax = SoftmaxCrossEntropy(self.y, self.dy)
@@ -77,9 +77,9 @@ class Pass:
         return value
 
     def _bind(self) -> tuple[Array, Array, Array | None, list[tuple[Stage, bool]]]:
-        """Lay out the arrays between the kernels and bind each kernel to its own.
+        """Allocate the arrays between the kernels and bind each kernel to its arrays.
 
-        Returns the first array, the last one, its gradient, and (stage, whether it has a way back)
+        Returns the first array, the last one, its gradient, and (stage, whether it has a backward)
         for each kernel.
         """
         first = value = self.workspace.keep((self.rows, *self.input_shape))
@@ -108,14 +108,14 @@ class Pass:
         return first, value, gradient, stages
 
     def _is_kept(self, number: int) -> bool:
-        """Whether what a kernel fills must last: for the loss, or for a kernel that keeps it."""
+        """Whether a kernel's output must last: for the loss, or for the backward of the next."""
         users = [kernel for kernel in self.kernels[number + 1 :] if not kernel.in_place]
         return not users or (self.training and users[0].keeps_input)
 
     def _segments(
         self, stages: list[tuple[Stage, bool]]
     ) -> tuple[list[list[Call]], list[list[Call]]]:
-        """Put the calls in order."""
+        """Return the forward and backward calls of each segment, in their order."""
         forwards: list[list[Call]] = [[]]
         backwards: list[list[Call]] = [[]]
         for stage, needed in stages:

@@ -1,6 +1,6 @@
-"""The way out: a layer without a fast form, called as it is.
+"""The fallback: calls a layer that has no fast form.
 
-Correct for every layer, as fast as that layer, and it allocates what the layer allocates.
+It is correct for every layer, exactly as fast, and allocates what the layer allocates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nets.network import Network
 
 
 class PlainKernel(Kernel):
-    """Any layer that takes a batch as its rows."""
+    """Any layer that treats rows independently."""
 
     keeps_input = True
 
@@ -30,7 +30,7 @@ class PlainKernel(Kernel):
         self.sums = sum(gradient.size for gradient in self.gradients.values())
 
     def prepare(self, step: Step) -> None:
-        """Take over what the layer drew."""
+        """Set the numbers that the layer drew."""
         self.noise = None if step.noise is None else step.noise[self.index]
 
     def bind(self, ends: Ends, workspace: Workspace, sums: Array) -> Stage:
@@ -38,7 +38,7 @@ class PlainKernel(Kernel):
         return PlainStage(self, ends, sums)
 
     def finish(self, total: Array) -> None:
-        """Hand the gradients out."""
+        """Copy the sums to the gradients."""
         for name, place in self.places(total).items():
             self.gradients[name][...] = place
 
@@ -75,7 +75,7 @@ class PlainStage(Stage):
             self.layer_backward = backward
 
     def backward(self, part: Part) -> None:
-        """Call the function that the layer returned, and let go of what it holds."""
+        """Call the function that the layer returned, then drop it to free its memory."""
         if self.layer_backward is None or self.ends.dy is None:
             return
         dx, gradients = self.layer_backward(self.ends.dy)

@@ -1,6 +1,6 @@
-"""The plan: which kernels compute a network. The one place that chooses.
+"""The plan: the kernels that compute a network. Only this module chooses them.
 
-A plan is a flat list. Each entry stands for one layer, or for several:
+A plan is a flat list. Each entry computes one layer, or several:
 
 =============================================  ==================================================
 layers                                         kernel
@@ -8,13 +8,13 @@ layers                                         kernel
 Convolution, stride 1, of the input images     `FirstConvolutionKernel`, if they have one channel
 Convolution, stride 1, kernel at most 8 high   `ConvolutionKernel`: Winograd along the height
 MaxPooling 2 x 2                               `PoolingKernel`
-ReLU, MaxPooling 2 x 2, in either order        `PoolingKernel`, which rectifies what is left
+ReLU, MaxPooling 2 x 2, in either order        `PoolingKernel`, which rectifies its output
 Affine                                         `AffineKernel`
 BatchNormalization                             `BatchNormalizationKernel`
 one of these, then ReLU                        the same kernel, which rectifies its output
 Dropout                                        `DropoutKernel`
 Flatten                                        none: the next kernel reads the array in its shape
-anything else                                  `PlainKernel`, the layer as it is
+anything else                                  `PlainKernel`, which calls the layer
 =============================================  ==================================================
 """
 
@@ -46,14 +46,14 @@ from nets.layers import (
 from nets.network import Network
 
 NUMBERS = 1_200_000
-"""Numbers that one kernel works on in one part, at most: 4.8 MB of float32.
+"""Largest count of numbers that one kernel works on in one part: 4.8 MB of float32.
 
-With fewer rows, calling NumPy shows; with more, a part no longer stays in a core's own caches. From
-half of this to twice this, a step takes the same time on the machines that were tried.
+With fewer rows, the overhead of calling NumPy shows; with more, a part no longer fits a core's own
+caches. From half to twice this value, a step takes the same time on the machines that were tested.
 """
 
-ROOM_TO_WAIT = 2
-"""How many times as many rows a part has in a network with batch normalization.
+WAITING_FACTOR = 2
+"""Factor of the rows of a part in a network with batch normalization.
 
 Its parts leave the caches anyway while they wait for each other.
 """
@@ -62,12 +62,12 @@ Its parts leave the caches anyway while they wait for each other.
 def executor(network: Network, *, threads: int = 1) -> Executor | Network:
     """Return the fast form of a network: the same methods over the same flat vectors.
 
-    A network with a layer that mixes rows in a way no kernel knows is its own fastest form.
+    A network with a layer that mixes rows and has no kernel is returned unchanged.
 
     Parameters
     ----------
     threads
-        How many share the parts of a mini-batch. Their number never changes a result.
+        Number of threads that share the parts of a mini-batch. It never changes a result.
 
     >>> import numpy as np
     >>> from nets.losses import CrossEntropy
@@ -87,10 +87,10 @@ def executor(network: Network, *, threads: int = 1) -> Executor | Network:
 
 
 def rows_of_a_part(chosen: Sequence[Kernel]) -> int:
-    """Return how many rows of a mini-batch go through the kernels together: a power of two.
+    """Return the number of rows of a part: a power of two.
 
-    It follows from the architecture alone, never from the machine: the order in which gradients are
-    added up depends on it, and so do their last bits.
+    It depends only on the architecture, never on the machine: the order in which gradients are
+    summed depends on it, and so do their last bits.
 
     >>> small = Network([Affine(100), Affine(10)], (784,))
     >>> large = Network([Convolution(16, (3, 3), padding=(1, 1))] * 2, (28, 28, 1))
@@ -100,7 +100,7 @@ def rows_of_a_part(chosen: Sequence[Kernel]) -> int:
     waits = any(kernel.mixes_rows for kernel in chosen)
     rows = NUMBERS // max((kernel.footprint for kernel in chosen), default=1)
     power: int = 1 << max(0, rows.bit_length() - 1)
-    return power * (ROOM_TO_WAIT if waits else 1)
+    return power * (WAITING_FACTOR if waits else 1)
 
 
 def kernels(network: Network) -> list[Kernel]:
@@ -116,10 +116,10 @@ def kernels(network: Network) -> list[Kernel]:
 
 
 def choose(network: Network, index: int) -> tuple[Kernel | None, int]:
-    """Return the kernel that begins with a layer, and the number of layers that it stands for."""
+    """Return the kernel that begins with a layer, and the number of layers that it computes."""
     layer, *following = network.layers[index : index + 3]
     next_is_relu = bool(following) and isinstance(following[0], ReLU)
-    # A pooling takes over the rectifier before it.
+    # A pooling computes the rectifier before it.
     relu = next_is_relu and not (len(following) == 2 and is_fast_pooling(following[1]))
     layers = 1 + relu
     match layer:

@@ -1,13 +1,13 @@
-"""Max pooling over 2 x 2 windows, with the rectifier behind it.
+"""Max pooling over 2 x 2 windows, with the rectifier after it.
 
-First the larger of two rows, then of two neighbouring columns: both steps run over long rows of
-memory, the first over all numbers, the second over half of them. Each remembers in a mask, one byte
-a number, whether the first of the two was chosen. Where both are equal it is the first, so the
-gradient always has exactly one winner::
+First the maximum of two rows, then of two neighbouring columns: both steps run over long rows of
+memory, the first over all numbers, the second over half of them. Each stores in a mask, one byte
+per number, whether the first of the two was chosen. If both are equal it is the first, so the
+gradient is always passed to exactly one number::
 
     e0 = d * mask      e1 = d - e0
 
-A rectifier and a max pooling may change places: the larger of max(a, 0) and max(b, 0) is max(a, b)
+A rectifier and a max pooling commute: the larger of max(a, 0) and max(b, 0) is max(a, b)
 or 0. So a ReLU before the pooling is applied after it, to a quarter of the numbers.
 """
 
@@ -24,7 +24,7 @@ from nets.network import Network
 
 
 class PoolingKernel(Kernel):
-    """A max pooling with window and stride (2, 2), and the ReLU beside it if there is one."""
+    """A max pooling with window and stride (2, 2), and the ReLU before or after it, if any."""
 
     def __init__(self, network: Network, index: int, *, relu: bool) -> None:
         super().__init__(network, index)
@@ -68,7 +68,7 @@ class PoolingStage(Stage):
             self.rectifier.forward()
 
     def backward(self, part: Part) -> None:
-        """Hand each gradient to its winner, columns first."""
+        """Pass each gradient to the largest number, columns first."""
         if self.rectifier:
             self.rectifier.backward()
         for rest in self.outside:

@@ -1,10 +1,10 @@
-"""The rectifier (ReLU): in place, right on another kernel's output, with a mask for the way back.
+"""The rectifier (ReLU): in place on another kernel's output, with a mask for the gradient.
 
 ``y = max(x, 0)`` in place, and ``dx = dy * (x > 0)``.
 
 The maximum is taken with a row of zeros, not with the number 0: NumPy's maximum of two arrays uses
-vector instructions and is more than three times as fast. Where the gradient goes is one byte a
-number, from a comparison.
+vector instructions and is more than three times as fast. The mask of the gradient, one byte per
+number, comes from a comparison.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from nets.kernels.workspace import Workspace
 
 
 class Rectifier:
-    """Rectifies one array in place, and the gradient that comes back to it.
+    """Rectifies one array in place, and its gradient.
 
     Parameters
     ----------
     y, dy
-        The array and its gradient, which may be the same memory; no gradient in prediction.
+        The array and its gradient, which may share memory; the gradient is None in prediction.
     workspace
-        Keeps the mask.
+        Provides the memory of the mask.
 
     >>> y, dy = np.array([[-1.0, 2.0]]), np.array([[5.0, 5.0]])
     >>> rectifier = Rectifier(y, dy, Workspace(y.dtype))
@@ -42,19 +42,19 @@ class Rectifier:
         self.mask = None if dy is None else workspace.keep(self.y.shape, bool)
 
     def forward(self) -> None:
-        """Rectify; in training remember where."""
+        """Rectify; in training, store the mask."""
         if self.mask is not None:
             np.greater(self.y, 0, out=self.mask)
         np.maximum(self.y, self.zeros, out=self.y)
 
     def backward(self) -> None:
-        """Set the gradient to zero where y was."""
+        """Set the gradient to zero where y was not above zero."""
         if self.mask is not None and self.dy is not None:
             np.multiply(self.dy, self.mask, out=self.dy)
 
 
 class RectifierKernel(Kernel):
-    """A ReLU that stands alone."""
+    """A ReLU that no other kernel computes."""
 
     in_place = True
 

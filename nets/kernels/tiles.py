@@ -1,9 +1,9 @@
-"""Tiles: the way from the rows of images to the lines of planes, and back.
+"""Tiles: products from the rows of images to the lines of planes, and back.
 
 Every transform of `nets.kernels.correlation` is a small matrix times the rows (or lines) of a tile.
-Tile t of an image has to do with the rows from ``t * tile + offset`` on; the first and the last
-tiles may reach beyond the image. Most tiles are alike, so that a few products with strided views
-treat all tiles of all images.
+Tile t of an image covers the rows from ``t * tile + offset`` on; the first and the last tiles may
+extend beyond the image. Most tiles are alike, so a few products with strided views compute all
+tiles of all images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nets.kernels.views import strided
 from nets.kernels.winograd import Geometry
 
 Product: TypeAlias = tuple[Array, Array, Array]
-"""A small matrix, the array that it multiplies, and where the result goes."""
+"""A small matrix, the array that it multiplies, and the array for the result."""
 
 
 def multiply(products: Sequence[Product]) -> None:
@@ -32,7 +32,7 @@ def into_planes(
 ) -> list[Product]:
     """Return the products that fill planes from images: V from x, or D from dy.
 
-    Rows that do not exist count as zeros: the columns of the matrix for them are left out.
+    Rows that do not exist count as zeros: the columns of the matrix for them are omitted.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def from_lines(
     """Return the products that fill images from the lines of tiles: y from M, or dx from dV.
 
     The rows that a tile contributes to may overlap with those of the tiles before it. A block of
-    ``tile`` rows is then a sum over several tiles, which is one product as well: their lines are
-    neighbours in memory, and the matrices of a tile's first, second, ... block stand side by side.
+    ``tile`` rows is then a sum over several tiles, which is also one product: their lines are
+    adjacent in memory, and the matrices of a tile's first, second, ... block are concatenated.
 
     Parameters
     ----------

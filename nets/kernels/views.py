@@ -1,4 +1,4 @@
-"""Views and memory: the two things that fast kernels ask of NumPy beyond arithmetic."""
+"""Strided views and aligned memory, and the sizes at which matrix products are fast."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from numpy.lib.stride_tricks import as_strided
 from nets.arrays import Array, Shape
 
 CACHE_LINE = 64
-"""Bytes. Vector instructions of this width are slow on data that straddles two lines."""
+"""In bytes. Vector instructions of this width are slow on data that spans two lines."""
 
 SMALL_PRODUCT = 1_000_000
-"""Multiplications up to which OpenBLAS computes a product from the arrays as they lie."""
+"""Multiplications up to which OpenBLAS computes a product without copying the arrays."""
 
 LARGE_PRODUCT = 16_000_000
-"""Multiplications from which it pays that OpenBLAS first copies both arrays into a packed form.
+"""Multiplications above which it pays that OpenBLAS first copies both arrays to a packed form.
 
-In between, a product is faster in pieces.
+Between the two limits, a product is faster in pieces.
 """
 
 LONG_ROW = 4096
-"""Rows of an operation with one row should be longer than this many numbers.
+"""A row that is broadcast over an array should have more numbers than this.
 
-NumPy's loops over shorter ones go through a buffer of 8,192 numbers, at half the speed.
+For shorter rows, NumPy's loops use a buffer of 8,192 numbers, at half the speed.
 """
 
 
 def allocate(shape: Shape, dtype: Any) -> Array:
-    """Return zeros that begin on a cache line (NumPy itself promises 16 bytes).
+    """Return zeros that begin on a cache line (NumPy itself guarantees 16 bytes).
 
     >>> allocate((3, 5), np.float32).ctypes.data % CACHE_LINE
     0
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + CACHE_LINE, np.uint8)  # for zeros, NumPy asks for no huge pages
+    memory = np.empty(size + CACHE_LINE, np.uint8)  # np.zeros does not request huge pages
     memory[...] = 0
     start = -memory.ctypes.data % CACHE_LINE
     aligned: Array = memory[start : start + size].view(dtype).reshape(shape)
@@ -46,7 +46,7 @@ def allocate(shape: Shape, dtype: Any) -> Array:
 
 
 def in_cache_lines(size: int) -> int:
-    """Return a number of bytes rounded up to whole cache lines.
+    """Return a number of bytes, rounded up to a multiple of cache lines.
 
     >>> in_cache_lines(1), in_cache_lines(64)
     (64, 64)
@@ -55,15 +55,15 @@ def in_cache_lines(size: int) -> int:
 
 
 def strided(array: Array, shape: Shape, strides: Sequence[int], offset: int = 0) -> Array:
-    """Return a view of a contiguous array by strides, counted in numbers instead of bytes.
+    """Return a view of a contiguous array with strides in numbers instead of bytes.
 
     Element (i, j, ...) of the view is number ``offset + i * strides[0] + j * strides[1] + ...`` of
-    the array. Building one takes some microseconds, so kernels build theirs once.
+    the array. Building a view takes some microseconds, so kernels build theirs once.
 
     Raises
     ------
     ValueError
-        The array is not contiguous, or the view would reach beyond it.
+        If the array is not contiguous, or the view would extend beyond it.
 
     >>> strided(np.arange(6.0), (3, 2), (1, 2), offset=1)
     array([[1., 3.],
@@ -80,17 +80,17 @@ def strided(array: Array, shape: Shape, strides: Sequence[int], offset: int = 0)
 
 
 def pieces(length: int, cost: int, at_least: int = 1) -> int:
-    """Return into how many equal pieces to cut one axis of a matrix product.
+    """Return the number of equal pieces into which to cut one axis of a matrix product.
 
     Parameters
     ----------
     length
-        Of the axis.
+        Length of the axis.
     cost
         Multiplications of the whole product.
     at_least
-        Shortest piece that is still worth a product of its own. Where the length has no divisor
-        that fits, the product stays whole.
+        Shortest piece that is worth a separate product. If the length has no suitable divisor, the
+        product is not cut.
 
     >>> pieces(16, 16 * 1568 * 128), pieces(8, 8 * 1024 * 50), pieces(13, 4_000_000, at_least=2)
     (4, 1, 1)
@@ -104,7 +104,7 @@ def pieces(length: int, cost: int, at_least: int = 1) -> int:
 
 
 def repeats(units: int, unit: int) -> int:
-    """Return how often to repeat a row of ``unit`` numbers to get a long one, a divisor of units.
+    """Return how often to repeat a row of ``unit`` numbers to get a long row, a divisor of units.
 
     >>> repeats(28 * 28, 16), repeats(3, 100)
     (392, 3)

@@ -1,7 +1,7 @@
 """Winograd's algorithm: correlation with few multiplications, along the height of an image.
 
 F(m, k) computes m outputs of a correlation with k taps from n = m + k - 1 inputs with n instead of
-m * k multiplications. Inputs and kernel are taken as polynomials and evaluated at n points, the
+m * k multiplications. Inputs and kernel are treated as polynomials and evaluated at n points, the
 values are multiplied, and the outputs are interpolated::
 
     y = A^T ((G w) * (B^T x))
@@ -11,7 +11,7 @@ For 3 taps and 8 outputs, two tiles of F(4, 3) take 12 instead of 24 multiplicat
 Sources: Winograd, Arithmetic Complexity of Computations (1980); Blahut, Fast Algorithms for Signal
 Processing (2010), section 5.2 (Cook-Toom); Lavin and Gray, Fast Algorithms for Convolutional Neural
 Networks (CVPR 2016), who transform height and width. `nets.kernels.correlation` transforms the
-height alone: along the width, strided views do without any transform.
+height only: along the width, strided views need no transform.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.polynomial import polynomial
 from nets.arrays import Array
 
 POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
-"""Where polynomials are evaluated, the harmless points first; infinity is always the last."""
+"""The points of evaluation, those with the smallest rounding errors first; the last is infinity."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ def cook_toom(outputs: int, taps: int) -> Matrices:
 
 
 def tile_height(taps: int, outputs: int) -> int:
-    """Return the m of F(m, taps) that suits this many outputs best, or 0 if none does.
+    """Return the best m of F(m, taps) for this number of outputs, or 0 if there is none.
 
     With m outputs in a tile, ``ceil(outputs / m)`` tiles have ``m + taps - 1`` lines each. All the
     work is proportional to the lines; m itself is added because its matrices grow too. There are at
-    most 8 points: with 10, float32 loses another digit. A single tap needs no tile at all.
+    most 8 points: with 10, float32 loses another digit. A single tap needs no tiles.
 
     >>> [tile_height(3, outputs) for outputs in (28, 14, 8)]
     [4, 5, 4]
@@ -85,14 +85,14 @@ def tile_height(taps: int, outputs: int) -> int:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes of one correlation with stride 1, and of the planes that it is computed in.
+    """Sizes of one correlation with stride 1, and of its planes.
 
     The kernel has ``kernel_height * kernel_width`` taps; ``padding_height`` rows and
     ``padding_width`` columns of zeros are on either side of an image, fewer than the taps.
 
-    An image is cut into tiles of m rows of outputs. A *line* is what a transform makes of one tile:
-    as wide as the image, one row for each of the n points. The lines of all tiles and images at one
-    point, one below the other, are a *plane*.
+    An image is cut into tiles of m rows of outputs. A *line* is one of the n rows, each as wide as
+    the image, that a transform computes from a tile, one for each point. The lines of all tiles and
+    images at one point, one below the other, are a *plane*.
     """
 
     rows: int
@@ -127,7 +127,7 @@ class Geometry:
 
     @property
     def tiles(self) -> int:
-        """Tiles of an image, the last perhaps with outputs to spare."""
+        """Tiles of an image; the last may have more outputs than needed."""
         return -(-self.out_height // self.tile)
 
     @property
@@ -146,7 +146,7 @@ class Geometry:
 
     @property
     def back_padding(self) -> int:
-        """Columns of zeros on either side of an output gradient, on its way to the inputs."""
+        """Columns of zeros on either side of an output gradient, in backward."""
         return self.kernel_width - 1 - self.padding_width
 
     @property

@@ -1,17 +1,17 @@
 """Workspace: the memory that kernels share, so that it stays in the processor's cache.
 
-Three kinds of arrays, by how long what is in them lasts:
+Three kinds of arrays, by the lifetime of their content:
 
-- *kept*: from a stage's forward to its own backward. Each stage has its own: the transformed input
-  of a convolution, masks.
-- *activations*: what one stage hands to the next. Two buffers take turns; the gradient with respect
-  to an array comes back in the place of that array.
+- *kept*: from a stage's forward to its backward. Each stage has its own: the transformed input of a
+  convolution, masks.
+- *activations*: from one stage to the next. Two buffers alternate; the gradient with respect to an
+  array overwrites that array.
 - *scratch*: within one call of one stage. All stages share the buffers, by name.
 
-A workspace belongs to one thread. Everything that a row of stages asks for lies in one block: from
-four megabytes on NumPy asks the operating system for huge pages, and the processor then looks up
-fewer addresses (between nothing and 5 % of a step). So whoever binds a row of stages does it twice:
-once while `measuring`, to add up what they ask for, and then in earnest.
+A workspace belongs to one thread. All memory that a sequence of stages requests is one block: from
+four megabytes on NumPy requests huge pages from the operating system, which saves address lookups
+(between nothing and 5 % of a step). So a sequence of stages is bound twice: once while `measuring`,
+to sum the requests, and then with the real memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nets.kernels.views import allocate, in_cache_lines
 
 
 class Workspace:
-    """Buffers by name, each as large as the largest request, and memory to keep.
+    """Buffers by name, each as large as the largest request, and kept arrays.
 
     >>> workspace = Workspace(np.float32)
     >>> with workspace.measuring():
@@ -47,10 +47,10 @@ class Workspace:
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """Hand out throwaway arrays inside the block; at its end, make room for as much.
+        """Return temporary arrays inside the block, and allocate their total size at its end.
 
-        Buffers that are large enough stay as they are, and so do views into those that are not:
-        the larger ones are new.
+        Buffers that are large enough are reused. Views into those that are not remain valid: they
+        are replaced by new ones.
         """
         self._measuring, self._kept, self._wanted = True, 0, {}
         try:
@@ -68,7 +68,7 @@ class Workspace:
             self._buffers[name] = self._take((size,), self.dtype)
 
     def keep(self, shape: Shape, dtype: Any = None) -> Array:
-        """Return zeros that nobody else gets."""
+        """Return zeros that are not shared."""
         dtype = self.dtype if dtype is None else np.dtype(dtype)
         if not self._measuring:
             return self._take(shape, dtype)
@@ -76,7 +76,7 @@ class Workspace:
         return np.zeros(shape, dtype)
 
     def scratch(self, name: str, shape: Shape) -> Array:
-        """Return the beginning of a buffer in this shape; it holds whatever was there last."""
+        """Return the beginning of a buffer in this shape, with the content of its last use."""
         size = math.prod(shape)
         if self._measuring:
             self._wanted[name] = max(size, self._wanted.get(name, 0))
@@ -86,7 +86,7 @@ class Workspace:
         return self._buffers[name][:size].reshape(shape)
 
     def _take(self, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """Cut an array off the block, or make one where the block has too little left."""
+        """Take an array from the block, or allocate one if the rest of the block is too small."""
         size = self._bytes(shape, dtype)
         if size > len(self._block):
             return allocate(shape, dtype)

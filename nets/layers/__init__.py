@@ -1,4 +1,4 @@
-"""Layers: each a small frozen value with a hand-written backward pass. See `nets.layers.base`."""
+"""Layers: small frozen values with hand-written backward passes. See `nets.layers.base`."""
 
 from nets.layers.activations import (
     ACTIVATIONS,

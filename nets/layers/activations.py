@@ -1,7 +1,7 @@
-"""Activations: the bend between two affine layers, without which both would be one.
+"""Activations: the nonlinearity between two affine layers, without which both would be one.
 
-Every class here applies a function of `nets.functions` to each number on its own, in any shape, and
-goes back by multiplying with the function's derivative. Softmax alone looks at a whole row.
+Every class here applies a function of `nets.functions` elementwise, in any shape; its backward pass
+multiplies by the function's derivative. Only softmax operates on whole rows.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Carry: TypeAlias = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """What the activations share: no parameters, and a shape that stays as it is."""
+    """Base of the activations: no parameters, and an unchanged shape."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape as it is."""
+        """Return the same shape."""
         return input_shape
 
     def forward(
@@ -40,7 +40,7 @@ class Activation(Layer):
         noise: NDArray[Any] | None = None,
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
-        """Apply the function; going back, multiply by its derivative."""
+        """Apply the function; backward multiplies by its derivative."""
         self.check(x)
         output, carry = self.apply(x)
         return output, lambda gradient: (carry(gradient), {})
@@ -52,7 +52,7 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class Identity(Activation):
-    """``y = x``: the output layer of regression, and an activation that adds nothing.
+    """``y = x``: the output layer of regression, and no activation.
 
     >>> import numpy as np
     >>> Identity().forward(np.array([[-1.0, 2.0]]), {}, training=False)[0]
@@ -60,7 +60,7 @@ class Identity(Activation):
     """
 
     def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Go back with the derivative 1."""
+        """Use the derivative 1."""
         return functions.identity(x), lambda gradient: gradient
 
 
@@ -68,7 +68,7 @@ class Identity(Activation):
 class Step(Activation):
     """``y = 1`` where x > 0, else 0; its derivative is taken as zero everywhere.
 
-    Nothing in front of it can learn by gradients: it is here to show that.
+    No layer before it can learn by gradients; it exists to demonstrate this.
 
     >>> import numpy as np
     >>> output, backward = Step().forward(np.array([[-1.0, 2.0]]), {}, training=False)
@@ -77,7 +77,7 @@ class Step(Activation):
     """
 
     def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Go back with the derivative 0."""
+        """Use the derivative 0."""
         return functions.step(x), np.zeros_like
 
 
@@ -92,7 +92,7 @@ class Sigmoid(Activation):
     """
 
     def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Go back with the derivative y (1 - y)."""
+        """Use the derivative y (1 - y)."""
         y = functions.sigmoid(x)
         return y, lambda gradient: gradient * y * (1 - y)
 
@@ -108,7 +108,7 @@ class Tanh(Activation):
     """
 
     def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Go back with the derivative 1 - y^2."""
+        """Use the derivative 1 - y^2."""
         y = functions.tanh(x)
         return y, lambda gradient: gradient * (1 - y * y)
 
@@ -124,14 +124,14 @@ class ReLU(Activation):
     """
 
     def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Go back with the derivative 1 where y > 0, else 0."""
+        """Use the derivative 1 where y > 0, else 0."""
         y = functions.relu(x)
         return y, lambda gradient: gradient * (y > 0)
 
 
 @dataclass(frozen=True)
 class LeakyReLU(Activation):
-    """``y = x`` where x > 0, else ``slope * x``: units that are off still learn a little.
+    """``y = x`` where x > 0, else ``slope * x``: inactive units still get a small gradient.
 
     Parameters
     ----------
@@ -148,10 +148,10 @@ class LeakyReLU(Activation):
 
     def __post_init__(self) -> None:
         if not 0 <= self.slope < 1:
-            raise InputError(f"{self.name}: the slope must be in [0, 1), got {self.slope}")
+            raise InputError(f"{self.name}.slope", self.slope, "a number in [0, 1)")
 
     def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Go back with the derivative 1 where x > 0, else the slope."""
+        """Use the derivative 1 where x > 0, else the slope."""
         slope = x.dtype.type(self.slope)
         above = x > 0
         return (
@@ -164,7 +164,7 @@ class LeakyReLU(Activation):
 class GELU(Activation):
     """``y = x/2 (1 + t)`` with ``t = tanh(u)``, ``u = sqrt(2/pi) (x + 0.044715 x^3)``.
 
-    A ReLU with a round corner, in its form with tanh; see `nets.functions.gelu`. Its derivative is
+    A smooth ReLU, in its form with tanh; see `nets.functions.gelu`. Its derivative is
     ``(1 + t)/2 + x/2 (1 - t^2) du/dx``.
 
     >>> import numpy as np
@@ -174,7 +174,7 @@ class GELU(Activation):
     """
 
     def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Go back with the derivative of the product x/2 and 1 + t."""
+        """Use the derivative of the product of x/2 and 1 + t."""
         square = x * x
         t = np.tanh(GELU_SCALE * x * (1 + GELU_CUBIC * square))
 
@@ -190,9 +190,9 @@ class GELU(Activation):
 class Softmax(Activation):
     """``y_i = exp(x_i) / sum over j of exp(x_j)`` along the last axis: scores to probabilities.
 
-    With D the gradient with respect to y, going back gives ``y (D - sum over j of D_j y_j)``.
-    A network that is trained ends in its scores instead: `nets.losses.CrossEntropy` contains this
-    function, and the two derivatives together are shorter and more exact than one after the other.
+    With D the gradient with respect to y, backward returns ``y (D - sum over j of D_j y_j)``.
+    In training the last layer returns scores instead: `nets.losses.CrossEntropy` contains this
+    function, and the combined derivative is shorter and more exact than the two in sequence.
 
     >>> import numpy as np
     >>> Softmax().forward(np.array([[0.3, 2.9, 4.0]]), {}, training=False)[0].round(3)
@@ -200,7 +200,7 @@ class Softmax(Activation):
     """
 
     def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Go back with the derivative of a whole row."""
+        """Use the derivative of a whole row."""
         y = functions.softmax(x)
 
         def carry(gradient: Array) -> Array:
@@ -219,4 +219,4 @@ ACTIVATIONS: dict[str, type[Activation]] = {
     "tanh": Tanh,
     "identity": Identity,
 }
-"""What ``Settings.activation`` may name."""
+"""The values of ``Settings.activation``."""

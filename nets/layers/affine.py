@@ -17,7 +17,7 @@ class Affine(Layer):
     """The fully connected layer, ``y = x W + b``.
 
     x is ``(batch, inputs)``, W ``(inputs, outputs)``, b ``(outputs,)``, y ``(batch, outputs)``.
-    With D the gradient of the loss with respect to y, going back gives
+    With D the gradient of the loss with respect to y, backward returns
     ``dx = D W^T``, ``dW = x^T D`` and ``db`` = the sum of D over the batch.
 
     Parameters
@@ -25,8 +25,8 @@ class Affine(Layer):
     outputs
         Number of outputs, at least 1.
     bias
-        Whether b is there. A layer that stands right before batch normalization needs none: the
-        normalization would take it away again.
+        Whether there is b. A layer directly before batch normalization needs none: the
+        normalization would subtract it again.
 
     >>> import numpy as np
     >>> weights = {"weight": np.array([[1.0, 0.0], [2.0, -1.0]]), "bias": np.array([0.5, 0.0])}
@@ -44,10 +44,10 @@ class Affine(Layer):
 
     def __post_init__(self) -> None:
         if self.outputs < 1:
-            raise InputError(f"{self.name}: outputs must be at least 1, got {self.outputs}")
+            raise InputError(f"{self.name}.outputs", self.outputs, "an integer of at least 1")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the number of outputs; one input must be a row of numbers."""
+        """Return ``(outputs,)``; one input must be a row of numbers."""
         self.check_shape(input_shape, "inputs")
         return (self.outputs,)
 
@@ -68,7 +68,7 @@ class Affine(Layer):
         noise: NDArray[Any] | None = None,
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
-        """Multiply and add; going back, two products and a sum."""
+        """Multiply and add; backward computes two products and a sum."""
         weight = parameters["weight"]
         self.check(x, weight.shape[0])
         output = x @ weight

@@ -1,11 +1,10 @@
 """Multiply and add: the two smallest layers, and the whole idea of backpropagation.
 
 Each function returns its result and the function that turns the result's gradient into those of
-both arguments, just as a layer's ``forward`` does. Chained, they differentiate any formula made of
-them; shapes may differ as NumPy's broadcasting allows, and the gradient of what was repeated is
-added up.
+both arguments, as a layer's ``forward`` does. Chained, they differentiate any formula made of them;
+shapes may differ as NumPy's broadcasting allows, and the gradient of a repeated array is summed.
 
-Two apples at 100 each with 10 % tax: how does the price to pay depend on each of the three?
+Two apples at 100 each with 10 % tax: how does the total price depend on each of the three?
 
 >>> apples, undo_apples = multiply(np.array(100.0), np.array(2.0))
 >>> price, undo_tax = multiply(apples, np.array(1.1))
@@ -31,7 +30,7 @@ Back: TypeAlias = Callable[[Array], tuple[Array, Array]]
 
 
 def multiply(x: Array, y: Array) -> tuple[Array, Back]:
-    """Return ``x * y``; going back, each gets the gradient times the other.
+    """Return ``x * y``; backward returns for each the gradient times the other.
 
     >>> product, backward = multiply(np.array([2.0, 3.0]), np.array([5.0]))
     >>> product, backward(np.ones(2))
@@ -46,7 +45,7 @@ def multiply(x: Array, y: Array) -> tuple[Array, Back]:
 
 
 def add(x: Array, y: Array) -> tuple[Array, Back]:
-    """Return ``x + y``; going back, each gets the gradient as it is.
+    """Return ``x + y``; backward returns for each the unchanged gradient.
 
     >>> total, backward = add(np.array([2.0, 3.0]), np.array([5.0]))
     >>> total, backward(np.ones(2))
@@ -58,7 +57,7 @@ def add(x: Array, y: Array) -> tuple[Array, Back]:
 
 
 def unbroadcast(gradient: Array, shape: Shape) -> Array:
-    """Add a gradient up over the axes along which an array of this shape was repeated.
+    """Sum a gradient over the axes along which an array of this shape was repeated.
 
     >>> unbroadcast(np.ones((4, 3)), (1, 3))
     array([[4., 4., 4.]])

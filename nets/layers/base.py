@@ -1,21 +1,20 @@
-"""What a layer is: the contract that every layer of ``nets`` keeps.
+"""The contract of every layer of ``nets``.
 
-A layer is a small frozen value that holds hyperparameters and nothing else. Computation is a pure
-function of the arrays it is given: ``forward`` returns the output together with the function that
-carries a gradient back, so nothing is remembered on the layer, evaluating in the middle of training
-cannot damage a pending backward pass, and one layer may stand twice in a network.
+A layer is a small frozen value that holds only hyperparameters. Computation is a pure function of
+arrays: ``forward`` returns the output together with the function that propagates a gradient back.
+A layer therefore has no state, evaluating in the middle of training cannot damage a pending
+backward pass, and one layer may occur twice in a network.
 
-Who owns what:
+Arrays:
 
 - ``forward`` never writes to its input, the backward function never writes to the gradient that it
-  is given. Either may hand the array itself on (identity does): treat what a layer returns as
+  receives. Either may return the same array (identity does): treat what a layer returns as
   read-only.
 - The output has the dtype of the input, float32 or float64.
-- The one thing that changes in place are the running statistics of batch normalization, while
-  training.
+- Only the running statistics of batch normalization change in place, and only in training.
 - Images are ``(batch, height, width, channels)`` everywhere.
-- A batch is its rows: row i of the output depends on row i of the input alone. Batch normalization
-  in training is the exception, and says so through ``mixes_rows``.
+- Rows are independent: row i of the output depends only on row i of the input. Batch normalization
+  in training is the exception, and sets ``mixes_rows``.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ Backward: TypeAlias = Callable[[Array], tuple[Array, dict[str, Array]]]
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a layer wants to learn: an array's shape and what an initializer must know of it.
+    """An array that a layer learns: its shape and what an initializer needs to know.
 
-    ``fan_in`` is the number of inputs that one output adds up, ``fan_out`` the number of outputs
-    that one input reaches. Only a ``weight`` is drawn at random and touched by weight decay; a
+    ``fan_in`` is the number of inputs that one output sums, ``fan_out`` the number of outputs that
+    depend on one input. Only a ``weight`` is drawn at random and subject to weight decay; a
     ``bias`` or ``shift`` starts at zero, a ``scale`` at one.
     """
 
@@ -54,7 +53,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Statistic:
-    """A running statistic, learnt by averaging rather than by gradient: its shape and its start."""
+    """A running statistic, learnt by averaging, not by gradient: its shape and initial value."""
 
     shape: Shape
     initial: float
@@ -62,16 +61,16 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Layer:
-    """The contract. A layer overrides ``output_shape`` and ``forward``, and what else it needs.
+    """Base of all layers. A layer overrides ``output_shape``, ``forward`` and whatever it needs.
 
-    Shapes given to and returned by ``output_shape``, ``parameters``, ``statistics`` and ``draw``
-    leave the batch axis out.
+    Shapes passed to and returned by ``output_shape``, ``parameters``, ``statistics`` and ``draw``
+    do not contain the batch axis.
 
     Parameters
     ----------
     label
         The layer's name in messages and in its parameters' names, such as ``"affine2"``. A network
-        labels its layers; a layer on its own answers to the name of its class.
+        labels its layers; a layer without a label has the name of its class.
     """
 
     mixes_rows: ClassVar[bool] = False
@@ -80,28 +79,28 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """The label, or without one the class's name in small letters."""
+        """The label, or without one the name of the class in snake case."""
         return self.label or snake_case(type(self).__name__)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Shape of one output for inputs of this shape; raises `InputError` where none is."""
+        """Shape of one output for inputs of this shape; raises `InputError` for a wrong shape."""
         raise NotImplementedError
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
-        """Return what the layer learns by gradient, by name."""
+        """Return the parameters that the layer learns by gradient, by name."""
         return {}
 
     def statistics(self, input_shape: Shape) -> dict[str, Statistic]:
-        """Return what the layer learns by averaging over mini-batches, by name."""
+        """Return the statistics that the layer learns by averaging over mini-batches, by name."""
         return {}
 
     def draw(
         self, batch: int, input_shape: Shape, generator: np.random.Generator
     ) -> NDArray[Any] | None:
-        """Draw what a random layer needs for one mini-batch, row by row, before ``forward``.
+        """Draw the random numbers for one mini-batch, row by row, before ``forward``.
 
-        Drawing first and computing later means that a mini-batch cut into parts, or shared out
-        among threads, sees the same draws as one computed whole.
+        They are drawn before the computation so that a mini-batch cut into parts, or distributed
+        over threads, uses the same numbers as one computed as a whole.
         """
         return None
 
@@ -114,29 +113,29 @@ class Layer:
         noise: NDArray[Any] | None = None,
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
-        """Compute the output for a batch, and the function that carries its gradient back."""
+        """Compute the output for a batch, and the function that propagates its gradient back."""
         raise NotImplementedError
 
     def check(self, x: Array, *axes: int | str) -> None:
-        """Refuse an input that the layer cannot take: the first line of every ``forward``.
+        """Raise an error for a wrong input; called first by every ``forward``.
 
         Parameters
         ----------
         axes
-            What is accepted after the batch axis: a length, or the name of an axis that may have
-            any. None at all means any shape.
+            The expected axes after the batch axis: a length, or the name of an axis of any length.
+            Without axes, any shape is valid.
 
         Raises
         ------
         TypeError
-            Not an array of float32 or float64.
+            If it is not an array of float32 or float64.
         InputError
-            No rows, another rank, or another length of an axis.
+            If there are no rows, or the rank or the length of an axis is wrong.
         """
         check_floats(f"{self.name}: the input", x)
         shape = x.shape
         if not shape or shape[0] == 0:
-            raise InputError(f"{self.name}: the input must have at least one row, got {shape}")
+            raise InputError(f"{self.name}.input", shape, "at least one row")
         if axes and not (
             len(shape) == len(axes) + 1
             and all(
@@ -144,22 +143,17 @@ class Layer:
                 for axis, length in zip(axes, shape[1:], strict=True)
             )
         ):
-            raise InputError(
-                f"{self.name}: the input must have the shape {describe('batch', *axes)}, "
-                f"got {shape}"
-            )
+            raise InputError(f"{self.name}.input", shape, describe("batch", *axes))
 
     def check_shape(self, shape: Shape, *axes: str) -> None:
-        """Refuse the shape of one input unless it has these axes, each at least one long."""
+        """Raise InputError unless one input has these axes, each of length 1 or more."""
         if len(shape) != len(axes) or min(shape) < 1:
-            raise InputError(
-                f"{self.name}: one input must have the shape {describe(*axes)} "
-                f"and no empty axis, got {shape}"
-            )
+            expected = f"{describe(*axes)} without an empty axis"
+            raise InputError(f"{self.name}.input_shape", shape, expected)
 
 
 def snake_case(name: str) -> str:
-    """Turn a class's name into a layer's.
+    """Turn the name of a class into the name of a layer.
 
     >>> snake_case("BatchNormalization"), snake_case("LeakyReLU"), snake_case("GELU")
     ('batch_normalization', 'leaky_relu', 'gelu')
@@ -168,7 +162,7 @@ def snake_case(name: str) -> str:
 
 
 def describe(*axes: int | str) -> str:
-    """Print accepted axes like a shape.
+    """Format expected axes like a shape.
 
     >>> describe("batch", 784), describe("inputs")
     ('(batch, 784)', '(inputs,)')

@@ -1,4 +1,4 @@
-"""Batch normalization: keep what flows between layers centred and of unit size."""
+"""Batch normalization: keeps the values between layers at mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from nets.layers.base import Backward, Layer, Parameter, Statistic
 class BatchNormalization(Layer):
     """``y = scale * (x - mean) / sqrt(variance + epsilon) + shift``, for each channel.
 
-    The last axis holds the channels: after an affine layer each unit is one and its numbers are the
-    batch; after a convolution each feature map is one and its numbers are the batch and all pixels.
+    The last axis is that of the channels: after an affine layer a channel is a unit, with one value
+    per row; after a convolution it is a feature map, with one value per row and pixel.
 
     In training, mean and variance are those of the mini-batch, so every row depends on all others,
-    and the running statistics follow them in place: ``running <- (1 - momentum) running + momentum
+    and the running statistics are updated in place: ``running <- (1 - momentum) running + momentum
     new``. In prediction the running statistics are used.
 
-    The variance that normalizes divides by the number of values n, the running one by n - 1 (as the
-    paper's algorithm 2 and PyTorch have it). A mini-batch with one value for each channel has no
-    variance: its output is the shift, and the running statistics stay as they are.
+    The variance used to normalize divides by the number of values n, the running one by n - 1 (as
+    in the paper's algorithm 2 and in PyTorch). A mini-batch with one value per channel has no
+    variance: its output is the shift, and the running statistics do not change.
 
-    With z the normalized x and D the gradient of y, going back gives ``dscale = sum(D z)``,
+    With z the normalized x and D the gradient of y, backward returns ``dscale = sum(D z)``,
     ``dshift = sum(D)`` and ``dx = scale / sqrt(variance + epsilon) * (D - mean(D) - z mean(D z))``.
 
     Parameters
@@ -57,21 +57,19 @@ class BatchNormalization(Layer):
 
     def __post_init__(self) -> None:
         if not 0 < self.momentum <= 1:
-            raise InputError(f"{self.name}: momentum must be in (0, 1], got {self.momentum}")
+            raise InputError(f"{self.name}.momentum", self.momentum, "a number in (0, 1]")
         if not self.epsilon > 0:
-            raise InputError(f"{self.name}: epsilon must be above 0, got {self.epsilon}")
+            raise InputError(f"{self.name}.epsilon", self.epsilon, "a number above 0")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape as it is."""
+        """Return the same shape."""
         if not input_shape or min(input_shape) < 1:
-            raise InputError(
-                f"{self.name}: one input must have channels on its last axis and no empty axis, "
-                f"got {input_shape}"
-            )
+            expected = "(..., channels) without an empty axis"
+            raise InputError(f"{self.name}.input_shape", input_shape, expected)
         return input_shape
 
     def parameters(self, input_shape: Shape) -> dict[str, Parameter]:
-        """Return scale and shift, one number each for a channel."""
+        """Return scale and shift, one number per channel each."""
         channels = input_shape[-1:]
         return {
             "scale": Parameter(channels, 1, 1, "scale"),
@@ -79,7 +77,7 @@ class BatchNormalization(Layer):
         }
 
     def statistics(self, input_shape: Shape) -> dict[str, Statistic]:
-        """Return the running mean and variance, one number each for a channel."""
+        """Return the running mean and variance, one number per channel each."""
         channels = input_shape[-1:]
         return {"mean": Statistic(channels, 0.0), "variance": Statistic(channels, 1.0)}
 
@@ -97,7 +95,7 @@ class BatchNormalization(Layer):
         self.check(x)
         self.check(x, *(f"axis {axis}" for axis in range(1, x.ndim - 1)), len(scale))
         if statistics is None:
-            raise InputError(f"{self.name}: forward needs the running statistics, got none")
+            raise InputError(f"{self.name}.statistics", None, "running statistics")
         values = x.reshape(-1, len(scale))
         if training:
             mean, variance = moments(values)
@@ -121,7 +119,7 @@ class BatchNormalization(Layer):
         return (normalized * scale + shift).reshape(x.shape), backward
 
     def _follow(self, running: dict[str, Array], count: int, mean: Array, variance: Array) -> None:
-        """Move the running statistics towards a mini-batch's, in place."""
+        """Update the running statistics with those of a mini-batch, in place."""
         if count == 1:
             return
         for name, new in (("mean", mean), ("variance", variance * (count / (count - 1)))):
@@ -130,7 +128,7 @@ class BatchNormalization(Layer):
 
 
 def moments(values: Array) -> tuple[Array, Array]:
-    """Return mean and (biased) variance of each column, added up in float64.
+    """Return mean and (biased) variance of each column, summed in float64.
 
     In float32 the sum of the 100,000 values of a feature map loses three digits.
 
@@ -143,6 +141,6 @@ def moments(values: Array) -> tuple[Array, Array]:
 
 
 def column_sums(values: Array) -> Array:
-    """Return the sum of each column, added up in float64 for the same reason."""
+    """Return the sum of each column, in float64 for the same reason as in `moments`."""
     sums: NDArray[np.float64] = values.sum(axis=0, dtype=np.float64)
     return sums.astype(values.dtype)

@@ -1,10 +1,10 @@
-"""Convolution: the same small affine map applied at every place of an image.
+"""Convolution: the same small affine map applied at every position of an image.
 
-An affine layer ignores that neighbouring pixels belong together; a convolution sees nothing else.
-Here it is a matrix product: `im2col` lays the window under each output pixel out as a row, the
-product with the kernels computes all outputs at once, and `col2im` goes the other way. That costs
-memory (each pixel is copied once for every window it is in) and buys one long product. It is the
-plain form, right for every stride, padding and kernel; `nets.kernels` has faster ones.
+An affine layer ignores which pixels are neighbours; a convolution uses only neighbours. Here it is
+a matrix product: `im2col` copies the window of each output pixel into a row, the product with the
+kernels computes all outputs at once, and `col2im` is the way back. This costs memory (each pixel is
+copied once for every window that contains it) but needs only one long product. It is the plain
+form, valid for every stride, padding and kernel; `nets.kernels` has faster ones.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """Slide each kernel over the image; at each place, multiply and add up.
+    """Slide each kernel over the image; at each position, multiply and sum.
 
     ``y[b, i, j, f] = sum over u, v, c of x[b, i s + u - p, j s + v - p, c] W[u, v, c, f] + b[f]``
-    with stride s and padding p, x being zero outside of the image. (The kernel is not turned round:
-    strictly, a cross-correlation.)
+    with stride s and padding p, x being zero outside of the image. (The kernel is not flipped:
+    strictly, this is a cross-correlation.)
 
     x is ``(batch, height, width, channels)``, W ``(kernel height, kernel width, channels,
     filters)``, y ``(batch, output height, output width, filters)``, where an output length is
     ``(length + 2 padding - kernel) // stride + 1``. Rows and columns that the last step does not
-    reach are left out.
+    reach are ignored.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Convolution(Layer):
     kernel, stride, padding
         ``(along the height, along the width)``, in pixels. Padding is on both sides.
     bias
-        Whether b is there; right before batch normalization none is needed.
+        Whether there is b; directly before batch normalization it is not needed.
 
     Source: LeCun et al., Gradient-based learning applied to document recognition (1998).
 
@@ -68,7 +68,7 @@ class Convolution(Layer):
         check_pairs(self.name, {"kernel": self.kernel, "stride": self.stride}, least=1)
         check_pairs(self.name, {"padding": self.padding}, least=0)
         if self.filters < 1:
-            raise InputError(f"{self.name}: filters must be at least 1, got {self.filters}")
+            raise InputError(f"{self.name}.filters", self.filters, "an integer of at least 1")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return ``(output height, output width, filters)``."""
@@ -94,7 +94,7 @@ class Convolution(Layer):
         noise: NDArray[Any] | None = None,
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
-        """Multiply the windows by the kernels; going back, both factors of the product."""
+        """Multiply the windows by the kernels; backward differentiates both factors."""
         weight = parameters["weight"]
         self.check(x, "height", "width", weight.shape[2])
         height, width, _ = self.output_shape(x.shape[1:])
@@ -116,7 +116,7 @@ class Convolution(Layer):
 
 
 def im2col(images: Array, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> Array:
-    """Lay the window under each output pixel out as one row.
+    """Copy the window of each output pixel into one row.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def im2col(images: Array, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (
     Returns
     -------
     array (batch * output height * output width, kernel height * kernel width * channels)
-        Rows in the order of the output pixels; in a row, the window's numbers in (row, column,
+        Rows in the order of the output pixels; within a row, the window's numbers in (row, column,
         channel) order. A new array.
 
     >>> image = np.arange(9.0).reshape(1, 3, 3, 1)
@@ -142,7 +142,7 @@ def im2col(images: Array, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (
     if any(padding):
         images = np.pad(images, ((0, 0), (padding[0],) * 2, (padding[1],) * 2, (0, 0)))
     windows = sliding_window_view(images, kernel, axis=(1, 2))[:, :: stride[0], :: stride[1]]
-    # (batch, row, column, channel, kernel row, kernel column): channels belong last in a row
+    # (batch, row, column, channel, kernel row, kernel column): channels must come last in a row
     ordered = windows.transpose(0, 1, 2, 4, 5, 3)
     return ordered.copy().reshape(len(images) * rows * columns, -1)
 
@@ -152,8 +152,8 @@ def col2im(
 ) -> Array:
     """Add every row of windows back to the pixels it came from: the adjoint of `im2col`.
 
-    For all images x and rows c, ``sum(im2col(x) * c) = sum(x * col2im(c))``, which is just what a
-    backward pass needs. It is not the inverse: a pixel in several windows gets the sum of them.
+    For all images x and rows c, ``sum(im2col(x) * c) = sum(x * col2im(c))``, which is exactly what
+    a backward pass needs. It is not the inverse: a pixel in several windows gets their sum.
 
     Parameters
     ----------
@@ -191,10 +191,10 @@ def col2im(
 def output_size(
     name: str, input_shape: Shape, kernel: Pair, stride: Pair, padding: Pair = (0, 0)
 ) -> Pair:
-    """Return how many places a window has along the height and along the width.
+    """Return the number of positions of a window along the height and along the width.
 
-    ``(length + 2 padding - kernel) // stride + 1`` each. Raises `InputError` in the layer's name
-    for a kernel that is larger than its image.
+    ``(length + 2 padding - kernel) // stride + 1`` each. Raises `InputError`, with `name` as its
+    key, for a kernel that is larger than its image.
 
     >>> output_size("pool", (28, 28, 1), (2, 2), (2, 2))
     (14, 14)
@@ -209,20 +209,19 @@ padding (1, 1)
     )
     if not height or not width:
         raise InputError(
-            f"{name}: the kernel {kernel} is larger than its image {tuple(input_shape[:2])} "
-            f"with padding {padding}"
+            name,
+            problem=f"the kernel {kernel} is larger than its image {tuple(input_shape[:2])} "
+            f"with padding {padding}",
         )
     return height, width
 
 
 def check_pairs(name: str, pairs: dict[str, Pair], *, least: int) -> None:
-    """Refuse a stride, kernel or padding that is not two whole numbers, each large enough."""
+    """Raise InputError unless each stride, kernel or padding is two integers, at least `least`."""
     for what, pair in pairs.items():
         if not (
             isinstance(pair, tuple)
             and len(pair) == 2
             and all(isinstance(number, int) and number >= least for number in pair)
         ):
-            raise InputError(
-                f"{name}: {what} must be a pair of whole numbers of at least {least}, got {pair}"
-            )
+            raise InputError(f"{name}.{what}", pair, f"two integers, each at least {least}")

@@ -1,4 +1,4 @@
-"""Dropout: switch units off at random, so that none can rely on another."""
+"""Dropout: sets units to zero at random, so that none can rely on another."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from nets.layers.base import Backward, Layer
 class Dropout(Layer):
     """Inverted dropout: in training each number becomes zero with probability ``rate``.
 
-    What is kept is divided by ``1 - rate``, so that the expected output equals the input and
-    prediction has nothing to do. (The original paper scales the weights at prediction instead;
-    both have the same expectation.) Any shape, which stays as it is.
+    The other numbers are divided by ``1 - rate``, so that the expected output equals the input and
+    prediction is the identity. (The original paper scales the weights at prediction instead; both
+    have the same expectation.) Inputs have any shape, which does not change.
 
-    ``draw`` returns the mask of what is kept. ``forward`` with ``training=False`` ignores it.
+    ``draw`` returns the mask of the numbers that are kept. ``forward`` with ``training=False``
+    ignores it.
 
     Parameters
     ----------
@@ -43,10 +44,10 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
-            raise InputError(f"{self.name}: the rate must be in [0, 1), got {self.rate}")
+            raise InputError(f"{self.name}.rate", self.rate, "a number in [0, 1)")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the shape as it is."""
+        """Return the same shape."""
         return input_shape
 
     def draw(
@@ -66,12 +67,18 @@ class Dropout(Layer):
         noise: NDArray[Any] | None = None,
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
-        """Multiply by the mask and the scale; going back, the same."""
+        """Multiply by the mask and the scale; backward does the same."""
         self.check(x)
         if not training or self.rate == 0:
             return x, lambda gradient: (gradient, {})
-        if noise is None or noise.shape != x.shape:
-            received = "none" if noise is None else noise.shape
-            raise InputError(f"{self.name}: training needs a mask {x.shape}, got {received}")
-        mask = noise * x.dtype.type(1 / (1 - self.rate))
+        kept = checked_mask(self.name, noise, x.shape)
+        mask = kept * x.dtype.type(1 / (1 - self.rate))
         return x * mask, lambda gradient: (gradient * mask, {})
+
+
+def checked_mask(name: str, mask: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
+    """Return the mask; raise InputError, with the layer's name as key, for another shape."""
+    if mask is None or mask.shape != shape:
+        received = None if mask is None else mask.shape
+        raise InputError(f"{name}.mask", received, f"shape {shape} in training")
+    return mask

@@ -1,4 +1,4 @@
-"""Flatten: the bridge from images to affine layers."""
+"""Flatten: from images to the rows of an affine layer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from nets.layers.base import Backward, Layer
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Lay each input out as one row, in (row, column, channel) order.
+    """Reshape each input to one row, in (row, column, channel) order.
 
     ``(batch, height, width, channels) -> (batch, height * width * channels)``; any other shape is
-    laid out in the same way, last axis fastest. Frameworks that keep channels first flatten in
-    (channel, row, column) order: `nets.weights.load_foreign` translates.
+    flattened in the same way, last axis fastest. Frameworks with channels first flatten in
+    (channel, row, column) order: `nets.weights.load_foreign` converts.
 
     >>> import numpy as np
     >>> output, backward = Flatten().forward(np.zeros((2, 8, 8, 3)), {}, training=False)
@@ -27,7 +27,7 @@ class Flatten(Layer):
     """
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """Return the one length that is left."""
+        """Return the length of a row."""
         return (math.prod(input_shape),)
 
     def forward(
@@ -39,6 +39,6 @@ class Flatten(Layer):
         noise: NDArray[Any] | None = None,
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
-        """Reshape; going back, reshape back."""
+        """Reshape; backward restores the shape."""
         self.check(x)
         return x.reshape(len(x), -1), lambda gradient: (gradient.reshape(x.shape), {})

@@ -1,8 +1,8 @@
 """Pooling: one number for each window of an image, so that small shifts matter less.
 
 Both layers slide a window over each channel. An output length is
-``(length - window) // stride + 1``; rows and columns that the last step does not reach are left
-out. Shapes: ``(batch, height, width, channels) -> (batch, output height, output width, channels)``.
+``(length - window) // stride + 1``; rows and columns that the last step does not reach are ignored.
+Shapes: ``(batch, height, width, channels) -> (batch, output height, output width, channels)``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from nets.layers.convolution import Pair, check_pairs, col2im, im2col, output_si
 
 @dataclass(frozen=True)
 class Pooling(Layer):
-    """What the two share: a window, its stride, and the shapes.
+    """Base of both: a window, its stride, and the shapes.
 
     Parameters
     ----------
     window, stride
-        ``(along the height, along the width)``, in pixels. With equal numbers, windows tile the
+        ``(along the height, along the width)``, in pixels. If both are equal, windows tile the
         image.
     """
 
@@ -52,8 +52,8 @@ class Pooling(Layer):
 class MaxPooling(Pooling):
     """Take the largest number of each window.
 
-    Going back, the gradient goes to that number alone: to the first one, in (row, column) order,
-    where several are equal.
+    The gradient is passed to that number alone: to the first one, in (row, column) order, if
+    several are equal.
 
     >>> x = np.array([[3.0, 3.0], [1.0, 2.0]]).reshape(1, 2, 2, 1)
     >>> output, backward = MaxPooling().forward(x, {}, training=False)
@@ -70,7 +70,7 @@ class MaxPooling(Pooling):
         noise: NDArray[Any] | None = None,
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
-        """Find the winners; going back, give each what its window got."""
+        """Find the largest numbers; backward passes each the gradient of its window."""
         windows, shape = self._windows(x)
         winners = windows.argmax(axis=1, keepdims=True)
         output = np.take_along_axis(windows, winners, axis=1)
@@ -85,7 +85,7 @@ class MaxPooling(Pooling):
 
 @dataclass(frozen=True)
 class AveragePooling(Pooling):
-    """Take the mean of each window; going back, every number gets an equal share.
+    """Take the mean of each window; every number gets an equal share of the gradient.
 
     >>> x = np.array([[3.0, 3.0], [1.0, 2.0]]).reshape(1, 2, 2, 1)
     >>> output, backward = AveragePooling().forward(x, {}, training=False)
@@ -102,7 +102,7 @@ class AveragePooling(Pooling):
         noise: NDArray[Any] | None = None,
         statistics: dict[str, Array] | None = None,
     ) -> tuple[Array, Backward]:
-        """Add up and divide; going back, divide and hand out."""
+        """Average; backward divides the gradient equally."""
         windows, shape = self._windows(x)
 
         def backward(gradient: Array) -> tuple[Array, dict[str, Array]]:

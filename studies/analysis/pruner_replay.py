@@ -159,10 +159,7 @@ def read_pruner(text: str) -> pruners.Pruner:
         raise InputError(
             "pruner", text, "NAME or NAME:key=value,... with values as in a study file"
         )
-    try:
-        return read_section({"name": "replay", "pruner": {**table, "name": name}}).pruner
-    except InputError as error:
-        raise error.with_key(error.key.removeprefix("study.")) from None
+    return read_section({"name": "replay", "pruner": {**table, "name": name}}, where="").pruner
 
 
 def _finished(stored: StoredStudy) -> Iterator[TrialRecord]:

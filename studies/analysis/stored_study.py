@@ -11,7 +11,7 @@ from studies.analysis.importances import importances
 from studies.definition import study_file
 from studies.definition.study_file import Study
 from tracking.ledger import Ledger
-from tracking.records import Direction, EpochRecord, StudyNotes, StudyRecord, TrialRecord
+from tracking.records import EpochRecord, StudyNotes, StudyRecord, TrialRecord
 from tracking.records.confirmation import Confirmation, Evidence
 from tracking.store import names
 from tracking.store.errors import StoreUnavailable, StudyNotFound
@@ -35,7 +35,7 @@ class StoredStudy:
 
     def ranked(self) -> list[TrialRecord]:
         """Return the complete trials, best first; of equal values the lower number."""
-        sign = Direction(self.study.section.direction).sign
+        sign = self.study.section.direction.sign
         complete = [t for t in self.trials if t.state == "complete" and t.value is not None]
         return sorted(complete, key=lambda t: (-sign * (t.value or 0.0), t.number))
 

@@ -53,7 +53,7 @@ class Progress:
             best = self.best.value
             assert best is not None
             # Equal values: the lower number, whichever finished first.
-            if not self.study.better(value, best) and (
+            if not self.study.section.direction.better(value, best) and (
                 value != best or trial.number > self.best.number
             ):
                 return False

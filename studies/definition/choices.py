@@ -14,7 +14,7 @@ def encoded(value: Any) -> Any:
 
 
 def decoded(value: Any) -> Any:
-    """Return the choice that `encoded` turned into `value`."""
+    """Return the choice that `encoded` converted to `value`."""
     if isinstance(value, str) and value.startswith("["):
         return json.loads(value)
     return value

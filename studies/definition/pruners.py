@@ -1,7 +1,8 @@
 """The pruners a study file can name, each with the options it takes.
 
-A pruner decides in the worker, after each epoch, from the trial's own values and from the finished
-trials the rule of the search lets it see; it may keep marks in the trial's attributes.
+A pruner decides in the worker, after each epoch, from the trial's own values and from those
+finished trials that the order of the search makes visible to it. It may store values in the trial's
+attributes.
 """
 
 import warnings
@@ -11,6 +12,8 @@ from typing import Annotated, Literal
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from pydantic import Field
+
+from nets.errors import InputError
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -30,7 +33,7 @@ class Keep:
 
 @dataclass(frozen=True, kw_only=True)
 class Median:
-    """Prunes a trial whose best value so far is worse than the median of the others' there."""
+    """Prunes a trial whose best value so far is worse than the others' median at that epoch."""
 
     name: Literal["median"] = "median"
     startup_trials: Count = 5
@@ -44,7 +47,7 @@ class Median:
 
 @dataclass(frozen=True, kw_only=True)
 class Percentile:
-    """Keeps a trial only while it is in the best `percentile` of the others at that epoch."""
+    """Prunes a trial that is not in the best `percentile` of the others at that epoch."""
 
     name: Literal["percentile"] = "percentile"
     percentile: Annotated[float, Field(gt=0, le=100)] = 25.0
@@ -63,7 +66,7 @@ class Percentile:
 class SuccessiveHalving:
     """Asynchronous successive halving (Li et al. 2018).
 
-    `min_resource` is a number of epochs: Optuna's "auto" would depend on what finished first.
+    `min_resource` is a number of epochs: Optuna's "auto" depends on which trial finished first.
     """
 
     name: Literal["successive_halving"] = "successive_halving"
@@ -82,8 +85,8 @@ class SuccessiveHalving:
 class Hyperband:
     """Hyperband (Li et al. 2018): successive halving at several rates.
 
-    The trial's number and the study's name choose the bracket; the largest resource is the epochs
-    of a trial.
+    The trial's number and the study's name select the bracket; the largest resource is the number
+    of epochs of a trial.
     """
 
     name: Literal["hyperband"] = "hyperband"
@@ -99,7 +102,7 @@ class Hyperband:
 
 @dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """Prunes a trial whose value leaves fixed bounds."""
+    """Prunes a trial whose value is outside fixed bounds."""
 
     name: Literal["threshold"] = "threshold"
     lower: float | None = None
@@ -109,9 +112,10 @@ class Threshold:
 
     def __post_init__(self) -> None:
         """Check what no single key shows."""
-        bounds = [bound for bound in (self.lower, self.upper) if bound is not None]
-        if not bounds or (len(bounds) == 2 and not bounds[0] < bounds[1]):
-            raise ValueError("a lower or an upper bound, or both with lower below upper")
+        if self.lower is None and self.upper is None:
+            raise InputError(problem="no bounds", expected="lower, upper or both")
+        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
+            raise InputError("lower", self.lower, f"a number below upper = {self.upper!r}")
 
     def build(self, epochs: int) -> optuna.pruners.BasePruner:
         """Return Optuna's pruner for trials of `epochs` epochs."""
@@ -125,7 +129,7 @@ Wrapped = Keep | Median | Percentile | SuccessiveHalving | Hyperband | Threshold
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """Lets another pruner decide only after `patience` epochs without an improvement."""
+    """Asks another pruner only after `patience` epochs without an improvement."""
 
     name: Literal["patient"] = "patient"
     patience: Count = 1
@@ -144,13 +148,13 @@ Pruner = Wrapped | Patient
 def build(pruner: Pruner, epochs: int) -> optuna.pruners.BasePruner:
     """Return the Optuna pruner of trials that have at most `epochs` epochs."""
     with warnings.catch_warnings():
-        # Patient calls itself experimental; constraints.txt pins what we tested.
+        # Optuna marks it as experimental; constraints.txt pins the version that is tested.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return pruner.build(epochs)
 
 
 def min_resource(pruner: Pruner) -> tuple[str, int] | None:
-    """Return the fewest epochs before a pruner decides, with their key, or None without one.
+    """Return the key and the value of the smallest resource of a pruner, in epochs, or None.
 
     >>> min_resource(Patient(wrapped=Hyperband(min_resource=3)))
     ('wrapped.min_resource', 3)

@@ -1,8 +1,9 @@
 """The samplers a study file can name, each with the options it takes.
 
-A sampler is built anew before each ask, from a seed derived from (study seed, trial number), so
-that it carries nothing from one trial to the next but what stands in the view. Those that walk a
-sequence of their own (QMC and grid) take the study's seed: theirs is one sequence for the study.
+A sampler is built anew before each ask, with a seed derived from (study seed, trial number). It
+keeps no state from one trial to the next except what is in the private study that it is asked in.
+Samplers that follow their own sequence (QMC and grid) get the study's seed: a study has one
+sequence.
 """
 
 import math
@@ -15,16 +16,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from pydantic import Field
 
-from nets.errors import InputError
+from nets.errors import InputError, ModuleMissing
 from studies.definition.space import Space
 
 _LARGEST_GRID = 100_000
-"""Points; Optuna lists and shuffles all of them at each ask."""
+"""Points; Optuna lists and shuffles all of them at every ask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seeds:
-    """The two seeds a sampler can draw from, of 32 bits, which is all Optuna's samplers take."""
+    """The two seeds of a sampler, of 32 bits each, which is the limit of Optuna's samplers."""
 
     study: int
     trial: int
@@ -45,7 +46,7 @@ class Random:
 class TPE:
     """Tree-structured Parzen estimator (Bergstra et al. 2011), multivariate (Falkner et al. 2018).
 
-    Open trials count as bad ones (constant liar), so that parallel trials keep apart.
+    Open trials count as bad ones (constant liar), so that parallel trials differ.
     """
 
     name: Literal["tpe"] = "tpe"
@@ -59,7 +60,7 @@ class TPE:
             n_startup_trials=self.startup_trials,
             n_ei_candidates=self.candidates,
             multivariate=True,
-            group=conditional,  # a conditional space is sampled in groups that occur together
+            group=conditional,  # samples the parameters that occur together as a group
             constant_liar=True,
             seed=seeds.trial,
         )
@@ -87,7 +88,7 @@ class GP:
 
 @dataclass(frozen=True, kw_only=True)
 class CMAES:
-    """Covariance matrix adaptation (Hansen 2016), of numbers only; needs the package cmaes."""
+    """Covariance matrix adaptation (Hansen 2016), for numbers only; needs the package cmaes."""
 
     name: Literal["cmaes"] = "cmaes"
     startup_trials: Annotated[int, Field(ge=0)] = 1
@@ -123,10 +124,10 @@ class QMC:
 
 
 class _WholeSpaceQMC(optuna.samplers.QMCSampler):
-    """QMC that knows its space from the start.
+    """QMC that has its space from the start.
 
-    Optuna's own learns it from the first finished trial and draws at random until then; here the
-    sequence serves trial 0 already, and its position is kept in the study's attributes.
+    Optuna's own sampler infers the space from the first finished trial and draws at random until
+    then. Here trial 0 already uses the sequence; the position is kept in the study's attributes.
     """
 
     def __init__(self, space: dict[str, BaseDistribution], **options: object) -> None:
@@ -141,9 +142,9 @@ class _WholeSpaceQMC(optuna.samplers.QMCSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Every combination of the points of the space once, in an order shuffled by the study's seed.
+    """Every combination of the points of the space once, shuffled with the study's seed.
 
-    The study ends when the combinations are used up.
+    The study ends after the last combination.
     """
 
     name: Literal["grid"] = "grid"
@@ -172,52 +173,65 @@ Sampler = Random | TPE | GP | CMAES | QMC | Grid | NSGA2
 def build(sampler: Sampler, seeds: Seeds, space: Space) -> optuna.samplers.BaseSampler:
     """Return the Optuna sampler of one trial."""
     with warnings.catch_warnings():
-        # Several samplers call themselves experimental; constraints.txt pins what we tested.
+        # Optuna marks several as experimental; constraints.txt pins the version that is tested.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return sampler.build(seeds, space)
 
 
 def check(sampler: Sampler, space: Space) -> None:
-    """Refuse what a sampler cannot do, before the first trial; raises InputError."""
+    """Check that a sampler can search a space.
+
+    Raises ModuleMissing where the sampler needs a package that is not installed, and InputError
+    for a space that it does not support.
+    """
     package = {"gp": "torch", "cmaes": "cmaes"}.get(sampler.name)
     if package is not None:
         try:
             __import__(package)
         except ImportError as error:
-            raise InputError(
-                f"study.sampler: {sampler.name} needs the package {package}, which is not "
-                f"installed; install it with: pip install {package}"
+            raise ModuleMissing(
+                "study.sampler",
+                problem=f"{sampler.name} needs the package {package}, which is not installed",
+                hint=f"run: pip install {package}",
             ) from error
     if not isinstance(sampler, Grid | QMC | CMAES):
         return
     for parameter in space.parameters:
         if parameter.when is not None:
             raise InputError(
-                f"space.{parameter.name}.when: the {sampler.name} sampler knows no conditions; "
-                "accepted are tpe, random, gp or nsga2, or a space without `when`"
+                f"space.{parameter.name}.when",
+                problem=f"the {sampler.name} sampler does not support conditions",
+                hint="remove `when`, or use the sampler tpe, random, gp or nsga2",
             )
         if isinstance(sampler, CMAES) and isinstance(
             parameter.distribution, CategoricalDistribution
         ):
-            # Optuna would draw them at random, beside the covariances of the others.
+            # Optuna would draw them at random, independently of the covariances of the others.
             raise InputError(
-                f"space.{parameter.name}.choices: the cmaes sampler knows no choices; accepted is "
-                "low and high, or another sampler"
+                f"space.{parameter.name}.choices",
+                problem="the cmaes sampler does not support choices",
+                hint="use low and high, or another sampler",
             )
         if isinstance(sampler, Grid) and parameter.points is None:
             raise InputError(
-                f"space.{parameter.name}: the grid sampler needs points; accepted is a `step`, "
-                "`choices`, or another sampler"
+                f"space.{parameter.name}",
+                problem="the grid sampler needs a finite number of values",
+                hint="add a `step`, use `choices`, or use another sampler",
             )
     points = most_trials(sampler, space, first=0)
     if points is not None and points > _LARGEST_GRID:
         raise InputError(
-            f"study.sampler: the grid has {points} points, accepted are at most {_LARGEST_GRID}"
+            "study.sampler",
+            problem=f"got a grid of {points} points",
+            expected=f"at most {_LARGEST_GRID} points",
         )
 
 
 def most_trials(sampler: Sampler, space: Space, first: int) -> int | None:
-    """Return after how many trials a sampler has nothing new, or None."""
+    """Return the number of trials after which a sampler has no new points, or None.
+
+    `first` is the number of first trials whose values the study file gives.
+    """
     if not isinstance(sampler, Grid):
         return None
     return first + math.prod(len(p.points or []) for p in space.parameters)

@@ -16,7 +16,7 @@ from studies.figures.page import INK, QUIET, SHADES, WIDTH, margins, page, tidy
 from studies.figures.parameters import by_importance, values_of
 from studies.figures.progress import MANY
 from studies.figures.scale import ValueScale, parameter_ticks
-from tracking.records import TrialRecord
+from tracking.records import Direction, TrialRecord
 
 MOST_PARAMETERS = 4
 FEWEST_TRIALS = 4
@@ -101,13 +101,13 @@ def _map(
     vertical: Parameter,
     trials: list[TrialRecord],
     scale: ValueScale,
-    direction: str,
+    direction: Direction,
 ) -> None:
     """Draw one panel: the map, and the trials it was made from."""
     x, y = (
         np.array([p.place(t.parameters[p.name]) for t in trials]) for p in (horizontal, vertical)
     )
-    shades = SHADES if direction == "maximize" else SHADES.reversed()
+    shades = SHADES if direction == Direction.MAXIMIZE else SHADES.reversed()
     places = scale.place(values_of(trials))
     mean, weight = smoothed(x, y, places, _CELLS)
     image = shades(mean)
@@ -134,11 +134,11 @@ def _map(
     axes.set_ylim(-0.03, 1.03)
 
 
-def _color_bar(figure: Figure, scale: ValueScale, metric: str, direction: str) -> None:
+def _color_bar(figure: Figure, scale: ValueScale, metric: str, direction: Direction) -> None:
     """Draw the key to the colours at the upper right, where other figures have their legend."""
     height = figure.get_figheight()
     axes = figure.add_axes((5.2 / WIDTH, 1 - 0.27 / height, 2.6 / WIDTH, 0.13 / height))
-    shades = SHADES if direction == "maximize" else SHADES.reversed()
+    shades = SHADES if direction == Direction.MAXIMIZE else SHADES.reversed()
     bar = figure.colorbar(ScalarMappable(cmap=shades), cax=axes, orientation="horizontal")
     ticks = scale.ticks()
     bar.set_ticks([place for place, _ in ticks], labels=[text for _, text in ticks])

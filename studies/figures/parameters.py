@@ -25,7 +25,7 @@ from studies.figures.page import (
 )
 from studies.figures.progress import MANY
 from studies.figures.scale import Ticks, ValueScale, parameter_ticks
-from tracking.records import TrialRecord
+from tracking.records import Direction, TrialRecord
 
 MOST_PANELS = 12
 MOST_AXES = 8
@@ -106,7 +106,7 @@ def parallel_coordinates(stored: StoredStudy) -> Figure | None:
     )
     axes = figure.subplots(gridspec_kw=margins(4.5, left=0.7, right=0.85, bottom=0.3, top=1.15))
     places = scale.place(values_of(ranked))
-    shades = SHADES(places if section.direction == "maximize" else 1 - places)
+    shades = SHADES(places if section.direction == Direction.MAXIMIZE else 1 - places)
     lines = [
         np.array(
             [

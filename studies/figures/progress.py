@@ -98,7 +98,7 @@ def best_so_far(stored: StoredStudy) -> list[tuple[int, float]]:
     for trial in stored.trials:
         if trial.state != "complete" or trial.value is None:
             continue
-        if not steps or stored.study.better(trial.value, steps[-1][1]):
+        if not steps or stored.study.section.direction.better(trial.value, steps[-1][1]):
             steps.append((trial.number, trial.value))
     return steps
 

@@ -16,6 +16,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from studies.definition.choices import decoded
 from studies.definition.space import Parameter
+from tracking.records import Direction
 
 Ticks = list[tuple[float, str]]
 """Places from 0 to 1, each with what is written there."""
@@ -39,7 +40,7 @@ class ValueScale:
     high: float
 
     @classmethod
-    def of(cls, values: Iterable[float], metric: str, direction: str) -> "ValueScale | None":
+    def of(cls, values: Iterable[float], metric: str, direction: Direction) -> "ValueScale | None":
         """Return the axis that suits some values; None when no value is finite."""
         known = np.array([value for value in values if math.isfinite(value)])
         if known.size == 0:
@@ -48,7 +49,12 @@ class ValueScale:
         if low == high:
             margin = abs(low) / 20 or 1.0
             return cls("linear", low - margin, high + margin)
-        if metric.endswith("accuracy") and direction == "maximize" and low >= 0 and high <= 1:
+        if (
+            metric.endswith("accuracy")
+            and direction == Direction.MAXIMIZE
+            and low >= 0
+            and high <= 1
+        ):
             errors = 1 - known
             # No image wrong stands as far above one image wrong as that one above two.
             high = min(high, 1 - float(errors[errors > 0].min()) / 2)
@@ -58,7 +64,7 @@ class ValueScale:
             return cls("logarithm", low, high)
         low, high = float(known.min()), float(known.max())
         first, third = np.percentile(known, [25, 75])
-        if third > first and direction == "maximize":
+        if third > first and direction == Direction.MAXIMIZE:
             low = max(low, float(first - 3 * (third - first)))
         elif third > first:
             high = min(high, float(third + 3 * (third - first)))

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 
 from nets.errors import ModuleMissing
+from studies.definition.optuna_internals import storage_of
 from studies.definition.study_file import Study
 from studies.search.sampling_view import finished_trial
 from studies.workers.messages import Result
@@ -136,12 +138,12 @@ class Target:
         self._stored = optuna.create_study(
             storage=storage,
             study_name=study.name,
-            direction=study.section.direction,
+            direction=StudyDirection[study.section.direction.name],
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
         # Counted once: Optuna reads all trials for it.
-        self._present = storage.get_n_trials(self._stored._study_id)
+        self._present = storage.get_n_trials(storage_of(self._stored)[1])
 
     def append_finished(self, ledger: Ledger) -> int:
         """Append finished trials in trial order, up to the first gap; return how many."""

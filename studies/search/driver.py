@@ -224,7 +224,7 @@ class Search:
             return False
         values = [self._results[n].value for n in range(known) if self._is_complete(n)]
         numbers = [n for n in range(known) if self._is_complete(n)]
-        return met(stop, numbers, values, known, self._study.better)
+        return met(stop, numbers, values, known, self._study.section.direction.better)
 
     def _is_complete(self, number: int) -> bool:
         return self._results[number].state == "complete"

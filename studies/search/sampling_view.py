@@ -16,22 +16,17 @@ from typing import Any
 
 import optuna
 from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from nets.randomness import derived_seed
 from studies.definition import samplers
+from studies.definition.optuna_internals import TRIAL_STATES, storage_of, trial_id
 from studies.definition.study_file import Study
 from studies.workers.messages import Result
 from tracking.records import SamplerAttributes, TrialRecord
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-STATES = {
-    "running": TrialState.RUNNING,
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class View:
                 f"trial {self._asked} needs the results of {self.needs} trials, knows {self._told}"
             )
         number, section = self._asked, self._definition.section
-        storage, study_id = self._study._storage, self._study._study_id
+        storage, study_id = storage_of(self._study)
         seeds = samplers.Seeds(
             study=section.seed % 2**32, trial=derived_seed(section.seed, number, 1) % 2**32
         )
@@ -92,7 +87,7 @@ class View:
         parameters = self._definition.space.ask(trial)
         after = storage.get_study_system_attrs(study_id)
         changed = {k: v for k, v in after.items() if k not in before or before[k] != v}
-        of_trial = dict(storage.get_trial_system_attrs(trial._trial_id))
+        of_trial = dict(storage.get_trial_system_attrs(trial_id(trial)))
         self._asked += 1
         return Asked(number, parameters, SamplerAttributes(of_trial, changed))
 
@@ -102,14 +97,14 @@ class View:
         It goes to the storage directly: Optuna's `tell` would call the sampler's `after_trial`,
         where grid and brute force stop the study.
         """
-        storage = self._study._storage
-        trial_id = self._trial_id(self._told)
+        storage, study_id = storage_of(self._study)
+        told = storage.get_trial_id_from_study_id_trial_number(study_id, self._told + self._offset)
         for epoch, value in result.intermediate.items():
-            storage.set_trial_intermediate_value(trial_id, epoch, value)
+            storage.set_trial_intermediate_value(told, epoch, value)
         for key, value in result.attributes.items():
-            storage.set_trial_system_attr(trial_id, key, value)
+            storage.set_trial_system_attr(told, key, value)
         values = None if result.value is None else [result.value]
-        storage.set_trial_state_values(trial_id, STATES[result.state], values)
+        storage.set_trial_state_values(told, TRIAL_STATES[result.state], values)
         self._told += 1
 
     def rebuild(self, records: Sequence[TrialRecord], results: Sequence[Result]) -> None:
@@ -118,7 +113,7 @@ class View:
         `records` are all asked trials in order; `results` those of trials 0.. as far as finished
         without a gap. Only as many are told as the next ask needs.
         """
-        storage, study_id = self._study._storage, self._study._study_id
+        storage, study_id = storage_of(self._study)
         for record in records:
             self._study.add_trial(self._open_trial(record))
             for key, value in (record.sampler_attributes.study or {}).items():
@@ -137,18 +132,13 @@ class View:
             system_attrs=record.sampler_attributes.trial or {},
         )
 
-    def _trial_id(self, number: int) -> int:
-        return self._study._storage.get_trial_id_from_study_id_trial_number(
-            self._study._study_id, number + self._offset
-        )
-
 
 def _quiet_study(study: Study) -> optuna.Study:
     """Return an empty in-memory study that prunes nothing."""
     return optuna.create_study(
         storage=InMemoryStorage(),
         study_name=study.name,
-        direction=study.section.direction,
+        direction=StudyDirection[study.section.direction.name],
         sampler=optuna.samplers.RandomSampler(seed=0),
         pruner=optuna.pruners.NopPruner(),
     )
@@ -162,7 +152,7 @@ def finished_trial(
 
     distributions = study.space.distributions
     trial = optuna.trial.create_trial(
-        state=STATES[result.state],
+        state=TRIAL_STATES[result.state],
         value=result.value,
         params=record.parameters,
         distributions={name: distributions[name] for name in record.parameters},

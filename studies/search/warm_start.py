@@ -10,8 +10,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from nets.errors import InputError
+from studies.definition.optuna_internals import TRIAL_STATES
 from studies.definition.study_file import Study
-from studies.search.sampling_view import STATES
 from studies.workers.messages import Result
 from tracking.ledger import Ledger
 from tracking.records import EarlierTrial
@@ -53,7 +53,7 @@ def earlier_trials(study: Study, ledger: Ledger) -> list[FrozenTrial]:
     distributions = study.space.distributions
     return [
         optuna.trial.create_trial(
-            state=STATES[trial.state],
+            state=TRIAL_STATES[trial.state],
             value=trial.value,
             params=trial.parameters,
             distributions={name: distributions[name] for name in trial.parameters},

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import optuna
 
 from nets.outcome import Model
-from tracking.records import EpochRecord, Failure, TrialOutcome, TrialRecord
+from tracking.records import Direction, EpochRecord, Failure, TrialOutcome, TrialRecord
 from tracking.store import names
 
 MAX_CRASHES = 3
@@ -49,7 +49,7 @@ class PruningContext:
     """
 
     study: str
-    direction: Literal["maximize", "minimize"]
+    direction: Direction
     pruner: optuna.pruners.BasePruner
     number: int
     known: int

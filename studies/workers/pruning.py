@@ -16,18 +16,20 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 
+from studies.definition.optuna_internals import (
+    TRIAL_STATES,
+    replace_trial,
+    share_trials,
+    storage_of,
+    trial_id,
+)
 from studies.workers.messages import PruningContext, Result
 from tracking.records import PruneReason
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
 
 
 class History:
@@ -64,19 +66,16 @@ class PrunerStudy:
         self._study = optuna.create_study(
             storage=InMemoryStorage(),
             study_name=judge.study,
-            direction=judge.direction,
+            direction=StudyDirection[judge.direction.name],
             pruner=judge.pruner,
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
-        storage = self._study._storage
-        assert isinstance(storage, InMemoryStorage)
-        # Not by `add_trial`, which checks and copies each: at 1,000 trials that would take longer
-        # than many a training. Pruners mark only the trial they judge, so these can be shared.
-        known = (history or History()).hear(judge)
-        storage._studies[self._study._study_id].trials.extend(known)
+        # Pruners mark only the trial they judge, so the others can be shared.
+        share_trials(self._study, (history or History()).hear(judge))
+        self._in_memory, study_id = storage_of(self._study)
         for _ in range(judge.known, judge.number + 1):
-            trial_id = storage.create_new_trial(self._study._study_id)
-        self._trial = optuna.Trial(self._study, trial_id)
+            last = self._in_memory.create_new_trial(study_id)
+        self._trial = optuna.Trial(self._study, last)
         self._last: tuple[int, float] | None = None
         self._before: FrozenTrial | None = None
         # A trial that continues was not pruned in its past; asking again restores the marks the
@@ -87,7 +86,7 @@ class PrunerStudy:
     def prunes(self, epoch: int, value: float) -> bool:
         """Report the value of an epoch and ask whether the trial ends there."""
         self._last = (epoch, value)
-        self._before = self._study._storage.get_trial(self._trial._trial_id)
+        self._before = self._in_memory.get_trial(trial_id(self._trial))
         self._trial.report(value, epoch)
         with _quiet():
             return bool(self._trial.should_prune())
@@ -95,7 +94,7 @@ class PrunerStudy:
     @property
     def attributes(self) -> dict[str, Any]:
         """What the pruner has set on the trial."""
-        return dict(self._study._storage.get_trial_system_attrs(self._trial._trial_id))
+        return dict(self._in_memory.get_trial_system_attrs(trial_id(self._trial)))
 
     def explain(self) -> PruneReason:
         """Say why the trial was pruned: rule, epoch, value, and what would have survived.
@@ -105,23 +104,21 @@ class PrunerStudy:
         """
         assert self._last is not None
         epoch, value = self._last
-        storage, trial_id = self._study._storage, self._trial._trial_id
-        assert isinstance(storage, InMemoryStorage)
-        pruned = storage.get_trial(trial_id)
+        pruned = self._in_memory.get_trial(trial_id(self._trial))
         threshold = self._threshold(epoch, value)
-        storage._set_trial(trial_id, pruned)
+        replace_trial(self._study, self._trial, pruned)
         return PruneReason(_rule(self._judge.pruner), epoch, value, threshold)
 
     def _threshold(self, epoch: int, value: float) -> float | None:
         """Return the worst last value with which the trial would have gone on, or None."""
-        better = 1.0 if self._judge.direction == "maximize" else -1.0
         trials = self._study.get_trials(deepcopy=False)[: self._judge.known]
         known = [v for trial in trials for v in trial.intermediate_values.values()]
         known = [v for v in [*known, value] if math.isfinite(v)]
         if not known or not math.isfinite(value):
             return None
-        best = better * max(better * v for v in known)
-        beyond = best + better * max(1.0, abs(best))
+        direction = self._judge.direction
+        best = direction.best(known)
+        beyond = best + direction.sign * max(1.0, abs(best))
         # A pruner with a bound on both sides keeps neither of the two, but maybe one nearer by.
         nearer = (value + (beyond - value) * 0.75**step for step in range(1, 64))
         good = next((v for v in chain((best, beyond), nearer) if self._survives(epoch, v)), None)
@@ -138,14 +135,12 @@ class PrunerStudy:
 
     def _survives(self, epoch: int, value: float) -> bool:
         """Ask the pruner again with another last value, and leave no mark of having asked."""
-        storage, trial_id = self._study._storage, self._trial._trial_id
-        assert isinstance(storage, InMemoryStorage)
         assert self._before is not None
         asked = copy.copy(self._before)
         asked.intermediate_values = {**self._before.intermediate_values, epoch: value}
         # Successive halving marks the trial it judges; the marks of a question must not compete
         # in the next one, and Optuna has no way to take an attribute back.
-        storage._set_trial(trial_id, asked)
+        replace_trial(self._study, self._trial, asked)
         with _quiet():
             return not self._judge.pruner.prune(self._study, asked)
 
@@ -163,7 +158,7 @@ def _frozen(seen: Result, number: int) -> FrozenTrial:
     parameters: dict[str, Any] = {}
     distributions: dict[str, BaseDistribution] = {}
     trial = optuna.trial.create_trial(
-        state=_STATES[seen.state],
+        state=TRIAL_STATES[seen.state],
         value=seen.value,
         params=parameters,
         distributions=distributions,

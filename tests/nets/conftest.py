@@ -1,4 +1,4 @@
-"""What all tests of networks share."""
+"""Fixtures of all tests of networks."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def strict_floating_point():
-    """Overflow, division by zero and invalid operations are failures, not warnings to overlook.
+    """Overflow, division by zero and invalid operations are failures, not just warnings.
 
-    Underflow is not: a result too small for its dtype becomes zero, and is meant to.
+    Underflow is not: a result too small for its dtype becomes zero, which is intended.
     """
     with np.errstate(all="raise", under="ignore"):
         yield

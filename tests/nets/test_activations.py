@@ -30,7 +30,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("function", "x", "y"), VALUES)
-def test_activation_has_its_value(function, x, y):
+def test_activation_has_its_exact_value(function, x, y):
     assert function(np.array([x]))[0] == pytest.approx(y, rel=1e-15)
 
 
@@ -55,7 +55,7 @@ def test_softmax_equals_exact_fractions():
     np.testing.assert_allclose(probabilities[0], exact, rtol=1e-15)
 
 
-def test_softmax_does_not_see_what_is_added_to_a_whole_row(generator):
+def test_softmax_does_not_change_when_a_number_is_added_to_a_whole_row(generator):
     x = generator.standard_normal((4, 5))
     shift = np.array([[-1e4], [0.0], [1.0], [1e4]])
     np.testing.assert_allclose(functions.softmax(x + shift), functions.softmax(x), rtol=1e-11)

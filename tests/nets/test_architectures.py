@@ -1,6 +1,7 @@
 """Architectures: their layers, their sizes, their gradients."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -77,25 +78,27 @@ def test_architecture_has_its_number_of_parameters(settings, parameters):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 1), (32, 32, 3), (9, 13, 2), (4, 4, 1)])
-def test_architecture_takes_images_of_many_sizes(architecture, shape):
+def test_architecture_accepts_images_of_many_sizes(architecture, shape):
     network = build(Settings(architecture=architecture), shape, 10, None)
     assert network.output_shape == (10,)
 
 
 @pytest.mark.parametrize(
-    ("architecture", "message"),
+    ("architecture", "problem"),
     [
-        ("lenet", r"^lenet cannot take images of shape \(3, 3, 1\): max_pooling2: the kernel"),
-        ("deep_convnet", r"^deep_convnet cannot take images of shape \(3, 3, 1\): max_pooling3"),
+        ("lenet", r"^images of shape \(3, 3, 1\) do not fit: max_pooling2: the kernel"),
+        ("deep_convnet", r"^images of shape \(3, 3, 1\) do not fit: max_pooling3: the kernel"),
     ],
 )
-def test_images_that_are_too_small_are_refused(architecture, message):
-    with pytest.raises(InputError, match=message):
+def test_images_that_are_too_small_are_refused(architecture, problem):
+    with pytest.raises(InputError) as error:
         build(Settings(architecture=architecture), (3, 3, 1), 10, None)
+    assert error.value.key == architecture
+    assert re.match(problem, error.value.problem)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_batch_normalization_takes_the_place_of_hidden_biases(architecture):
+def test_batch_normalization_replaces_hidden_biases(architecture):
     settings = Settings(architecture=architecture, batch_normalization=True)
     network = build(settings, (8, 8, 1), 10, None)
     biases = [name for name in network.named if name.endswith("bias")]

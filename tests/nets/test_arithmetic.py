@@ -47,6 +47,6 @@ def test_apples_and_oranges_with_tax():
     ("operation", "message"),
     [(add, "^add: the second term must be"), (multiply, "^multiply: the second factor must be")],
 )
-def test_arithmetic_refuses_whole_numbers(operation, message):
+def test_arithmetic_refuses_integers(operation, message):
     with pytest.raises(TypeError, match=f"{message} an array of float32 or float64, got int64"):
         operation(np.array([1.0]), np.array([1]))

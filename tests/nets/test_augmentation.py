@@ -55,7 +55,9 @@ def centre_and_spread(image):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("strengths", EACH)
-def test_augmenter_keeps_shape_and_dtype_and_leaves_its_input_alone(generator, strengths, dtype):
+def test_augmenter_preserves_shape_and_dtype_and_does_not_modify_its_input(
+    generator, strengths, dtype
+):
     images = generator.random((5, 9, 8, 2)).astype(dtype)
     before = images.copy()
     augmented = Augmenter(strengths, (9, 8, 2), dtype)(images, generator)
@@ -64,7 +66,7 @@ def test_augmenter_keeps_shape_and_dtype_and_leaves_its_input_alone(generator, s
     np.testing.assert_array_equal(images, before)
 
 
-def test_strength_zero_leaves_every_pixel_as_it_is(images, generator):
+def test_strength_zero_changes_no_pixel(images, generator):
     augmented = Augmenter(Settings(), (9, 8, 2))(images, generator)
     np.testing.assert_array_equal(augmented, images)
     assert not np.shares_memory(augmented, images)
@@ -89,19 +91,19 @@ def test_images_are_distorted_alike_however_the_batch_is_cut(generator, strength
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_a_strength_does_not_change_what_is_drawn_for_another():
+def test_a_strength_does_not_change_the_numbers_drawn_for_another():
     shape = (9, 8, 1)
     shifted = draw(Settings(shift=2), 50, shape, np.random.default_rng(3))
     both = draw(Settings(shift=2, rotation=10), 50, shape, np.random.default_rng(3))
     np.testing.assert_array_equal(shifted.shift, both.shift)
 
 
-def test_augmenter_writes_where_it_is_told(images, generator):
+def test_augmenter_writes_to_the_given_array(images, generator):
     out = np.empty_like(images)
     assert Augmenter(EVERYTHING, (9, 8, 2))(images, generator, out) is out
 
 
-def test_augmenter_takes_no_images_and_a_single_one(generator):
+def test_augmenter_accepts_no_images_and_a_single_one(generator):
     augmenter = Augmenter(EVERYTHING, (9, 8, 2))
     assert augmenter(np.empty((0, 9, 8, 2), np.float32), generator).shape == (0, 9, 8, 2)
     assert augmenter(np.ones((1, 9, 8, 2), np.float32), generator).shape == (1, 9, 8, 2)
@@ -109,14 +111,16 @@ def test_augmenter_takes_no_images_and_a_single_one(generator):
 
 def test_augmenter_refuses_other_images(generator):
     augmenter = Augmenter(EVERYTHING, (9, 8, 1))
-    with pytest.raises(InputError, match=r"got images \(2, 8, 9, 1\), accepted is \(n, 9, 8, 1\)"):
+    with pytest.raises(InputError) as error:
         augmenter(np.ones((2, 8, 9, 1), np.float32), generator)
+    assert error.value.key == "augmentation.images"
+    assert (error.value.received, error.value.expected) == ((2, 8, 9, 1), "(n, 9, 8, 1)")
     with pytest.raises(TypeError, match=r"augmentation: images must be .*float64, got uint8"):
         augmenter(np.ones((2, 9, 8, 1), np.uint8), generator)
 
 
 @pytest.mark.parametrize("strengths", EACH)
-def test_augmentation_is_wanted_when_any_strength_is_above_zero(strengths):
+def test_augmentation_is_wanted_if_any_strength_is_above_zero(strengths):
     assert wanted(strengths)
     assert not wanted(Settings())
 
@@ -174,7 +178,7 @@ def test_a_shear_slides_each_row_past_the_one_below():
     assert np.argwhere(sheared[0, :, :, 0] > 0.5).tolist() == [[1, 7]]
 
 
-def test_a_displacement_says_from_where_each_pixel_is_fetched(images):
+def test_a_displacement_determines_from_where_each_pixel_is_fetched(images):
     displacement = np.zeros((2, 9, 8))
     displacement[0, 3, 4] = 2
     displacement[1, 5, 5] = -1.5
@@ -225,7 +229,7 @@ def test_mean_mass_is_kept_by_random_distortions(generator, strengths):
 
 
 @pytest.mark.parametrize("strengths", EACH)
-def test_no_pixel_leaves_the_range_of_the_image(images, generator, strengths):
+def test_every_pixel_stays_in_the_range_of_the_image(images, generator, strengths):
     augmented = Augmenter(strengths, (9, 8, 2))(images, generator)
     assert 0 <= augmented.min() <= augmented.max() <= images.max()
 
@@ -294,7 +298,7 @@ def test_resampling_of_far_away_sources_is_zero(images):
     assert not Resampler((9, 8, 2))(images, far).any()
 
 
-def test_resampling_leaves_images_and_sources_alone(images, generator):
+def test_resampling_does_not_modify_images_and_sources(images, generator):
     sources = generator.uniform(-1, 9, (5, 2, 72)).astype(np.float32)
     before = images.copy(), sources.copy()
     Resampler((9, 8, 2))(images, sources)

@@ -1,4 +1,4 @@
-"""Batch normalization: what is normalized, what runs along, and the special cases."""
+"""Batch normalization: what is normalized, the running statistics, and special cases."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_scale_and_shift_are_applied_last(generator):
     np.testing.assert_allclose(y.std(axis=0), [2, 0.5], rtol=1e-9)
 
 
-def test_running_statistics_follow_by_hand():
+def test_running_statistics_worked_by_hand():
     # two values 1 and 3: mean 2, biased variance 1, unbiased variance 2; momentum 1/4
     parameters, running = start(1)
     layer = BatchNormalization(momentum=0.25)
@@ -47,7 +47,7 @@ def test_running_statistics_follow_by_hand():
     assert (running["mean"][0], running["variance"][0]) == (0.875, 1.4375)
 
 
-def test_running_statistics_come_to_those_of_the_data(generator):
+def test_running_statistics_converge_to_those_of_the_data(generator):
     parameters, running = start(1)
     for _ in range(200):
         x = generator.normal(5, 3, (500, 1))
@@ -66,7 +66,7 @@ def test_prediction_uses_the_running_statistics():
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 3)])
-def test_a_mini_batch_of_one_value_gives_the_shift_and_moves_nothing(shape):
+def test_a_mini_batch_of_one_value_gives_the_shift_and_updates_nothing(shape):
     parameters, running = start(3)
     parameters["shift"] += [1, 2, 3]
     x = np.full(shape, 7.0)
@@ -96,5 +96,5 @@ def test_float32_statistics_keep_their_digits_over_a_large_feature_map(generator
 
 def test_forward_without_statistics_is_refused():
     parameters, _ = start(1)
-    with pytest.raises(InputError, match=r"^batch_normalization: forward needs the running stat"):
+    with pytest.raises(InputError, match=r"^batch_normalization.statistics: got None"):
         BatchNormalization().forward(np.ones((2, 1)), parameters, training=True)

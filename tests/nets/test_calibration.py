@@ -1,4 +1,4 @@
-"""Whether scores can be taken at their word."""
+"""Calibration: confidence against accuracy, bin by bin."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from nets.calibration import reliability
 
 
-def test_scores_that_are_as_often_right_as_they_say_have_almost_no_error(generator):
+def test_calibrated_scores_have_almost_no_error(generator):
     sure = generator.uniform(0.5, 1.0, 200_000)
     labels = (generator.random(sure.size) > sure).astype(int)
     found = reliability(np.column_stack([sure, 1 - sure]), labels)
@@ -14,7 +14,7 @@ def test_scores_that_are_as_often_right_as_they_say_have_almost_no_error(generat
     assert found.counts.sum() == sure.size
 
 
-def test_network_that_is_too_sure_has_the_difference_as_error():
+def test_error_of_an_overconfident_network_is_the_difference():
     answers = np.tile([0.97, 0.03], (100, 1))
     labels = np.arange(100) % 5 == 0  # one in five is wrong
     assert reliability(answers, labels).error == pytest.approx(0.97 - 0.8)
@@ -26,7 +26,7 @@ def test_each_bin_includes_its_upper_edge(score, place):
     assert np.flatnonzero(counts).tolist() == [place]
 
 
-def test_error_is_the_one_that_loops_over_bins_give(generator):
+def test_error_equals_that_of_a_loop_over_bins(generator):
     answers = generator.dirichlet(np.ones(4), size=500)
     labels = generator.integers(4, size=500)
     scores, right = answers.max(axis=1), answers.argmax(axis=1) == labels

@@ -1,4 +1,4 @@
-"""Convolution against six nested loops, and im2col against what it says of itself."""
+"""Convolution against six nested loops, and im2col against its definition."""
 
 import numpy as np
 import pytest

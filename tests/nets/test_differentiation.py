@@ -43,7 +43,7 @@ def test_gradient_has_the_shape_of_its_array(generator, shape):
     np.testing.assert_allclose(slopes, np.cos(x), rtol=1e-8)
 
 
-def test_gradient_leaves_the_array_alone(generator):
+def test_gradient_does_not_modify_the_array(generator):
     x = generator.standard_normal((3, 2)).astype(np.float32)
     before = x.copy()
     gradient(np.sum, x)
@@ -103,6 +103,6 @@ def test_descent_of_no_steps_is_the_start():
         ({"learning_rate": 0.1, "steps": -1}, "steps must be at least 0, got -1"),
     ],
 )
-def test_descent_refuses_settings_that_lead_nowhere(settings, message):
+def test_descent_refuses_invalid_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         descend(parabola, [1, 2], **settings)

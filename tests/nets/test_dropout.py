@@ -27,7 +27,7 @@ def test_mean_is_preserved(rate, generator):
     assert output.mean() == pytest.approx(1, abs=5 * (rate / (1 - rate) / 10_000) ** 0.5)
 
 
-def test_gradient_passes_where_the_input_did(generator):
+def test_gradient_has_the_mask_of_the_input(generator):
     layer, x = Dropout(0.5), generator.standard_normal(SHAPE)
     noise = layer.draw(SHAPE[0], SHAPE[1:], generator)
     _, backward = layer.forward(x, {}, training=True, noise=noise)
@@ -62,5 +62,5 @@ def test_a_rate_of_zero_draws_nothing():
 
 
 def test_training_without_a_mask_is_refused():
-    with pytest.raises(InputError, match=r"^dropout: training needs a mask \(2, 3\), got none$"):
+    with pytest.raises(InputError, match=r"^dropout.mask: got None, expected shape \(2, 3\)"):
         Dropout(0.5).forward(np.ones((2, 3)), {}, training=True)

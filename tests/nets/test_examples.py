@@ -1,4 +1,4 @@
-"""The examples of the documentation run, and say what they promise."""
+"""The examples of the documentation run and print the expected results."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def test_every_example_is_run():
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_example_says_what_it_promises(name, outputs):
+def test_example_prints_the_expected_result(name, outputs):
     assert re.search(EXPECTED[name], outputs[name])
 
 

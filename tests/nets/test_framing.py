@@ -1,4 +1,4 @@
-"""How digits stand in their frames."""
+"""How much of its frame a digit fills."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_without_any_ink_the_frame_is_filled():
     assert fill_of(np.zeros((2, 4, 4, 1))) == 1.0
 
 
-def test_faint_smudges_are_no_ink():
+def test_faint_pixels_are_not_ink():
     image = np.zeros((1, 10, 10, 1), np.uint8)
     image[0, 3:6, 3:6] = 200
     image[0, 0, 0] = 50

@@ -65,19 +65,19 @@ def test_checker_names_index_and_both_values():
     with pytest.raises(
         GradientError,
         match=r"function: the gradient of 'x' is wrong: at \(1, 2\) backward gives 2\.001, "
-        r"differences give 2 \(relative error 5e-04, accepted is 1e-06\)",
+        r"differences give 2 \(relative error 5e-04, expected at most 1e-06\)",
     ):
         check_gradients(function, {"x": np.ones((2, 3))}, generator=np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_checker_takes_a_gradient_that_is_no_number_for_wrong(generator, value):
+def test_checker_finds_a_gradient_that_is_not_finite(generator, value):
     layer = WrongAffine(3, array="bias", spoil=lambda array: array + value)
     with pytest.raises(GradientError, match=r"relative error inf"):
         check_layer(layer, (4,), generator=generator)
 
 
-def test_checker_misses_no_gradient(generator):
+def test_checker_reports_a_missing_gradient(generator):
     def function(arrays):
         return arrays["x"] * arrays["y"], lambda r: {"x": r * arrays["y"]}
 
@@ -88,7 +88,7 @@ def test_checker_misses_no_gradient(generator):
 
 def test_checker_refuses_a_gradient_of_another_shape(generator):
     layer = WrongAffine(3, array="bias", spoil=lambda array: array[np.newaxis])
-    with pytest.raises(GradientError, match=r"'bias' is of shape \(1, 3\), accepted is shape \(3,"):
+    with pytest.raises(GradientError, match=r"'bias' is of shape \(1, 3\), expected shape \(3,"):
         check_layer(layer, (4,), generator=generator)
 
 
@@ -141,7 +141,7 @@ def test_checker_accepts_a_right_network_with_random_layers(generator):
     np.testing.assert_array_equal(network.parameters, before)
 
 
-def test_checker_compares_only_as_many_entries_as_it_is_told(generator):
+def test_checker_compares_only_the_given_number_of_entries(generator):
     calls = []
 
     def function(arrays):
@@ -164,7 +164,7 @@ def test_checker_accepts_the_slope_of_either_side_at_a_kink(generator, layer):
     check_layer(layer, (1, 2, 1), generator=generator, x=x)
 
 
-def test_checker_accepts_a_network_whose_units_all_rest_at_their_kink(generator):
+def test_checker_accepts_a_network_with_all_units_at_their_kink(generator):
     # Biases start at zero, and one image is black.
     network = Network([Affine(6), ReLU(), Affine(5), ReLU(), Affine(3)], (4,), np.float64)
     network.initialize(he_normal, generator)
@@ -172,7 +172,7 @@ def test_checker_accepts_a_network_whose_units_all_rest_at_their_kink(generator)
     check_network(network, x, labels, CrossEntropy(), generator=generator)
 
 
-def test_checker_does_not_accept_just_anything_at_a_kink(generator):
+def test_checker_finds_a_wrong_gradient_at_a_kink(generator):
     def function(arrays):
         return np.maximum(arrays["x"], 0), lambda r: {"x": 0.501 * r}
 
@@ -189,14 +189,14 @@ def test_checker_still_finds_a_wrong_gradient_beside_a_kink(generator):
         check_gradients(function, {"x": np.array([1e-6])}, generator=generator)
 
 
-def test_checker_counts_rounding_of_a_large_output_as_no_error(generator):
+def test_checker_ignores_rounding_of_a_large_output(generator):
     def function(arrays):
         return 1e6 + arrays["x"], lambda r: {"x": r}
 
     check_gradients(function, {"x": np.ones(4)}, generator=generator)
 
 
-def test_checker_takes_the_last_bits_of_a_vanishing_gradient_for_zero(generator):
+def test_checker_treats_the_last_bits_of_a_vanishing_gradient_as_zero(generator):
     # A bias before batch normalization does nothing, and its gradient is what rounding left.
     def function(arrays):
         return 3.0 * np.ones(4), lambda r: {"x": np.full(2, 1e-17)}
@@ -204,7 +204,7 @@ def test_checker_takes_the_last_bits_of_a_vanishing_gradient_for_zero(generator)
     check_gradients(function, {"x": np.ones(2)}, generator=generator)
 
 
-def test_checker_computes_in_float64_whatever_it_is_given(generator):
+def test_checker_computes_in_float64_for_any_dtype(generator):
     seen = []
 
     def function(arrays):
@@ -215,7 +215,7 @@ def test_checker_computes_in_float64_whatever_it_is_given(generator):
     assert set(seen) == {np.dtype(np.float64)}
 
 
-def test_checker_wants_a_network_in_float64(generator):
+def test_checker_requires_a_network_in_float64(generator):
     network = Network([Affine(2)], (4,), np.float32)
     with pytest.raises(TypeError, match="checked in float64, got float32"):
         check_network(network, np.ones((1, 4)), np.array([0]), CrossEntropy(), generator=generator)

@@ -22,7 +22,7 @@ KURTOSES = {"normal": 3, "std": 3, "uniform": 9 / 5}
 
 
 @pytest.mark.parametrize("name", INITIALIZERS)
-def test_initializer_has_its_moments(name, generator):
+def test_initializer_has_the_documented_moments(name, generator):
     weights = INITIALIZERS[name](WEIGHT, generator)
     deviation = math.sqrt(VARIANCES[name])
     # 60,000 draws: six standard errors of mean, variance and fourth moment
@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_weights(name):
     np.testing.assert_array_equal(first, second)
 
 
-def test_constant_std_takes_another_standard_deviation(generator):
+def test_constant_std_accepts_another_standard_deviation(generator):
     assert constant_std(WEIGHT, generator, std=2.0).std() == pytest.approx(2, rel=0.02)
 
 
@@ -65,7 +65,7 @@ def test_the_signal_keeps_its_size_through_twenty_layers(name, activation, gener
     assert 0.3 < x.std() / start.std() < 3
 
 
-def test_the_signal_dies_out_when_weights_are_too_small(generator):
+def test_the_signal_vanishes_if_weights_are_too_small(generator):
     square = Parameter((200, 200), 200, 200, "weight")
     x = generator.standard_normal((100, 200))
     for _ in range(20):

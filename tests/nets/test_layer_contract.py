@@ -1,4 +1,4 @@
-"""Every layer keeps the contract of nets.layers.base: one table, nobody skipped."""
+"""Every layer fulfils the contract of nets.layers.base: one table of all layers."""
 
 import inspect
 import re
@@ -67,7 +67,7 @@ in_both_modes = pytest.mark.parametrize("training", [True, False], ids=["trainin
 
 
 class Setup:
-    """A layer with random inputs, parameters and noise that nobody can write to."""
+    """A layer with read-only random inputs, parameters and noise."""
 
     def __init__(self, layer, shape, generator, dtype=np.float64, batch=BATCH):
         def random(*lengths):
@@ -129,7 +129,7 @@ def test_layer_keeps_the_dtype(layer, shape, training, dtype, generator):
 
 
 @all_layers
-def test_layer_says_the_shapes_that_it_returns(layer, shape, generator):
+def test_layer_returns_the_shapes_that_it_declares(layer, shape, generator):
     setup = Setup(layer, shape, generator)
     output, backward = setup.forward(training=True)
     input_gradient, gradients = backward(setup.gradient)
@@ -142,7 +142,7 @@ def test_layer_says_the_shapes_that_it_returns(layer, shape, generator):
 
 @all_layers
 @in_both_modes
-def test_layer_leaves_its_inputs_alone(layer, shape, training, generator):
+def test_layer_does_not_modify_its_inputs(layer, shape, training, generator):
     # Setup's arrays are read-only: writing to one raises.
     setup = Setup(layer, shape, generator)
     _, backward = setup.forward(training)
@@ -176,10 +176,10 @@ def test_a_second_forward_pass_does_not_disturb_a_pending_backward(layer, shape,
         (layer, shape, training)
         for layer, shape in CASES
         for training in (True, False)
-        if not (layer.mixes_rows and training)  # batch normalization, which says so
+        if not (layer.mixes_rows and training)  # batch normalization
     ],
 )
-def test_layer_treats_a_batch_as_its_rows(layer, shape, training, generator):
+def test_layer_treats_rows_independently(layer, shape, training, generator):
     setup = Setup(layer, shape, generator)
     output, backward = setup.forward(training)
     input_gradient, gradients = backward(setup.gradient)
@@ -203,9 +203,7 @@ def test_only_batch_normalization_mixes_rows():
 def test_layer_refuses_a_batch_of_zero(layer, shape, generator):
     setup = Setup(layer, shape, generator, batch=1)
     setup.x = setup.x[:0]
-    with pytest.raises(
-        InputError, match=rf"^{layer.name}: the input must have at least one row, got \(0,"
-    ):
+    with pytest.raises(InputError, match=rf"^{layer.name}.input: got \(0,.* at least one row$"):
         setup.forward(training=True)
 
 
@@ -227,16 +225,21 @@ def test_layer_refuses_a_list(layer, shape, generator):
 
 
 WRONG_INPUTS = [
-    (Affine(3), (5,), (2, 4), r"affine: the input must have the shape \(batch, 5\), got \(2, 4\)"),
-    (Affine(3), (5,), (2, 5, 1), r"affine: .* \(batch, 5\), got \(2, 5, 1\)"),
+    (Affine(3), (5,), (2, 4), r"affine.input: got \(2, 4\), expected \(batch, 5\)"),
+    (Affine(3), (5,), (2, 5, 1), r"affine.input: got \(2, 5, 1\), expected \(batch, 5\)"),
     (
         Convolution(2, (3, 3), label="convolution4"),
         (5, 5, 3),
         (2, 5, 5, 1),
-        r"convolution4: the input must have the shape \(batch, height, width, 3\), "
-        r"got \(2, 5, 5, 1\)",
+        r"convolution4.input: got \(2, 5, 5, 1\), "
+        r"expected \(batch, height, width, 3\)",
     ),
-    (Convolution(2, (3, 3)), (5, 5, 3), (2, 75), r"convolution: .* width, 3\), got \(2, 75\)"),
+    (
+        Convolution(2, (3, 3)),
+        (5, 5, 3),
+        (2, 75),
+        r"convolution.input: got \(2, 75\), expected .* width, 3\)",
+    ),
     (
         Convolution(2, (3, 3), padding=(0, 1)),
         (5, 5, 3),
@@ -250,14 +253,24 @@ WRONG_INPUTS = [
         (2, 1, 4, 2),
         r"max_pooling: the kernel \(2, 2\) is larger than its image \(1, 4\)",
     ),
-    (AveragePooling(), (4, 4, 2), (2, 16), r"average_pooling: .* width, channels\), got \(2, 16\)"),
+    (
+        AveragePooling(),
+        (4, 4, 2),
+        (2, 16),
+        r"average_pooling.input: got \(2, 16\), .* width, channels\)",
+    ),
     (
         BatchNormalization(),
         (4,),
         (2, 3),
-        r"batch_normalization: the input must have the shape \(batch, 4\), got \(2, 3\)",
+        r"batch_normalization.input: got \(2, 3\), expected \(batch, 4\)",
     ),
-    (Dropout(0.5), (4,), (2, 3), r"dropout: training needs a mask \(2, 3\), got \(4, 4\)"),
+    (
+        Dropout(0.5),
+        (4,),
+        (2, 3),
+        r"dropout.mask: got \(4, 4\), expected shape \(2, 3\)",
+    ),
 ]
 
 
@@ -270,43 +283,56 @@ def test_layer_refuses_a_wrong_shape(layer, shape, received, message, generator)
 
 
 WRONG_SHAPES = [
-    (Affine(3), (4, 4, 1), r"affine: one input must have the shape \(inputs,\) .* got \(4, 4, 1\)"),
+    (Affine(3), (4, 4, 1), r"affine.input_shape: got \(4, 4, 1\), expected \(inputs,\)"),
     (
         Convolution(2, (3, 3)),
         (16,),
-        r"convolution: one input must have the shape \(height, width, channels\) "
-        r"and no empty axis, got \(16,\)",
+        r"convolution.input_shape: got \(16,\), expected \(height, width, channels\) "
+        r"without an empty axis",
     ),
-    (Convolution(2, (3, 3)), (4, 0, 1), r"convolution: .* no empty axis, got \(4, 0, 1\)"),
+    (
+        Convolution(2, (3, 3)),
+        (4, 0, 1),
+        r"convolution.input_shape: got \(4, 0, 1\), .* without an empty axis",
+    ),
     (Convolution(2, (5, 5)), (4, 4, 1), r"convolution: the kernel \(5, 5\) is larger than its"),
     (MaxPooling((2, 2)), (1, 4, 1), r"max_pooling: the kernel \(2, 2\) is larger than its image"),
-    (BatchNormalization(), (), r"batch_normalization: one input must have channels"),
+    (BatchNormalization(), (), r"batch_normalization.input_shape: got \(\), .*channels"),
 ]
 
 
 @pytest.mark.parametrize(("layer", "shape", "message"), WRONG_SHAPES)
-def test_layer_refuses_a_shape_that_it_cannot_take(layer, shape, message):
+def test_layer_refuses_the_shape_of_a_wrong_input(layer, shape, message):
     with pytest.raises(InputError, match=f"^{message}"):
         layer.output_shape(shape)
 
 
 WRONG_HYPERPARAMETERS = [
-    (lambda: Affine(0), "affine: outputs must be at least 1, got 0"),
-    (lambda: Convolution(0, (3, 3)), "convolution: filters must be at least 1, got 0"),
+    (lambda: Affine(0), "affine.outputs: got 0, expected an integer of at least 1"),
+    (
+        lambda: Convolution(0, (3, 3)),
+        "convolution.filters: got 0, expected an integer of at least 1",
+    ),
     (
         lambda: Convolution(4, 3),
-        "convolution: kernel must be a pair of whole numbers of at least 1, got 3",
+        "convolution.kernel: got 3, expected two integers, each at least 1",
     ),
-    (lambda: Convolution(4, (3, 3), stride=(0, 1)), r"convolution: stride must be .* got \(0, 1\)"),
+    (lambda: Convolution(4, (3, 3), stride=(0, 1)), r"convolution.stride: got \(0, 1\)"),
     (
         lambda: Convolution(4, (3, 3), padding=(1, -1)),
-        r"convolution: padding must be a pair of whole numbers of at least 0, got \(1, -1\)",
+        r"convolution.padding: got \(1, -1\), expected two integers, each at least 0",
     ),
-    (lambda: MaxPooling((2.0, 2)), r"max_pooling: window must be a pair .* got \(2.0, 2\)"),
-    (lambda: Dropout(1.0), r"dropout: the rate must be in \[0, 1\), got 1.0"),
-    (lambda: LeakyReLU(-0.1), r"leaky_relu: the slope must be in \[0, 1\), got -0.1"),
-    (lambda: BatchNormalization(momentum=0), r"batch_normalization: momentum must be in \(0, 1\]"),
-    (lambda: BatchNormalization(epsilon=0), "batch_normalization: epsilon must be above 0, got 0"),
+    (lambda: MaxPooling((2.0, 2)), r"max_pooling.window: got \(2.0, 2\), expected two"),
+    (lambda: Dropout(1.0), r"dropout.rate: got 1.0, expected a number in \[0, 1\)"),
+    (lambda: LeakyReLU(-0.1), r"leaky_relu.slope: got -0.1, expected a number in \[0, 1\)"),
+    (
+        lambda: BatchNormalization(momentum=0),
+        r"batch_normalization.momentum: got 0, expected .*\(0, 1\]",
+    ),
+    (
+        lambda: BatchNormalization(epsilon=0),
+        "batch_normalization.epsilon: got 0, expected a number above 0",
+    ),
 ]
 
 

@@ -41,7 +41,7 @@ def test_loss_keeps_the_dtype_and_returns_a_plain_float(loss, dtype, generator):
 
 
 @every_loss
-def test_loss_leaves_its_inputs_alone(loss, generator):
+def test_loss_does_not_modify_its_inputs(loss, generator):
     outputs, labels = rows(generator)
     targets = one_hot(labels, 4)
     for array in (outputs, labels, targets):
@@ -52,7 +52,7 @@ def test_loss_leaves_its_inputs_alone(loss, generator):
 
 
 @every_loss
-def test_labels_are_one_hot_rows(loss, generator):
+def test_labels_are_equivalent_to_one_hot_rows(loss, generator):
     outputs, labels = rows(generator)
     by_label, by_row = loss(outputs, labels), loss(outputs, one_hot(labels, 4))
     assert by_label[0] == by_row[0]
@@ -103,11 +103,19 @@ def test_cross_entropy_is_stable_at_the_edges_of_float32():
 
 
 WRONG_TARGETS = [
-    (np.array([0, 4]), InputError, r"labels must be in 0\.\.3, got 4"),
-    (np.array([-1, 0]), InputError, r"labels must be in 0\.\.3, got -1"),
-    (np.array([0.0, 1.0]), TypeError, "labels must be whole numbers, got float64"),
-    (np.array([1]), InputError, r"targets must be labels \(2,\) or rows \(2, 4\), got \(1,\)"),
-    (np.zeros((2, 3)), InputError, r"targets must be labels \(2,\) or rows \(2, 4\), got \(2, 3\)"),
+    (np.array([0, 4]), InputError, r"labels: got 4, expected integers in 0\.\.3"),
+    (np.array([-1, 0]), InputError, r"labels: got -1, expected integers in 0\.\.3"),
+    (np.array([0.0, 1.0]), TypeError, "labels must be integers, got float64"),
+    (
+        np.array([1]),
+        InputError,
+        r"targets: got \(1,\), expected labels \(2,\) or rows \(2, 4\)",
+    ),
+    (
+        np.zeros((2, 3)),
+        InputError,
+        r"targets: got \(2, 3\), expected labels \(2,\) or rows \(2, 4\)",
+    ),
 ]
 
 
@@ -120,11 +128,9 @@ def test_loss_refuses_wrong_targets(loss, targets, error, message):
 
 @every_loss
 def test_loss_refuses_wrong_outputs(loss):
-    with pytest.raises(
-        InputError, match=r"outputs must have the shape \(batch, classes\) .*\(3,\)"
-    ):
+    with pytest.raises(InputError, match=r"outputs: got \(3,\), expected \(batch, classes\)"):
         loss(np.zeros(3), np.zeros(3, int))
-    with pytest.raises(InputError, match=r"at least one row, got \(0, 4\)"):
+    with pytest.raises(InputError, match=r"\(0, 4\), .* at least one row$"):
         loss(np.zeros((0, 4)), np.zeros(0, int))
     with pytest.raises(
         TypeError, match="outputs must be an array of float32 or float64, got int64"
@@ -135,12 +141,15 @@ def test_loss_refuses_wrong_outputs(loss):
 @pytest.mark.parametrize(
     "row", [[0.5, 0.4, 0.0, 0.0], [1.5, -0.5, 0.0, 0.0], [np.nan, 1.0, 0.0, 0.0]]
 )
-def test_cross_entropy_refuses_rows_that_are_no_probabilities(row):
+def test_cross_entropy_refuses_rows_that_are_not_probabilities(row):
     targets = np.array([[0, 1, 0, 0], row], float)
-    with pytest.raises(InputError, match="probabilities that sum to 1, row 1 is"):
+    with pytest.raises(
+        InputError, match=r"^cross-entropy.targets\[1\]: got .*, expected probabilities"
+    ):
         CrossEntropy()(np.zeros((2, 4)), targets)
 
 
 def test_label_smoothing_out_of_range_is_refused():
-    with pytest.raises(InputError, match=r"^label_smoothing must be in \[0, 1\), got 1$"):
+    with pytest.raises(InputError) as error:
         CrossEntropy(label_smoothing=1)
+    assert (error.value.key, error.value.received) == ("label_smoothing", 1)

@@ -1,4 +1,4 @@
-"""Networks: one flat vector with views into it, and what is refused."""
+"""Networks: one flat vector with views into it, and refused inputs."""
 
 import numpy as np
 import pytest
@@ -36,30 +36,30 @@ def network(generator):
     return network
 
 
-def test_layers_have_readable_names_of_their_own():
+def test_layers_have_readable_unique_names():
     network = Network([Affine(3), ReLU(), Affine(3, label="output"), ReLU(), Affine(2)], (4,))
     assert [layer.name for layer in network.layers] == [
         "affine1", "relu1", "output", "relu2", "affine3",
     ]  # fmt: skip
 
 
-def test_one_layer_may_stand_twice_and_learns_twice():
+def test_one_layer_may_occur_twice_and_then_has_two_sets_of_parameters():
     layer = Affine(4)
     network = Network([layer, layer], (4,))
     assert network.parameters.size == 2 * (16 + 4)
 
 
 def test_two_layers_of_one_name_are_refused():
-    with pytest.raises(InputError, match=r"must have different names, got twice: a$"):
+    with pytest.raises(InputError, match=r"^network.layers: got \['a'\], expected distinct names$"):
         Network([Affine(3, label="a"), Affine(3, label="a")], (4,))
 
 
 def test_a_network_without_layers_is_refused():
-    with pytest.raises(InputError, match=r"^a network needs at least one layer, got none$"):
+    with pytest.raises(InputError, match=r"^network.layers: got none, expected at least one$"):
         Network([], (4,))
 
 
-def test_weights_stand_first_in_the_flat_vector(network):
+def test_weights_come_first_in_the_flat_vector(network):
     assert list(network.named) == [
         "convolution1.weight", "affine1.weight",
         "batch_normalization1.scale", "batch_normalization1.shift", "affine1.bias",
@@ -137,34 +137,46 @@ def test_network_keeps_its_dtype(dtype, generator):
 
 
 WRONG_INPUTS = [
-    (np.zeros((2, 6, 6, 2), np.float32), TypeError, "an array of float64, got float32"),
-    (np.zeros((2, 6, 6, 2), np.uint8), TypeError, "an array of float64, got uint8"),
-    ([[1.0]], TypeError, "an array of float64, got list"),
-    (np.zeros((2, 5, 6, 2)), InputError, r"shape \(batch, 6, 6, 2\) .* got \(2, 5, 6, 2\)"),
-    (np.zeros((2, 72)), InputError, r"shape \(batch, 6, 6, 2\) .* got \(2, 72\)"),
-    (np.zeros((0, 6, 6, 2)), InputError, r"shape .* at least one row, got \(0, 6, 6, 2\)"),
+    (
+        np.zeros((2, 6, 6, 2), np.float32),
+        TypeError,
+        ": the input must be an array of float64, got float32",
+    ),
+    (
+        np.zeros((2, 6, 6, 2), np.uint8),
+        TypeError,
+        ": the input must be an array of float64, got uint8",
+    ),
+    ([[1.0]], TypeError, ": the input must be an array of float64, got list"),
+    (
+        np.zeros((2, 5, 6, 2)),
+        InputError,
+        r".input: got \(2, 5, 6, 2\), expected \(batch, 6, 6, 2\) with.*",
+    ),
+    (np.zeros((2, 72)), InputError, r".input: got \(2, 72\), expected \(batch, 6, 6, 2\) with.*"),
+    (np.zeros((0, 6, 6, 2)), InputError, r".input: got \(0, 6, 6, 2\), .* with at least one row"),
 ]
 
 
 @pytest.mark.parametrize(("x", "error", "message"), WRONG_INPUTS)
 def test_network_refuses_a_wrong_input(network, x, error, message):
-    with pytest.raises(error, match=f"^network: the input must (be|have the) {message}$"):
+    with pytest.raises(error, match=f"^network{message}$"):
         network.predict(x)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_network_refuses_pixels_that_are_no_numbers(network, value):
+def test_network_refuses_pixels_that_are_not_finite(network, value):
     x = np.zeros((3, 6, 6, 2))
     x[1, 2, 3, 0] = value
-    with pytest.raises(InputError, match=r"must be finite, got NaN or infinity in row 1$"):
+    with pytest.raises(InputError, match=r"^network.input: NaN or infinity in row 1$"):
         network.predict(x)
 
 
-def test_network_refuses_other_dtypes_for_itself():
+def test_network_refuses_another_dtype():
     with pytest.raises(TypeError, match=r"^a network computes in float32 or float64, got int64$"):
         Network([Affine(2)], (3,), np.int64)
 
 
 def test_layers_that_do_not_fit_each_other_are_refused():
-    with pytest.raises(InputError, match=r"^affine1: one input must have the shape \(inputs,\)"):
+    with pytest.raises(InputError, match=r"^affine1.input_shape: got .* \(inputs,\)"):
         Network([Convolution(2, (3, 3)), Affine(2)], (6, 6, 1))

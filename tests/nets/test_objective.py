@@ -1,4 +1,4 @@
-"""The objective: what it announces, how it ends, and that any training can be continued."""
+"""The objective: its reports, how it ends, and that any training can be resumed."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ SEED = 5
 
 
 def stripes(count=230, size=6, classes=3):
-    """Images of bright rows on a noisy ground; the label is which row."""
+    """Images of one bright row on a noisy background; the label is the index of the row."""
     generator = np.random.default_rng(SEED)
     labels = generator.integers(classes, size=count, dtype=np.uint8)
     images = generator.integers(60, size=(count, size, size, 1))
@@ -43,7 +43,7 @@ def stripes(count=230, size=6, classes=3):
 DATA = stripes()
 BASE = Settings(validation=50, epochs=5, batch_size=32, hidden=(12,), learning_rate=3e-3, seed=SEED)
 
-# Together: every optimizer, schedule, architecture and cure against overfitting.
+# Together: every optimizer, schedule, architecture and kind of regularization.
 VARIANTS = {
     "adam": {},
     "sgd": {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 1e-3},
@@ -64,11 +64,11 @@ every_variant = pytest.mark.parametrize("name", VARIANTS)
 
 
 def run(settings, resume=None, data=DATA):
-    """Train; return the outcome and all that was announced, states packed."""
-    announced = []
+    """Train; return the outcome and everything that was reported, with packed states."""
+    reported = []
 
     def report(epoch):
-        announced.append(
+        reported.append(
             {
                 "number": epoch.number,
                 "metrics": dict(epoch.metrics),
@@ -78,11 +78,11 @@ def run(settings, resume=None, data=DATA):
             }
         )
 
-    return objective(settings, data, report, resume), announced
+    return objective(settings, data, report, resume), reported
 
 
-def facts(announced):
-    return [(epoch["number"], epoch["metrics"], epoch["digests"]) for epoch in announced]
+def facts(reported):
+    return [(epoch["number"], epoch["metrics"], epoch["digests"]) for epoch in reported]
 
 
 def digest(model):
@@ -90,8 +90,8 @@ def digest(model):
 
 
 @every_variant
-def test_training_continues_bit_by_bit_from_any_epoch(name):
-    settings = BASE.with_changes(VARIANTS[name])
+def test_training_resumed_from_any_epoch_is_identical_to_the_bit(name):
+    settings = replace(BASE, **VARIANTS[name])
     outcome, whole = run(settings)
     for stop in range(1, len(whole) + 1):
         resumed, rest = run(settings, unpack(whole[stop - 1]["state"]))
@@ -102,8 +102,8 @@ def test_training_continues_bit_by_bit_from_any_epoch(name):
 
 @every_variant
 def test_training_learns(name):
-    _, announced = run(BASE.with_changes(VARIANTS[name]))
-    losses = [epoch["metrics"]["train_loss"] for epoch in announced]
+    _, reported = run(replace(BASE, **VARIANTS[name]))
+    losses = [epoch["metrics"]["train_loss"] for epoch in reported]
     assert losses[-1] < losses[0]
 
 
@@ -118,12 +118,12 @@ def test_training_is_bit_identical_in_two_fresh_processes(tmp_path):
         "    print(epoch.number, dict(epoch.metrics), dict(epoch.digests))\n"
         "objective(from_json(sys.argv[1]), DATA, report)\n"
     )
-    settings = BASE.with_changes(
-        {"architecture": "lenet", "dropout": 0.3, "batch_normalization": True, "rotation": 10.0}
+    settings = replace(
+        BASE, architecture="lenet", dropout=0.3, batch_normalization=True, rotation=10.0
     )
     outputs = {
         subprocess.run(
-            [sys.executable, script, to_json(settings.with_changes({"epochs": 2}))],
+            [sys.executable, script, to_json(replace(settings, epochs=2))],
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,
@@ -137,7 +137,7 @@ def test_training_is_bit_identical_in_two_fresh_processes(tmp_path):
 
 @pytest.mark.parametrize("name", ["adam", "dropout", "augmentation"])
 def test_no_global_random_state_is_read_or_written(name):
-    settings = BASE.with_changes(VARIANTS[name] | {"epochs": 2})
+    settings = replace(BASE, **VARIANTS[name] | {"epochs": 2})
     np.random.seed(1)  # noqa: NPY002 the global state is the subject here
     before = np.random.get_state()  # noqa: NPY002
     _, first = run(settings)
@@ -159,17 +159,17 @@ def test_every_image_is_used_once_an_epoch_and_validation_never():
 
 
 def test_the_order_of_the_mini_batches_changes_from_epoch_to_epoch():
-    _, announced = run(BASE)
-    assert len({epoch["digests"]["batches"] for epoch in announced}) == BASE.epochs
+    _, reported = run(BASE)
+    assert len({epoch["digests"]["batches"] for epoch in reported}) == BASE.epochs
 
 
-def test_switching_dropout_on_changes_neither_initial_weights_nor_order():
-    plain, dropped = (Training(BASE.with_changes({"dropout": d}), DATA) for d in (0.0, 0.5))
+def test_dropout_changes_neither_initial_weights_nor_order():
+    plain, dropped = (Training(replace(BASE, dropout=d), DATA) for d in (0.0, 0.5))
     np.testing.assert_array_equal(plain.network.parameters, dropped.network.parameters)
     assert plain.run_epoch().digests["batches"] == dropped.run_epoch().digests["batches"]
 
 
-def test_metrics_are_what_they_say():
+def test_metrics_are_those_of_the_network():
     training = Training(BASE, DATA)
     metrics = training.run_epoch().metrics
     assert set(metrics) == {
@@ -184,7 +184,7 @@ def test_metrics_are_what_they_say():
 
 
 def test_train_metrics_are_means_over_the_mini_batches_in_training_mode():
-    settings = BASE.with_changes({"batch_size": 150, "epochs": 1})  # one mini-batch: all images
+    settings = replace(BASE, batch_size=150, epochs=1)  # one mini-batch: all images
     training = Training(settings, DATA)
     x = (DATA.images[training.training_rows] / 255).astype(np.float32)
     outputs = training.network.predict(x)
@@ -195,7 +195,7 @@ def test_train_metrics_are_means_over_the_mini_batches_in_training_mode():
 
 
 def test_validation_loss_has_no_label_smoothing():
-    smoothed = BASE.with_changes({"label_smoothing": 0.5})
+    smoothed = replace(BASE, label_smoothing=0.5)
     training = Training(smoothed, DATA)
     loss = training.run_epoch().metrics["val_loss"]
     rows = training.validation_rows
@@ -205,11 +205,11 @@ def test_validation_loss_has_no_label_smoothing():
 
 
 def test_without_validation_there_are_no_validation_metrics():
-    _, announced = run(BASE.with_changes({"validation": 0, "epochs": 1}))
-    assert set(announced[0]["metrics"]) == {"train_loss", "train_accuracy", "learning_rate"}
+    _, reported = run(replace(BASE, validation=0, epochs=1))
+    assert set(reported[0]["metrics"]) == {"train_loss", "train_accuracy", "learning_rate"}
 
 
-ALONE = {
+ONLY_WITH = {
     field.name: field.metadata["only_with"] for field in fields(Settings)
     if "only_with" in field.metadata
 }  # fmt: skip
@@ -223,20 +223,20 @@ OTHER_VALUE = {
     ("name", "other", "value"),
     [
         (name, other, value)
-        for name, beside in ALONE.items()
-        for other in beside
+        for name, only_with in ONLY_WITH.items()
+        for other in only_with
         for value in get_args(get_type_hints(Settings)[other])
     ],
 )
-def test_setting_has_an_effect_beside_the_values_it_names_and_no_others(name, other, value):
+def test_setting_has_an_effect_only_with_the_values_that_its_metadata_names(name, other, value):
     settings = replace(BASE, epochs=2, step_epochs=1, **{other: value})
     changed = replace(settings, **{name: OTHER_VALUE[name]})
     one, another = facts(run(settings)[1]), facts(run(changed)[1])
-    assert (one != another) == (value in ALONE[name][other])
+    assert (one != another) == (value in ONLY_WITH[name][other])
 
 
-def test_digests_are_those_of_the_documentation():
-    training = Training(BASE.with_changes({"batch_normalization": True}), DATA)
+def test_digests_are_the_documented_ones():
+    training = Training(replace(BASE, batch_normalization=True), DATA)
     digests = training.run_epoch().digests
     network = training.network
     content = network.parameters.tobytes() + network.statistics.tobytes()
@@ -254,7 +254,7 @@ def test_state_holds_copies():
     assert pack(state) == before
 
 
-def test_what_report_raises_ends_the_training_and_comes_out():
+def test_an_exception_from_report_ends_the_training_and_propagates():
     class Pruned(Exception):
         pass
 
@@ -271,64 +271,62 @@ def test_what_report_raises_ends_the_training_and_comes_out():
 
 
 def test_an_epoch_s_outcome_is_the_model_at_that_epoch():
-    outcome, announced = run(BASE)
-    second = announced[1]["outcome"]
+    outcome, reported = run(BASE)
+    second = reported[1]["outcome"]
     assert (second.epoch, second.reason) == (2, "finished")
-    shorter, _ = run(BASE.with_changes({"epochs": 2}))
+    shorter, _ = run(replace(BASE, epochs=2))
     np.testing.assert_array_equal(
         second.model.arrays["parameters"], shorter.model.arrays["parameters"]
     )
     assert (outcome.epoch, outcome.reason) == (5, "finished")
-    assert digest(announced[-1]["outcome"].model) == digest(outcome.model)
+    assert digest(reported[-1]["outcome"].model) == digest(outcome.model)
 
 
 class TestDivergence:
-    settings = BASE.with_changes({"optimizer": "sgd", "learning_rate": 1e30, "epochs": 4})
+    settings = replace(BASE, optimizer="sgd", learning_rate=1e30, epochs=4)
 
-    def test_a_loss_that_is_no_number_ends_the_training_after_its_report(self):
-        outcome, announced = run(self.settings)
+    def test_a_loss_that_is_not_finite_ends_the_training_after_its_report(self):
+        outcome, reported = run(self.settings)
         assert (outcome.epoch, outcome.reason) == (1, "diverged")
-        assert len(announced) == 1
-        assert not np.isfinite(announced[0]["metrics"]["train_loss"])
+        assert len(reported) == 1
+        assert not np.isfinite(reported[0]["metrics"]["train_loss"])
 
-    def test_a_diverged_training_stays_diverged_when_continued(self):
-        _, announced = run(self.settings)
-        outcome, rest = run(self.settings, unpack(announced[0]["state"]))
+    def test_a_diverged_training_stays_diverged_when_resumed(self):
+        _, reported = run(self.settings)
+        outcome, rest = run(self.settings, unpack(reported[0]["state"]))
         assert (outcome.reason, rest) == ("diverged", [])
 
 
 class TestEarlyStopping:
-    # A learning rate so small that nothing is learnt after the first epochs would be no test:
-    # one so large that the validation loss soon rises is.
-    settings = BASE.with_changes({"patience": 2, "epochs": 40, "learning_rate": 0.05})
+    # The learning rate is so large that the validation loss soon rises.
+    settings = replace(BASE, patience=2, epochs=40, learning_rate=0.05)
 
     def test_training_stops_and_the_best_weights_are_restored(self):
-        outcome, announced = run(self.settings)
-        losses = [epoch["metrics"]["val_loss"] for epoch in announced]
+        outcome, reported = run(self.settings)
+        losses = [epoch["metrics"]["val_loss"] for epoch in reported]
         best = int(np.argmin(losses)) + 1
         assert outcome.reason == "early stopping"
-        assert outcome.epoch == best == len(announced) - 2
-        weights = unpack(announced[best - 1]["state"])["parameters"]
+        assert outcome.epoch == best == len(reported) - 2
+        weights = unpack(reported[best - 1]["state"])["parameters"]
         np.testing.assert_array_equal(outcome.model.arrays["parameters"], weights)
 
     def test_the_best_weights_are_kept_when_the_epochs_run_out_too(self):
-        _, announced = run(self.settings)
-        settings = self.settings.with_changes({"epochs": len(announced) - 1})
+        _, reported = run(self.settings)
+        settings = replace(self.settings, epochs=len(reported) - 1)
         outcome, _ = run(settings)
-        assert (outcome.epoch, outcome.reason) == (len(announced) - 2, "finished")
+        assert (outcome.epoch, outcome.reason) == (len(reported) - 2, "finished")
 
 
 def test_the_state_of_another_network_is_refused():
-    _, announced = run(BASE.with_changes({"epochs": 1}))
+    _, reported = run(replace(BASE, epochs=1))
     with pytest.raises(
         InputError,
-        match=r"^the state to continue from has 483 parameters and 0 statistics, the network of "
-        r"these settings has 803 and 0$",
+        match=r"^resume: got a state with 483 parameters and 0 statistics, expected 803 and 0 for",
     ):
-        run(BASE.with_changes({"hidden": (20,)}), unpack(announced[0]["state"]))
+        run(replace(BASE, hidden=(20,)), unpack(reported[0]["state"]))
 
 
-def test_weight_decay_touches_weights_alone():
+def test_weight_decay_applies_only_to_weights():
     # Zero gradients: all images are black and every label's share is the same.
     black = Dataset(
         name="black",
@@ -353,10 +351,15 @@ def test_weight_decay_touches_weights_alone():
 
 
 def test_clipping_bounds_every_step():
-    settings = BASE.with_changes(
-        {"optimizer": "sgd", "clip_norm": 0.01, "learning_rate": 1.0, "epochs": 1, "validation": 0,
-         "batch_size": 200}
-    )  # fmt: skip
+    settings = replace(
+        BASE,
+        optimizer="sgd",
+        clip_norm=0.01,
+        learning_rate=1.0,
+        epochs=1,
+        validation=0,
+        batch_size=200,
+    )
     training = Training(settings, DATA)
     before = training.network.parameters.copy()
     training.run_epoch()
@@ -367,5 +370,5 @@ def test_clipping_bounds_every_step():
 def test_real_digits_are_learnt(tmp_path):
     data = load("digits", tmp_path)
     settings = Settings(epochs=30, hidden=(100,), learning_rate=3e-3, schedule="cosine")
-    _, announced = run(settings, data=data)
-    assert announced[-1]["metrics"]["val_accuracy"] > 0.95
+    _, reported = run(settings, data=data)
+    assert reported[-1]["metrics"]["val_accuracy"] > 0.95

@@ -1,4 +1,4 @@
-"""Optimizers: three steps by hand, to two minima, and on from a saved state."""
+"""Optimizers: three steps by hand, two minima, and resuming from a saved state."""
 
 import math
 
@@ -174,7 +174,7 @@ def test_optimizer_starts_from_zero_state(name):
 
 
 @every_optimizer
-def test_optimizer_continues_from_its_state_to_the_last_bit(name, generator):
+def test_optimizer_restored_from_its_state_is_identical_to_the_bit(name, generator):
     gradients = generator.standard_normal((6, 3)).astype(np.float32)
     w, optimizer = np.ones(3, np.float32), new(name, 3, np.float32)
     for gradient in gradients[:3]:
@@ -200,13 +200,13 @@ def test_state_is_a_copy(name):
 
 
 @every_optimizer
-def test_an_all_zero_gradient_moves_nothing(name):
+def test_a_zero_gradient_changes_nothing(name):
     w, optimizer = np.ones(2, np.float32), without_decay(name)
     optimizer.update(w, np.zeros(2, np.float32), 0.1)
     np.testing.assert_array_equal(w, 1)
 
 
-def test_adamw_decays_the_weights_alone():
+def test_adamw_decays_only_the_weights():
     w = np.ones(4)
     AdamW(4, weight_decay=0.5, weights=2).update(w, np.zeros(4), 0.1)
     np.testing.assert_allclose(w, [0.95, 0.95, 1, 1])
@@ -247,7 +247,7 @@ def test_clipping_shortens_a_long_gradient_and_keeps_its_direction(generator):
     np.testing.assert_allclose(gradient / gradient[0], before / before[0])
 
 
-def test_clipping_leaves_a_short_gradient_alone():
+def test_clipping_does_not_change_a_short_gradient():
     gradient = np.array([0.3, 0.4])
     assert clip_by_norm(gradient, 0.5) == pytest.approx(0.5)
     np.testing.assert_array_equal(gradient, [0.3, 0.4])

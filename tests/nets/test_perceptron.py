@@ -29,8 +29,8 @@ def test_gate_answers_one_example_and_any_batch_of_them(generator):
     np.testing.assert_array_equal(xor(x), x.sum(axis=-1) == 1)
 
 
-def test_perceptron_wants_as_many_inputs_as_weights():
-    with pytest.raises(ValueError, match=r"got inputs of shape \(4, 3\), accepted is \(\.\.\., 2"):
+def test_perceptron_requires_as_many_inputs_as_weights():
+    with pytest.raises(ValueError, match=r"got inputs of shape \(4, 3\), expected \(\.\.\., 2"):
         AND(np.zeros((4, 3)))
 
 
@@ -67,7 +67,7 @@ def test_rule_makes_the_corrections_worked_by_hand():
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
-def test_rule_cycles_for_ever_on_xor(order):
+def test_rule_cycles_forever_on_xor(order):
     x, labels = INPUTS[list(order)], np.array(TABLES["xor"])[list(order)]
     lesson = learn(x, labels)
     assert not lesson.learned
@@ -97,7 +97,7 @@ def test_rule_ends_on_examples_that_contradict_each_other():
     assert not learn([[1, 2], [1, 2]], [0, 1]).learned
 
 
-def test_rule_has_nothing_to_correct_when_every_answer_is_no():
+def test_rule_makes_no_correction_if_every_label_is_zero():
     lesson = learn(INPUTS, [0, 0, 0, 0])
     assert (lesson.learned, lesson.epochs, lesson.corrections) == (True, 1, 0)
 
@@ -105,18 +105,18 @@ def test_rule_has_nothing_to_correct_when_every_answer_is_no():
 @pytest.mark.parametrize(
     ("x", "labels", "error", "message"),
     [
-        ([[0.5, 1.0]], [1], TypeError, "learns exactly from whole numbers, got float64"),
-        (INPUTS, [0, 1], ValueError, r"got inputs \(4, 2\) and labels \(2,\), accepted are"),
+        ([[0.5, 1.0]], [1], TypeError, "the inputs must be integers, got float64"),
+        (INPUTS, [0, 1], ValueError, r"got inputs \(4, 2\) and labels \(2,\), expected"),
         (INPUTS, [0, 1, 1, 2], ValueError, r"labels must be 0 or 1, got \[0, 1, 2\]"),
         (np.zeros((0, 2), int), [], ValueError, r"got inputs \(0, 2\) and labels \(0,\)"),
     ],
 )
-def test_rule_refuses_what_are_no_examples(x, labels, error, message):
+def test_rule_refuses_invalid_examples(x, labels, error, message):
     with pytest.raises(error, match=message):
         learn(x, labels)
 
 
-def test_bound_wants_a_perceptron_that_separates():
+def test_bound_requires_a_perceptron_that_separates():
     with pytest.raises(
         ValueError, match="does not separate the examples: example 1 has the margin"
     ):

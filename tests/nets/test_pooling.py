@@ -41,7 +41,7 @@ def test_max_pooling_of_equal_numbers_has_exactly_one_winner():
     np.testing.assert_array_equal(input_gradient[:, ::2, ::2], gradient)
 
 
-def test_max_pooling_adds_up_where_one_number_wins_in_several_windows():
+def test_max_pooling_sums_the_gradients_of_a_number_that_wins_in_several_windows():
     x = np.zeros((1, 3, 3, 1))
     x[0, 1, 1, 0] = 1
     _, backward = MaxPooling((2, 2), stride=(1, 1)).forward(x, {}, training=True)
@@ -49,13 +49,13 @@ def test_max_pooling_adds_up_where_one_number_wins_in_several_windows():
     assert input_gradient[0, 1, 1, 0] == input_gradient.sum() == 4
 
 
-def test_max_pooling_lets_a_nan_through():
+def test_max_pooling_propagates_nan():
     x = np.zeros((1, 2, 2, 1))
     x[0, 1, 0, 0] = np.nan
     assert np.isnan(MaxPooling().forward(x, {}, training=False)[0]).all()
 
 
-def test_pooling_leaves_out_what_its_last_step_does_not_reach():
+def test_pooling_ignores_what_its_last_step_does_not_reach():
     x = np.zeros((1, 3, 3, 1))
     x[0, 2, :, 0] = 9
     x[0, :, 2, 0] = 9

@@ -1,4 +1,4 @@
-"""What `import nets` offers, and what it costs."""
+"""The public names of `nets`, and what importing it loads."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from types import ModuleType
 import nets
 
 
-def test_all_names_what_is_public_and_nothing_else():
+def test_all_contains_exactly_the_public_names():
     offered = {
         name
         for name, value in vars(nets).items()
@@ -23,7 +23,7 @@ def test_every_public_name_is_documented():
     assert [name for name in nets.__all__ if not getattr(nets, name).__doc__] == []
 
 
-def test_importing_nets_loads_numpy_threadpoolctl_and_the_standard_library_alone():
+def test_importing_nets_loads_only_numpy_threadpoolctl_and_the_standard_library():
     script = (
         "import sys\n"
         "before = set(sys.modules)\n"

@@ -1,7 +1,7 @@
 """Against PyTorch: layers and optimizers in float32, whole networks and trainings in float64.
 
-A float32 comparison of a whole network would be no test: where one ReLU or one pooling window
-decides otherwise, results differ in the third digit, between PyTorch's own layouts too.
+A float32 comparison of a whole network would prove nothing: if one ReLU or one pooling window
+selects another number, results differ in the third digit, even between PyTorch's own layouts.
 """
 
 import math

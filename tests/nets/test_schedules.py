@@ -1,4 +1,4 @@
-"""Schedules: their ends, their middles, and what they make of a whole training."""
+"""Schedules: their ends, their middles, and over a whole training."""
 
 import math
 
@@ -15,7 +15,7 @@ def rates(epochs=10, steps_per_epoch=5, **settings):
     ]
 
 
-def test_constant_stays():
+def test_constant_does_not_change():
     assert set(rates()) == {0.2}
 
 
@@ -59,5 +59,5 @@ def test_warm_up_multiplies_the_schedule():
     assert both[5:] == schedule[5:]
 
 
-def test_the_functions_can_be_called_alone():
+def test_the_functions_can_be_called_directly():
     assert (staircase(7, 3, 0.1), cosine(0, 9), warm_up(9, 3)) == (pytest.approx(0.01), 1, 1)

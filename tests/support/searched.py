@@ -6,7 +6,14 @@ import numpy as np
 
 from studies.analysis.stored_study import StoredStudy
 from studies.definition import study_file
-from tracking.records import Environment, EpochRecord, TrialRecord
+from tracking.records import (
+    Environment,
+    EpochRecord,
+    Failure,
+    SamplerAttributes,
+    TrialOutcome,
+    TrialRecord,
+)
 
 START = 1_700_000_000.0
 SEARCHED = {
@@ -58,9 +65,9 @@ def a_search(ledger, study, states, *, workers=2, epochs=10, generator=None, qua
             ledger.add_epoch(study.name, number, record)
         if state != "running":
             value = None if state == "failed" else metrics[study.section.metric]
-            error = {"type": "ValueError", "message": "no", "place": "x:1", "traceback": ""}
+            error = Failure("ValueError", "no", "x:1") if state == "failed" else None
             reason = "finished" if state == "complete" else state
-            outcome = {"value": value, "epoch": last, "reason": reason, "error": error}
+            outcome = TrialOutcome(value=value, epoch=last, reason=reason, error=error)
             ledger.finish_trial(study.name, number, state, outcome, None)
         with ledger.transaction() as connection:
             connection.execute(

@@ -1,6 +1,5 @@
 """A ledger to write trials into, a store of its own for every test, and all that a store holds."""
 
-import json
 import math
 import shutil
 import threading
@@ -12,7 +11,14 @@ import pytest
 
 from nets.outcome import Model
 from tracking.ledger import Ledger
-from tracking.records import EpochRecord, TrialRecord
+from tracking.records import (
+    Blas,
+    Environment,
+    EpochRecord,
+    SamplerAttributes,
+    TrialOutcome,
+    TrialRecord,
+)
 from tracking.runs.recorder import Recorder
 from tracking.store import names
 from tracking.store.store import open_store, prepare_mlflow
@@ -36,12 +42,11 @@ DEFINITION = {
     "fixed": {"epochs": 4},
     "space": {"learning_rate": {"low": 1e-5, "high": 0.1, "log": True}},
 }  # fmt: skip
-ENVIRONMENT = {
-    "python": "3.11.7", "versions": {"numpy": "2.4.6"}, "code": {"nets": "c" * 64},
-    "blas": {"library": "openblas", "version": "0.3", "kernel": "Haswell", "threads": 1},
-    "simd": ["X86_V2", "X86_V3"], "command": "retrial search digits", "user": "ada",
-    "data": {"digits": "d" * 64},
-}  # fmt: skip
+ENVIRONMENT = Environment(
+    python="3.11.7", versions={"numpy": "2.4.6"}, code={"nets": "c" * 64},
+    blas=Blas("openblas", "0.3", "Haswell", 1), simd=("X86_V2", "X86_V3"),
+    command="retrial search digits", user="ada", data={"digits": "d" * 64},
+)  # fmt: skip
 
 # Doubles its input: enough to see that source and weights found each other.
 MODEL_SOURCE = '''"""A model of one number."""
@@ -73,7 +78,9 @@ class Trials:
         parameters = {"learning_rate": 0.001 * (number + 1)}
         settings = {"epochs": 4, "hidden": [16], "validation": 100, **parameters, **settings}
         self.ledger.add_trial(
-            TrialRecord(STUDY, number, "running", settings, parameters, {}, self._tick())
+            TrialRecord(
+                STUDY, number, "running", settings, parameters, SamplerAttributes(), self._tick()
+            )
         )
 
     def epoch(self, number, epoch, **metrics):
@@ -90,13 +97,15 @@ class Trials:
             value = None
         elif math.isnan(value):
             value = epochs[-1].metrics["val_accuracy"]
-        outcome = {
-            "value": value,
-            "epoch": epochs[-1].number if epochs else None,
-            "reason": "finished" if state == "complete" else state,
-            "attributes": {},
-            **outcome,
-        }
+        outcome = TrialOutcome(
+            **{
+                "value": value,
+                "epoch": epochs[-1].number if epochs else None,
+                "reason": "finished" if state == "complete" else state,
+                "attributes": {},
+                **outcome,
+            }
+        )
         self.ledger.finish_trial(STUDY, number, state, outcome, self.model() if model else None)
         with self.ledger.transaction() as connection:
             connection.execute(
@@ -190,7 +199,7 @@ def quick_figures(monkeypatch):
 @pytest.fixture
 def environment():
     """An environment as `tracking.provenance.environment.capture` returns it."""
-    return json.loads(json.dumps(ENVIRONMENT))
+    return ENVIRONMENT
 
 
 @pytest.fixture

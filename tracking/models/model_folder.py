@@ -109,12 +109,9 @@ def read_weights(store: Store, location: str, key: str, owner: str) -> dict[str,
             with np.load(Path(path), allow_pickle=False) as arrays:
                 return dict(arrays)
         except Exception as error:
-            raise InputError(
-                key,
-                owner,
-                "a model that retrial recorded",
-                problem=f"cannot read the weights of {owner} ({one_line(error)})",
-            ) from error
+            problem = f"cannot read the weights of {owner} ({one_line(error)})"
+            expected = "a model that retrial recorded"
+            raise InputError(key, owner, expected, problem=problem) from error
 
 
 def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":

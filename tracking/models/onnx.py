@@ -77,12 +77,9 @@ def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) ->
         write = NODES.get(type(layer))
         if write is None:
             kind = type(layer).__name__
-            raise InputError(
-                "export",
-                kind,
-                one_of(sorted(known.__name__ for known in NODES)),
-                problem=f"layer {layer.name!r} is a {kind}, which has no ONNX equivalent",
-            )
+            problem = f"layer {layer.name!r} is a {kind}, which has no ONNX equivalent"
+            expected = one_of(sorted(known.__name__ for known in NODES))
+            raise InputError("export", kind, expected, problem=problem)
         write(graph, layer, network.parameter_views[index] | network.statistic_views[index])
     graph.rank = 1 + len(network.output_shape)
     graph.turn(channels_first=False)

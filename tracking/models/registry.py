@@ -97,12 +97,8 @@ def run_of(store: Store, text: str) -> str:
     """Return the id of the run of the model version named by a string, as in `load`."""
     version = _find(store, text)
     if not version.run_id:
-        raise InputError(
-            "model",
-            text,
-            "a model that retrial registered",
-            problem=f"{version.name}/{version.version} has no run",
-        )
+        problem = f"{version.name}/{version.version} has no run"
+        raise InputError("model", text, "a model that retrial registered", problem=problem)
     return str(version.run_id)
 
 

@@ -63,15 +63,15 @@ CONTENT_TAG = "retrial.content"  # of a logged model: SHA-256 of its source and 
 REFUSED_TAG = "retrial.refused"  # why MLflow rejected the rest of a trial's record
 
 DESCRIPTION_TAG = "mlflow.note.content"  # Markdown, shown on MLflow's pages
-
-# In a trial's environment: how its worker differs from the study's first worker
-MIXED = "mixed"
 VERDICT_TAG = "retrial.verdict"
 VERDICT_TIME_TAG = "retrial.verdict.at"
 WINNER_TAG = "retrial.winner"
 TRIAL_RUN_TAG = "retrial.trial.run"  # of a model version: the run of the trial that won
 TRIAL_VERDICT_TAG = "retrial.trial.verdict"
 TEST_TAG = "retrial.test"
+
+# In a trial's environment: how its worker differs from the study's first worker
+MIXED = "mixed"
 
 # In the metadata of an exported model, in addition to the tags of its study, trial and weights
 RUN_PROPERTY = "retrial.run"

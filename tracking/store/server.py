@@ -56,8 +56,7 @@ def serve(
         )
     port = _free_port(host, port)
     if uri != names.mlflow_uri(root) or not (root / names.MLFLOW_DATABASE).exists():
-        with open_store(root):
-            pass  # creates the database, or raises
+        open_store(root).close()
     prepare_mlflow()
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     with (
@@ -149,11 +148,9 @@ def _free_port(host: str, port: int) -> int:
             candidate.bind((host, port))
             return int(candidate.getsockname()[1])
     except OSError as error:
-        reason = error.strerror or str(error)
-        problem = f"cannot listen on port {port} of {host} ({reason})"
-        raise InputError(
-            "port", port, hint="choose a free port (--port)", problem=problem
-        ) from error
+        problem = f"cannot listen on port {port} of {host} ({error.strerror or error})"
+        hint = "choose a free port (--port)"
+        raise InputError("port", port, hint=hint, problem=problem) from error
 
 
 def _responds(url: str) -> bool:

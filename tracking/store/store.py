@@ -5,7 +5,6 @@ MLflow is imported inside the functions that need it, because importing it takes
 """
 
 import contextlib
-import errno
 import http.client
 import logging
 import os
@@ -17,7 +16,6 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tracking.store import names
@@ -48,12 +46,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -100,11 +93,9 @@ def open_store(root: Path) -> Store:
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except Exception as error:
-        raise StoreUnavailable(
-            "store",
-            problem=f"cannot open {without_password(uri)} ({one_line(error)})",
-            expected="a folder (--store) or a tracking URI (MLFLOW_TRACKING_URI) that MLflow "
-            "can open",
+        raise _unavailable(
+            f"cannot open {without_password(uri)} ({one_line(error)})",
+            "a folder (--store) or a tracking URI (MLFLOW_TRACKING_URI) that MLflow can open",
         ) from error
     is_served = uri.startswith(("http:", "https:"))
     return Store(root, uri, None if is_served else str(root / names.ARTIFACTS), client)
@@ -116,10 +107,9 @@ def check_exists(root: Path, content: str, command: str) -> None:
     `content` is the noun of what is read from it, `command` the command that writes it.
     """
     if not is_remote() and not (root / names.MLFLOW_DATABASE).is_file():
-        raise StoreUnavailable(
-            "store",
-            problem=f"no {content} in {root}",
-            expected=f"a store (--store or RETRIAL_STORE) with {content} from `{command}`",
+        raise _unavailable(
+            f"no {content} in {root}",
+            f"a store (--store or RETRIAL_STORE) with {content} from `{command}`",
         )
 
 
@@ -127,12 +117,9 @@ def check_writable(root: Path) -> None:
     """Raise StoreUnavailable unless a store can be created or written in `root`; leave no files."""
     if syntax := _URL_SYNTAX.search(str(root.resolve())):
         # Escaping them works for SQLAlchemy, but MLflow would create folders with the escapes.
-        raise StoreUnavailable(
-            "store",
-            root,
+        raise _unavailable(
+            f"{root.resolve()} contains {syntax[0]!r}, a part of URLs to MLflow and SQLAlchemy",
             "a path without '?' and without '%' before two hexadecimal digits",
-            problem=f"{root.resolve()} contains {syntax[0]!r}, which MLflow and SQLAlchemy read as "
-            "URL syntax",
         )
     folder = root
     while not folder.exists() and folder != folder.parent:
@@ -142,15 +129,15 @@ def check_writable(root: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _not_writable(root, error.strerror) from error
+        raise _unavailable(f"cannot write {root} ({error.strerror})", _WRITABLE) from error
     for name in (names.MLFLOW_DATABASE, names.LEDGER, names.ARTIFACTS):
         path = root / name
         if path.exists() and not os.access(path, os.W_OK):
-            raise _not_writable(path, os.strerror(errno.EACCES))
+            raise _unavailable(f"cannot write {path} (Permission denied)", _WRITABLE)
 
 
-def _not_writable(path: Path, reason: str | None) -> StoreUnavailable:
-    return StoreUnavailable("store", path, _WRITABLE, problem=f"cannot write {path} ({reason})")
+def _unavailable(problem: str, expected: str) -> StoreUnavailable:
+    return StoreUnavailable("store", problem=problem, expected=expected)
 
 
 def check_reachable() -> None:
@@ -169,11 +156,9 @@ def check_reachable() -> None:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLError):
             return  # it responds, and MLflow may be configured to trust it
-        raise StoreUnavailable(
-            "store",
-            uri,
+        raise _unavailable(
+            f"no response from MLFLOW_TRACKING_URI={uri} ({one_line(reason)})",
             "the address of a running MLflow server",
-            problem=f"no response from MLFLOW_TRACKING_URI={uri} ({one_line(reason)})",
         ) from error
 
 

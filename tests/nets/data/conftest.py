@@ -1,4 +1,4 @@
-"""A little MNIST: the four files with six and two images, known by their own checksums."""
+"""A small MNIST: the four files with six and two images, and matching checksums."""
 
 import hashlib
 import struct
@@ -10,14 +10,14 @@ from nets.data.mnist import FILES, File
 
 
 def idx(array):
-    """The content of an IDX file, written out by hand."""
+    """The content of an IDX file, built by hand."""
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
     return header + array.tobytes()
 
 
 @pytest.fixture
 def little_mnist(monkeypatch):
-    """Make six training and two test images the published ones; return name -> content."""
+    """Replace the published files by six training and two test images; return name -> content."""
     generator = np.random.default_rng(28)
     contents = {}
     for part, shape in {
@@ -35,7 +35,7 @@ def little_mnist(monkeypatch):
 
 @pytest.fixture
 def little_mnist_folder(little_mnist, tmp_path):
-    """A data folder with the little MNIST in plain files."""
+    """A data folder with the small MNIST in plain files."""
     folder = tmp_path / "data"
     (folder / "mnist").mkdir(parents=True)
     for name, content in little_mnist.items():

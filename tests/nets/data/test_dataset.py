@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nets.data import Dataset
+from nets.errors import InputError
 
 
 @pytest.fixture
@@ -36,8 +37,12 @@ def test_split_is_a_function_of_the_seed(dataset):
 
 @pytest.mark.parametrize("validation", [-1, 10, 11])
 def test_split_leaves_something_to_train_on(dataset, validation):
-    with pytest.raises(ValueError, match=rf"validation: got {validation}, accepted is 0 to 9"):
+    with pytest.raises(
+        InputError, match="at least one of the 10 training images of squares"
+    ) as error:
         dataset.split(validation, seed=0)
+    assert error.value.key == "validation"
+    assert (error.value.received, error.value.expected) == (validation, "0 to 9")
 
 
 def test_checksum_is_the_documented_one(dataset):
@@ -65,15 +70,18 @@ def test_a_dataset_in_memory_can_be_pickled(dataset):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": np.zeros((10, 2, 2), np.uint8)}, r"images: got uint8 \(10, 2, 2\), accepted"),
-        ({"images": np.zeros((10, 2, 2, 1))}, r"images: got float64 .*accepted is uint8 \(count,"),
+        ({"images": np.zeros((10, 2, 2), np.uint8)}, r"images: got uint8 \(10, 2, 2\), expected"),
+        ({"images": np.zeros((10, 2, 2, 1))}, r"images: got float64 .*expected uint8 \(count,"),
         ({"labels": np.zeros((10, 3), np.uint8)}, r"labels: got uint8 \(10, 3\)"),
-        ({"labels": np.zeros(9, np.uint8)}, "10 images but 9 labels"),
-        ({"labels": np.full(10, 3, np.uint8)}, "labels contain 3, accepted are 0 to 2"),
-        ({"test_labels": np.full(2, 9, np.uint8)}, "test_labels contain 9"),
-        ({"test_images": np.zeros((2, 3, 2, 1), np.uint8)}, r"test images have shape \(3, 2, 1\)"),
+        ({"labels": np.zeros(9, np.uint8)}, "^labels: got 9, expected 10, one per image"),
+        ({"labels": np.full(10, 3, np.uint8)}, "^labels: got 3, expected 0 to 2"),
+        ({"test_labels": np.full(2, 9, np.uint8)}, "^test_labels: got 9"),
+        (
+            {"test_images": np.zeros((2, 3, 2, 1), np.uint8)},
+            r"test_images: got \(3, 2, 1\), expected the shape of the training",
+        ),
     ],
 )
-def test_arrays_that_do_not_fit_are_refused(dataset, change, message):
-    with pytest.raises(ValueError, match=message):
+def test_arrays_that_do_not_match_are_refused(dataset, change, message):
+    with pytest.raises(InputError, match=message):
         dataclasses.replace(dataset, **change)

@@ -34,22 +34,22 @@ def test_parse_reads_every_type_of_the_format(code, format, values):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"file\.idx is not an IDX file: it begins with the bytes \(none\)"),
-        (b"<htm", r"begins with the bytes 3c 68 74 6d, accepted is 00 00, one of 08, 09"),
-        (b"\0\0\x07\x01", "begins with the bytes 00 00 07 01"),
-        (HEADER[:9], "is truncated: got 9 bytes, its header alone needs 12"),
-        (HEADER + bytes(5), r"truncated: got 17 bytes, its header announces 18 for shape \(2, 3\)"),
-        (HEADER + bytes(7), "has bytes after its end: got 19 bytes, its header announces 18"),
+        (b"", r"file\.idx: not an IDX file: its first bytes are \(none\)"),
+        (b"<htm", r"first bytes are 3c 68 74 6d, expected 00 00, a type of 08, 09"),
+        (b"\0\0\x07\x01", "first bytes are 00 00 07 01"),
+        (HEADER[:9], "truncated: got 9 bytes, expected 12 for the header"),
+        (HEADER + bytes(5), r"truncated: got 17 bytes, expected 18 for shape \(2, 3\)"),
+        (HEADER + bytes(7), "bytes after its end: got 19 bytes, expected 18"),
     ],
 )
-def test_parse_refuses_what_is_no_whole_idx_file(content, message):
+def test_parse_refuses_an_invalid_file(content, message):
     with pytest.raises(InputError, match=message):
         parse(content, "file.idx")
 
 
 @pytest.mark.parametrize("name", ["content", "content.gz"])
 @pytest.mark.parametrize("write", [bytes, gzip.compress])
-def test_read_content_looks_at_the_bytes_not_at_the_name(tmp_path, name, write):
+def test_read_content_depends_on_the_bytes_not_on_the_name(tmp_path, name, write):
     (tmp_path / name).write_bytes(write(HEADER))
     assert read_content(tmp_path / name) == HEADER
 
@@ -66,5 +66,5 @@ def damaged_middle(content):
 def test_read_content_names_a_damaged_gzip_file(tmp_path, damage):
     path = tmp_path / "content.gz"
     path.write_bytes(damage(gzip.compress(bytes(range(256)))))
-    with pytest.raises(InputError, match=r"content\.gz is a truncated or damaged gzip file"):
+    with pytest.raises(InputError, match=r"content\.gz: truncated or damaged gzip file"):
         read_content(path)

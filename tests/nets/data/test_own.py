@@ -1,4 +1,4 @@
-"""Images of one's own, as a file ``NAME.npz`` in the folder of the data."""
+"""Users' images, as a file ``NAME.npz`` in the data folder."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from nets.errors import InputError
 
 
 def arrays(shape=(5, 4, 3), **changed):
-    """Images of five classes in a file's form, 20 to train on and 10 to test with."""
+    """The arrays of a file with images of five classes, 20 for training and 10 for testing."""
     generator = np.random.default_rng(5)
     return {
         "images": generator.integers(0, 256, (20, *shape), np.uint8),
@@ -21,7 +21,7 @@ def arrays(shape=(5, 4, 3), **changed):
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes a file ``cells.npz`` and loads it."""
+    """Write a file ``cells.npz`` and load it."""
 
     def write(content):
         np.savez(tmp_path / "cells.npz", **content)
@@ -41,7 +41,7 @@ def test_a_file_of_images_is_a_dataset(written, shape):
     assert isinstance(cells.images, np.memmap)
 
 
-def test_the_names_of_keras_and_labels_in_a_column_are_taken(written):
+def test_the_names_of_keras_and_labels_in_a_column_are_accepted(written):
     content = arrays()
     expected = written(content).sha256
     keras = {name: content[ours] for name, ours in own.KERAS.items()}
@@ -51,13 +51,13 @@ def test_the_names_of_keras_and_labels_in_a_column_are_taken(written):
 def test_another_full_scale_is_kept(written):
     content = arrays()
     content |= {name: content[name] // 16 for name in ("images", "test_images")}
-    as_bright_as_can_be = written(content)
+    full_brightness = written(content)
     darker = written({**content, "full_scale": 15})
-    assert (as_bright_as_can_be.full_scale, darker.full_scale) == (255, 15)
-    # Trained with, they give other results: so they are two datasets, also in the record.
-    assert darker.sha256 != as_bright_as_can_be.sha256
+    assert (full_brightness.full_scale, darker.full_scale) == (255, 15)
+    # Training with them gives different results, so they are two datasets.
+    assert darker.sha256 != full_brightness.sha256
     again = written(content)
-    assert (again.full_scale, again.sha256) == (255, as_bright_as_can_be.sha256)
+    assert (again.full_scale, again.sha256) == (255, full_brightness.sha256)
 
 
 def test_names_of_the_classes_are_kept_and_change_no_checksum(written):
@@ -85,60 +85,63 @@ def test_a_changed_file_is_another_dataset(written):
     [
         (
             {"images": np.zeros((20, 5, 4, 3))},
-            r"images: got float64 \(20, 5, 4, 3\), accepted is",
+            r"images: got float64 \(20, 5, 4, 3\), expected uint8",
         ),
         (
             {"images": np.zeros((20, 5), np.uint8)},
-            r"images: got uint8 \(20, 5\), accepted is",
+            r"images: got uint8 \(20, 5\), expected uint8",
         ),
-        ({"images": np.zeros((0, 5, 4), np.uint8)}, r"images: got uint8 \(0, 5, 4\), accepted is"),
-        ({"labels": np.zeros(20)}, r"labels: got float64 \(20,\), accepted are whole numbers"),
-        ({"labels": np.zeros((20, 2), int)}, r"labels: got int64 \(20, 2\), accepted are whole"),
-        ({"labels": np.arange(20) - 1}, r"labels: got -1 to 18, accepted are 0 to 255"),
-        ({"labels": np.arange(19)}, r"got 20 images but 19 labels, accepted is one label an image"),
+        ({"images": np.zeros((0, 5, 4), np.uint8)}, r"images: got uint8 \(0, 5, 4\), expected"),
+        ({"labels": np.zeros(20)}, r"labels: got float64 \(20,\), expected integers"),
+        ({"labels": np.zeros((20, 2), int)}, r"labels: got int64 \(20, 2\), expected integers"),
+        ({"labels": np.arange(20) - 1}, r"labels: got -1 to 18, expected 0 to 255"),
+        ({"labels": np.arange(19)}, r"labels: got 19, expected 20, one per image"),
         (
             {"labels": np.zeros(20, int), "test_labels": np.zeros(10, int)},
-            r"labels: got 0 only, accepted are two classes or more",
+            r"labels: got 0 only, expected at least two classes",
         ),
-        ({"full_scale": 0}, r"full_scale: got 0, accepted is a number from 1 to 255"),
-        ({"full_scale": 16}, r"images: got a pixel of 255, accepted is up to full_scale, 16"),
+        ({"full_scale": 0}, r"full_scale: got 0, expected an integer from 1 to 255"),
+        ({"full_scale": 16}, r"images: got 255, expected pixels up to full_scale, 16"),
         (
             {"test_images": np.zeros((10, 5, 4), np.uint8)},
-            r"test_images: got \(5, 4, 1\), accepted is the shape of the training images, \(5, ",
+            r"test_images: got \(5, 4, 1\), expected the shape of the training images, \(5, ",
         ),
-        ({"label_names": ["a", "b"]}, r"label_names: got 2 for labels up to 4, accepted is one a"),
-        ({"label_names": list("abcda")}, r"label_names: got \('a', .* accepted are different tex"),
-        ({"label_names": [1, 2, 3, 4, 5]}, r"label_names: got int64 \(5,\), accepted are texts"),
-        ({"labels": np.array([None] * 20)}, r"it cannot be read: Object arrays cannot be loaded"),
+        (
+            {"label_names": ["a", "b"]},
+            r"label_names: got 2, expected at least 5, one per class",
+        ),
+        ({"label_names": list("abcda")}, r"label_names: got \('a', .* expected distinct strings"),
+        ({"label_names": [1, 2, 3, 4, 5]}, r"label_names: got int64 \(5,\), expected strings"),
+        ({"labels": np.array([None] * 20)}, r"cannot be read: Object arrays cannot be loaded"),
     ],
 )
-def test_a_file_of_something_else_is_refused(written, tmp_path, changed, message):
+def test_a_file_with_other_content_is_refused(written, tmp_path, changed, message):
     with pytest.raises(InputError, match=message) as refused:
         written(arrays(**changed))
-    assert str(refused.value).startswith(f"{tmp_path / 'cells.npz'}: ")
+    assert refused.value.key.startswith(str(tmp_path / "cells.npz"))
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_file_without_some_arrays_is_told_which(tmp_path):
+def test_error_for_missing_arrays_names_them(tmp_path):
     np.savez(tmp_path / "cells.npz", x_train=np.zeros((2, 3, 3), np.uint8), y_train=[0, 1])
-    with pytest.raises(InputError, match=r"got no test_images, test_labels; accepted are the arra"):
+    with pytest.raises(InputError, match=r"no test_images, test_labels, expected images, "):
         load("cells", tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 a broken one"])
-def test_a_file_that_is_no_archive_is_refused(tmp_path, content):
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path, content):
     (tmp_path / "cells.npz").write_bytes(content)
-    with pytest.raises(InputError, match=r"cells.npz: it cannot be read: .*; accepted is an .npz"):
+    with pytest.raises(InputError, match=r"cells.npz: cannot be read: .*, expected an .npz"):
         load("cells", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../cells", "a/b", ".hidden", "", "a b"])
-def test_a_name_is_no_path(tmp_path, name):
-    with pytest.raises(InputError, match=r"the name of a file NAME\.npz in the folder of the data"):
+def test_a_name_must_not_be_a_path(tmp_path, name):
+    with pytest.raises(InputError, match=r"the name of a file NAME\.npz in the data folder"):
         load(name, tmp_path)
 
 
-def test_files_of_ones_own_are_found_by_their_names(tmp_path):
+def test_users_files_are_found_by_their_names(tmp_path):
     for name in ("cells.npz", ".hidden.npz", "b.npz", "notes.txt"):
         (tmp_path / name).touch()
     assert list(own_files(tmp_path)) == ["b", "cells"]

@@ -1,4 +1,4 @@
-"""What the tests of the fast form share: networks, and the comparison with their plain form."""
+"""Fixtures of the tests of the fast form: networks, and the comparison with their plain form."""
 
 from dataclasses import dataclass, field
 
@@ -53,7 +53,7 @@ class Comparison:
         return x, targets.astype(self.dtype), noise
 
     def check(self, batch, loss=None, tolerance=None, least=1e-3):
-        """Train one step in both forms from the same state, and predict.
+        """Train one step in both forms from the same state, and predict with both.
 
         `tolerance` is relative to the largest number of an array, or to `least` if that is larger.
         """
@@ -63,7 +63,7 @@ class Comparison:
         x, targets, noise = self.data(batch)
         before, statistics = x.copy(), network.statistics.copy()
 
-        with np.errstate(invalid="ignore"):  # OpenBLAS leaves it behind, see the executor
+        with np.errstate(invalid="ignore"):  # OpenBLAS may set it, see the executor
             expected = network.loss_and_gradients(x, targets, loss, noise)
             outputs = network.predict(x)
         gradients, learnt = network.gradients.copy(), network.statistics.copy()

@@ -9,7 +9,7 @@ from nets.losses import CrossEntropy
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
-def test_value_and_gradient_are_those_of_the_loss(generator, dtype, tolerance, smoothing):
+def test_value_and_gradient_equal_those_of_the_loss(generator, dtype, tolerance, smoothing):
     y = generator.standard_normal((7, 5)).astype(dtype)
     labels = generator.integers(5, size=7)
     expected, backward = CrossEntropy(smoothing)(y, labels, count=20)

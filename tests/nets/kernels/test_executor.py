@@ -1,4 +1,4 @@
-"""The executor: whole networks in parts, over threads, and what is refused."""
+"""The executor: whole networks in parts and threads, and refused inputs."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_a_step_and_a_prediction_agree_with_the_plain_form(compare, layers, dtyp
 
 
 @pytest.mark.parametrize("layers", NETWORKS.values(), ids=NETWORKS)
-def test_gradients_are_those_of_differences(compare, generator, layers):
+def test_gradients_agree_with_differences(compare, generator, layers):
     comparison = compare(layers, (9, 8, 1), rows=2)
     x, labels, _ = comparison.data(5)
     check_network(
@@ -82,7 +82,7 @@ def test_any_number_of_threads_gives_the_same_bits(compare, generator, layers):
     results = []
     for threads in (1, 2, 3):
         fast = type(comparison.fast)(network, comparison.fast.kernels, rows=2, threads=threads)
-        for _ in range(2):  # the second time over memory that was used
+        for _ in range(2):  # the second time with used memory
             network.statistics[:] = statistics
             network.gradients[:] = np.nan
             value = fast.loss_and_gradients(x, labels, CrossEntropy(), noise)
@@ -99,7 +99,7 @@ def test_mini_batches_of_changing_size_do_not_disturb_each_other(compare):
         comparison.check(batch)
 
 
-def test_a_step_sees_the_parameters_of_its_time(compare, generator):
+def test_a_step_uses_the_current_parameters(compare, generator):
     comparison = compare(NETWORKS["convnet"], (9, 8, 1))
     for _ in range(3):
         comparison.network.parameters += 0.1 * generator.standard_normal(
@@ -122,7 +122,7 @@ def test_the_outputs_of_the_last_step_can_be_read(compare):
     np.testing.assert_allclose(comparison.fast.outputs, comparison.network.predict(x))
 
 
-def test_evaluating_in_the_middle_of_a_training_changes_nothing(compare):
+def test_evaluating_during_a_training_changes_nothing(compare):
     comparison = compare(NETWORKS["with batch normalization"], (9, 8, 1), rows=4)
     x, labels, noise = comparison.data(10)
     network, fast = comparison.network, comparison.fast
@@ -135,7 +135,7 @@ def test_evaluating_in_the_middle_of_a_training_changes_nothing(compare):
     np.testing.assert_array_equal(network.gradients, expected)
 
 
-def test_a_network_that_only_passes_on_can_be_executed(compare):
+def test_a_network_without_kernels_can_be_executed(compare):
     compare([Flatten()], (3, 2)).check(4)
 
 
@@ -143,12 +143,16 @@ def test_a_network_that_only_passes_on_can_be_executed(compare):
     ("x", "error", "message"),
     [
         (np.zeros((2, 5), np.float32), TypeError, "must be an array of float64, got float32"),
-        (np.zeros((2, 4)), InputError, r"must have the shape \(batch, 5\)"),
+        (np.zeros((2, 4)), InputError, r"^network.input: got \(2, 4\), expected \(batch, 5\)"),
         (np.zeros((0, 5)), InputError, "with at least one row"),
-        (np.full((2, 5), np.nan), InputError, "must be finite, got NaN or infinity in row 0"),
+        (
+            np.full((2, 5), np.nan),
+            InputError,
+            "^network.input: NaN or infinity in row 0$",
+        ),
     ],
 )
-def test_what_the_network_refuses_is_refused(compare, x, error, message):
+def test_executor_refuses_what_the_network_refuses(compare, x, error, message):
     fast = compare([Affine(3)], (5,)).fast
     with pytest.raises(error, match=message):
         fast.predict(x)
@@ -163,18 +167,18 @@ def test_large_inputs_are_not_mistaken_for_infinite_ones(compare):
 
 def test_labels_are_checked(compare):
     fast = compare([Affine(3)], (5,)).fast
-    with pytest.raises(InputError, match=r"one a row, got 3 for 2$"):
+    with pytest.raises(InputError, match=r"^targets: got 3, expected 2, one per row$"):
         fast.loss_and_gradients(np.zeros((2, 5)), np.zeros(3, int), CrossEntropy())
-    with pytest.raises(InputError, match=r"labels must be in 0..2, got 3$"):
+    with pytest.raises(InputError, match=r"^labels: got 3, expected integers in 0..2$"):
         fast.loss_and_gradients(np.zeros((2, 5)), np.array([0, 3]), CrossEntropy())
 
 
 def test_dropout_without_its_mask_is_refused(compare):
     fast = compare([Affine(3), Dropout(0.5)], (5,)).fast
-    with pytest.raises(InputError, match=r"dropout1: training needs a mask \(2, 3\), got none$"):
+    with pytest.raises(InputError, match=r"^dropout1.mask: got None, expected shape \(2, 3\)"):
         fast.loss_and_gradients(np.zeros((2, 5)), np.zeros(2, int), CrossEntropy())
 
 
-def test_the_plan_is_open_to_any_number_of_threads(compare):
+def test_executor_has_the_given_number_of_threads(compare):
     network = compare(NETWORKS["mlp"], (9, 8, 1)).network
     assert executor(network, threads=2).team.size == 2

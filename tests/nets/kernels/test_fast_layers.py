@@ -1,7 +1,7 @@
-"""Kernels against the plain layers, over shapes that nobody would choose.
+"""Kernels against the plain layers, over unusual shapes.
 
-Each network is the layer in question behind a 1 x 1 convolution (so that somebody asks for the
-gradient of its input) or in front of nothing, so that its own outputs are compared.
+In most networks the tested layer comes after a 1 x 1 convolution, so that the gradient of its input
+is needed, and is the last one, so that its outputs are compared.
 """
 
 import numpy as np
@@ -45,10 +45,10 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 
 def check(comparison, batch, dtype):
-    """Compare as closely as numbers of any shape allow.
+    """Compare with a tolerance that is sufficient for arrays of any shape.
 
-    Some arrays have one or two numbers, each of which may be a small difference of large ones: of
-    those, few digits agree. What would be wrong in a kernel is of the size of the numbers.
+    Some arrays have one or two numbers, each of which may be a small difference of large ones, so
+    few digits agree. An error in a kernel would be of the size of the large numbers.
     """
     comparison.check(batch, tolerance={np.float32: 1e-3, np.float64: 1e-9}[dtype], least=1.0)
 
@@ -88,7 +88,7 @@ def test_the_first_convolution_agrees_with_its_plain_form(compare, case, sizes, 
 @given(st.tuples(*[st.integers(2, 9)] * 2, st.integers(1, 4)), batches, dtypes, st.integers(0, 2))
 @FEW
 def test_pooling_agrees_with_its_plain_form(compare, shape, sizes, dtype, relu):
-    """With no rectifier, one before, and one behind."""
+    """With no rectifier, one before, and one after."""
     batch, rows = sizes
     layers = (
         [MaxPooling()] if not relu else [[ReLU(), MaxPooling()], [MaxPooling(), ReLU()]][relu - 1]
@@ -132,7 +132,7 @@ def test_dropout_uses_the_rows_of_its_mask(compare):
     comparison.check(8)
 
 
-def test_where_pixels_are_equal_the_gradient_has_one_winner(compare):
+def test_gradient_of_equal_pixels_is_passed_to_one_of_them(compare):
     comparison = compare([Convolution(1, (1, 1)), MaxPooling()], (4, 4, 2))
     comparison.network.named["convolution1.weight"][...] = 0
     x, _, _ = comparison.data(3)

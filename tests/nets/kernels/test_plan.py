@@ -57,12 +57,12 @@ def test_kernels_follow_from_the_layers(layers, expected):
     assert [n + " relu" * relu for n, relu in zip(names, relus, strict=True)] == expected
 
 
-def test_images_with_three_channels_go_straight_to_winograd():
+def test_first_convolution_of_images_with_three_channels_uses_winograd():
     (kernel,) = kernels(Network([C], (12, 12, 3)))
     assert type(kernel).__name__ == "ConvolutionKernel"
 
 
-def test_larger_images_make_smaller_parts():
+def test_larger_images_have_smaller_parts():
     rows = [
         rows_of_a_part(kernels(Network([C, C], (size, size, 1)))) for size in (8, 28, 200, 2000)
     ]
@@ -72,7 +72,7 @@ def test_larger_images_make_smaller_parts():
 
 
 class Shuffle(Layer):
-    """Rows change places: something that no kernel knows how to cut into parts."""
+    """Reverses the rows: no kernel can compute this in parts."""
 
     mixes_rows = True
 
@@ -83,7 +83,7 @@ class Shuffle(Layer):
         return x[::-1], lambda gradient: (gradient[::-1], {})
 
 
-def test_a_network_that_mixes_rows_in_its_own_way_stays_plain():
+def test_a_network_that_mixes_rows_without_a_kernel_stays_plain():
     network = Network([Affine(3), Shuffle()], (4,))
     assert executor(network) is network
     assert isinstance(executor(Network([Affine(3)], (4,))), Executor)

@@ -1,4 +1,4 @@
-"""Views and memory."""
+"""Strided views, aligned memory, and workspaces."""
 
 import numpy as np
 import pytest
@@ -37,21 +37,21 @@ def test_a_strided_view_beyond_the_array_is_refused():
         strided(np.zeros((3, 4)), (3, 5), (4, 1))
 
 
-def test_a_strided_view_of_what_is_not_contiguous_is_refused():
+def test_a_strided_view_of_an_array_that_is_not_contiguous_is_refused():
     with pytest.raises(ValueError, match=r"^a strided view needs a contiguous array, got strides"):
         strided(np.zeros((3, 4)).T, (2,), (1,))
 
 
 @pytest.mark.parametrize("length", [1, 7, 1021, 1024, 1568])
 @pytest.mark.parametrize("others", [1, 400, 5000])
-def test_pieces_are_equal_and_small_or_there_is_one(length, others):
+def test_pieces_are_equal_and_small_or_there_is_only_one(length, others):
     count = pieces(length, length * others, at_least=32)
     assert length % count == 0
     assert count == 1 or (length * others / count <= SMALL_PRODUCT and length // count >= 32)
 
 
 @pytest.mark.parametrize(("units", "unit"), [(784, 16), (1, 100), (7, 3), (4099, 1), (12544, 1)])
-def test_rows_are_long_where_the_array_is(units, unit):
+def test_rows_are_long_if_the_array_is(units, unit):
     count = repeats(units, unit)
     assert units % count == 0
     assert count * unit > LONG_ROW or count == units
@@ -69,7 +69,7 @@ def test_requests_for_one_name_share_the_largest_buffer():
     assert not np.shares_memory(workspace.scratch("other", (7,)), large)
 
 
-def test_what_is_kept_belongs_to_nobody_else():
+def test_kept_arrays_are_not_shared():
     workspace = Workspace(np.float64)
     with workspace.measuring():
         for _ in range(2):
@@ -83,7 +83,7 @@ def test_what_is_kept_belongs_to_nobody_else():
     assert [float(array.sum()) for array in arrays] == [15, 15, 9, 100]
 
 
-def test_a_second_row_of_stages_leaves_the_memory_of_the_first():
+def test_a_second_sequence_of_stages_does_not_change_the_memory_of_the_first():
     workspace = Workspace(np.float32)
     with workspace.measuring():
         workspace.keep((4,))

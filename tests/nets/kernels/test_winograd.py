@@ -10,7 +10,7 @@ from nets.kernels.winograd import POINTS, Geometry, cook_toom, tile_height
 
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 2**32 - 1))
 @settings(max_examples=40)
-def test_f_m_k_is_the_correlation_by_its_definition(outputs, taps, seed):
+def test_f_m_k_equals_the_correlation_by_its_definition(outputs, taps, seed):
     if not 2 <= outputs + taps - 1 <= len(POINTS) + 1:
         return
     generator = np.random.default_rng(seed)
@@ -22,7 +22,7 @@ def test_f_m_k_is_the_correlation_by_its_definition(outputs, taps, seed):
 
 
 def test_f_4_3_has_the_matrices_of_lavin_and_gray():
-    """Up to the factors that may wander between the rows of B^T and those of G."""
+    """Up to factors that may be moved between the rows of B^T and those of G."""
     matrices = cook_toom(4, 3)
     np.testing.assert_allclose(
         matrices.outputs,
@@ -39,7 +39,7 @@ def test_one_tap_needs_one_multiplication():
 
 @pytest.mark.parametrize("taps", range(2, 9))
 @pytest.mark.parametrize("outputs", [1, 2, 7, 8, 28])
-def test_a_tile_never_takes_more_lines_than_there_are_multiplications_without_it(taps, outputs):
+def test_a_tile_never_needs_more_lines_than_multiplications_without_tiles(taps, outputs):
     m = tile_height(taps, outputs)
     tiles = -(-outputs // m)
     assert m <= outputs

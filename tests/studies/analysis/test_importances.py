@@ -9,7 +9,7 @@ from searched import CONDITIONAL, SEARCHED, a_definition, a_search, draw
 
 from nets.settings import Settings
 from studies.analysis.importances import density, importances
-from studies.definition.space import read_space
+from studies.definition.space_section import read_space
 
 
 def test_the_parameter_that_decides_has_the_largest_share(ledger):

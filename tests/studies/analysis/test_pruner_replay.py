@@ -43,7 +43,7 @@ def test_the_study_s_own_pruner_decides_as_it_did(name, ledger, generator):
     study = stored(ledger, generator, PRUNERS[name], space=MIXED, sampler={"name": "tpe"})
     found = replay(study, text_of(PRUNERS[name]))
     for trial in found.trials:
-        recorded = trial.record.outcome.get("pruned", {}).get("epoch")
+        recorded = trial.record.outcome.pruned and trial.record.outcome.pruned.epoch
         assert trial.pruned_at == recorded
     assert (found.epochs, found.seconds_saved) == (found.recorded_epochs, 0.0)
     assert found.too_short == []
@@ -103,7 +103,7 @@ def test_study_without_a_finished_trial_is_refused(ledger):
     study = a_study()
     ledger.add_study(study.name, study.definition, Environment())
     with pytest.raises(
-        InputError, match=r"^study: curves has no finished trial, accepted is one that has$"
+        InputError, match=r"^study: curves has no finished trial, expected one that has$"
     ):
         replay(StoredStudy(ledger, ledger.study(study.name)), "median")
 
@@ -127,12 +127,12 @@ def test_pruner_is_named_as_in_a_study_file(text, pruner):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("middle", "pruner.name: got 'middle', accepted are none, median, percentile, "),
-        ("median:x=1", "pruner.x: unknown; accepted are name, startup_trials, warmup_epochs, "),
-        ("median:interval=0", "pruner.interval: got 0, accepted is at least 1"),
-        ("median:", "pruner: got 'median:', accepted is NAME or NAME:key=value"),
-        ("median:interval", "pruner: got 'median:interval', accepted is NAME or NAME:key=value"),
-        ("threshold", "pruner: got {'name': 'threshold'}, accepted is a lower or an upper bound"),
+        ("middle", "pruner.name: got 'middle', expected none, median, percentile, "),
+        ("median:x=1", "pruner.x: unknown key, expected name, startup_trials, warmup_epochs "),
+        ("median:interval=0", "pruner.interval: got 0, expected an integer of at least 1"),
+        ("median:", "pruner: got 'median:', expected NAME or NAME:key=value"),
+        ("median:interval", "pruner: got 'median:interval', expected NAME or NAME:key=value"),
+        ("threshold", "pruner: no bounds, expected lower, upper or both"),
     ],
 )
 def test_pruner_that_cannot_be_is_refused(text, message):
@@ -149,7 +149,7 @@ def test_command_compares_pruners(ledger, generator, capsys):
     assert "curves: 24 trials, of which " in said
     assert "LOST: trial " in said
     assert "pruned after epoch 1, none is left" in " ".join(said.split())
-    assert "none: not known of " in said
+    assert "none: unknown for " in said
     assert main([*arguments, "--pruner", "none", "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert answer["trials"] == 24

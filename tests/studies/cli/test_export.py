@@ -156,22 +156,22 @@ def test_a_pruned_trial_is_said_to_be_one(export, capsys):
     [
         (
             ["2", "--study", "digits"],
-            "trial: trial 0002 of digits (failed) has no model; accepted is a complete or pruned "
+            "trial: trial 0002 of digits (failed) has no model, expected a complete or pruned "
             "trial whose objective returns one",
         ),
         (
             ["3", "--study", "digits"],
-            "export: the model of trial 3 of digits is of an objective of its own; accepted is one "
+            "export: the model of trial 3 of digits is of an objective of its own, expected one "
             "of the networks of nets",
         ),
         (
             ["4", "--study", "digits"],
-            "trial: got 4, accepted is best or a recorded trial of digits: 0 to 3",
+            "trial: got 4, expected best or a recorded trial of digits: 0 to 3",
         ),
-        (["best"], "study: missing; accepted is --study NAME, or an MLflow run id as trial"),
+        (["best"], "study: missing, expected --study NAME, or an MLflow run id as trial"),
         (
             ["bets", "--study", "digits"],
-            "trial: got 'bets', accepted is best, a trial number or an MLflow run id",
+            "trial: got 'bets', expected best, a trial number or an MLflow run id",
         ),
         (
             ["digit"],
@@ -196,7 +196,7 @@ def test_a_file_is_never_overwritten(export, file, capsys):
     file.write_text("mine")
     assert export("best", "--study", "digits") == 2
     assert capsys.readouterr().err == (
-        f"retrial: export: {file} exists; accepted is the name of a new file\n"
+        f"retrial: export: {file} exists, expected the name of a new file\n"
     )
     assert file.read_text() == "mine"
 
@@ -205,7 +205,7 @@ def test_a_folder_that_is_not_there_is_named(export, file, capsys):
     there = file.parent / "nothing" / "digits.onnx"
     assert export("best", "--study", "digits", into=there) == 2
     assert capsys.readouterr().err == (
-        f"retrial: export: cannot write {there}: No such file or directory; accepted is a file in "
+        f"retrial: export: cannot write {there}: No such file or directory, expected a file in "
         "a folder this user may write to\n"
     )
 

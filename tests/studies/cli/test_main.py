@@ -26,15 +26,15 @@ from tracking.runs.reader import RecordedRun
         ),
         (
             ["search", "digits", "--trials", "0"],
-            "--trials: got '0', accepted is a whole number from 1",
+            "--trials: got '0', expected an integer of at least 1",
             "search",
         ),
         (["show"], "the following arguments are required: study", "show"),
         (["data", "fetch"], "the following arguments are required: name", "data fetch"),
-        (["show", "x", "--store", ""], "--store: got '', accepted is the path of a folder", "show"),
-        (["show", "x", "--data", " "], "--data: got ' ', accepted is the path of a folder", "show"),
+        (["show", "x", "--store", ""], "--store: got '', expected the path of a folder", "show"),
+        (["show", "x", "--data", " "], "--data: got ' ', expected the path of a folder", "show"),
         *[
-            (["ui", "--port", port], f"--port: got {port!r}, accepted is {accepted}", "ui")
+            (["ui", "--port", port], f"--port: got {port!r}, expected {accepted}", "ui")
             for accepted in ["a whole number from 0 to 65535"]
             for port in ("99999", "x", "1e3", "\u00b2", "")
         ],
@@ -53,7 +53,7 @@ def test_an_unknown_command_is_answered_with_those_there_are(capsys):
         main(["serach", "digits"])
     assert ended.value.code == 2
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("retrial: COMMAND: got 'serach', accepted are search, show, replay, ")
+    assert first.startswith("retrial: COMMAND: got 'serach', expected search, show, replay, ")
     assert second == "see: retrial --help"
 
 
@@ -126,7 +126,7 @@ def test_an_epoch_that_was_not_recorded_cannot_be_compared(monkeypatch, tmp_path
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (
-        "retrial: --at: got 99, accepted is 1 to 20, the epochs recorded of trial 2\n"
+        "retrial: --at: got 99, expected 1 to 20, the epochs recorded of trial 2\n"
     )
 
 

@@ -76,14 +76,14 @@ def test_dark_ink_on_light_paper_becomes_light_on_black(digits, tmp_path):
     assert picture.changes == ("inverted",)
 
 
-def test_grey_ground_becomes_black_and_is_told(tmp_path):
+def test_grey_ground_becomes_black_and_is_listed(tmp_path):
     pixels = np.full((8, 8), 51, np.uint8)
     pixels[2:6, 3:5] = 255
     Image.fromarray(pixels).save(tmp_path / "grey.png")
     picture = read_one(tmp_path / "grey.png")
     assert picture.pixels[0, 0, 0] == 0
     assert picture.pixels[3, 3, 0] == FULL_SCALE
-    assert picture.changes == ("ground darkened by 20%",)
+    assert picture.changes == ("background darkened by 20%",)
 
 
 def test_digit_somewhere_on_a_page_is_framed_as_in_training(digits, model, tmp_path):
@@ -93,7 +93,7 @@ def test_digit_somewhere_on_a_page_is_framed_as_in_training(digits, model, tmp_p
         path = tmp_path / f"{place}.jpg"
         on_paper(image, size=100 + place, place=(place, 199 - place)).save(path, quality=90)
         pictures.append(read_one(path))
-    assert pictures[0].changes == ("inverted", "ground darkened by 2%", "cropped from 400x300")
+    assert pictures[0].changes == ("inverted", "background darkened by 2%", "cropped from 400x300")
     answers = probabilities(network, full_scale, np.stack([p.pixels for p in pictures]))
     labels = digits.test_labels[:100]
     own = probabilities(network, full_scale, digits.test_images[:100])
@@ -141,7 +141,7 @@ def test_an_image_of_the_users_own_data_has_the_colours_of_the_training_images(t
     assert (in_colours.changes, made_grey.changes) == ((), ("made grey",))
     coloured = read_one(tmp_path / "grey.png", fill=None, shape=(8, 8, 3))
     np.testing.assert_array_equal(coloured.pixels[4, 4], [3, 3, 3])
-    with pytest.raises(InputError, match=r"of 2 channels, accepted are \.npy files"):
+    with pytest.raises(InputError, match=r"of 2 channels, expected a \.npy file"):
         read_one(tmp_path / "grey.png", fill=None, shape=(8, 8, 2))
 
 
@@ -211,13 +211,13 @@ def test_an_answer_has_the_names_of_labels_where_the_model_has_some():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((3, 28, 28)), r"got an array of shape \(3, 28, 28\), accepted is one image or"),
-        (np.full((8, 8), 17), r"got pixels of 17 to 17, accepted are 0 to 16"),
-        (np.full((8, 8), np.nan), r"got pixels of nan to nan, accepted are 0 to 16"),
+        (np.zeros((3, 28, 28)), r"got an array of shape \(3, 28, 28\), expected one or more images"),
+        (np.full((8, 8), 17), r"got pixels of 17 to 17, expected 0 to 16"),
+        (np.full((8, 8), np.nan), r"got pixels of nan to nan, expected 0 to 16"),
         (np.full((8, 8), 0.5), r"got pixels of 0.5 to 0.5, which would all be black"),
-        (np.zeros((0, 8, 8)), r"got 0 pixels of float64, accepted are numbers"),
-        (np.full((8, 8), "7"), r"got 64 pixels of <U1, accepted are numbers"),
-        (np.array([{}] * 8), r"it cannot be read: Object arrays cannot be loaded"),
+        (np.zeros((0, 8, 8)), r"got 0 pixels of float64, expected numbers"),
+        (np.full((8, 8), "7"), r"got 64 pixels of <U1, expected numbers"),
+        (np.array([{}] * 8), r"cannot be read: Object arrays cannot be loaded"),
     ],
 )
 def test_array_of_something_else_is_refused(array, message, tmp_path):
@@ -230,12 +230,12 @@ def test_array_of_something_else_is_refused(array, message, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("text.png", b"seven", "it is no image that can be read; accepted is a PNG, a JPEG or a"),
-        ("broken.png", b"\x89PNG\r\n\x1a\nnonsense", "it is no image that can be read"),
-        ("empty.jpg", b"", "it is no image that can be read"),
-        ("empty.npy", b"", "it cannot be read: No data left in file"),
-        ("text.npy", b"seven", "it cannot be read: "),
-        ("page.gif", b"GIF89a", "it is no image that can be read"),
+        ("text.png", b"seven", "not an image that can be read, expected a PNG, a JPEG or a"),
+        ("broken.png", b"\x89PNG\r\n\x1a\nnonsense", "not an image that can be read"),
+        ("empty.jpg", b"", "not an image that can be read"),
+        ("empty.npy", b"", "cannot be read: No data left in file"),
+        ("text.npy", b"seven", "cannot be read: "),
+        ("page.gif", b"GIF89a", "not an image that can be read"),
     ],
 )
 def test_file_that_cannot_be_read_is_refused(name, content, message, tmp_path):
@@ -247,14 +247,14 @@ def test_file_that_cannot_be_read_is_refused(name, content, message, tmp_path):
 def test_truncated_image_is_refused(digits, tmp_path):
     on_paper(digits.test_images[0]).save(tmp_path / "whole.png")
     (tmp_path / "part.png").write_bytes((tmp_path / "whole.png").read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"part\.png: it is no image that can be read"):
+    with pytest.raises(InputError, match=r"part\.png: not an image that can be read"):
         read_one(tmp_path / "part.png")
 
 
 def test_enormous_image_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     Image.new("L", (50, 30)).save(tmp_path / "large.png")
-    with pytest.raises(InputError, match="it has too many pixels"):
+    with pytest.raises(InputError, match="too many pixels"):
         read_one(tmp_path / "large.png")
 
 
@@ -310,7 +310,7 @@ def test_predict_prints_digit_and_score_of_every_image(store, files, digits, cap
         assert (int(answer), said) == (label, "next")
         assert float(score) > float(runner_up_score)
         assert runner_up != answer
-    assert lines[2].endswith("(inverted, ground darkened by 2%, cropped from 400x300)")
+    assert lines[2].endswith("(inverted, background darkened by 2%, cropped from 400x300)")
 
 
 def test_predict_gives_a_program_all_scores(store, files, model, digits, capsys):
@@ -328,14 +328,14 @@ def test_predict_gives_a_program_all_scores(store, files, model, digits, capsys)
     assert image["changes"] == []
 
 
-def test_files_that_cannot_be_read_are_told_and_the_others_answered(store, files, capsys):
+def test_files_that_cannot_be_read_are_named_and_the_others_answered(store, files, capsys):
     missing = files[0].with_name("missing.png")
     assert predict(store, "digits/1", files[0], missing, files[0].parent, files[1]) == 2
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 3
     assert said.err.splitlines() == [
-        f"retrial: {missing}: No such file or directory; accepted is a PNG, a JPEG or a .npy file",
-        f"retrial: {files[0].parent}: Is a directory; accepted is a PNG, a JPEG or a .npy file",
+        f"retrial: {missing}: No such file or directory, expected a PNG, a JPEG or a .npy file",
+        f"retrial: {files[0].parent}: Is a directory, expected a PNG, a JPEG or a .npy file",
     ]
 
 

@@ -37,9 +37,12 @@ def store(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digit"], "study: got 'digit', accepted are digits, mnist-cnn, mnist-mlp or the path of"),
-        (["/tmp"], "study: '/tmp' is a folder; accepted is the path of a study file"),
-        (["no/such.toml"], "study: got 'no/such.toml', no such file; accepted is the path of one"),
+        (
+            ["digit"],
+            "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the path",
+        ),
+        (["/tmp"], "study: '/tmp' is a folder, expected the path of a study file"),
+        (["no/such.toml"], "study: no such file: 'no/such.toml'"),
     ],
 )
 def test_wrong_request_is_one_line_and_leaves_no_store(arguments, message, store, capsys):
@@ -54,10 +57,10 @@ def test_wrong_request_is_one_line_and_leaves_no_store(arguments, message, store
 @pytest.mark.parametrize(
     ("option", "value", "accepted"),
     [
-        ("--trials", "0", "a whole number from 1"),
-        ("--trials", "many", "a whole number from 1"),
-        ("--jobs", "-1", "a whole number from 1"),
-        ("--seed", "-1", "a whole number from 0"),
+        ("--trials", "0", "an integer of at least 1"),
+        ("--trials", "many", "an integer of at least 1"),
+        ("--jobs", "-1", "an integer of at least 1"),
+        ("--seed", "-1", "an integer of at least 0"),
         ("--timeout", "0", "a number of seconds above 0"),
         ("--timeout", "nan", "a number of seconds above 0"),
         ("--timeout", "soon", "a number of seconds above 0"),
@@ -67,7 +70,7 @@ def test_wrong_option_is_refused_with_what_is_accepted(option, value, accepted, 
     with pytest.raises(SystemExit) as ended:
         run("digits", f"{option}={value}", "--store", store)
     assert ended.value.code == 2
-    assert f"got '{value}', accepted is {accepted}" in capsys.readouterr().err
+    assert f"got '{value}', expected {accepted}" in capsys.readouterr().err
     assert not store.exists()
 
 
@@ -85,8 +88,8 @@ def test_more_validation_images_than_there_are_is_refused(tmp_path, store, capsy
     study.write_text("[data]\nvalidation = 1437\n[space]\ndropout = { low = 0.0, high = 0.5 }")
     assert run(study, "--store", store) == 2
     assert capsys.readouterr().err == (
-        "retrial: data.validation: got 1437, accepted is 0 to 1436, so that at least one of the "
-        "1437 training images of digits is left to train on\n"
+        "retrial: data.validation: got 1437, expected 0 to 1436; at least one of the 1437 training "
+        "images of digits must be trained on\n"
     )
     assert not (store / "ledger.db").exists()
 
@@ -181,7 +184,7 @@ def test_what_is_suggested_names_the_store_unless_it_is_the_default(
     tmp_path, store, monkeypatch, capsys
 ):
     study = write_study(tmp_path, trials=1)
-    suggested = "again: retrial reproduce best --study curves"
+    suggested = "reproduce it: retrial reproduce best --study curves"
     assert run(study, "--store", store, "--no-record") == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{suggested} --store {store}"
     monkeypatch.setenv("RETRIAL_STORE", str(tmp_path / "other"))
@@ -373,7 +376,7 @@ def test_seed_of_the_command_line_is_a_study_of_its_own(tmp_path, store, capsys)
 def test_what_is_no_name_of_a_dataset_is_refused_before_anything_is_loaded(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('[data]\nname = "ci/far"\n')
-    with pytest.raises(InputError, match=r"data\.name: got 'ci/far', accepted are digits, mnist"):
+    with pytest.raises(InputError, match=r"data\.name: got 'ci/far', expected digits, mnist"):
         study_file.read(path)
 
 

@@ -56,7 +56,7 @@ def command(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pack", "digit", "FILE"], "study: got 'digit', accepted are the studies of"),
+        (["pack", "digit", "FILE"], "study: got 'digit', expected the studies of"),
         (["unpack", "FILE"], "pack: no such file: 'FILE'"),
     ],
 )
@@ -211,14 +211,15 @@ def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(command, sm
     assert said.startswith("small: 3 trials, 6 epochs, 4 runs, 3 models in ")
     said = command("unpack", tmp_path / "small.pack", *there, cwd=tmp_path / "here")
     assert said.splitlines()[-1] == (
-        f"again: retrial reproduce best --study small --store {tmp_path / 'there'}"
+        f"reproduce it: retrial reproduce best --study small --store {tmp_path / 'there'}"
     )
     before, after = (json.loads(command("show", "small", "--json", *s)) for s in (here, there))
     for trials in (before["trials"], after["trials"]):
         assert len({trial.pop("run_id") for trial in trials}) == 3
     assert before == after
     assert "exact" in command("reproduce", "best", "--study", "small", *there)
-    assert "has a study small already" in command("unpack", tmp_path / "small.pack", *there, code=2)
+    said = command("unpack", tmp_path / "small.pack", *there, code=2)
+    assert "already has a study 'small'" in said
 
     # There it is continued by its name; the trials are those of the file.
     command("search", "small", "--trials", 5, *there)
@@ -231,10 +232,10 @@ def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(command, sm
     said = command("delete", "small", *there, code=2)
     assert "ledger  5 trials, 10 epochs" in said
     assert "MLflow  6 runs, 5 models, 0 registered versions" in said
-    assert said.endswith("nobody can be asked here; accepted is --yes\n")
+    assert said.endswith("nobody can be asked here, expected --yes\n")
     assert command("delete", "small", "--yes", *there).endswith("removed\n")
     assert not [p for p in (tmp_path / "there" / names.ARTIFACTS).rglob("*") if p.is_file()]
-    assert "got 'small', accepted are the studies" in command("show", "small", *there, code=2)
+    assert "got 'small', expected the studies" in command("show", "small", *there, code=2)
     assert "is clean" in command("gc", *there)
     command("unpack", tmp_path / "small.pack", *there)
     assert "is clean" in command("gc", *here)

@@ -1,6 +1,7 @@
 """`retrial train`: which settings it takes, and that its runs are no trials of the study."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from driving import ledger_of, write_study
@@ -70,7 +71,7 @@ def test_a_value_is_toml_or_a_text(text, value):
 
 @pytest.mark.parametrize("text", ["x", "=3", "x=", " = "])
 def test_what_is_no_assignment_is_refused(text):
-    with pytest.raises(InputError, match=re.escape(f"--set: got {text!r}, accepted is name=value")):
+    with pytest.raises(InputError, match=re.escape(f"--set: got {text!r}, expected name=value")):
         single_training.parse([text])
 
 
@@ -100,7 +101,7 @@ def test_with_nothing_given_it_is_the_best_trial_itself(ledger):
     study = a_definition()
     best = a_search(ledger, study, ["complete"] * 3).best
     chosen = single_training.choose(study, best, {}).settings
-    assert chosen == study.settings(0, best.parameters).with_changes({"seed": chosen.seed})
+    assert chosen == replace(study.settings(0, best.parameters), seed=chosen.seed)
 
 
 def test_what_the_best_has_no_use_for_beside_what_is_given_is_left_to_its_default(ledger):
@@ -123,9 +124,9 @@ def test_a_list_that_is_given_counts_as_a_choice(ledger):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"rate": 1}, "--set rate: unknown; accepted are data, validation, split_seed,"),
-        ({"dropout": 1.5}, r"dropout: got 1.5, accepted is a number in \[0, 1\)"),
-        ({"epochs": "many"}, "epochs: got 'many', accepted is a whole number at least 1"),
+        ({"rate": 1}, "--set rate: unknown setting; settings are data, validation, split_seed,"),
+        ({"dropout": 1.5}, r"dropout: got 1.5, expected a number in \[0, 1\)"),
+        ({"epochs": "many"}, "epochs: got 'many', expected an integer of at least 1"),
     ],
 )
 def test_what_is_no_setting_is_refused(given, message):
@@ -147,7 +148,7 @@ def test_a_training_is_kept_and_is_no_trial_of_the_study(tmp_path, store, train,
     assert [line[:14] for line in lines if line.startswith("epoch")] == [
         f"epoch   {n} of 3" for n in (1, 2, 3)
     ]
-    assert lines[-1] == f"again: retrial reproduce 0 --study curves-train --store {store}"
+    assert lines[-1] == f"reproduce it: retrial reproduce 0 --study curves-train --store {store}"
     (trial,) = trained()
     assert (trial.state, trial.settings["rate"], trial.parameters) == ("complete", 0.3, {})
     assert trained("curves") == []
@@ -211,10 +212,14 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
 @pytest.mark.parametrize(
     ("study", "values", "message"),
     [
-        ("digit", [], "study: got 'digit', accepted are digits, mnist-cnn, mnist-mlp or the path"),
-        ("digits", ["rate"], "--set: got 'rate', accepted is name=value"),
-        ("digits", ["rate=1"], "--set rate: unknown; accepted are"),
-        ("digits", ["data=letters"], "data.name: got 'letters', accepted are"),
+        (
+            "digit",
+            [],
+            "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the",
+        ),
+        ("digits", ["rate"], "--set: got 'rate', expected name=value"),
+        ("digits", ["rate=1"], "--set rate: unknown setting; settings are"),
+        ("digits", ["data=letters"], "data.name: got 'letters', expected digits"),
     ],
 )
 def test_a_wrong_request_leaves_no_store(study, values, message, train, store):
@@ -228,12 +233,12 @@ def test_trainings_are_not_trained_themselves(tmp_path, train):
     train(write_study(tmp_path, epochs=1))
     code, _, said = train("curves-train")
     assert code == 2
-    assert said == "retrial: study: curves-train are the trainings of curves; accepted is curves\n"
+    assert said == "retrial: study: curves-train has the trainings of curves; train curves\n"
 
 
 def test_a_study_that_has_the_name_already_is_no_home_for_trainings(tmp_path, train, store):
     ledger = ledger_of(store)
-    ledger.add_study("curves-train", a_definition().definition, {})
+    ledger.add_study("curves-train", a_definition().definition, Environment())
     ledger.close()
     code, _, said = train(write_study(tmp_path, epochs=1))
     assert code == 2
@@ -246,4 +251,4 @@ def test_trainings_of_another_kind_are_refused(tmp_path, train):
     path.write_text(path.read_text().replace('metric = "value"', 'metric = "loss"'))
     code, _, said = train(path)
     assert code == 2
-    assert said.startswith("retrial: study.metric: earlier trainings had 'value', got 'loss'")
+    assert said.startswith("retrial: study.metric: got 'loss', expected 'value', as in earlier trainings")

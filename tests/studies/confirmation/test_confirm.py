@@ -27,7 +27,7 @@ from studies.search.driver import Plan, Search
 from tracking.confirmation import run
 from tracking.ledger import Ledger, lock
 from tracking.provenance import source_code
-from tracking.records import TrialRecord
+from tracking.records import Direction, TrialRecord
 from tracking.records.confirmation import Estimate, Repetition, from_plain, to_plain
 from tracking.store import names
 
@@ -199,7 +199,7 @@ def test_fresh_seeds_are_nobody_elses():
 
 
 def test_repetition_zero_would_be_the_search_itself():
-    with pytest.raises(ValueError, match="repetition: got 0, accepted is at least 1"):
+    with pytest.raises(ValueError, match="repetition: got 0, expected at least 1"):
         repetition_seed(0, 7, 0)
 
 
@@ -224,13 +224,13 @@ def a_candidate(trial, *values, search=0.9, metric="val_accuracy", direction="ma
     again = [Repetition(trial, n, n, value) for n, value in enumerate(values, start=1)]
     outcome = {"value": search}
     record = TrialRecord("s", trial, "complete", {}, {}, {}, 0.0, outcome=outcome)
-    return candidate(record, again, metric, direction)
+    return candidate(record, again, metric, Direction(direction))
 
 
 @pytest.mark.parametrize(("direction", "winner"), [("maximize", 4), ("minimize", 7)])
 def test_best_mean_wins_in_the_studys_direction(direction, winner):
     candidates = [a_candidate(7, 0.2, 0.4), a_candidate(4, 0.8, 0.9), a_candidate(1, 0.5, 0.6)]
-    found, lead = elect(candidates, direction)
+    found, lead = elect(candidates, Direction(direction))
     assert found == winner
     assert lead.value == pytest.approx(0.3 if direction == "maximize" else 0.25)
     assert lead.low < lead.value < lead.high
@@ -238,17 +238,17 @@ def test_best_mean_wins_in_the_studys_direction(direction, winner):
 
 def test_of_equal_means_the_lower_number_wins():
     candidates = [a_candidate(7, 0.4, 0.6), a_candidate(4, 0.5, 0.5), a_candidate(5, 0.6, 0.4)]
-    assert elect(candidates, "maximize")[0] == 4
+    assert elect(candidates, Direction.MAXIMIZE)[0] == 4
 
 
 def test_settings_that_failed_under_one_seed_cannot_win():
     candidates = [a_candidate(0, 0.99, None), a_candidate(1, 0.5, 0.6)]
     assert candidates[0].mean is None
-    assert elect(candidates, "maximize") == (1, None)
+    assert elect(candidates, Direction.MAXIMIZE) == (1, None)
 
 
 def test_without_a_value_for_every_seed_nobody_wins():
-    assert elect([a_candidate(0, None)], "maximize") == (None, None)
+    assert elect([a_candidate(0, None)], Direction.MAXIMIZE) == (None, None)
 
 
 def test_luck_is_positive_where_the_search_was_better():
@@ -435,14 +435,14 @@ def test_study_without_a_complete_trial_is_refused(tmp_path, capsys):
     searched(study, tmp_path)
     assert confirm(tmp_path, study="curves") == 2
     assert capsys.readouterr().err == (
-        "retrial: study: curves has no complete trial yet; accepted is a study with at least one\n"
+        "retrial: study: curves has no complete trial yet, expected a study with at least one\n"
     )
 
 
 def test_unknown_study_is_refused_with_those_there_are(store, capsys):
     assert confirm(store, study="digit") == 2
     said = capsys.readouterr().err
-    assert said.startswith("retrial: study: got 'digit', accepted are the studies of ")
+    assert said.startswith("retrial: study: got 'digit', expected the studies of ")
     assert said.endswith(": digits\n")
 
 
@@ -504,7 +504,7 @@ def test_zero_is_refused(option, store, capsys):
     with pytest.raises(SystemExit) as stopped:
         confirm(store, option, "0")
     assert stopped.value.code == 2
-    assert "got '0', accepted is a whole number from 1" in capsys.readouterr().err
+    assert "got '0', expected an integer of at least 1" in capsys.readouterr().err
 
 
 def test_values_that_are_no_numbers_are_none(tmp_path):

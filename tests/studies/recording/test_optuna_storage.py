@@ -8,6 +8,7 @@ import pytest
 from driving import until
 from searching import MIXED, ShuffledEngine, a_study, search
 
+from studies.definition.optuna_internals import TRIAL_STATES
 from studies.recording.optuna_storage import (
     OptunaFeed,
     Target,
@@ -15,7 +16,6 @@ from studies.recording.optuna_storage import (
     open_storage,
     trials_in,
 )
-from studies.search.sampling_view import STATES
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_optuna_reads_what_the_ledger_has(ledger, generator, url, storage):
     records = ledger.trials(study.name)
     assert [trial.number for trial in stored.trials] == [r.number for r in records]
     for trial, record in zip(stored.trials, records, strict=True):
-        assert trial.state == STATES[record.state]
+        assert trial.state == TRIAL_STATES[record.state]
         assert trial.params == record.parameters
         assert trial.user_attrs["seed"] == record.settings["seed"]
         epochs = ledger.epochs(study.name, record.number)

@@ -31,7 +31,7 @@ def test_command_that_cannot_write_says_so_in_two_lines(error, said, monkeypatch
     assert main(["show", "digits", "--store", "there"]) == 1
     assert capsys.readouterr().err == (
         f"retrial: store: cannot write there: {said}\n"
-        "with that mended, the same command continues: what was finished is kept\n"
+        "once that is fixed, the same command continues: what was finished is kept\n"
     )
 
 
@@ -137,7 +137,7 @@ def test_search_ends_clearly_and_continues_when_the_store_can_be_written(trouble
         assert (code, errors) == (
             1,
             f"retrial: store: cannot write {store}: {trouble.reason}\n"
-            "with that mended, the same command continues: what was finished is kept\n",
+            "once that is fixed, the same command continues: what was finished is kept\n",
         )
         until(lambda: not any(child.is_running() for child in children))
         trouble.mend()

@@ -4,10 +4,10 @@ import math
 
 import pytest
 from searching import MIXED, POINTS, SPACE, a_study, space_for
-from studies.workers.history import result_of
 
 from studies.search.sampling_view import View
 from studies.search.warm_start import earlier_trials
+from studies.workers.messages import Result
 from tracking.records import Environment, EpochRecord, TrialRecord
 
 SAMPLERS = {
@@ -77,7 +77,7 @@ class Story:
 
     def result(self, number):
         record = self.ledger.trial(self.study.name, number)
-        return result_of(record, self.ledger.epochs(self.study.name, number), "value")
+        return Result.of(record, self.ledger.epochs(self.study.name, number), "value")
 
     def rebuilt(self):
         """The view that a new driver makes of the ledger."""

@@ -24,6 +24,7 @@ from studies.workers.messages import (
     TrialStopped,
     WorkerCrashed,
 )
+from tracking.records import Direction, PruneReason
 
 GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in range(5)]
 
@@ -31,14 +32,16 @@ GOOD = [Result("complete", 1.0, dict.fromkeys(range(1, 7), 1.0), {}) for _ in ra
 def job(objective="curves:climb", pruning=None, settings=None, **changes):
     return Job(
         trial=5, attempt=2, objective=objective, settings_class="curves:Curve",
-        settings={"epochs": 6, "seed": 1, **(settings or {})}, data=None, pruning=judge,
+        settings={"epochs": 6, "seed": 1, **(settings or {})}, data=None, pruning=pruning,
         metric="value", checkpoint_seconds=math.inf, **changes,
     )  # fmt: skip
 
 
 def median(past=None, history=GOOD):
     pruner = pruners.build(pruners.Median(startup_trials=2), 6)
-    return PruningContext("curves", "maximize", pruner, 9, len(history), history, past=past or {})
+    return PruningContext(
+        "curves", Direction.MAXIMIZE, pruner, 9, len(history), history, past=past or {}
+    )
 
 
 def events_of(job, stop_after=None):
@@ -74,17 +77,15 @@ def test_complete_trial_sends_its_epochs_in_order_and_its_outcome():
 
 
 def test_pruned_trial_ends_with_the_reason_and_keeps_its_model():
-    epoch, end = events_of(job(judge=median()))
+    epoch, end = events_of(job(pruning=median()))
     assert (end.state, end.outcome.reason, end.outcome.epoch) == ("pruned", "pruned", 1)
-    assert end.outcome.pruned == {
-        "rule": "median", "epoch": 1, "value": epoch.metrics["value"], "survives_from": 1.0,
-    }  # fmt: skip
+    assert end.outcome.pruned == PruneReason("median", 1, epoch.metrics["value"], 1.0)
     assert end.model is not None
 
 
 def test_pruned_epoch_leaves_no_checkpoint():
     """Or a worker killed just then would continue a trial that has been pruned."""
-    kept = dataclasses.replace(job(judge=median()), checkpoint_seconds=0.0)
+    kept = dataclasses.replace(job(pruning=median()), checkpoint_seconds=0.0)
     epoch, end = events_of(kept)
     assert epoch.state is None
     assert end.state == "pruned"
@@ -97,7 +98,7 @@ def test_trial_told_to_stop_stops_at_the_end_of_its_epoch_with_a_checkpoint():
 
 
 def test_trial_pruned_when_told_to_stop_is_pruned():
-    *_, end = events_of(job(judge=median()), stop_after=1)
+    *_, end = events_of(job(pruning=median()), stop_after=1)
     assert end.state == "pruned"
 
 
@@ -155,22 +156,22 @@ def test_state_that_nobody_takes_back_is_no_checkpoint(monkeypatch):
 
 
 def test_pruned_trial_of_an_objective_without_outcomes_is_valued_at_its_last_epoch():
-    epoch, end = events_of(job("curves:climb_from_the_start", judge=median()))
+    epoch, end = events_of(job("curves:climb_from_the_start", pruning=median()))
     assert (end.state, end.outcome.epoch, end.model) == ("pruned", 1, None)
     assert end.outcome.value == epoch.metrics["value"]
 
 
 def test_exception_is_told_with_type_place_and_traceback():
     error = failure_of(job(settings={"fault": "always"}))
-    assert (error["type"], error["message"]) == (
+    assert (error.type, error.message) == (
         "ZeroDivisionError", "a mistake in the objective",
     )  # fmt: skip
-    assert error["place"].rpartition(":")[0].endswith("curves.py")
-    assert "in climb" in error["traceback"]
+    assert error.place.rpartition(":")[0].endswith("curves.py")
+    assert "in climb" in error.traceback
 
 
 def test_objective_that_leaves_python_fails_its_trial_only():
-    assert failure_of(job(settings={"fault": "exit", "seed": 3}))["type"] == "SystemExit"
+    assert failure_of(job(settings={"fault": "exit", "seed": 3})).type == "SystemExit"
 
 
 def test_objective_that_catches_everything_is_pruned_all_the_same(monkeypatch):
@@ -182,7 +183,7 @@ def test_objective_that_catches_everything_is_pruned_all_the_same(monkeypatch):
                 continue
         return Outcome(6)
 
-    trial = dataclasses.replace(written_here(monkeypatch, stubborn), judge=median())
+    trial = dataclasses.replace(written_here(monkeypatch, stubborn), pruning=median())
     *_, end = events_of(trial)
     assert (end.state, end.outcome.epoch) == ("pruned", 1)
 
@@ -202,7 +203,7 @@ def test_diverged_trial_is_tagged_so_even_where_the_pruner_ended_it(monkeypatch)
     def diverging(settings, data, report):
         report(Epoch(1, {"value": math.nan}, 0.0, outcome=lambda: Outcome(1, "diverged")))
 
-    trial = dataclasses.replace(written_here(monkeypatch, diverging), judge=median())
+    trial = dataclasses.replace(written_here(monkeypatch, diverging), pruning=median())
     *_, end = events_of(trial)
     assert (end.state, end.outcome.reason) == ("pruned", "diverged")
     assert "pruned" not in end.outcome
@@ -230,7 +231,7 @@ def test_metrics_arrive_as_plain_floats(monkeypatch):
     assert [type(number) for number in (epoch.number, end.outcome.epoch)] == [int, int]
 
 
-A_TEXT = "accepted is a text of at most 250 characters that UTF-8 can hold"
+A_STRING = "expected a string of at most 250 characters that UTF-8 can hold"
 
 
 def after_an_epoch(report, outcome):
@@ -250,83 +251,83 @@ MISTAKES = {
     "no epoch": (lambda report: Outcome(1), "the objective reported no epoch"),
     "epoch 0": (
         lambda report: report(Epoch(0, {"value": 1.0}, 0.0)),
-        "report: got epoch 0, accepted is the next one: 1",
+        "report: got epoch 0, expected the next one: 1",
     ),
     "an epoch twice": (
         lambda report: [report(Epoch(1, {"value": 1.0}, 0.0)) for _ in range(2)],
-        "report: got epoch 1, accepted is the next one: 2",
+        "report: got epoch 1, expected the next one: 2",
     ),
     "another metric": (
         lambda report: report(Epoch(1, {"accuracy": 1.0, "loss": 2.0}, 0.0)),
-        "study.metric: got 'value', which the objective does not report; accepted are the metrics "
-        "of its epochs: accuracy, loss",
+        "study.metric: the objective does not report 'value', expected one of its metrics: "
+        "accuracy, loss",
     ),
     "no metric": (
         lambda report: report(Epoch(1, {}, 0.0)),
-        "study.metric: got 'value', which the objective does not report; accepted are the metrics "
-        "of its epochs: it has none",
+        "study.metric: the objective does not report 'value', expected one of its metrics: "
+        "it has none",
     ),
     "no outcome": (
         lambda report: report(Epoch(1, {"value": 1.0}, 0.0)),
-        "the objective returned None, accepted is an Outcome",
+        "the objective returned None, expected an Outcome",
     ),
     "an epoch nobody saw": (
         lambda report: [report(Epoch(1, {"value": 1.0}, 0.0)), Outcome(7)][1],
-        "Outcome.epoch: got 7, accepted is the number of an epoch that was reported: 1 to 1",
+        "Outcome.epoch: got 7, expected the number of a reported epoch: 1 to 1",
     ),
     "a model of objects": (
         lambda report: [
             report(Epoch(1, {"value": 1.0}, 0.0)),
             Outcome(1, model=Model("", {"w": np.array([None])})),
         ][1],
-        "Model.arrays: w has the type object, accepted are numbers",
+        "Model.arrays: w has the type object, expected numbers",
     ),
     "a name that is none": (
         lambda report: report(Epoch(1, {"value": 1.0, 3: 1.0}, 0.0)),
-        f"report: name of metrics: got 3, {A_TEXT}",
+        f"report: name of metrics: got 3, {A_STRING}",
     ),
     "a name without end": (
         lambda report: report(Epoch(1, {"value": 1.0, "x" * 251: 1.0}, 0.0)),
-        f"report: name of metrics: got {('x' * 251)!r:.100}, {A_TEXT}",
+        f"report: name of metrics: got {('x' * 251)!r:.100}, {A_STRING}",
     ),
     "a metric that is no number": (
         lambda report: report(Epoch(1, {"value": 1.0, "loss": "small"}, 0.0)),
-        "report: metric loss: got 'small', accepted is a number",
+        "report: metric loss: got 'small', expected a number",
     ),
     "metrics without end": (
         lambda report: report(Epoch(1, dict.fromkeys(map(str, range(1001)), 1.0), 0.0)),
-        "report: got 1001 metrics, accepted are 1,000",
+        "report: got 1001 metrics, expected at most 1,000",
     ),
     "a digest of bytes": (
         lambda report: report(Epoch(1, {"value": 1.0}, 0.0, {"weights": b"x"})),
-        f"report: digest weights: got b'x', {A_TEXT}",
+        f"report: digest weights: got b'x', {A_STRING}",
     ),
     "a digest of NumPy": (
         lambda report: report(Epoch(1, {"value": 1.0}, 0.0, {"weights": np.int64(3)})),
-        f"report: digest weights: got np.int64(3), {A_TEXT}",
+        f"report: digest weights: got np.int64(3), {A_STRING}",
     ),
     "seconds that are none": (
         lambda report: report(Epoch(1, {"value": 1.0}, math.nan)),
-        "report: seconds: got nan, accepted is a number of at least 0",
+        "report: seconds: got nan, expected a number of at least 0",
     ),
     "seconds backwards": (
         lambda report: report(Epoch(1, {"value": 1.0}, -1.0)),
-        "report: seconds: got -1.0, accepted is a number of at least 0",
+        "report: seconds: got -1.0, expected a number of at least 0",
     ),
     "a reason that is no text": (
         lambda report: after_an_epoch(report, Outcome(1, reason=["tired"])),
-        f"Outcome.reason: got ['tired'], {A_TEXT}",
+        f"Outcome.reason: got ['tired'], {A_STRING}",
     ),
     "a source that is no text": (
         lambda report: after_an_epoch(report, Outcome(1, model=Model("\udcff", {}))),
-        "Model.source: got '\\udcff', accepted is a text of at most 900,000,000 characters that "
+        "Model.source: got '\\udcff', expected a string of at most 900,000,000 characters that "
         "UTF-8 can hold",
     ),
     "a model beyond a row": (
         lambda report: after_an_epoch(
             report, Outcome(1, model=Model("", {"w": np.broadcast_to(np.zeros(1), 200_000_000)}))
         ),
-        "Model: got 1,600,001,000 bytes, accepted are 900,000,000, as SQLite takes no more a row",
+        "Model: got 1,600,001,000 bytes, expected at most 900,000,000, the limit of SQLite",
     ),
     "a message that is no text": (
         lambda report: os.stat("/nowhere/\udcff"),
@@ -344,8 +345,8 @@ def test_mistake_of_an_objective_fails_its_trial_with_a_sentence(mistake, monkey
     does, message = MISTAKES[mistake]
     trial = written_here(monkeypatch, lambda settings, data, report: does(report))
     error = failure_of(trial)
-    assert error["message"] == message
-    json.dumps(error, ensure_ascii=False).encode()
+    assert error.message == message
+    json.dumps(error.to_json(), ensure_ascii=False).encode()
 
 
 LACKS = {
@@ -381,20 +382,20 @@ def test_repetition_has_as_many_chances_as_a_trial(monkeypatch):
     failed = train(written_here(monkeypatch, lacking("memory", times=3)))
     assert failed.end.state == "failed"
     assert failed.end.outcome.error.message == (
-        "its worker died 3 times; the last time: MemoryError: 3 GiB"
+        "its worker crashed 3 times; the last time: MemoryError: 3 GiB"
     )
 
 
 def test_file_that_is_not_there_is_a_fault_of_the_trial(monkeypatch):
     trial = written_here(monkeypatch, lambda settings, data, report: os.stat("/nowhere"))
-    assert failure_of(trial)["type"] == "FileNotFoundError"
+    assert failure_of(trial).type == "FileNotFoundError"
 
 
 def test_mistake_in_a_report_is_placed_where_the_objective_reported(monkeypatch):
     def of_another_metric(settings, data, report):
         report(Epoch(1, {"accuracy": 1.0}, 0.0))
 
-    place = failure_of(written_here(monkeypatch, of_another_metric))["place"]
+    place = failure_of(written_here(monkeypatch, of_another_metric)).place
     assert place == f"{__file__}:{of_another_metric.__code__.co_firstlineno + 1}"
 
 
@@ -404,11 +405,11 @@ def test_pruner_that_raises_fails_its_trial_only():
             raise RuntimeError("broken pruner")
 
     broken = dataclasses.replace(median(), pruner=Broken())
-    assert failure_of(job(judge=broken))["message"] == "broken pruner"
+    assert failure_of(job(pruning=broken)).message == "broken pruner"
 
 
 def test_objective_that_cannot_be_loaded_fails_its_trial():
-    assert failure_of(job("curves:no_such"))["type"] == "AttributeError"
+    assert failure_of(job("curves:no_such")).type == "AttributeError"
 
 
 def test_a_worker_elsewhere_loads_its_own_data_and_checks_that_it_is_the_same(tmp_path):
@@ -416,5 +417,5 @@ def test_a_worker_elsewhere_loads_its_own_data_and_checks_that_it_is_the_same(tm
     found = dataset(nowhere, "digits", None)
     assert len(found.images) == 1437
     assert dataset(nowhere, "digits", found.sha256).sha256 == found.sha256
-    with pytest.raises(InputError, match=r"digits has SHA-256 .* on .*, accepted is the study's"):
+    with pytest.raises(InputError, match=r"digits has SHA-256 .* on .*, expected the study's"):
         dataset(nowhere, "digits", "f" * 64)

@@ -15,7 +15,7 @@ from nets.errors import InputError
 from studies.cli.main import main
 from studies.search.driver import Plan, Search
 from studies.workers import cpu_pinning
-from studies.workers.admission import FIRST_WORKER, MIXED, Admission
+from studies.workers.admission import Admission
 from studies.workers.dask import DaskEngine
 from studies.workers.dask_client import connect
 from studies.workers.engine import EngineLost
@@ -73,7 +73,7 @@ def search_on(cluster, study, ledger, see=lambda event, worker: None, *, mixed=F
 
 
 def search_until_joined(cluster, study, ledger, pinned=None):
-    """Search on a cluster whose worker is refused, and have another join; return the refusal."""
+    """Search on a cluster whose worker is refused, and have another join; return the rejection."""
     notices = []
 
     def see(event, worker):
@@ -83,9 +83,9 @@ def search_until_joined(cluster, study, ledger, pinned=None):
                 cluster.start_worker(**(pinned or {}))
 
     search_on(cluster, study, ledger, see, pinned=pinned)
-    refusal, waiting = notices
+    rejection, waiting = notices
     assert waiting == "the cluster has no worker for this study now; waiting for one to join"
-    return refusal
+    return rejection
 
 
 @pytest.mark.slow
@@ -118,7 +118,7 @@ def test_workers_are_killed_and_join_while_the_study_runs(cluster, ledger, tmp_p
     assert there == trials_with(study, tmp_path / "local.db", 2)
     # Each death is that of one trial, and names it.
     assert [trial for trial, _ in deaths] == [3, 9]
-    assert all(re.fullmatch(r"tcp://127\.0\.0\.1:\d+ is gone", reason) for _, reason in deaths)
+    assert all(re.fullmatch(r"tcp://127\.0\.0\.1:\d+ has left", reason) for _, reason in deaths)
     assert {t.number: t.crashes for t in ledger.trials(study.name) if t.crashes} == {3: 1, 9: 1}
 
 
@@ -137,8 +137,8 @@ def test_a_trial_that_kills_every_worker_fails_after_three_and_the_study_goes_on
     assert killers
     for number, trial in found.items():
         assert trial["state"] == ("failed" if number in killers else "complete")
-    error = found[killers[0]]["outcome"]["error"]
-    assert error["message"].startswith("its worker died 3 times; the last time: tcp://")
+    error = found[killers[0]]["outcome"].error
+    assert error.message.startswith("its worker crashed 3 times; the last time: tcp://")
 
 
 @pytest.mark.slow
@@ -183,14 +183,14 @@ def test_a_worker_that_computes_differently_is_refused_until_the_study_is_mixed(
     first = cluster.start_worker()
     search_on(cluster, study, ledger)
     cluster.kill_worker(first)
-    kernels = {ledger.study(study.name).notes[FIRST_WORKER]["blas"]["kernel"], "Nehalem"}
+    kernels = {ledger.notes(study.name).first_worker.blas.kernel, "Nehalem"}
     other = cluster.start_worker(OPENBLAS_CORETYPE="Nehalem")
-    refusal = search_until_joined(cluster, a_study(trials=8), ledger)
-    assert refusal.startswith(f"worker {other} is refused: it differs from the study's first")
-    assert all(name in refusal for name in kernels)
-    assert "or --mixed" in refusal
+    rejection = search_until_joined(cluster, a_study(trials=8), ledger)
+    assert rejection.startswith(f"worker {other} is rejected: it differs from the study's first")
+    assert all(name in rejection for name in kernels)
+    assert "or --mixed" in rejection
     assert other not in {trial.worker for trial in ledger.trials(study.name)}
-    assert MIXED not in ledger.study(study.name).notes
+    assert ledger.notes(study.name).mixed is None
 
     [equal] = cluster.workers.keys() - {other}
     cluster.kill_worker(equal)
@@ -198,8 +198,8 @@ def test_a_worker_that_computes_differently_is_refused_until_the_study_is_mixed(
     last = ledger.trials(study.name)[-1]
     assert last.worker == other
     # The record states it: with the trial, and with the study.
-    assert last.outcome.environment[MIXED] == ledger.study(study.name).notes[MIXED]
-    assert all(name in str(last.outcome.environment[MIXED]) for name in kernels)
+    assert last.outcome.environment.mixed == ledger.notes(study.name).mixed
+    assert all(name in str(last.outcome.environment.mixed) for name in kernels)
 
 
 @pytest.mark.slow
@@ -208,18 +208,18 @@ def test_a_portable_study_says_how_to_start_its_workers(cluster, ledger):
     pinned = cpu_pinning.choose()
     # Whatever this machine is, its own kernel may be the pinned one.
     cluster.start_worker(OPENBLAS_CORETYPE="Sandybridge")
-    refusal = search_until_joined(cluster, study, ledger, pinned)
-    assert f"start it with: {cpu_pinning.as_command(pinned)} dask worker ..." in refusal
+    rejection = search_until_joined(cluster, study, ledger, pinned)
+    assert f"start it with: {cpu_pinning.as_command(pinned)} dask worker ..." in rejection
     environment = ledger.trials(study.name)[0].outcome.environment
-    assert environment["blas"]["kernel"] == pinned[cpu_pinning.BLAS]
-    assert environment[cpu_pinning.PINNED] == pinned
+    assert environment.blas.kernel == pinned[cpu_pinning.BLAS]
+    assert environment.pinned == pinned
 
 
 @pytest.mark.slow
 def test_a_worker_without_the_users_code_is_refused(cluster, ledger):
     cluster.start_worker(PYTHONPATH="")
-    refusal = search_until_joined(cluster, a_study(trials=2), ledger)
-    assert "is refused: the code of curves is unknown there and" in refusal
+    rejection = search_until_joined(cluster, a_study(trials=2), ledger)
+    assert "is rejected: the code of curves is unknown there and" in rejection
 
 
 @pytest.mark.slow
@@ -227,9 +227,9 @@ def test_a_worker_with_another_retrial_is_refused(cluster, ledger, tmp_path):
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "__init__.py").write_text("")
     cluster.start_worker(folder=tmp_path)
-    refusal = search_until_joined(cluster, a_study(trials=2), ledger)
-    assert "is refused: the code of studies is " in refusal
-    assert "start the worker with what the driver has" in refusal
+    rejection = search_until_joined(cluster, a_study(trials=2), ledger)
+    assert "is rejected: the code of studies is " in rejection
+    assert "start the worker with what the driver has" in rejection
 
 
 @pytest.mark.slow

@@ -135,7 +135,7 @@ def test_worker_is_replaced_only_by_one_that_has_the_same_code(tmp_path, monkeyp
     events_until_the_end(engine)
     (tmp_path / "mine.py").write_text("one = 2")
     kill_worker(engine)
-    with pytest.raises(EngineLost, match=r"worker 0 died, .* code of mine has changed"):
+    with pytest.raises(EngineLost, match=r"worker 0 crashed, .* code of mine has changed"):
         engine.start(a_job(1))
     engine.close()
 
@@ -369,10 +369,10 @@ def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(led
         assert (trial.crashes, trial.attempts) == (3, 3)
         assert trial.outcome.error.type == "WorkerCrashed"
         assert trial.outcome.error.message == (
-            "its worker died 3 times; the last time: SIGKILL(-9)"
+            "its worker crashed 3 times; the last time: SIGKILL(-9)"
         )
         assert heard.messages.count(
-            f"trial {number}: its worker died (SIGKILL(-9)); trying again"
+            f"trial {number}: its worker crashed (SIGKILL(-9)); retrying"
         ) == 2  # fmt: skip
 
 
@@ -396,7 +396,7 @@ def test_deaths_of_workers_while_a_search_is_stopped_do_not_count(ledger, genera
             plan_of(study, ledger), ledger, Interrupted(2, generator), [stopper, heard]
         )
         assert stopper.search.run() == "stopped"
-        assert not any("died" in message for message in heard.messages)
+        assert not any("crashed" in message for message in heard.messages)
     assert {trial.crashes for trial in ledger.trials(study.name)} == {0}
     assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
 
@@ -442,7 +442,7 @@ def test_objective_that_is_not_repeatable_is_warned_of(ledger, generator):
         Search(plan_of(study, ledger), ledger, Forgetful(1, generator), [heard]).run() == "finished"
     )
     assert heard.messages == [
-        "trial 0: its worker died (by chance); trying again",
-        "trial 0: epoch 1 came out differently when it was repeated; the objective is not "
-        "repeatable, or the machine has changed",
+        "trial 0: its worker crashed (by chance); retrying",
+        "trial 0: epoch 1 gave other results when it was repeated; the objective is not "
+        "deterministic, or the machine has changed",
     ]

@@ -9,6 +9,7 @@ import pytest
 from studies.definition import pruners
 from studies.workers.messages import PruningContext, Result
 from studies.workers.pruning import History, PrunerStudy
+from tracking.records import Direction
 
 EPOCHS = 9
 PRUNERS = {
@@ -23,10 +24,10 @@ PRUNERS = {
 }
 
 
-def judge(name, direction, history, number, past=None):
+def context(name, direction, history, number, past=None):
     return PruningContext(
         study="curves",
-        direction=direction,
+        direction=Direction(direction),
         pruner=pruners.build(PRUNERS[name], EPOCHS),
         number=number,
         known=len(history),
@@ -36,21 +37,21 @@ def judge(name, direction, history, number, past=None):
 
 
 def histories(generator, name, direction, trials=24):
-    """Trials as a search leaves them, each with the judge that decided it: (judge, curve)."""
-    history, told = [], []
+    """Trials as a search leaves them, each with its pruning context: (context, curve, study)."""
+    history, cases = [], []
     for number in range(trials):
         known = max(0, number - 2)
-        asked = judge(name, direction, history[:known], number)
+        asked = context(name, direction, history[:known], number)
         study = PrunerStudy(asked)
         curve = {}
         for epoch in range(1, EPOCHS + 1):
             curve[epoch] = round(float(generator.uniform(0, 1)), 3)
             if study.prunes(epoch, curve[epoch]):
-                told.append((asked, curve, study))
+                cases.append((asked, curve, study))
                 break
         state = "pruned" if len(curve) < EPOCHS else "complete"
         history.append(Result(state, curve[max(curve)], curve, study.attributes))
-    return told
+    return cases
 
 
 def optuna_prunes(asked, curve, last):
@@ -84,18 +85,18 @@ def optuna_prunes(asked, curve, last):
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 @pytest.mark.parametrize("name", PRUNERS)
-def test_survives_from_the_exact_value_that_is_told(name, direction, generator):
-    told = [case for _ in range(3) for case in histories(generator, name, direction)]
-    assert told
+def test_survives_from_the_exact_value_that_is_given(name, direction, generator):
+    cases = [case for _ in range(3) for case in histories(generator, name, direction)]
+    assert cases
     with_threshold = 0
-    for asked, curve, study in told:
+    for asked, curve, study in cases:
         why = study.explain()
         epoch = max(curve)
-        assert (why["epoch"], why["value"]) == (epoch, curve[epoch])
+        assert (why.epoch, why.value) == (epoch, curve[epoch])
         assert optuna_prunes(asked, curve, curve[epoch])
-        if "survives_from" in why:
+        if why.survives_from is not None:
             with_threshold += 1
-            value = why["survives_from"]
+            value = why.survives_from
             worse = math.nextafter(value, -math.inf if direction == "maximize" else math.inf)
             assert not optuna_prunes(asked, curve, value)
             assert optuna_prunes(asked, curve, worse)
@@ -117,7 +118,7 @@ def test_survives_from_the_exact_value_that_is_told(name, direction, generator):
 )
 def test_rule_is_named_in_words(name, rule, generator):
     _, _, study = histories(generator, name, "maximize")[0]
-    assert study.explain()["rule"] == rule
+    assert study.explain().rule == rule
 
 
 def test_explaining_leaves_no_mark(generator):
@@ -129,21 +130,19 @@ def test_explaining_leaves_no_mark(generator):
 
 def test_threshold_is_found_between_bounds_that_every_known_value_exceeds():
     seen = [Result("complete", 0.9, {1: 0.9}, {}), Result("complete", 0.95, {1: 0.95}, {})]
-    study = PrunerStudy(judge("threshold", "maximize", seen, 2))
+    study = PrunerStudy(context("threshold", "maximize", seen, 2))
     assert study.prunes(1, 0.1)
-    assert study.explain()["survives_from"] == 0.3
+    assert study.explain().survives_from == 0.3
 
 
 def test_value_that_is_not_finite_has_no_threshold():
-    study = PrunerStudy(judge("patient alone", "maximize", [], 0))
+    study = PrunerStudy(context("patient alone", "maximize", [], 0))
     for epoch, value in enumerate([0.5, 0.4, math.nan], start=1):
         pruned = study.prunes(epoch, value)
     assert pruned
-    assert study.explain() == {
-        "rule": "patient",
-        "epoch": 3,
-        "value": pytest.approx(math.nan, nan_ok=True),
-    }
+    why = study.explain()
+    assert (why.rule, why.epoch, why.survives_from) == ("patient", 3, None)
+    assert math.isnan(why.value)
 
 
 @pytest.mark.parametrize("name", PRUNERS)
@@ -155,11 +154,11 @@ def test_trial_that_continues_is_judged_as_if_it_had_never_stopped(name, generat
     curve = {
         e: 0.69 * e / EPOCHS + 0.001 if name != "threshold" else 0.5 for e in range(1, EPOCHS + 1)
     }
-    whole = PrunerStudy(judge(name, "maximize", history, 10))
+    whole = PrunerStudy(context(name, "maximize", history, 10))
     assert not any(whole.prunes(epoch, value) for epoch, value in curve.items())
     for stop in range(1, EPOCHS):
         past = {epoch: value for epoch, value in curve.items() if epoch <= stop}
-        continued = PrunerStudy(judge(name, "maximize", history, 10, past))
+        continued = PrunerStudy(context(name, "maximize", history, 10, past))
         for epoch in range(stop + 1, EPOCHS + 1):
             assert not continued.prunes(epoch, curve[epoch])
         assert continued.attributes == whole.attributes
@@ -169,11 +168,11 @@ def test_brackets_of_hyperband_follow_from_study_and_number(generator):
     """The placeholders up to the trial's own number must be there, or brackets would move."""
     marks = set()
     for number in range(12):
-        study = PrunerStudy(judge("hyperband", "maximize", [], number))
+        study = PrunerStudy(context("hyperband", "maximize", [], number))
         for epoch in range(1, EPOCHS + 1):
             study.prunes(epoch, 0.5)
         marks.add(tuple(sorted(study.attributes)))
-        again = PrunerStudy(judge("hyperband", "maximize", [], number, {1: 0.5, 2: 0.5}))
+        again = PrunerStudy(context("hyperband", "maximize", [], number, {1: 0.5, 2: 0.5}))
         for epoch in range(3, EPOCHS + 1):
             again.prunes(epoch, 0.5)
         assert again.attributes == study.attributes
@@ -182,21 +181,21 @@ def test_brackets_of_hyperband_follow_from_study_and_number(generator):
 
 def test_history_is_left_as_it_was(generator):
     history = [Result("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
-    PrunerStudy(judge("halving", "maximize", history, 1)).prunes(1, float(np.float64(0.1)))
+    PrunerStudy(context("halving", "maximize", history, 1)).prunes(1, float(np.float64(0.1)))
     assert history == [Result("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
 
 
 def brought(number, since=0):
     """A job's judge with the trials since `since`, as an engine sends it."""
     history = [Result("complete", i / 10, {1: i / 10}, {}) for i in range(max(0, number - 2))]
-    return judge("median", "maximize", history, number).after(since)
+    return context("median", "maximize", history, number).after(since)
 
 
 def test_worker_hears_of_each_trial_once_and_judges_the_same():
-    heard, told = History(), 0
+    heard, cases = History(), 0
     for number in (0, 1, 4, 9, 6, 10, 3, 20):  # repeated trials come after later ones
-        asked = brought(number, since=told)
-        told = max(told, asked.known)
+        asked = brought(number, since=cases)
+        cases = max(cases, asked.known)
         assert len(asked.history) == max(0, asked.known - asked.since)
         again = PrunerStudy(asked, heard)._study.get_trials()
         anew = PrunerStudy(brought(number))._study.get_trials()
@@ -209,7 +208,7 @@ def test_judging_marks_no_trial_that_the_next_job_shares():
     heard = History()
     history = [Result("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})] * 4
     for _ in range(2):
-        study = PrunerStudy(judge("halving", "maximize", history, 6), heard)
+        study = PrunerStudy(context("halving", "maximize", history, 6), heard)
         study.prunes(1, 0.1)
         study.explain()
         assert [t.system_attrs for t in heard._trials] == [{"completed_rung_0": 0.5}] * 4

@@ -17,13 +17,14 @@ from tracking.confirmation import run
 from tracking.confirmation.text import sentences
 from tracking.figures import curves
 from tracking.models import registry
-from tracking.records import EpochRecord
+from tracking.records import Environment, EpochRecord, TrialOutcome
 from tracking.records.confirmation import (
     Candidate,
     Champion,
     Confirmation,
     Estimate,
     Evidence,
+    RecordedConfirmation,
     Repetition,
     TestResult,
 )
@@ -61,7 +62,7 @@ def an_evidence(data):
             EpochRecord(e.number, dict(e.metrics), dict(e.digests), 0.5, 1_700_000_100.0 + e.number)
             for e in epochs
         ),
-        outcome={"value": epochs[-1].metrics["train_loss"], "epoch": 3, "reason": "finished"},
+        outcome=TrialOutcome(value=epochs[-1].metrics["train_loss"], epoch=3, reason="finished"),
         model=outcome.model,
         answers=probabilities(network, full_scale, data.test_images),
     )
@@ -133,7 +134,8 @@ def file_of(store, run_id, name):
 def test_confirmation_becomes_a_run_beside_the_trials(recorded, data, evidence, environment):
     confirmation = a_confirmation(evidence)
 
-    run_id, version = run.record(recorded, confirmation, environment, evidence=evidence, data=data)
+    done = run.record(recorded, confirmation, environment, evidence=evidence, data=data)
+    run_id, version = done.run_id, done.version
 
     found = recorded.client.get_run(run_id)
     parent = recorded.client.get_run(found.data.tags["mlflow.parentRunId"])
@@ -166,7 +168,7 @@ def test_confirmation_becomes_a_run_beside_the_trials(recorded, data, evidence, 
 
 def test_description_says_what_the_command_prints(recorded, environment):
     confirmation = a_confirmation()
-    run_id, _ = run.record(recorded, confirmation, environment)
+    run_id = run.record(recorded, confirmation, environment).run_id
     note = recorded.client.get_run(run_id).data.tags["mlflow.note.content"]
     for sentence in sentences(confirmation):
         assert f"- {sentence}" in note.splitlines()
@@ -174,7 +176,7 @@ def test_description_says_what_the_command_prints(recorded, environment):
 
 
 def test_every_repetition_is_a_row_of_a_table_that_the_pages_show(recorded, environment):
-    run_id, _ = run.record(recorded, a_confirmation(), environment)
+    run_id = run.record(recorded, a_confirmation(), environment).run_id
     table = json.loads(file_of(recorded, run_id, names.REPETITIONS_FILE))
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     assert [(row["trial"], row["number"]) for row in rows] == [(0, 1), (0, 2), (1, 1), (1, 2)]
@@ -188,22 +190,23 @@ def test_every_repetition_is_a_row_of_a_table_that_the_pages_show(recorded, envi
 def test_recorded_confirmation_is_read_back(recorded, data, evidence, environment):
     assert run.read(recorded, "digits") is None
     confirmation = a_confirmation(evidence)
-    run_id, version = run.record(recorded, confirmation, environment, evidence=evidence, data=data)
+    done = run.record(recorded, confirmation, environment, evidence=evidence, data=data)
+    run_id, version = done.run_id, done.version
     assert run.read(recorded, "digits") == (
         confirmation,
-        {"run_id": run_id, "version": version},
+        RecordedConfirmation(run_id, version),
     )
 
 
 def test_confirmation_of_a_study_that_mlflow_does_not_have_is_refused(store, environment):
-    with pytest.raises(InputError, match="study: got 'digits', accepted is a study that has been"):
+    with pytest.raises(InputError, match="study: got 'digits', expected a study that has been"):
         run.record(store, a_confirmation(), environment)
 
 
 def test_without_a_model_nothing_is_registered(recorded, evidence, environment):
     evidence = dataclasses.replace(evidence, model=None, answers=None)
     confirmation = a_confirmation(evidence, tested=False)
-    _, version = run.record(recorded, confirmation, environment, evidence=evidence)
+    version = run.record(recorded, confirmation, environment, evidence=evidence).version
     assert version is None
     assert recorded.client.search_registered_models() == []
 
@@ -217,7 +220,7 @@ def test_another_winner_takes_the_place_of_one_that_was_not_tested(
     changed = dataclasses.replace(evidence, settings={**evidence.settings, "epochs": 2})
     second = dataclasses.replace(a_confirmation(changed, tested=False), at=1_700_000_300.0)
 
-    run_id, _ = run.record(recorded, second, environment, evidence=changed)
+    run_id = run.record(recorded, second, environment, evidence=changed).run_id
 
     assert recorded.client.get_run(run_id).data.tags[names.WINNER_TAG] == "1"
     assert run.read(recorded, "digits")[0] == second
@@ -227,7 +230,8 @@ def test_another_winner_has_a_run_a_version_and_weights_of_its_own(
     recorded, data, evidence, environment, quick_figures
 ):
     first = dataclasses.replace(a_confirmation(evidence, tested=False), winner=0)
-    old_run, old = run.record(recorded, first, environment, evidence=evidence)
+    earlier = run.record(recorded, first, environment, evidence=evidence)
+    old_run, old = earlier.run_id, earlier.version
     arrays = {**evidence.model.arrays, "fill": np.float64(0.25)}
     retrained = dataclasses.replace(
         evidence,
@@ -242,12 +246,13 @@ def test_another_winner_has_a_run_a_version_and_weights_of_its_own(
         at=1_700_000_300.0,
     )
 
-    new_run, new = run.record(recorded, second, environment, evidence=retrained)
+    later = run.record(recorded, second, environment, evidence=retrained)
+    new_run, new = later.run_id, later.version
 
     assert (old, new) == ("1", "2")
     assert run.read(recorded, "digits") == (
         second,
-        {"run_id": new_run, "version": "2"},
+        RecordedConfirmation(new_run, "2"),
     )
     history = recorded.client.get_metric_history(new_run, "train_loss")
     assert [point.value for point in history] == [10.0, 11.0, 12.0]
@@ -276,10 +281,10 @@ def test_another_model_in_a_run_takes_the_place_of_none(recorded, evidence):
 def champion(recorded, data, evidence, environment, quick_figures):
     """A store with a registered champion, and the run it came of."""
     trial = find_trial(recorded, "digits", 1)
-    run_id, _ = run.record(
+    run_id = run.record(
         recorded, a_confirmation(evidence), environment,
         winner_run=trial.run_id, evidence=evidence, data=data,
-    )  # fmt: skip
+    ).run_id  # fmt: skip
     return recorded, run_id
 
 
@@ -367,19 +372,23 @@ def test_champion_loads_with_pickle_forbidden(champion, evidence, data, monkeypa
 
 def test_verdict_on_the_champion_or_its_trial_is_written_to_the_version(champion):
     store, run_id = champion
-    write_certificate(store, run_id, Verdict("exact"))
-    write_certificate(store, find_trial(store, "digits", 1).run_id, Verdict("close"))
-    write_certificate(store, find_trial(store, "digits", 0).run_id, Verdict("diverged"))
+    write_certificate(store, run_id, Verdict("exact"), environment=Environment())
+    write_certificate(
+        store, find_trial(store, "digits", 1).run_id, Verdict("close"), environment=Environment()
+    )
+    write_certificate(
+        store, find_trial(store, "digits", 0).run_id, Verdict("diverged"), environment=Environment()
+    )
     tags = store.client.get_model_version("digits", "1").tags
     assert (tags[names.VERDICT_TAG], tags[names.TRIAL_VERDICT_TAG]) == ("exact", "close")
 
 
-def test_champions_run_can_be_tried_again_like_a_trial(champion, evidence):
+def test_champions_run_can_be_reproduced_like_a_trial(champion, evidence):
     store, run_id = champion
     found = find_trial(store, None, run_id)
     assert (found.study, found.number, found.metric) == ("digits", 1, "train_loss")
     assert json.loads(found.settings) == evidence.settings
-    assert [entry["digests"] for entry in found.epochs] == [e.digests for e in evidence.epochs]
+    assert [epoch.digests for epoch in found.epochs] == [e.digests for e in evidence.epochs]
 
 
 # Interrupted, and repeated

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from tracking.ledger import Ledger
-from tracking.records import Environment, EpochRecord, TrialRecord
+from tracking.records import Environment, EpochRecord, SamplerAttributes, TrialRecord
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def ledger(tmp_path):
     """A ledger with one open trial."""
     ledger = Ledger(tmp_path / "ledger.db")
     ledger.add_study("a", {}, Environment())
-    ledger.add_trial(TrialRecord("a", 0, "running", {}, {}, {}, 0.0))
+    ledger.add_trial(TrialRecord("a", 0, "running", {}, {}, SamplerAttributes(), 0.0))
     yield ledger
     ledger.close()
 

@@ -21,6 +21,8 @@ from tracking.maintenance.pack.archive import MANIFEST, read_manifest
 from tracking.maintenance.pack.packing import pack, unpack
 from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
 from tracking.models import registry
+from tracking.records import Environment, TrialOutcome
+from tracking.records.confirmation import RecordedConfirmation
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial, study_run
 from tracking.runs.verdict import Verdict, write_certificate
@@ -57,7 +59,7 @@ def fill(store, ledger, trials):
     assert delivery.deliver() is None
     delivery.end("KILLED")
     best = ledger.trial(STUDY, 0).recorded_run
-    write_certificate(store, best, Verdict("exact"))
+    write_certificate(store, best, Verdict("exact"), environment=Environment())
     log_study_figures(store, STUDY, {"slice": b"png"})
     model = store.client.get_run(best).outputs.model_outputs[0].model_id
     registry.register(
@@ -68,7 +70,8 @@ def fill(store, ledger, trials):
         description="the winner",
         tags={names.TRIAL_RUN_TAG: best, names.TEST_TAG: "accuracy 0.97"},
     )
-    ledger.note(STUDY, "confirmation.recorded", {"run_id": best, "value": float("nan")})
+    recorded = RecordedConfirmation(best, None, extra={"value": float("nan")})
+    ledger.update_notes(STUDY, recorded_confirmation=recorded)
 
 
 @pytest.fixture
@@ -142,7 +145,7 @@ def test_ids_and_locations_are_those_of_the_new_store(unpacked, first, ledger_th
     old = first.ledger.trial(STUDY, 0).recorded_run
     best = find_trial(unpacked, STUDY, "best")
     assert best.run_id == ledger_there.trial(STUDY, 0).recorded_run != old
-    assert ledger_there.study(STUDY).notes["confirmation.recorded"]["run_id"] == best.run_id
+    assert ledger_there.notes(STUDY).recorded_confirmation.run_id == best.run_id
     run = unpacked.client.get_run(best.run_id)
     assert run.data.tags["mlflow.parentRunId"] == study_run(unpacked, STUDY).info.run_id
     certificate = unpacked.client.download_artifacts(best.run_id, names.CERTIFICATE_FILE)
@@ -175,9 +178,8 @@ def test_models_and_the_champion_load_without_the_first_store(unpacked, first):
 def test_an_unpacked_study_can_be_continued(
     unpacked, ledger_there, environment, contents, quick_figures
 ):
-    ledger_there.finish_trial(
-        STUDY, 3, "complete", {"value": 0.9, "epoch": 2, "reason": "finished"}, None
-    )
+    outcome = TrialOutcome(value=0.9, epoch=2, reason="finished")
+    ledger_there.finish_trial(STUDY, 3, "complete", outcome, None)
     delivery = Delivery(unpacked, ledger_there, ledger_there.study(STUDY), environment)
     assert delivery.deliver() is None
     delivery.end("FINISHED")
@@ -370,7 +372,10 @@ def test_a_file_outside_of_the_pack_is_refused(name, file, there, ledger_there):
 @pytest.mark.parametrize(
     ("take", "message"),
     [
-        (lambda store, ledger: ledger.add_study(STUDY, {}, {}), "already has a study 'digits'"),
+        (
+            lambda store, ledger: ledger.add_study(STUDY, {}, Environment()),
+            "already has a study 'digits'",
+        ),
         (
             lambda store, ledger: store.client.create_experiment(STUDY),
             "MLflow already has an experiment 'digits'",

@@ -4,29 +4,30 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from tracking.provenance.environment import capture, differences, fingerprint
-from tracking.provenance.source_code import UNKNOWN
+from tracking.provenance.environment import capture
+from tracking.records import UNKNOWN, Difference, Environment, Git, differences
 
 
 def test_capturing_an_environment_gives_json_with_every_fact(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/retrial", "search", "digits", "--jobs", "2"])
     found = capture(data={"digits": "d" * 64})
 
-    assert json.loads(json.dumps(found)) == found
-    assert found["command"] == "retrial search digits --jobs 2"
-    assert found["data"] == {"digits": "d" * 64}
-    assert found["blas"]["threads"] == 1
-    assert found["versions"].keys() >= {"numpy", "mlflow", "optuna", "joblib", "scikit-learn"}
-    assert len(found["code"]["nets"]) == 64
-    assert UNKNOWN not in (found["host"], found["cpu"], found["os"], found["blas"]["kernel"])
+    assert Environment.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert found.command == "retrial search digits --jobs 2"
+    assert found.data == {"digits": "d" * 64}
+    assert found.blas.threads == 1
+    assert found.versions.keys() >= {"numpy", "mlflow", "optuna", "joblib", "scikit-learn"}
+    assert len(found.code["nets"]) == 64
+    assert UNKNOWN not in (found.host, found.cpu, found.os, found.blas.kernel)
 
 
 def test_a_password_in_the_command_line_is_left_out(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["retrial", "search", "--cluster", "tcp://me:secret@host:1"])
-    assert capture()["command"] == "retrial search --cluster tcp://host:1"
+    assert capture().command == "retrial search --cluster tcp://host:1"
 
 
 def test_what_cannot_be_read_is_unknown(monkeypatch):
@@ -39,9 +40,10 @@ def test_what_cannot_be_read_is_unknown(monkeypatch):
     ):  # fmt: skip
         monkeypatch.setattr(f"tracking.provenance.environment.{name}", broken)
     found = capture()
-    unknown = {key for key, value in found.items() if value == UNKNOWN}
+    unknown = {key for key, value in found.to_json().items() if value == UNKNOWN}
     assert unknown == {"host", "os", "git", "user", "blas"}
-    assert fingerprint(found)["blas"] == dict.fromkeys(["library", "version", "kernel"], UNKNOWN)
+    assert Environment.from_json(found.to_json()) == found
+    assert differences(found, found) == []
 
 
 def test_describing_a_machine_imports_nothing_heavy():
@@ -53,7 +55,7 @@ def test_describing_a_machine_imports_nothing_heavy():
 
 
 def test_code_that_is_not_there_is_unknown():
-    assert capture(modules=["no_such.module"])["code"]["no_such.module"] == UNKNOWN
+    assert capture(modules=["no_such.module"]).code["no_such.module"] == UNKNOWN
 
 
 def git(folder, *arguments):
@@ -80,36 +82,36 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_a_clean_checkout_is_its_commit(checkout):
-    assert capture()["git"] == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": False}
+    assert capture().git == Git(git(checkout, "rev-parse", "HEAD"), dirty=False)
 
 
 def test_uncommitted_changes_are_kept_with_the_commit(checkout):
     (checkout / "__init__.py").write_text("x = 2\n")
-    found = capture()["git"]
-    assert found["dirty"] is True
-    assert "+x = 2" in found["diff"]
+    found = capture().git
+    assert found.dirty is True
+    assert "+x = 2" in found.diff
 
 
 def test_a_huge_diff_is_cut_and_says_so(checkout, monkeypatch):
     monkeypatch.setattr("tracking.provenance.environment.DIFF_LIMIT", 100)
     (checkout / "__init__.py").write_text("y = 3\n" * 100)
-    found = capture()["git"]
-    assert len(found["diff"].encode()) == 100
-    assert found["diff_left_out_bytes"] > 500
+    found = capture().git
+    assert len(found.diff.encode()) == 100
+    assert found.diff_left_out_bytes > 500
 
 
 def test_code_that_is_in_somebody_elses_repository_has_no_commit(checkout):
     git(checkout, "rm", "-q", "--cached", "__init__.py")
-    assert capture()["git"] == {"commit": UNKNOWN}
+    assert capture().git == Git(UNKNOWN)
 
 
 def changed(environment, *path, value):
-    copy = json.loads(json.dumps(environment))
+    copy = json.loads(json.dumps(environment.to_json()))
     part = copy
     for key in path[:-1]:
         part = part[key]
     part[path[-1]] = value
-    return copy
+    return Environment.from_json(copy)
 
 
 DECISIVE = [
@@ -126,33 +128,31 @@ DECISIVE = [
 
 
 @pytest.mark.parametrize(("path", "value", "sentence"), DECISIVE)
-def test_what_decides_a_result_changes_the_fingerprint_and_is_said_in_words(
-    environment, path, value, sentence
-):
+def test_a_decisive_part_that_differs_is_a_difference(environment, path, value, sentence):
     other = changed(environment, *path, value=value)
-    assert fingerprint(other) != fingerprint(environment)
-    assert differences(environment, other) == [sentence]
+    assert other.decisive() != environment.decisive()
+    assert list(map(str, differences(environment, other))) == [sentence]
 
 
 def test_other_data_and_threads_are_differences_but_not_of_the_machine(environment):
     data = changed(environment, "data", "digits", value="e" * 64)
     threads = changed(environment, "blas", "threads", value=2)
-    assert differences(environment, data) == [f"data: digits was {'d' * 12}, is {'e' * 12}"]
-    assert differences(environment, threads) == ["threads: BLAS threads was 1, is 2"]
-    assert fingerprint(data) == fingerprint(threads) == fingerprint(environment)
+    assert differences(environment, data) == [Difference("data", "digits", "d" * 64, "e" * 64)]
+    assert differences(environment, threads) == [Difference("threads", "BLAS threads", 1, 2)]
+    assert data.decisive() == environment.decisive()
 
 
 @pytest.mark.parametrize("key", ["host", "os", "cpu", "command", "captured", "git", "user"])
 def test_what_cannot_change_a_result_is_no_difference(environment, key):
-    other = {**environment, key: "something else"}
+    other = replace(environment, **{key: "something else"})
     assert differences(environment, other) == []
-    assert fingerprint(other) == fingerprint(environment)
+    assert other.decisive() == environment.decisive()
 
 
 def test_an_environment_that_is_not_known_differs_from_one_that_is(environment):
-    said = {sentence.partition(":")[0] for sentence in differences({}, environment)}
-    assert said == {"data", "code", "versions", "threads", "kernel"}
-    assert differences({}, {}) == []
+    kinds = {difference.kind for difference in differences(Environment(), environment)}
+    assert kinds == {"data", "code", "versions", "threads", "kernel"}
+    assert differences(Environment(), Environment()) == []
 
 
 def test_two_captures_of_one_process_do_not_differ():

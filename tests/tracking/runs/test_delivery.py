@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tracking.ledger import Ledger
+from tracking.records import Blas, Environment, Failure
 from tracking.runs import trial_run
 from tracking.runs.delivery import Delivery
 from tracking.store import names
@@ -155,8 +156,8 @@ def test_the_state_of_a_trial_ends_its_run(store, ledger, trials, environment, s
 
 def test_a_trial_of_a_worker_that_differs_says_so(store, ledger, trials, environment):
     said = "versions: NumPy was 2.4.6, is 2.0.0"
-    trials.whole(0, environment={"host": "another", "mixed": [said]})
-    trials.whole(1, environment={"host": "another"})
+    trials.whole(0, environment=Environment(host="another", mixed=(said,)))
+    trials.whole(1, environment=Environment(host="another"))
 
     deliver(store, ledger, environment)
 
@@ -167,7 +168,7 @@ def test_a_trial_of_a_worker_that_differs_says_so(store, ledger, trials, environ
     path = store.client.download_artifacts(mixed.info.run_id, names.ENVIRONMENT_FILE)
     recorded = json.loads(Path(path).read_text("utf-8"))
     # Of the worker where it says something, of the driver everything else.
-    assert (recorded["host"], recorded["command"]) == ("another", environment["command"])
+    assert (recorded["host"], recorded["command"]) == ("another", environment.command)
 
 
 def test_an_open_trial_is_killed_when_the_driver_ends_and_runs_again_when_it_is_continued(
@@ -205,7 +206,7 @@ def test_nothing_stays_running_after_the_study_has_ended(
 
 def test_a_failed_trial_says_why(store, ledger, trials, environment):
     traceback = "Traceback (most recent call last):\n  ...\nValueError: too hot"
-    error = {"type": "ValueError", "message": "too hot", "traceback": traceback}
+    error = Failure("ValueError", "too hot", traceback=traceback)
     trials.whole(0, "failed", epochs=1, model=False, error=error)
 
     deliver(store, ledger, environment)
@@ -218,7 +219,7 @@ def test_a_failed_trial_says_why(store, ledger, trials, environment):
 
 def test_a_trial_that_failed_before_its_first_epoch_has_a_run(store, ledger, trials, environment):
     trials.add(0)
-    trials.finish(0, "failed", model=False, error={"type": "OSError", "message": "no data"})
+    trials.finish(0, "failed", model=False, error=Failure("OSError", "no data"))
 
     deliver(store, ledger, environment)
 
@@ -248,14 +249,14 @@ def test_epochs_json_keeps_every_bit_where_mlflow_does_not(store, ledger, trials
 def test_a_worker_that_trained_elsewhere_tells_its_own_environment(
     store, ledger, trials, environment
 ):
-    trials.whole(0, environment={"host": "far away", "blas": {"kernel": "Zen"}})
+    trials.whole(0, environment=Environment(host="far away", blas=Blas(kernel="Zen")))
 
     deliver(store, ledger, environment)
 
     written = json.loads(file_of(store, 0, names.ENVIRONMENT_FILE))
     assert written["host"] == "far away"
     assert written["blas"] == {"kernel": "Zen"}
-    assert written["python"] == environment["python"]
+    assert written["python"] == environment.python
     assert written["study"] == {
         "name": "digits", "trial": 0, "metric": "val_accuracy", "direction": "maximize",
         "objective": "nets.objective:objective", "settings": "nets.settings:Settings", "seed": 3,
@@ -409,7 +410,7 @@ def test_metrics_and_settings_of_any_name_are_recorded_and_none_takes_the_place_
 
 
 def test_texts_that_no_encoding_has_are_recorded_as_escapes(store, ledger, trials, environment):
-    error = {"type": "OSError", "message": "cannot read \udcff.png", "traceback": ""}
+    error = Failure("OSError", "cannot read \udcff.png")
     trials.add(0, folder="a\udcff\0")
     trials.finish(0, "failed", model=False, error=error, reason="\udcff")
 
@@ -474,7 +475,7 @@ class Doomed:
 def three_trials(trials):
     """A finished trial, a failed one, and one that is open."""
     trials.whole(0, epochs=2)
-    error = {"type": "ValueError", "message": "x", "traceback": "ValueError: x"}
+    error = Failure("ValueError", "x", traceback="ValueError: x")
     trials.whole(1, "failed", epochs=1, model=False, error=error)
     trials.add(2)
     trials.epoch(2, 1)

@@ -39,10 +39,10 @@ def test_a_trial_is_read_as_it_was(trials, ledger, recorded, environment):
         "val_accuracy", "maximize", trial.value
     )  # fmt: skip
     assert json.loads(found.settings) == trial.settings
-    assert [entry["metrics"] for entry in found.epochs] == [epoch.metrics for epoch in epochs]
-    assert [entry["digests"] for entry in found.epochs] == [epoch.digests for epoch in epochs]
+    assert [entry.metrics for entry in found.epochs] == [epoch.metrics for epoch in epochs]
+    assert [entry.digests for entry in found.epochs] == [epoch.digests for epoch in epochs]
     assert found.outcome.epoch == 4
-    assert found.environment["blas"] == environment["blas"]
+    assert found.environment.blas == environment.blas
 
 
 def test_a_trial_is_found_by_number_text_run_id_or_as_the_best(trials, recorded):
@@ -123,11 +123,11 @@ def test_a_value_that_is_not_a_number_is_never_best(ledger, trials, recorded):
 @pytest.mark.parametrize(
     ("study", "which", "message"),
     [
-        ("digit", "best", "study: got 'digit', accepted is digits"),
-        (None, "best", "study: missing; accepted is --study NAME, or an MLflow run id as trial"),
+        ("digit", "best", "study: got 'digit', expected digits"),
+        (None, "best", "study: missing, expected --study NAME, or an MLflow run id as trial"),
         ("digits", "best", "trial: got best, but digits has no complete trial with a value yet"),
-        ("digits", 7, "trial: got 7, accepted is best or a recorded trial of digits: 0"),
-        ("digits", "bset", "trial: got 'bset', accepted is best, a trial number or an MLflow run"),
+        ("digits", 7, "trial: got 7, expected best or a recorded trial of digits: 0"),
+        ("digits", "bset", "trial: got 'bset', expected best, a trial number or an MLflow run"),
         ("digits", "\N{SUPERSCRIPT TWO}", "accepted is best, a trial number or an MLflow run id"),
         ("digits", "9" * 5000, "accepted is best, a trial number or an MLflow run id"),
         ("digits", "0" * 31 + "f", "accepted is best, a trial number or an MLflow run id"),
@@ -157,7 +157,7 @@ def test_a_run_of_another_study_is_refused(trials, recorded):
     with pytest.raises(InputError) as refusal:
         find_trial(store, "own", run_id)
     assert str(refusal.value) == (
-        f"study: got 'own', but run {run_id} is trial 0000 of digits; accepted is that study, or "
+        f"study: got 'own', but run {run_id} is trial 0000 of digits, expected that study, or "
         "none beside a run id"
     )
 

@@ -6,6 +6,7 @@ import pytest
 
 from nets.errors import InputError
 from tracking.provenance import source_code
+from tracking.records import Environment
 from tracking.runs import recorded_code
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial
@@ -14,14 +15,14 @@ from tracking.store import names
 
 @pytest.fixture
 def objective(tmp_path, monkeypatch):
-    """Writes the module of an objective; returns an environment that tells its digest."""
+    """Writes the module of an objective; returns an environment with its digest."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def write(text):
         (tmp_path / "sample_objective.py").write_text(text)
         source_code._archive.cache_clear()
         modules = ("nets", "sample_objective")
-        return {"code": {name: source_code.digest(name) for name in modules}}
+        return Environment(code={name: source_code.digest(name) for name in modules})
 
     return write
 
@@ -31,7 +32,7 @@ def deliver(store, ledger, environment, quick_figures):
     """Delivers as a driver in an environment would; returns the archives of the study's run."""
 
     def deliver(code):
-        delivery = Delivery(store, ledger, ledger.study("digits"), environment | code)
+        delivery = Delivery(store, ledger, ledger.study("digits"), environment.with_worker(code))
         assert delivery.deliver() is None
         client = store.client
         experiment = client.get_experiment_by_name("digits").experiment_id
@@ -68,7 +69,7 @@ def test_each_code_that_trained_a_study_is_kept_once(deliver, objective):
 
 def test_code_that_the_driver_does_not_have_is_not_kept(deliver, store, trials):
     trials.whole(0)
-    assert deliver({}) == {}  # the digest of the fixture is of no code
+    assert deliver(Environment()) == {}  # the digest of the fixture is of no code
     with pytest.raises(InputError, match=r"code of trial 0 \(nets cccccccccccc\) is not among"):
         recorded_code.extract(store, find_trial(store, "digits", 0), None)
 
@@ -93,7 +94,7 @@ def test_a_trial_that_a_later_driver_delivers_has_the_code_it_was_trained_with(
     deliver(code)
     trials.whole(0, environment=code)
     deliver(objective("x = 2\n"))
-    assert find_trial(store, "digits", 0).environment["code"] == code["code"]
+    assert find_trial(store, "digits", 0).environment.code == code.code
     assert files_of_model(store)["sample_objective.py"] == b"x = 1\n"
 
 

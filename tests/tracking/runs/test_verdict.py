@@ -2,21 +2,31 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
+from tracking.records import (
+    Difference,
+    Environment,
+    EpochRecord,
+    Failure,
+    Training,
+    TrialOutcome,
+    to_json,
+)
 from tracking.runs.verdict import Verdict, compare, write_certificate
 from tracking.store import names
 
 
 def epochs(*accuracies, weights="w"):
     return [
-        {
-            "epoch": number,
-            "metrics": {"train_loss": 1.0 / number, "val_accuracy": accuracy},
-            "digests": {"weights": f"{weights}{number}", "batches": f"b{number}"},
-            "seconds": 0.1 * number,
-        }
+        EpochRecord(
+            number,
+            {"train_loss": 1.0 / number, "val_accuracy": accuracy},
+            {"weights": f"{weights}{number}", "batches": f"b{number}"},
+            0.1 * number,
+        )
         for number, accuracy in enumerate(accuracies, start=1)
     ]
 
@@ -25,15 +35,15 @@ def epochs(*accuracies, weights="w"):
 def judge(environment):
     """Compare with settings and environments equal unless said otherwise."""
 
-    def judge(recorded, again, *, now=None, metric="val_accuracy", count=100, **options):
+    def judge(
+        recorded, again, *, now=None, metric="val_accuracy", count=100, settings=({}, {}),
+        ends=(None, None), until=None,
+    ):  # fmt: skip
+        before, after = ({**one, "validation": count} for one in settings)
         return compare(
-            recorded,
-            again,
-            recorded_environment=environment,
-            environment=now or environment,
-            metric=metric,
-            validation_count=count,
-            **options,
+            Training(metric, before, environment, recorded, ends[0]),
+            Training(metric, after, now or environment, again, ends[1]),
+            until,
         )
 
     return judge
@@ -41,9 +51,10 @@ def judge(environment):
 
 @pytest.fixture
 def another_kernel(environment):
-    changed = json.loads(json.dumps(environment))
-    changed["blas"]["kernel"] = "SkylakeX"
-    return changed
+    return replace(environment, blas=replace(environment.blas, kernel="SkylakeX"))
+
+
+KERNEL = Difference("kernel", "BLAS kernel", "Haswell", "SkylakeX")
 
 
 def test_equal_epochs_are_exact(judge):
@@ -51,13 +62,14 @@ def test_equal_epochs_are_exact(judge):
 
 
 def test_seconds_are_not_compared(judge):
-    again = [{**entry, "seconds": 99.0} for entry in epochs(0.8)]
+    again = [replace(epoch, seconds=99.0) for epoch in epochs(0.8)]
     assert judge(epochs(0.8), again).verdict == "exact"
 
 
 def test_equal_epochs_are_exact_in_another_environment_too_and_it_is_named(judge, another_kernel):
     verdict = judge(epochs(0.8), epochs(0.8), now=another_kernel)
-    assert verdict == Verdict("exact", differences=["kernel: BLAS kernel was Haswell, is SkylakeX"])
+    assert verdict == Verdict("exact", causes=(KERNEL,))
+    assert verdict.differences == ["kernel: BLAS kernel was Haswell, is SkylakeX"]
 
 
 def test_no_epochs_on_both_sides_are_exact(judge):
@@ -66,8 +78,8 @@ def test_no_epochs_on_both_sides_are_exact(judge):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.1 + 0.2, 5e-324, 0.0])
 def test_a_value_is_equal_to_itself_after_json(judge, value):
-    stored = json.loads(json.dumps(epochs(value)))
-    assert judge(stored, epochs(value)).verdict == "exact"
+    stored = json.loads(json.dumps(to_json(epochs(value))))
+    assert judge(list(map(EpochRecord.from_json, stored)), epochs(value)).verdict == "exact"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,7 @@ def test_a_digest_that_differs_is_a_difference_though_all_metrics_are_equal(judg
 @pytest.mark.parametrize("side", ["recorded", "again"])
 def test_what_only_one_side_has_is_a_difference(judge, key, side):
     short, long = epochs(0.5), epochs(0.5)
-    long[0][key]["extra"] = "x" if key == "digests" else 1.0
+    getattr(long[0], key)["extra"] = "x" if key == "digests" else 1.0
     verdict = judge(long, short) if side == "recorded" else judge(short, long)
     assert (verdict.verdict, verdict.metric) == ("diverged", "extra")
 
@@ -123,19 +135,33 @@ def test_a_training_that_went_on_diverged(judge):
 
 
 @pytest.mark.parametrize(
-    ("end", "sentence"),
+    ("end", "sentences"),
     [
-        ({"epoch": 1, "reason": "finished"}, "the epoch whose weights are kept was 2, is 1"),
-        ({"epoch": 2, "reason": "diverged"}, "the reason for its end was finished, is diverged"),
-        ({"error": {}}, "the reason for its end was finished, is None"),
+        (
+            TrialOutcome(epoch=1, reason="finished"),
+            ["the epoch whose weights are kept was 2, is 1"],
+        ),
+        (
+            TrialOutcome(epoch=2, reason="diverged"),
+            ["the reason for its end was finished, is diverged"],
+        ),
+        (
+            TrialOutcome(error=Failure("ValueError", "no")),
+            ["it failed: ValueError: no", "the reason for its end was finished, is None"],
+        ),
     ],
 )
-def test_a_training_of_equal_epochs_that_ended_otherwise_diverged(judge, end, sentence):
-    recorded = {"epoch": 2, "reason": "finished"}
-    found = judge(epochs(0.8, 0.9), epochs(0.8, 0.9), recorded_outcome=recorded, outcome=end)
-    assert (found.verdict, found.epoch, found.differences[0]) == ("diverged", 2, sentence)
-    same = judge(epochs(0.8, 0.9), epochs(0.8, 0.9), recorded_outcome=recorded, outcome=recorded)
+def test_a_training_of_equal_epochs_that_ended_otherwise_diverged(judge, end, sentences):
+    recorded = TrialOutcome(epoch=2, reason="finished")
+    found = judge(epochs(0.8, 0.9), epochs(0.8, 0.9), ends=(recorded, end))
+    assert (found.verdict, found.epoch, list(found.findings)) == ("diverged", 2, sentences)
+    same = judge(epochs(0.8, 0.9), epochs(0.8, 0.9), ends=(recorded, recorded))
     assert same == Verdict("exact")
+
+
+def test_the_end_of_a_pruned_trial_is_not_compared(judge):
+    pruned, finished = TrialOutcome(epoch=1, reason="pruned"), TrialOutcome(epoch=1)
+    assert judge(epochs(0.8), epochs(0.8), ends=(pruned, finished)).verdict == "exact"
 
 
 def test_only_epochs_up_to_the_one_asked_for_are_compared(judge):
@@ -170,8 +196,9 @@ def test_more_images_allow_less(judge, another_kernel):
 
 def test_close_looks_at_the_epoch_whose_weights_are_kept(judge, another_kernel):
     recorded, again = epochs(0.9, 0.5), epochs(0.91, 0.9)
-    assert judge(recorded, again, now=another_kernel, kept=1).verdict == "close"
-    assert judge(recorded, again, now=another_kernel, kept=2).verdict == "diverged"
+    for kept, verdict in ((1, "close"), (2, "diverged")):
+        ends = (TrialOutcome(epoch=kept, reason="finished"), None)
+        assert judge(recorded, again, now=another_kernel, ends=ends).verdict == verdict
 
 
 def test_an_accuracy_stands_in_for_a_metric_that_is_no_proportion(judge, another_kernel):
@@ -181,7 +208,7 @@ def test_an_accuracy_stands_in_for_a_metric_that_is_no_proportion(judge, another
 
 def test_without_an_accuracy_nothing_is_close(judge, another_kernel):
     def loss(value):
-        return [{"epoch": 1, "metrics": {"val_loss": value}, "digests": {}}]
+        return [EpochRecord(1, {"val_loss": value}, {}, 1.0)]
 
     found = judge(loss(1.0), loss(1.0000001), now=another_kernel, metric="val_loss")
     assert found.verdict == "diverged"
@@ -201,10 +228,8 @@ def test_without_validation_images_nothing_is_close(judge, another_kernel):
 def test_in_an_equal_environment_nothing_is_close(judge):
     found = judge(epochs(0.9), epochs(0.9000001))
     assert found.verdict == "diverged"
-    assert found.differences[-1] == (
-        "settings, data, code, versions, threads and kernel are equal: "
-        "what differs is not among what is recorded"
-    )
+    assert found.causes == ()
+    assert found.differences[-1] == "cause unknown: everything recorded is equal"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +240,7 @@ def test_in_an_equal_environment_nothing_is_close(judge):
     ],
 )
 def test_other_code_or_data_is_never_close(judge, environment, change, cause):
-    found = judge(epochs(0.9), epochs(0.9000001), now={**environment, **change})
+    found = judge(epochs(0.9), epochs(0.9000001), now=replace(environment, **change))
     assert found.verdict == "diverged"
     assert cause in found.differences
 
@@ -225,8 +250,7 @@ def test_other_settings_are_never_close_and_are_named(judge, another_kernel):
         epochs(0.9),
         epochs(0.9000001),
         now=another_kernel,
-        recorded_settings={"seed": 1, "hidden": [100]},
-        settings={"seed": 2, "hidden": (100,)},
+        settings=({"seed": 1, "hidden": [100]}, {"seed": 2, "hidden": (100,)}),
     )
     assert found.verdict == "diverged"
     assert found.differences == [
@@ -237,17 +261,15 @@ def test_other_settings_are_never_close_and_are_named(judge, another_kernel):
 
 
 def test_causes_stand_in_the_order_data_code_settings_versions_threads_kernel(judge, environment):
-    now = {
-        **environment,
-        "data": {"digits": "e" * 64},
-        "code": {"nets": "e" * 64},
-        "python": "3.12.0",
-        "blas": {**environment["blas"], "threads": 2, "kernel": "Zen"},
-    }
-    found = judge(
-        epochs(0.9), epochs(0.8), now=now, recorded_settings={"seed": 1}, settings={"seed": 2}
+    now = replace(
+        environment,
+        data={"digits": "e" * 64},
+        code={"nets": "e" * 64},
+        python="3.12.0",
+        blas=replace(environment.blas, threads=2, kernel="Zen"),
     )
-    causes = [difference.partition(":")[0] for difference in found.differences[1:]]
+    found = judge(epochs(0.9), epochs(0.8), now=now, settings=({"seed": 1}, {"seed": 2}))
+    causes = [cause.kind for cause in found.causes]
     assert causes == ["data", "code", "settings", "versions", "threads", "kernel"]
 
 
@@ -255,8 +277,9 @@ def test_the_certificate_is_written_to_the_run(store):
     experiment = store.client.create_experiment("any", store.artifact_location)
     run_id = store.client.create_run(experiment).info.run_id
 
-    write_certificate(store, run_id, Verdict("exact"), seconds=1.5)
-    write_certificate(store, run_id, Verdict("diverged", 3, "weights", ["why"]), seconds=2.5)
+    write_certificate(store, run_id, Verdict("exact"), environment=Environment())
+    diverged = Verdict("diverged", 3, "weights", ("why",), (KERNEL,))
+    write_certificate(store, run_id, diverged, environment=Environment(host="here"))
 
     path = store.client.download_artifacts(run_id, names.CERTIFICATE_FILE)
     with open(path, encoding="utf-8") as file:
@@ -264,7 +287,8 @@ def test_the_certificate_is_written_to_the_run(store):
     tags = store.client.get_run(run_id).data.tags
     assert certificate.pop("at") == tags[names.VERDICT_TIME_TAG]
     assert certificate == {
-        "verdict": "diverged", "epoch": 3, "metric": "weights", "differences": ["why"],
-        "run_id": run_id, "seconds": 2.5,
+        "verdict": "diverged", "epoch": 3, "metric": "weights",
+        "differences": ["why", "kernel: BLAS kernel was Haswell, is SkylakeX"],
+        "run_id": run_id, "environment": {"host": "here"},
     }  # fmt: skip
     assert tags[names.VERDICT_TAG] == "diverged"

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import IO, Any
 
 from nets.errors import InputError
@@ -56,29 +55,17 @@ class Writer:
 
     def __enter__(self) -> "Writer":
         if self._path.exists():
-            raise InputError(
-                "pack",
-                self._path,
-                problem=f"file exists: {self._path}",
-                hint="choose the name of a new file",
-            )
+            problem, hint = f"file exists: {self._path}", "choose the name of a new file"
+            raise InputError("pack", self._path, problem=problem, hint=hint)
         try:
             self._zip = zipfile.ZipFile(self._beside, "w", allowZip64=True)
         except OSError as error:
-            raise InputError(
-                "pack",
-                self._path,
-                "a file in a folder that this user can write to",
-                problem=f"cannot write {self._path} ({error.strerror})",
-            ) from error
+            problem = f"cannot write {self._path} ({error.strerror})"
+            expected = "a file in a folder that this user can write to"
+            raise InputError("pack", self._path, expected, problem=problem) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             self._zip.close()
             if kind is None:
@@ -144,11 +131,9 @@ def extract(path: Path, folder: Path) -> Manifest:
             with archive.open(name) as source, target.open("wb") as written:
                 digest, length = _copy(source, written)
             if (digest, length) != (expected["sha256"], expected["bytes"]):
-                raise damaged(
-                    path,
-                    f"{name} has the SHA-256 {digest[:12]}, the manifest says "
-                    f"{expected['sha256'][:12]}",
-                )
+                recorded = expected["sha256"][:12]
+                reason = f"{name} has the SHA-256 {digest[:12]}, the manifest says {recorded}"
+                raise damaged(path, reason)
     return manifest
 
 
@@ -191,12 +176,8 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise _not_a_pack(path, "no valid manifest") from error
     if version > VERSION:
-        raise InputError(
-            "pack",
-            version,
-            f"at most {VERSION}",
-            problem=f"{path} was written by a later retrial, its version is {version}",
-        )
+        problem = f"{path} was written by a later retrial, its version is {version}"
+        raise InputError("pack", version, f"at most {VERSION}", problem=problem)
     return manifest
 
 

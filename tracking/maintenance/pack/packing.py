@@ -12,13 +12,7 @@ from nets.errors import InputError
 from tracking.ledger import Ledger
 from tracking.ledger.copy import copy_study
 from tracking.maintenance import deletion
-from tracking.maintenance.pack.archive import (
-    Manifest,
-    Writer,
-    damaged,
-    extract,
-    read_manifest,
-)
+from tracking.maintenance.pack.archive import Manifest, Writer, damaged, extract, read_manifest
 from tracking.maintenance.pack.export import EXPERIMENT_FILE, export
 from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
 from tracking.store import names

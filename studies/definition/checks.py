@@ -1,0 +1,124 @@
+"""Checks of a whole study: what no single key of its file shows."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from nets.data import check_name
+from nets.errors import InputError, one_of
+from nets.settings import to_plain
+from studies.definition import pruners, samplers
+from studies.definition.choices import decoded
+from studies.definition.sections import full_names, sections_of
+from studies.definition.space import Space
+from studies.definition.study import Study
+from studies.definition.study_section import natural_direction
+from studies.definition.validation import not_among
+
+_OBJECTIVE = "nets.objective:objective"
+METRICS = ("train_loss", "train_accuracy", "learning_rate", "val_loss", "val_accuracy")
+"""What the objective of nets reports; another one may report anything."""
+
+
+def check_study(study: Study) -> None:
+    """Check that the parts of a study fit together; raises InputError."""
+    section = study.section
+    samplers.check(section.sampler, study.space)
+    if section.sampler.name == "grid":
+        for i, values in enumerate(section.first):
+            if missing := sorted(study.space.by_name.keys() - values.keys()):
+                raise InputError(
+                    f"study.first[{i}].{missing[0]}",
+                    problem="missing",
+                    expected="a value of every parameter, because of the grid sampler",
+                )
+    _check_pruner(study)
+    for name in study.data_names:
+        check_name(name)
+    _check_metric(study)
+    _check_used(study)
+
+
+def check_settings(
+    fixed: Mapping[str, Any], space: Space, settings: type[Any], where: Mapping[str, str]
+) -> None:
+    """Build settings with the fixed values and each end of the space, so that these check them.
+
+    `where` is the full name of each field's key. Raises InputError, with the field's key in the
+    study file.
+    """
+    lowest = {p.name: p.ends[0] for p in space.parameters}
+
+    where = {**where, **{name: f"space.{name}" for name in lowest}}
+    ends = [{**lowest, p.name: value} for p in space.parameters for value in p.ends]
+    for chosen in [lowest, *ends]:
+        try:
+            to_plain(settings(**{**fixed, **space.settings(chosen), "seed": 0}))
+        except InputError as error:
+            # A user's settings class may raise one that names no field.
+            raise error.with_key(where[error.key]) if error.key in where else error from None
+
+
+def _check_pruner(study: Study) -> None:
+    """Check that a pruner can be built and that it can prune."""
+    pruner = study.section.pruner
+    try:
+        pruners.build(pruner, study.epochs)
+    except ValueError as error:
+        raise InputError("study.pruner", problem=str(error)) from error
+    key, least = pruners.min_resource(pruner) or ("", 0)
+    if least > study.epochs:
+        epochs = full_names(sections_of(study.settings_class))["epochs"]
+        raise InputError(
+            f"study.pruner.{key}",
+            least,
+            f"at most {epochs} = {study.epochs}",
+            "no trial would ever be pruned",
+        )
+
+
+def _check_metric(study: Study) -> None:
+    """Check that trials report the metric, and that the direction is the one it improves in."""
+    section = study.section
+    if section.objective == _OBJECTIVE:
+        if section.metric not in METRICS:
+            raise not_among("study.metric", section.metric, METRICS)
+        natural = natural_direction(section.metric)
+        if section.direction != natural:
+            raise InputError(
+                "study.direction",
+                str(section.direction),
+                f"{str(natural)!r} with study.metric = {section.metric!r}",
+                "this is also the default",
+            )
+    if section.metric.startswith("val_") and study.fixed.get("validation") == 0:
+        raise InputError(
+            "study.metric",
+            problem=f"got {section.metric!r} with data.validation = 0",
+            expected="data.validation of at least 1",
+        )
+
+
+def _check_used(study: Study) -> None:
+    """Reject a search over a setting that has no effect: the sampler would learn from luck."""
+    where = full_names(sections_of(study.settings_class))
+    searched = study.space.by_name
+    for item in fields(study.settings_class):
+        if item.name not in searched:
+            continue
+        when = searched[item.name].when
+        for other, values in item.metadata.get("only_with", {}).items():
+            if when is not None and when.parameter == other:
+                possible = [decoded(value) for value in when.values]
+                place = f"space.{item.name}.when.{other}"
+            elif other in searched:
+                possible = [decoded(value) for value in searched[other].points or []]
+                place = f"space.{other}"
+            else:
+                possible, place = [study.fixed[other]], where[other]
+            if not set(possible) & set(values):
+                raise InputError(
+                    f"space.{item.name}",
+                    problem=f"no effect with {place} = {one_of(map(repr, possible))}",
+                    hint=f"use {one_of(map(repr, values))}, or remove it",
+                )

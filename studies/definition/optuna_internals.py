@@ -1,0 +1,75 @@
+"""Everything this project uses of Optuna that Optuna does not document.
+
+The search asks and completes trials in its own order, and the pruner is asked the same question
+several times; Optuna's public interface has neither. `tests/studies/definition` checks each
+assumption made here against the installed version, and `pyproject.toml` sets an upper bound on it.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+TRIAL_STATES = {
+    "running": TrialState.RUNNING,
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+}
+"""Optuna's state for each state of a trial in the ledger."""
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Return whether a distribution can give a value, of any type."""
+    if isinstance(value, str | bool) and not isinstance(distribution, CategoricalDistribution):
+        return False  # Optuna would convert "0.1" and True to numbers
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except (ValueError, TypeError):
+        return False
+
+
+def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> Any:
+    """Ask a trial for a parameter of any distribution; `suggest_float` and others build their own.
+
+    Nothing is asked twice: a parameter that the trial already has keeps its value.
+    """
+    return trial._suggest(name, distribution)
+
+
+def storage_of(study: optuna.Study) -> tuple[BaseStorage, int]:
+    """Return the storage that a study is in, and the study's id there."""
+    return study._storage, study._study_id
+
+
+def trial_id(trial: optuna.Trial) -> int:
+    """Return the id of a trial in its study's storage; it is not the trial's number."""
+    return trial._trial_id
+
+
+def share_trials(study: optuna.Study, trials: Iterable[FrozenTrial]) -> None:
+    """Append finished trials to a study in memory without a check and without a copy.
+
+    `add_trial` checks and copies each one; at 1,000 trials that takes longer than many a training.
+    """
+    storage, study_id = _in_memory(study)
+    storage._studies[study_id].trials.extend(trials)
+
+
+def replace_trial(study: optuna.Study, trial: optuna.Trial, content: FrozenTrial) -> None:
+    """Replace what a study in memory holds of a trial, attributes included.
+
+    Optuna has no way to remove an attribute or an intermediate value.
+    """
+    storage, _ = _in_memory(study)
+    storage._set_trial(trial._trial_id, content)
+
+
+def _in_memory(study: optuna.Study) -> tuple[InMemoryStorage, int]:
+    storage, study_id = storage_of(study)
+    if not isinstance(storage, InMemoryStorage):
+        raise TypeError(f"expected a study in memory, got one in {type(storage).__name__}")
+    return storage, study_id

@@ -1,0 +1,66 @@
+"""A study that can be searched, as one value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from nets.randomness import derived_seed
+from studies.definition import samplers
+from studies.definition.space import Space
+from studies.definition.study_section import StudySection
+from studies.definition.user_modules import load, user_modules
+from tracking.provenance import source_code
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that can be searched: its section, the settings all trials share, and the space."""
+
+    section: StudySection
+    fixed: dict[str, Any]
+    space: Space
+    definition: dict[str, Any]
+    """What is stored and compared: the parsed values and the defaults, as JSON values."""
+
+    @property
+    def name(self) -> str:
+        """The study's name, its key in a store."""
+        return self.section.name
+
+    @cached_property
+    def settings_class(self) -> type[Any]:
+        """The class of a trial's settings."""
+        return load(self.section.settings, "study.settings")  # type: ignore[no-any-return]
+
+    def settings(self, number: int, chosen: Mapping[str, Any]) -> Any:
+        """Return the settings of a trial: fixed values, chosen parameters, and its own seed."""
+        return self.settings_class(**self.values(number, chosen))
+
+    def values(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a trial's settings by field, before they are checked."""
+        seed = derived_seed(self.section.seed, number)
+        return {**self.fixed, **self.space.settings(chosen), "seed": seed}
+
+    @property
+    def epochs(self) -> int:
+        """The largest number of epochs of a trial."""
+        searched = self.space.by_name.get("epochs")
+        return int(self.fixed["epochs"] if searched is None else max(searched.points or [1]))
+
+    @property
+    def data_names(self) -> list[str]:
+        """Names of the datasets that trials use; empty for an objective with data of its own."""
+        if "data" in self.space.by_name:
+            return [str(name) for name in self.space.by_name["data"].points or []]
+        return [self.fixed["data"]] if "data" in self.fixed else []
+
+    @cached_property
+    def own_modules(self) -> list[str]:
+        """The user's modules that affect a result, in addition to the package nets."""
+        return source_code.with_imported(user_modules(self.section))
+
+    @property
+    def most_trials(self) -> int | None:
+        """The number of trials after which the sampler has no new points, or None."""
+        return samplers.most_trials(self.section.sampler, self.space, len(self.section.first))
