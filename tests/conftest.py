@@ -1,25 +1,33 @@
 """What every test can ask for."""
 
+# Signals and variables come before imports.
+# ruff: noqa: E402
+
 import os
+import sys
+from pathlib import Path
+
+# What tests of every package share. Not this folder itself: its `nets` would hide the package.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+import default_signals
+
+default_signals.restore_defaults()
 
 # Before anything imports NumPy or MLflow: float32 bits depend on the number of BLAS threads, and
 # no test reports to anyone.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
-import sys
 import tempfile
 import zlib
 from collections import Counter
-from pathlib import Path
-
-# What tests of every package share. Not this folder itself: its `nets` would hide the package.
-sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import hypothesis
 import numpy as np
 import pytest
 from postgresql import postgresql as postgresql
+from programs import killed_afterwards
 
 hypothesis.settings.register_profile(
     "same",
@@ -50,6 +58,20 @@ def temporary_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs_of_the_session():
+    """No program that a fixture has started outlives the tests."""
+    with killed_afterwards():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def programs_of_the_test():
+    """No program that a test has started outlives it."""
+    with killed_afterwards():
         yield
 
 

@@ -5,13 +5,13 @@ import os
 import re
 import shlex
 import signal
-import socket
-import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
+from programs import Program, free_port, run_to_end
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 RETRIAL = str(Path(sys.prefix) / "bin" / "retrial")
@@ -26,19 +26,16 @@ def environment(tmp_path_factory):
 
 
 def run(command, environment, **options):
-    return subprocess.run(
-        command, env=environment, cwd=ROOT, capture_output=True, text=True, **options
-    )
+    return run_to_end(command, env=environment, cwd=ROOT, **options)
 
 
 def made_by(target):
     """Return the last command of a make target, for the environment of this test run."""
     # A make started by make inherits MAKE* variables, and would print the folder it works in.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    done = subprocess.run(
-        ["make", "--dry-run", f"VENV={sys.prefix}", target],
-        cwd=ROOT, env=alone, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = run_to_end(
+        ["make", "--dry-run", f"VENV={sys.prefix}", target], cwd=ROOT, env=alone, check=True
+    )
     return shlex.split(done.stdout.strip().splitlines()[-1])
 
 
@@ -101,17 +98,12 @@ def test_a_pruned_trial_is_reproduced_exactly_with_json_output(environment):
 
 
 def test_ui_serves_its_port_and_exits_cleanly_on_ctrl_c(environment):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ui = subprocess.Popen(
-        [RETRIAL, "ui", "--port", str(port)],
-        env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    line = ui.stdout.readline()
-    assert f"http://127.0.0.1:{port}" in line, ui.stderr.read() if ui.poll() is not None else line
-    page = urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=60).read()
+    port = free_port()
+    ui = Program(RETRIAL, "ui", "--port", port, folder=ROOT, **environment)
+    line = ui.line()
+    assert f"http://127.0.0.1:{port}" in line, ui.lines
+    page = urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=PATIENCE).read()
     assert b"MLflow" in page
-    ui.send_signal(signal.SIGINT)
-    _, errors = ui.communicate(timeout=60)
-    assert (ui.returncode, errors) == (0, "")
+    ui.signal(signal.SIGINT)
+    code, _, errors = ui.finish()
+    assert (code, errors) == (0, "")

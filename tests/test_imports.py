@@ -4,12 +4,12 @@ Command line -> studies -> tracking -> nets; in `FOLDERS`, a folder imports only
 """
 
 import ast
-import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from programs import run_to_end
 
 ROOT = Path(__file__).parents[1]
 
@@ -224,5 +224,5 @@ def test_cycle_check_leaves_out_what_is_imported_later(tmp_path, monkeypatch):
 )
 def test_module_loads_nothing_heavy(module, absent):
     code = f"import sys, {module}; print(*[m for m in {absent!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_to_end([sys.executable, "-c", code], check=True)
     assert done.stdout.split() == []

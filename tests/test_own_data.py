@@ -2,13 +2,13 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from programs import run_to_end
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "own-data.md").read_text("utf-8")
@@ -23,16 +23,15 @@ def folder(tmp_path_factory):
     assert [name for _, name in FILES] == ["make_shapes.py", "shapes.toml"]
     for text, name in FILES:
         (folder / name).write_text(text)
-    subprocess.run([sys.executable, "make_shapes.py"], cwd=folder, check=True)
+    run_to_end([sys.executable, "make_shapes.py"], cwd=folder, check=True)
     return folder
 
 
 def retrial(*arguments, folder):
     environment = {name: os.environ[name] for name in os.environ if name != "RETRIAL_DATA"}
-    return subprocess.run(
+    return run_to_end(
         [sys.executable, "-m", "studies.cli.main", *arguments],
-        cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        check=False,
+        cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
 

@@ -3,12 +3,12 @@
 import importlib.util
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import run_to_end
 
 from nets.state import pack, unpack
 
@@ -42,10 +42,9 @@ def retrial(*arguments, folder):
     """Run the command as its entry point does: without the current folder on sys.path."""
     start = "import sys; from studies.cli.main import main; sys.exit(main())"
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.run(
+    return run_to_end(
         [sys.executable, "-P", "-c", start, *arguments],
-        cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-        check=False,
+        cwd=folder, env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
 
 

@@ -2,11 +2,11 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from programs import run_to_end
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "record.md").read_text("utf-8")
@@ -17,9 +17,8 @@ pytestmark = pytest.mark.slow
 
 def run(*command, folder):
     environment = {name: os.environ[name] for name in os.environ if name != "MLFLOW_TRACKING_URI"}
-    done = subprocess.run(
+    done = run_to_end(
         [sys.executable, *command], cwd=folder, env={**environment, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from waiting import PATIENCE
 
 
 class Server:
@@ -45,9 +46,10 @@ class Server:
         # The server refuses to be root's; the package brings a user for it.
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         command = [str(self._programs / program), *map(str, arguments)]
+        # The server that `pg_ctl` starts would keep a pipe open: its output goes to a file.
         subprocess.run(
             [*(prefix if os.getuid() == 0 else []), *command],
-            check=True, stdout=subprocess.DEVNULL, cwd=self._socket,
+            check=True, stdout=subprocess.DEVNULL, cwd=self._socket, timeout=PATIENCE,
         )  # fmt: skip
 
 

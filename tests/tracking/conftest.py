@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 from nets.outcome import Model
 from tracking.ledger import Ledger
@@ -275,7 +276,7 @@ def until(monkeypatch):
 
     def until(condition):
         with delivered:
-            assert delivered.wait_for(condition, timeout=60), "waited in vain"
+            assert delivered.wait_for(condition, PATIENCE), "no delivery brought it about"
 
     monkeypatch.setattr(Recorder, "_attempt", tell)
     return until

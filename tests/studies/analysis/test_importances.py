@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import optuna
 import pytest
-from searched import CONDITIONAL, SEARCHED, a_definition, a_search, draw
+from stored_studies import CONDITIONAL, SEARCHED, a_definition, a_search, draw
 
 from nets.settings import Settings
 from studies.analysis.importances import density, importances

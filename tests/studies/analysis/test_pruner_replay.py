@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from searching import MIXED, SPACE, ShuffledEngine, a_study, search
+from searches import MIXED, SPACE, ShuffledEngine, a_study, search
 
 from nets.errors import InputError
 from studies.analysis.pruner_replay import read_pruner, replay

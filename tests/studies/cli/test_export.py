@@ -1,13 +1,13 @@
 """`retrial export`: what it writes of a recorded trial, and what it refuses."""
 
 import re
-import subprocess
 import sys
 import warnings
 
 import numpy as np
 import pytest
 from onnx_runtime import answers, session
+from programs import run_to_end
 
 from nets import data, objective
 from nets.model_source import probabilities, restore
@@ -267,9 +267,7 @@ assert not {"nets", "tracking", "studies", "mlflow", "onnx"} & sys.modules.keys(
 @pytest.mark.slow
 def test_best_trial_of_a_search_and_its_champion_run_elsewhere(digits, tmp_path):
     def command(*arguments):
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)], capture_output=True, text=True
-        )
+        done = run_to_end([sys.executable, *arguments])
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -125,9 +125,7 @@ def test_an_epoch_that_was_not_recorded_cannot_be_compared(monkeypatch, tmp_path
     assert main([*arguments, "--at", "99"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == (
-        "retrial: --at: got 99, expected 1 to 20, the epochs recorded of trial 2\n"
-    )
+    assert said.err == ("retrial: --at: got 99, expected 1 to 20, the epochs recorded of trial 2\n")
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,10 @@ def test_an_answer_has_the_names_of_labels_where_the_model_has_some():
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((3, 28, 28)), r"got an array of shape \(3, 28, 28\), expected one or more images"),
+        (
+            np.zeros((3, 28, 28)),
+            r"got an array of shape \(3, 28, 28\), expected one or more images",
+        ),
         (np.full((8, 8), 17), r"got pixels of 17 to 17, expected 0 to 16"),
         (np.full((8, 8), np.nan), r"got pixels of nan to nan, expected 0 to 16"),
         (np.full((8, 8), 0.5), r"got pixels of 0.5 to 0.5, which would all be black"),

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from rich.console import Console
-from searched import a_definition, a_search
+from stored_studies import a_definition, a_search
 from terminal import Terminal
 
 from studies.cli.progress import Allowance, LiveTable, PlainLines, Progress, Status, display

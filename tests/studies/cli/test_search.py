@@ -5,11 +5,11 @@ import json
 import os
 import signal
 
-import psutil
 import pytest
-from driving import Driver, ledger_of, until, write_study
-from searching import trials
+from drivers import Driver, ledger_of, write_study
+from searches import trials
 from terminal import Terminal
+from waiting import until, wait_until_ended
 
 from nets.errors import InputError
 from studies.cli.main import main
@@ -232,7 +232,7 @@ def test_first_signal_stops_trials_at_their_next_epoch(number, tmp_path, store):
     study = write_study(tmp_path, trials=30, delay=0.05)
     driver = Driver(study, store, "--jobs", "2", "--no-record")
     driver.wait_for_trial()
-    driver.send(number)
+    driver.signal(number)
     code, output, errors = driver.finish()
     assert code == 130
     assert output.endswith("stopped: the same command continues it\n")
@@ -253,18 +253,18 @@ def test_second_signal_stops_at_once(tmp_path, store):
     until(lambda: any(trial.attempts for trial in ledger.trials("curves")))
     ledger.close()
     workers = driver.children()
-    driver.send(signal.SIGINT)
-    assert "once more stops at once" in driver.process.stderr.readline()
-    driver.send(signal.SIGINT)
+    driver.signal(signal.SIGINT)
+    assert "once more stops at once" in driver.error_line()
+    driver.signal(signal.SIGINT)
     code, _, errors = driver.finish()
     assert (code, errors) == (130, "interrupted: the same command continues it\n")
-    assert not psutil.wait_procs(workers, timeout=10)[1]
+    wait_until_ended(workers)
 
 
 def test_ctrl_c_while_workers_start_is_no_death_of_theirs(tmp_path, store):
     """A terminal sends it to the whole group, of which the workers are."""
     study = write_study(tmp_path, trials=4, delay=0.05)
-    driver = Driver(study, store, "--jobs", "2", "--no-record", start_new_session=True)
+    driver = Driver(study, store, "--jobs", "2", "--no-record")
     until((store / "ledger.db").exists)
     ledger = ledger_of(store)
     until(lambda: any(trial.attempts for trial in ledger.trials("curves")))
@@ -280,12 +280,15 @@ def test_ctrl_c_while_workers_start_is_no_death_of_theirs(tmp_path, store):
 
 def test_search_goes_on_when_nobody_reads_its_output_any_more(tmp_path, store):
     """As in ``retrial search ... | head -1``."""
-    driver = Driver(write_study(tmp_path, trials=8), store, "--jobs", "1", "--no-record")
-    assert driver.line().startswith("trial    0")
-    driver.process.stdout.close()
-    with driver.process:
-        errors = driver.process.stderr.read()
-    assert (driver.process.returncode, errors) == (0, "")
+    read, write = os.pipe()
+    driver = Driver(
+        write_study(tmp_path, trials=8), store, "--jobs", "1", "--no-record", stdout=write
+    )
+    os.close(write)
+    with open(read) as output:
+        assert output.readline().startswith("trial    0")
+    code, _, errors = driver.finish()
+    assert (code, errors) == (0, "")
     ledger = ledger_of(store)
     assert {trial.state for trial in ledger.trials("curves")} <= {"complete", "pruned"}
     assert len(ledger.trials("curves")) == 8
@@ -341,9 +344,9 @@ def test_workers_end_with_their_driver(tmp_path, store):
         write_study(tmp_path, trials=30, delay=0.1), store, "--jobs", "2", "--no-record"
     )
     driver.wait_for_trial()
-    left = driver.kill()
+    left = driver.kill_alone()
     assert len(left) >= 2
-    assert not psutil.wait_procs(left, timeout=10)[1]
+    wait_until_ended(left)
 
 
 def test_interrupted_start_ends_with_the_code_of_ctrl_c(monkeypatch, tmp_path, store):

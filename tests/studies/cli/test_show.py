@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from searched import a_definition, a_search
+from stored_studies import a_definition, a_search
 from terminal import Terminal
 
 from studies.cli.main import main

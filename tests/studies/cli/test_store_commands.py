@@ -3,12 +3,11 @@
 import contextlib
 import io
 import json
-import socket
 
 import pytest
-from driving import ledger_of
-from programs import Program
-from searched import a_definition, a_search
+from drivers import ledger_of
+from mlflow_server import MLflowServer
+from stored_studies import a_definition, a_search
 
 from studies.analysis.stored_study import StoredStudy
 from studies.cli import gc, prompts
@@ -164,18 +163,9 @@ def small(tmp_path):
 @pytest.fixture
 def server(tmp_path):
     """An MLflow server with artifacts through the server; its address."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    program = Program(
-        "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}",
-        "--artifacts-destination", tmp_path / "files of the server",
-        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
-    )  # fmt: skip
-    program.wait_until_it_listens()
-    yield f"http://127.0.0.1:{port}"
-    program.kill()
+    server = MLflowServer(f"sqlite:///{tmp_path / 'server.db'}", tmp_path / "files of the server")
+    server.start()
+    return server.url
 
 
 @pytest.mark.slow

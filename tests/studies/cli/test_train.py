@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from driving import ledger_of, write_study
-from searched import CONDITIONAL, a_definition, a_search
+from drivers import ledger_of, write_study
+from stored_studies import CONDITIONAL, a_definition, a_search
 
 from nets.errors import InputError
 from studies.cli.main import main
@@ -251,4 +251,6 @@ def test_trainings_of_another_kind_are_refused(tmp_path, train):
     path.write_text(path.read_text().replace('metric = "value"', 'metric = "loss"'))
     code, _, said = train(path)
     assert code == 2
-    assert said.startswith("retrial: study.metric: got 'loss', expected 'value', as in earlier trainings")
+    assert said.startswith(
+        "retrial: study.metric: got 'loss', expected 'value', as in earlier trainings"
+    )

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from searching import ShuffledEngine, a_study, admit
+from searches import ShuffledEngine, a_study, admit
 
 from nets import data, objective
 from nets.model_source import probabilities

@@ -3,15 +3,14 @@
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from mlflow_server import MLflowServer
 from onnx_runtime import answers
 from PIL import Image
-from programs import Program
+from programs import Program, run_to_end
 
 from nets.data import default_folder, load
 
@@ -41,18 +40,9 @@ learning_rate = { low = 3e-3, high = 3e-2, log = true }
 @pytest.fixture
 def server(tmp_path):
     """An MLflow server on SQLite, with artifacts through it; returns its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = Program(
-        "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
-        "--artifacts-destination", tmp_path / "files",
-        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
-    )  # fmt: skip
-    program.wait_until_it_listens()
-    yield f"http://127.0.0.1:{port}"
-    program.kill()
+    server = MLflowServer(f"sqlite:///{tmp_path}/server.db", tmp_path / "files")
+    server.start()
+    return server.url
 
 
 @pytest.fixture
@@ -64,9 +54,9 @@ def study(tmp_path):
 
 def retrial(*arguments, store, **environment):
     """Run a command; return its exit code, output and errors."""
-    done = subprocess.run(
-        [sys.executable, "-m", "studies.cli.main", *map(str, arguments), "--store", store],
-        env={**os.environ, **environment}, capture_output=True, text=True,
+    done = run_to_end(
+        [sys.executable, "-m", "studies.cli.main", *arguments, "--store", store],
+        env={**os.environ, **environment},
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
@@ -115,7 +105,7 @@ def test_confirm_that_is_ended_goes_on_with_the_same_command(sign, study, tmp_pa
     for each in (store, undisturbed):
         retrial("search", study, "--no-record", store=each)
     expected = json.loads(retrial(*options, store=undisturbed)[1])
-    program = Program("studies.cli.main", *options[:-1], "--jobs", 2, "--store", store)
+    program = Program("-m", "studies.cli.main", *options[:-1], "--jobs", 2, "--store", store)
     program.wait_for("seed 1 of 4")
     program.signal(sign)
     code = program.wait()

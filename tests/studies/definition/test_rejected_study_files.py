@@ -6,7 +6,7 @@ from pathlib import Path
 
 import curves
 import pytest
-from searching import a_study
+from searches import a_study
 
 from nets.errors import InputError, ModuleMissing
 from studies.definition import study_file

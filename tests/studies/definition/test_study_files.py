@@ -9,7 +9,7 @@ import pytest
 from curves import Curve
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from searching import MIXED, a_study
+from searches import MIXED, a_study
 
 from nets.errors import InputError
 from studies.definition import checks, samplers, study_file

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import math
-import subprocess
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -15,7 +14,9 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from matplotlib.collections import PolyCollection
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from PIL import Image
-from searched import CONDITIONAL, SEARCHED, START, a_definition, a_search
+from programs import run_to_end
+from stored_studies import CONDITIONAL, SEARCHED, START, a_definition, a_search
+from waiting import PATIENCE, has_ended
 
 from studies.definition.space import Parameter
 from studies.figures import drawing
@@ -136,7 +137,7 @@ def test_figures_are_drawn_by_a_process_of_their_own(aside, tmp_path):
     assert drawn == {name: draw_one(name, tmp_path / "ledger.db", "digits") for name in FIGURES}
     process = drawer_of(aside)
     aside.close()
-    assert not process.is_running()
+    assert has_ended(process)
 
 
 def test_a_process_for_curves_that_was_killed_says_so_and_holds_up_nobody(aside):
@@ -144,7 +145,7 @@ def test_a_process_for_curves_that_was_killed_says_so_and_holds_up_nobody(aside)
     assert aside.curves("trial 0", epochs, 1).result()
     process = drawer_of(aside)
     process.kill()
-    process.wait()
+    process.wait(PATIENCE)
     with contextlib.suppress(TerminatedWorkerError):
         aside.curves("trial 0", epochs, 1).result(timeout=30)  # at the latest now it is known
     with pytest.raises(TerminatedWorkerError):
@@ -170,7 +171,7 @@ def test_pyplot_is_never_loaded(search, tmp_path):
         f"assert draw_one('slice', Path({str(tmp_path / 'ledger.db')!r}), 'digits');"
         "assert 'matplotlib.pyplot' not in sys.modules and 'sklearn' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    run_to_end([sys.executable, "-W", "error", "-c", code], check=True)
 
 
 # What they show

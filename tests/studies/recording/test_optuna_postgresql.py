@@ -2,8 +2,8 @@
 
 import optuna
 import pytest
-from driving import Driver, write_study
-from searching import a_study, search
+from drivers import Driver, write_study
+from searches import a_study, search
 
 from studies.recording.optuna_storage import (
     OptunaFeed,

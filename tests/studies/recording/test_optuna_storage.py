@@ -5,8 +5,8 @@ from contextlib import closing
 
 import optuna
 import pytest
-from driving import until
-from searching import MIXED, ShuffledEngine, a_study, search
+from searches import MIXED, ShuffledEngine, a_study, search
+from waiting import until
 
 from studies.definition.optuna_internals import TRIAL_STATES
 from studies.recording.optuna_storage import (

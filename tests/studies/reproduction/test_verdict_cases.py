@@ -3,11 +3,11 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from programs import run_to_end
 
 from tracking.provenance.environment import capture
 from tracking.store import names
@@ -39,9 +39,9 @@ digits.SHA256 = content_sha256(changed())
 
 def retrial(*arguments, store, before="", code=ROOT, **environment):
     """Run a command in a fresh process, after the statements `before`; returns code and output."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"{before}\n{COMMAND}", *arguments, "--store", str(store)],
-        env={**os.environ, **environment}, cwd=code, capture_output=True, text=True,
+    done = run_to_end(
+        [sys.executable, "-c", f"{before}\n{COMMAND}", *arguments, "--store", store],
+        env={**os.environ, **environment}, cwd=code,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
@@ -195,12 +195,11 @@ def test_another_kernel_of_the_blas(again):
 
 def test_another_numpy(tmp_path, again):
     here = capture()["versions"]["numpy"]
-    installed = subprocess.run(
+    installed = run_to_end(
         [
             sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
             "--disable-pip-version-check", "--target", str(tmp_path), f"numpy=={OTHER_NUMPY}",
-        ],
-        capture_output=True, text=True,
+        ]
     )  # fmt: skip
     if installed.returncode:
         pytest.skip(f"numpy {OTHER_NUMPY} cannot be installed: {installed.stderr.strip()[-200:]}")

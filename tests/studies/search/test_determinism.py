@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from searching import (
+from searches import (
     MIXED,
     POINTS,
     SPACE,

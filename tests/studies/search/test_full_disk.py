@@ -5,11 +5,12 @@ import os
 import resource
 import shutil
 import sqlite3
-import subprocess
 
 import pytest
-from driving import Driver, ledger_of, until, write_study
-from searching import trials
+from drivers import Driver, ledger_of, write_study
+from programs import run_to_end
+from searches import trials
+from waiting import wait_until_ended
 
 from studies.cli.main import main
 from studies.definition import study_file
@@ -75,20 +76,17 @@ class SmallDisk:
         self.store = store
         store.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", store]
-        if (
-            shutil.which("mount") is None
-            or subprocess.run(command, stderr=subprocess.PIPE).returncode
-        ):
+        if shutil.which("mount") is None or run_to_end(command).returncode:
             pytest.skip("needs the right to mount a file system")
 
     def strike(self, driver):
         pass
 
     def mend(self):
-        subprocess.run(["mount", "-o", "remount,size=100m", self.store], check=True)
+        run_to_end(["mount", "-o", "remount,size=100m", self.store], check=True)
 
     def remove(self):
-        subprocess.run(["umount", self.store], check=True)
+        run_to_end(["umount", self.store], check=True)
 
 
 class Immutable:
@@ -110,7 +108,7 @@ class Immutable:
         self._set("-i", store)
 
     def _set(self, flag, *paths):
-        return subprocess.run(["chattr", flag, *paths], stderr=subprocess.PIPE).returncode == 0
+        return run_to_end(["chattr", flag, *paths]).returncode == 0
 
     def strike(self, driver):
         driver.wait_for_trial()
@@ -139,7 +137,7 @@ def test_search_ends_clearly_and_continues_when_the_store_can_be_written(trouble
             f"retrial: store: cannot write {store}: {trouble.reason}\n"
             "once that is fixed, the same command continues: what was finished is kept\n",
         )
-        until(lambda: not any(child.is_running() for child in children))
+        wait_until_ended(children)
         trouble.mend()
         finished = [trial for trial in everything(store, path) if trial["state"] != "running"]
         assert len(finished) < 40

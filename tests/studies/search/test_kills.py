@@ -7,13 +7,13 @@ undisturbed search of the same study.
 
 import os
 import signal
-import subprocess
 
 import optuna
 import psutil
 import pytest
-from driving import Driver, ledger_of, write_study
-from searching import trials
+from drivers import Driver, ledger_of, write_study
+from searches import trials
+from waiting import wait_until_ended
 
 from studies.definition import study_file
 from tracking.store import names
@@ -104,17 +104,14 @@ class Kills:
         """Start a driver, kill workers and in the end the driver; returns whether it was done."""
         driver = self.drive()
         for _ in range(int(self.generator.integers(1, 3))):
-            try:
-                moment = self.generator.uniform(0.0, MOST_SECONDS / 2)
-                _, errors = driver.process.communicate(timeout=moment)
-            except subprocess.TimeoutExpired:
-                self.kill_workers(driver)
-            else:
-                assert driver.process.returncode == 0, errors
+            if driver.ends_within(self.generator.uniform(0.0, MOST_SECONDS / 2)):
+                code, _, errors = driver.finish()
+                assert code == 0, errors
                 return True
-        left = driver.kill()
+            self.kill_workers(driver)
+        left = driver.kill_alone()
         self.counts["driver"] += 1
-        assert not psutil.wait_procs(left, timeout=20)[1], "a process outlives its driver"
+        wait_until_ended(left)
         return False
 
     def kill_workers(self, driver):
@@ -215,12 +212,12 @@ def test_interrupted_search_leaves_no_run_running_and_continues(signals, undistu
     driver = Driver(path, store, "--jobs", "2", checkpoints=0)
     driver.wait_for_trial()
     for number in signals:
-        driver.send(number)
-        driver.process.stderr.readline()  # it has heard
+        driver.signal(number)
+        driver.error_line()  # it has received the signal
     children = driver.children()
     code, _, _ = driver.finish()
     assert code == 130
-    assert not psutil.wait_procs(children, timeout=20)[1]
+    wait_until_ended(children)
     study = study_file.read(path)
     statuses = [run.info.status for run in runs_of(store, study)]
     assert "RUNNING" not in statuses
@@ -240,12 +237,9 @@ def test_driver_killed_while_it_writes_its_last_lines_leaves_no_run_running(tmp_
         driver = Driver(path, store, "--jobs", "2")
         for _ in range(3):
             driver.line()
-        try:
-            driver.process.communicate(timeout=generator.uniform(0.0, 6.0))
-        except subprocess.TimeoutExpired:
-            driver.kill()
-        else:
+        if driver.ends_within(generator.uniform(0.0, 6.0)):
             break
+        driver.kill_alone()
     code, _, errors = Driver(path, store, "--jobs", "2").finish()
     assert (code, errors) == (0, "")
     study = study_file.read(path)

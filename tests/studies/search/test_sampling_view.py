@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from searching import MIXED, POINTS, SPACE, a_study, space_for
+from searches import MIXED, POINTS, SPACE, a_study, space_for
 
 from studies.search.sampling_view import View
 from studies.search.warm_start import earlier_trials

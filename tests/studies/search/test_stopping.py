@@ -1,7 +1,7 @@
 """When a study ends before its last trial."""
 
 import pytest
-from searching import ShuffledEngine, a_study, search, trials, trials_shuffled
+from searches import ShuffledEngine, a_study, search, trials, trials_shuffled
 
 from studies.definition.study_section import Stop
 from studies.search.stopping import met, same_failure

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from searching import a_study, admit
+from searches import a_study, admit
 
 from nets.errors import InputError
 from studies.workers import cpu_pinning, dask_worker

@@ -1,10 +1,10 @@
 """The pinned kernel: chosen once, in force in other processes, followed by a reproduction."""
 
 import os
-import subprocess
 import sys
 
 import pytest
+from programs import run_to_end
 
 from nets.errors import InputError
 from studies.cli.main import main
@@ -60,7 +60,7 @@ def test_a_portable_trial_is_recorded_with_its_kernel_and_reproduced_with_it(tmp
 def retrial(*arguments, store):
     """Run a command as a process of its own; return what it prints."""
     command = [sys.executable, "-m", "studies.cli.main", *arguments, "--store", str(store)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return run_to_end(command, check=True).stdout
 
 
 def test_a_study_is_not_continued_with_another_kernel(tmp_path, capsys):

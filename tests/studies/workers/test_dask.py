@@ -3,13 +3,14 @@
 import re
 import signal
 import socket
-import subprocess
 import sys
 
 import pytest
-from clusters import OURS, Cluster
-from programs import Program
-from searching import a_study, admit, search, trials, trials_with
+from dask_cluster import Cluster
+from drivers import Driver
+from programs import run_to_end
+from searches import a_study, admit, search, trials, trials_with
+from waiting import until
 
 from nets.errors import InputError
 from studies.cli.main import main
@@ -237,43 +238,39 @@ def test_tasks_end_at_their_next_epoch_when_the_driver_is_killed(cluster, tmp_pa
     store = tmp_path / "store"
     worker = cluster.start_worker()
     (tmp_path / "long.toml").write_text(_LONG)
-    arguments = [
-        "search", tmp_path / "long.toml", "--cluster", cluster.address, "--no-record",
-        "--store", store,
-    ]  # fmt: skip
-    driver = Program("studies.cli.main", *arguments, PYTHONPATH=OURS)
+    driver = Driver(tmp_path / "long.toml", store, "--cluster", cluster.address, "--no-record")
     with connect(cluster.address) as client:
         client.run(_wait_for_a_task)
-        _wait_for_epochs(store / names.LEDGER)
+        until(lambda: _has_epochs(store / names.LEDGER), "a committed epoch")
         driver.signal(signal.SIGKILL)
         driver.wait()
         client.run(_wait_for_no_thread)
     cluster.kill_worker(worker)
 
 
-def _wait_for_epochs(path):
-    """Wait until the driver has committed an epoch."""
-    while True:
-        ledger = Ledger(path)
-        try:
-            if ledger.study("long") and ledger.epochs("long", 0):
-                return
-        finally:
-            ledger.close()
+def _has_epochs(path):
+    """Tell whether the driver has committed an epoch."""
+    ledger = Ledger(path)
+    try:
+        return ledger.study("long") and ledger.epochs("long", 0)
+    finally:
+        ledger.close()
 
 
 async def _wait_for_a_task(dask_worker):
     import asyncio
 
-    while not dask_worker.state.executing_count:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(600):
+        while not dask_worker.state.executing_count:
+            await asyncio.sleep(0.01)
 
 
 async def _wait_for_no_thread(dask_worker):
     import asyncio
 
-    while dask_worker.active_threads:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(600):
+        while dask_worker.active_threads:
+            await asyncio.sleep(0.01)
 
 
 _LONG = """
@@ -357,9 +354,7 @@ def test_without_dask_the_command_line_says_how_to_install_it(tmp_path, monkeypa
 def test_what_is_no_address_is_refused_in_one_line(tmp_path):
     """In a process of its own: what was made of it would be thrown away only at its end."""
     command = ["search", "digits", "--cluster", "foo", "--store", str(tmp_path / "store")]
-    done = subprocess.run(
-        [sys.executable, "-m", "studies.cli.main", *command], capture_output=True, text=True
-    )
+    done = run_to_end([sys.executable, "-m", "studies.cli.main", *command])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert "cluster: got 'foo', no Dask scheduler answers there: missing port" in done.stderr

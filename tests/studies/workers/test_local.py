@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import psutil
 import pytest
-from driving import until
 from joblib.externals.loky import get_reusable_executor
-from searching import MIXED, ShuffledEngine, a_study, admit, search, space_for, trials, trials_with
+from searches import MIXED, ShuffledEngine, a_study, admit, search, space_for, trials, trials_with
+from waiting import PATIENCE, has_ended, until, wait_until_ended
 
 from nets.state import pack
 from studies.confirmation.batch import train_all
@@ -35,8 +35,12 @@ def a_job(trial=0, attempt=1, objective="curves:climb", **settings):
 def events_until_the_end(engine, timeout=10.0):
     """All events of the one running job."""
     events = []
-    while not events or isinstance(events[-1], EpochDone):
+
+    def ended():
         events.extend(engine.events(timeout))
+        return events and not isinstance(events[-1], EpochDone)
+
+    until(ended, "the end of a job")
     return events
 
 
@@ -50,7 +54,7 @@ def kill_worker(engine):
     """Kill the process of an engine's first worker, and wait until it is gone."""
     worker = psutil.Process(pid_of(engine._workers[0]))
     worker.kill()
-    psutil.wait_procs([worker])
+    worker.wait(PATIENCE)
 
 
 @pytest.fixture
@@ -169,7 +173,7 @@ def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
     assert isinstance(events_until_the_end(engine)[-1], TrialDone)
 
 
-@pytest.mark.parametrize("objective", ["offspring:orphan", "offspring:orphan_of_c"])
+@pytest.mark.parametrize("objective", ["child_processes:orphan", "child_processes:orphan_of_c"])
 def test_worker_whose_child_outlives_it_is_told_and_the_child_ended(objective, engine, tmp_path):
     """The child has a copy of the worker's end of the pipe, which so has no end."""
     word = tmp_path / "word"
@@ -184,23 +188,15 @@ def test_worker_whose_child_outlives_it_is_told_and_the_child_ended(objective, e
 
 def test_what_an_objective_has_started_ends_with_the_driver(engine, tmp_path):
     word = tmp_path / "word"
-    engine.start(a_job(objective="offspring:parent", kind=str(word)))
+    engine.start(a_job(objective="child_processes:parent", kind=str(word)))
     (epoch,) = engine.events(timeout=10.0)
     engine._workers[0].connection.close()  # as the system does for a driver that is gone
     until(lambda: has_ended(int(epoch.metrics["value"])))
     assert not word.exists()
 
 
-def has_ended(pid):
-    """Tell whether a process has ended, even if nobody has asked it how."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def test_worker_out_of_memory_is_told_as_dead_and_replaced(engine):
-    engine.start(a_job(objective="offspring:without_memory"))
+    engine.start(a_job(objective="child_processes:without_memory"))
     epoch, death = events_until_the_end(engine)
     assert death == WorkerCrashed(0, 1, "MemoryError")
     assert engine.free == 1
@@ -238,7 +234,7 @@ PRINTED = ["by Python", "by a program", "by the system"]
 
 def test_worker_leaves_the_output_to_its_driver(capfd):
     engine = LocalEngine(1)
-    engine.start(a_job(objective="offspring:talkative"))
+    engine.start(a_job(objective="child_processes:talkative"))
     events_until_the_end(engine)
     engine.close()
     output, errors = capfd.readouterr()
@@ -247,7 +243,7 @@ def test_worker_leaves_the_output_to_its_driver(capfd):
 
 def test_repetitions_leave_the_output_to_their_command(capfd):
     get_reusable_executor().shutdown()  # processes of another test print where they began
-    jobs = [a_job(objective="offspring:talkative")] * 2
+    jobs = [a_job(objective="child_processes:talkative")] * 2
     print("before", end="")
     for trained in train_all(jobs, 2):
         assert trained.end.state == "complete"
@@ -256,7 +252,9 @@ def test_repetitions_leave_the_output_to_their_command(capfd):
     assert (output, sorted(errors.splitlines())) == ("before, after\n", sorted(PRINTED * 2))
 
 
-@pytest.mark.parametrize("objective", ["offspring:ended_program", "offspring:ended_fork"])
+@pytest.mark.parametrize(
+    "objective", ["child_processes:ended_program", "child_processes:ended_fork"]
+)
 def test_objective_can_end_what_it_starts(objective, engine):
     engine.start(a_job(objective=objective))
     epoch, _ = events_until_the_end(engine)
@@ -269,7 +267,7 @@ def test_closed_engine_leaves_no_process():
     engine.start(a_job(epochs=1000, delay=0.1))
     processes = [psutil.Process(pid_of(worker)) for worker in engine._workers]
     engine.close()
-    assert not psutil.wait_procs(processes, timeout=10)[1]
+    wait_until_ended(processes)
 
 
 def test_engine_whose_start_is_broken_off_leaves_no_process(monkeypatch):

@@ -2,11 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 
 import pytest
+from programs import run_to_end
 
 from studies.confirmation import batch
 from studies.figures.process import Aside
@@ -86,7 +86,5 @@ print(middle.wait(60))
 
 def test_a_process_does_not_end_while_a_thread_removes_locks():
     """A thread of the library's that was cut off there left warnings of leaked locks behind."""
-    ended = subprocess.run(
-        [sys.executable, "-c", THREAD_IN_THE_MIDDLE], capture_output=True, text=True, timeout=300
-    )
+    ended = run_to_end([sys.executable, "-c", THREAD_IN_THE_MIDDLE])
     assert (ended.stdout, ended.stderr) == ("True\n", "")

@@ -5,6 +5,7 @@ import math
 
 import pytest
 from PIL import Image
+from programs import run_to_end
 
 from nets.errors import InputError
 from tracking.figures.curves import CurvesInTurn, curves, curves_png, log_study_figures, to_png
@@ -94,7 +95,6 @@ def test_the_barest_curves_are_drawn_too(history):
 
 
 def test_drawing_does_not_touch_the_state_of_pyplot():
-    import subprocess
     import sys
 
     code = (
@@ -102,7 +102,7 @@ def test_drawing_does_not_touch_the_state_of_pyplot():
         "to_png(curves('t', [EpochRecord(1, {'val_loss': 1.0}, {}, 1.0, 0.0)]));"
         "print('matplotlib.pyplot' in sys.modules)"
     )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+    assert run_to_end([sys.executable, "-c", code], check=True).stdout == "False\n"
 
 
 def test_figures_are_attached_to_the_run_of_the_study(store, ledger, environment):

@@ -2,14 +2,15 @@
 
 import json
 import os
+import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import psutil
 import pytest
+from programs import Program
+from waiting import PATIENCE, until
 
 from tracking.ledger import lock
 from tracking.ledger.access import Ledger
@@ -44,10 +45,7 @@ def held_by(path, **changes):
 @pytest.fixture
 def process():
     """Another process, which runs until the test ends."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    yield process
-    process.kill()
-    process.communicate()
+    return Program("-c", "import signal; signal.pause()")
 
 
 def process_holding(path, process):
@@ -96,14 +94,13 @@ def test_other_study_is_not_held(path, process):
 def test_lock_of_a_dead_process_is_taken_immediately(path, process):
     process_holding(path, process)
     process.kill()
-    process.wait()
     with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
 
 
 def test_lock_of_a_killed_process_that_was_not_reaped_is_taken_immediately(path, process):
     process_holding(path, process)
-    process.kill()
+    process.signal(signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
     with lock.hold(path, "digits", "searched"):
@@ -146,7 +143,7 @@ def test_process_suspended_while_another_took_over_is_interrupted_and_keeps_off_
     monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.1)
     with pytest.raises(KeyboardInterrupt), lock.hold(path, "digits", "searched"):  # noqa: PT012
         theirs = taken_over(path)
-        threading.Event().wait(timeout=60)
+        threading.Event().wait(PATIENCE)
     assert holder_of(path) == theirs
     assert capsys.readouterr().err == "retrial: digits was taken over by another process\n"
 
@@ -154,9 +151,8 @@ def test_process_suspended_while_another_took_over_is_interrupted_and_keeps_off_
 def test_holder_sends_heartbeats(path, monkeypatch):
     monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.01)
     with lock.hold(path, "digits", "searched"):
-        first, deadline = holder_of(path)["beat"], time.monotonic() + 60
-        while holder_of(path)["beat"] == first:
-            assert time.monotonic() < deadline, "no heartbeat"
+        first = holder_of(path)["beat"]
+        until(lambda: holder_of(path)["beat"] != first, "a heartbeat")
 
 
 def test_lock_can_be_released_when_the_disk_is_full(path):

@@ -2,7 +2,6 @@
 
 import io
 import os
-import subprocess
 import sys
 import warnings
 import zipfile
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from programs import run_to_end
 
 from nets import Settings, objective
 from nets.data import default_folder, load
@@ -44,15 +44,14 @@ def logged(store, ledger, trials, environment, quick_figures):
 
 
 def test_a_model_loads_and_predicts_in_a_fresh_process_that_must_not_unpickle(store, logged):
-    process = subprocess.run(
+    process = run_to_end(
         [sys.executable, "-c", PREDICT, f"models:/{logged.model_id}"],
         env={
             **os.environ,
             "MLFLOW_TRACKING_URI": store.uri,
             "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         },
-        capture_output=True, text=True,
-    )  # fmt: skip
+    )
     assert process.returncode == 0, process.stderr
     example = [[[[0], [1]], [[2], [3]]]]
     assert process.stdout.splitlines()[-1] == f"{example} {[[0.0, 2.0, 4.0, 6.0]]}"

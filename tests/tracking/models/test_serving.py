@@ -2,15 +2,14 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
-from programs import Program
+from programs import Program, free_port, run_to_end
+from waiting import PATIENCE
 
 from nets import objective
 from nets.data import default_folder, load
@@ -77,13 +76,12 @@ def test_mlflow_models_predict_answers_for_images(
     (tmp_path / "images.json").write_bytes(request_body)
     for place, address in enumerate(registered):
         output = tmp_path / f"answer{place}.json"
-        done = subprocess.run(
+        done = run_to_end(
             [
                 sys.executable, "-m", "mlflow", "models", "predict", "--model-uri", address,
                 "--input-path", tmp_path / "images.json", "--content-type", "json",
                 "--output-path", output, "--env-manager", "local",
-            ],
-            capture_output=True, text=True, env=os.environ,
+            ]
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert_answers(output.read_bytes(), model, digits)
@@ -95,13 +93,12 @@ def test_a_model_answers_in_an_environment_made_for_it_without_retrial(
     pytest.importorskip("uv", reason="MLflow makes environments with uv")
     (tmp_path / "images.json").write_bytes(request_body)
     monkeypatch.setenv("MLFLOW_ENV_ROOT", str(tmp_path / "environments"))
-    done = subprocess.run(
+    done = run_to_end(
         [
             sys.executable, "-m", "mlflow", "models", "predict", "--model-uri", registered[1],
             "--input-path", tmp_path / "images.json", "--content-type", "json",
             "--output-path", tmp_path / "answer.json", "--env-manager", "uv",
-        ],
-        capture_output=True, text=True, env=os.environ,
+        ]
     )  # fmt: skip
     if done.returncode and "Failed to fetch" in done.stderr:
         pytest.skip(f"no package index answers: {done.stderr.strip()[-200:]}")
@@ -113,21 +110,16 @@ def test_a_model_answers_in_an_environment_made_for_it_without_retrial(
 def test_mlflow_models_serve_answers_for_images_over_http(
     registered, strict, request_body, model, digits
 ):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     program = Program(
-        "mlflow", "models", "serve", "--model-uri", registered[1], "--port", port,
+        "-m", "mlflow", "models", "serve", "--model-uri", registered[1], "--port", port,
         "--env-manager", "local",
     )  # fmt: skip
-    try:
-        program.wait_until_it_listens()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations",
-            request_body,
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as response:
-            assert_answers(response.read(), model, digits)
-    finally:
-        program.kill()
+    program.wait_until_it_listens()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations",
+        request_body,
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        assert_answers(response.read(), model, digits)

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
+from programs import run_to_end
 
 from tracking.provenance.environment import capture
 from tracking.records import UNKNOWN, Difference, Environment, Git, differences
@@ -51,7 +51,7 @@ def test_describing_a_machine_imports_nothing_heavy():
         "import sys; from tracking.provenance.environment import capture; capture();"
         "print(sorted({'mlflow', 'optuna', 'matplotlib', 'sklearn', 'scipy'} & set(sys.modules)))"
     )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+    assert run_to_end([sys.executable, "-c", code], check=True).stdout == "[]\n"
 
 
 def test_code_that_is_not_there_is_unknown():
@@ -61,9 +61,8 @@ def test_code_that_is_not_there_is_unknown():
 def git(folder, *arguments):
     identity = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
                 "GIT_COMMITTER_EMAIL": "a@b", "GIT_CONFIG_GLOBAL": os.devnull}  # fmt: skip
-    return subprocess.run(
-        ["git", *arguments], cwd=folder, env={**os.environ, **identity},
-        check=True, capture_output=True, text=True,
+    return run_to_end(
+        ["git", *arguments], cwd=folder, env={**os.environ, **identity}, check=True
     ).stdout.strip()  # fmt: skip
 
 

@@ -2,11 +2,11 @@
 
 import importlib
 import io
-import subprocess
 import sys
 import zipfile
 
 import pytest
+from programs import run_to_end
 
 from tracking.provenance import source_code
 
@@ -162,10 +162,9 @@ def test_the_program_runs_from_an_archive_of_its_own(tmp_path):
         "print(nets.__file__, code.digest('nets'));"
         "studies.cli.main.main(['data', 'list'])"
     )
-    done = subprocess.run(
+    done = run_to_end(
         [sys.executable, "-P", "-c", code],
         env={"PYTHONPATH": str(tmp_path), "HOME": str(tmp_path)}, cwd="/",
-        capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said, *rest = done.stdout.splitlines()

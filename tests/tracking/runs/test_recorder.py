@@ -2,11 +2,12 @@
 
 import dataclasses
 import signal
-import subprocess
 import sys
 import threading
 
 import pytest
+from programs import run_to_end
+from waiting import PATIENCE
 
 from nets.errors import InputError
 from tracking.runs import recorder
@@ -148,7 +149,7 @@ def test_an_outage_delays_the_record_and_changes_nothing_in_it(
     trials.finish(0)
     trials.whole(1)
     one.notify()
-    assert unsteady.refused.wait(60)
+    assert unsteady.refused.wait(PATIENCE)
     unsteady.is_up = True
     one.finish("finished")
 
@@ -234,7 +235,7 @@ def test_a_process_killed_by_sigkill_is_followed_by_one_that_completes_the_recor
         trials.whole(number, state, model=state != "failed")
     moments = generator.integers(3, 12, size=5)
     for moment in moments:
-        process = subprocess.run([sys.executable, "-c", DOOMED, str(root), str(moment)])
+        process = run_to_end([sys.executable, "-c", DOOMED, root, moment])
         assert process.returncode == -signal.SIGKILL
     record().finish("finished")
 

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import socket
-import subprocess
 import sys
-import time
 
 import pytest
-from programs import PATIENCE, Program
+from mlflow_server import MLflowServer
+from programs import Program, run_to_end
+from waiting import until
 
 from tracking.ledger import Ledger
 from tracking.store import names
@@ -39,33 +38,10 @@ learning_rate = { low = 1e-4, high = 1e-1, log = true }
 """
 
 
-class Server:
-    """An MLflow server at a fixed address that can be stopped and restarted."""
-
-    def __init__(self, database, artifacts):
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            self._port = unused.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._arguments = [
-            "server", "--host", "127.0.0.1", "--port", self._port, "--workers", "1",
-            "--backend-store-uri", database, "--artifacts-destination", artifacts,
-        ]  # fmt: skip
-
-    def start(self):
-        self.program = Program(
-            "mlflow", *self._arguments, MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"
-        )
-        self.program.wait_until_it_listens()
-
-    def stop(self):
-        self.program.kill()
-
-
 @pytest.fixture(scope="module")
 def database(postgresql, tmp_path_factory):
     """A database with MLflow's tables, created once for this module."""
-    server = Server(url := postgresql.database(), tmp_path_factory.mktemp("none"))
+    server = MLflowServer(url := postgresql.database(), tmp_path_factory.mktemp("none"))
     server.start()
     server.stop()
     return url
@@ -74,7 +50,7 @@ def database(postgresql, tmp_path_factory):
 @pytest.fixture
 def server(postgresql, database, tmp_path, monkeypatch):
     """A running server for one test, named by `MLFLOW_TRACKING_URI`."""
-    server = Server(postgresql.copy(database), tmp_path / "artifacts")
+    server = MLflowServer(postgresql.copy(database), tmp_path / "artifacts")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     server.start()
     yield server
@@ -83,10 +59,9 @@ def server(postgresql, database, tmp_path, monkeypatch):
 
 def retrial(*arguments, **environment):
     """Run a command; return its exit code, stdout and stderr."""
-    done = subprocess.run(
-        [sys.executable, "-m", "studies.cli.main", *map(str, arguments)],
-        env={**os.environ, **environment}, capture_output=True, text=True,
-    )  # fmt: skip
+    done = run_to_end(
+        [sys.executable, "-m", "studies.cli.main", *arguments], env={**os.environ, **environment}
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -99,7 +74,7 @@ def study(tmp_path):
 
 def searching(study, store):
     """Start a search in another process."""
-    return Program("studies.cli.main", "search", study, "--jobs", "2", "--store", store)
+    return Program("-m", "studies.cli.main", "search", study, "--jobs", "2", "--store", store)
 
 
 def finished_trials(program):
@@ -108,10 +83,7 @@ def finished_trials(program):
 
 def wait_for_trials(program, count):
     """Wait until a search has finished a number of trials."""
-    deadline = time.monotonic() + PATIENCE
-    while len(finished_trials(program)) < count:
-        assert time.monotonic() < deadline, "\n".join(program.lines)
-        time.sleep(0.01)
+    until(lambda: len(finished_trials(program)) >= count, f"{count} trials")
 
 
 def assert_all_of_it_is_recorded(store, contents):

@@ -3,12 +3,12 @@
 import os
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 
 import psutil
 import pytest
+from programs import Program
+from waiting import PATIENCE, has_ended
 
 from nets.errors import InputError
 from tracking.runs.delivery import Delivery
@@ -57,23 +57,14 @@ def test_a_remote_store_has_its_own_ui(root, monkeypatch):
 
 @pytest.fixture
 def server(root):
-    """Start servers on a store in processes, and stop those that are left."""
-    processes = []
+    """Start servers on a store, each in a process."""
 
     def server(port=0):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_TRACKING")}
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(root), str(port)],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            cwd=root.parent,
-        )  # fmt: skip
-        processes.append(process)
-        return process, process.stdout.readline().strip()
+        removed = dict.fromkeys(name for name in os.environ if name.startswith("MLFLOW_TRACKING"))
+        process = Program("-c", SERVE, root, port, folder=root.parent, **removed)
+        return process, process.line().strip()
 
-    yield server
-    for process in processes:
-        process.terminate()
-        process.communicate(timeout=60)
+    return server
 
 
 @pytest.mark.slow
@@ -86,15 +77,15 @@ def test_the_ui_is_served_until_it_is_stopped_and_leaves_no_process(
 
     process, url = server()
     family = psutil.Process(process.pid).children(recursive=True)
-    with urllib.request.urlopen(url) as page:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as page:
         assert "<title>MLflow</title>" in page.read().decode()
     assert study_pages(url) == {"digits": f"{url}/{names.trials_page('1')}"}
-    process.send_signal(sign)
-    output, errors = process.communicate(timeout=60)
+    process.signal(sign)
+    code, output, errors = process.finish()
 
-    assert (process.returncode, output, errors) == (0, "", "")
+    assert (code, output, errors) == (0, "", "")
     assert 1 <= len(family) <= 2
-    assert not any(child.is_running() for child in family)
+    assert all(has_ended(child) for child in family)
     assert not (root.parent / "mlartifacts").exists()
 
 
@@ -115,8 +106,8 @@ def test_a_server_that_goes_away_and_returns_gets_everything_once(
     trials.epoch(1, 1)
     until(lambda: trials.ledger.trial("digits", 1).recorded_epoch == 1)
 
-    process.terminate()
-    process.communicate(timeout=60)
+    process.signal(signal.SIGTERM)
+    process.wait()
     trials.epoch(1, 2)
     trials.finish(1)
     until(lambda: recorder.problem is not None)

@@ -5,10 +5,10 @@ import os
 import shutil
 import socket
 import stat
-import subprocess
 import sys
 
 import pytest
+from programs import run_to_end
 
 from tracking.store import names
 from tracking.store.errors import StoreUnavailable
@@ -33,7 +33,7 @@ def test_importing_the_package_does_not_import_mlflow():
     code = f"import sys, {', '.join(f'tracking.{name}' for name in modules)}; " + (
         "print(sorted({'mlflow', 'matplotlib', 'optuna', 'joblib'} & set(sys.modules)))"
     )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+    assert run_to_end([sys.executable, "-c", code], check=True).stdout == "[]\n"
 
 
 def test_opening_a_new_store_is_silent_and_sends_no_telemetry(tmp_path):
@@ -43,10 +43,9 @@ def test_opening_a_new_store_is_silent_and_sends_no_telemetry(tmp_path):
         "import mlflow.telemetry.client as t; assert t.get_telemetry_client() is None;"
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
-    process = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "deep" / "mlruns")],
-        env=environment, cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+    process = run_to_end(
+        [sys.executable, "-c", code, tmp_path / "deep" / "mlruns"], env=environment, cwd=tmp_path
+    )
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     assert everything_below(tmp_path) == ["deep", "deep/mlruns", "deep/mlruns/mlflow.db"]
 

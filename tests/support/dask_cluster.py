@@ -1,11 +1,7 @@
 """A real Dask cluster for tests: a scheduler and workers, each a process on this machine."""
 
-from pathlib import Path
-
+from drivers import OBJECTIVES_PATH
 from programs import Program
-
-OURS = str(Path(__file__).parent)
-"""The folder in which workers find the objectives of the tests."""
 
 
 class Cluster:
@@ -13,17 +9,18 @@ class Cluster:
 
     def __init__(self):
         self.scheduler = Program(
-            "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
-        )
+            "-m", "distributed.cli.dask_scheduler",
+            "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+        )  # fmt: skip
         self.address = self.scheduler.wait_for(r"Scheduler at: +(tcp://\S+)")[1]
         self.workers = {}
 
     def start_worker(self, *options, **environment):
         """Start a worker, wait until it has joined, and return its address."""
         worker = Program(
-            "distributed.cli.dask_worker", self.address,
+            "-m", "distributed.cli.dask_worker", self.address,
             "--nthreads", "1", "--no-dashboard", "--no-nanny", *options,
-            **{"PYTHONPATH": OURS, **environment},
+            **{"PYTHONPATH": OBJECTIVES_PATH, **environment},
         )  # fmt: skip
         address = worker.wait_for(r"Start worker at: +(tcp://\S+)")[1]
         worker.wait_for("Registered to:")

@@ -1,14 +1,18 @@
 """Real drivers: `retrial search` as a process, its workers, and what it has left in the store."""
 
 import os
-import subprocess
-import sys
-import threading
+import signal
 from pathlib import Path
 
 import psutil
+from programs import Program
 
 from tracking.ledger import Ledger
+
+OBJECTIVES_PATH = os.pathsep.join(
+    [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+"""The PYTHONPATH of programs that import the objectives of the tests."""
 
 FILE = """
 [study]
@@ -46,51 +50,28 @@ def write_study(
     return path
 
 
-def until(condition):
-    """Look every 20 ms until a condition holds; returns what it gave."""
-    while not (value := condition()):
-        threading.Event().wait(0.02)
-    return value
-
-
-class Driver:
+class Driver(Program):
     """A `retrial search` of a study file, in a process of its own."""
 
     def __init__(self, study, store, *options, checkpoints=None, **popen):
-        paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        variables = {"PYTHONPATH": OBJECTIVES_PATH}
         if checkpoints is not None:
-            environment["RETRIAL_CHECKPOINT_SECONDS"] = str(checkpoints)
-        self.store = Path(store)
-        self.process = subprocess.Popen(
-            [
-                sys.executable, "-m", "studies.cli.main", "search", str(study),
-                "--store", str(store), *options,
-            ],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen,
+            variables["RETRIAL_CHECKPOINT_SECONDS"] = str(checkpoints)
+        super().__init__(
+            "-m", "studies.cli.main", "search", study, "--store", store, *options,
+            **variables, **popen,
         )  # fmt: skip
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def line(self):
-        """Wait for the next line it prints."""
-        return self.process.stdout.readline()
 
     def wait_for_trial(self):
         """Wait until a trial has finished."""
         while not (line := self.line()).startswith("trial "):
-            assert line, self.process.stderr.read()
+            assert line, self.lines
 
-    def send(self, number):
-        self.process.send_signal(number)
-
-    def kill(self):
-        """SIGKILL, and wait for it; returns the processes it has left behind."""
+    def kill_alone(self):
+        """SIGKILL without its workers, and wait for it; returns the processes it left behind."""
         children = self.children()
-        self.process.kill()
-        self.process.communicate()
+        self.signal(signal.SIGKILL)
+        self.wait()
         return children
 
     def children(self):
@@ -99,11 +80,6 @@ class Driver:
             return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-
-    def finish(self):
-        """Wait for its end; returns exit code, output and errors."""
-        output, errors = self.process.communicate()
-        return self.process.returncode, output, errors
 
 
 def ledger_of(store):
