@@ -1,25 +1,25 @@
-# Everything starts here: `make search` and `make test` set themselves up.
+# `make search` and `make test` create the environment that they need.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
-# Without setuptools' general word of caution about editable installations, a screen of its own.
+# Hides setuptools' general warning about editable installations, which fills a screen.
 INSTALL = PYTHONWARNINGS='ignore:Editable installation' \
     $(PIP) install --quiet --constraint constraints.txt
 STUDY ?= digits
-# One process a core; a file stays in one process, which shares its servers and databases. Their
-# order is that of tests/conftest.py.
+# One process per core. All tests of a file run in one process, which shares its servers and
+# databases. tests/conftest.py sets the order of the files.
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help search test test-all check format ui reproduce bench install clean
 
-help:            ## say what can be made
+help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST)
 
 search: $(VENV)/runtime   ## run the default study (STUDY=mnist-mlp for another)
 	$(BIN)/retrial search $(STUDY)
 
-reproduce: $(VENV)/runtime ## train the best trial again and compare
+reproduce: $(VENV)/runtime ## train the best trial again and compare every epoch
 	$(BIN)/retrial reproduce best --study $(STUDY)
 
 ui: $(VENV)/runtime       ## start the MLflow UI on the store
@@ -40,24 +40,24 @@ format: $(VENV)/test      ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/test       ## measure; with PyTorch beside it where it is installed
+bench: $(VENV)/test       ## run the benchmarks, compared with PyTorch if it is installed
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
-install: $(VENV)/test     ## only set up
+install: $(VENV)/test     ## only create the environment
 
 clean:           ## remove the environment, never the store
 	rm -rf $(VENV)
 
-# Setting up. A file in the environment says that a set is installed; it is installed again when
-# the pinned versions or the dependencies change.
+# Installation. A marker file in the environment records that a set of packages is installed; the set
+# is installed again when the pinned versions or the dependencies change.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "retrial needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) --version);" \
-	           "accepted is e.g. make PYTHON=python3.11"; exit 2; }
+	           "try make PYTHON=python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/runtime: constraints.txt pyproject.toml | $(VENV)/bin/python
-	@echo "installing into $(VENV), once"
+	@echo "installing into $(VENV); this happens once"
 	$(INSTALL) --upgrade pip
 	$(INSTALL) --editable .
 	@touch $@

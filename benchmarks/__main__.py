@@ -1,6 +1,6 @@
-"""Print every table, or those named: ``python -m benchmarks [training] [memory] ...``.
+"""Run benchmarks, by default those of training: ``python -m benchmarks [training] [memory] ...``.
 
-Each script is one question and runs in a process of its own, so that none inherits another's
+Each script answers one question and runs in a separate process, so that none inherits another's
 threads or memory.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 FIRST = (
     "training", "prediction", "cores", "memory", "epochs", "accuracy", "ideas", "augmentation",
 )  # fmt: skip
-"""What runs without being named: everything about the speed of training."""
+"""The default: everything about the speed of training."""
 
 
 def scripts() -> list[str]:
-    """Return the names of all scripts in this folder; what has no `main` helps the others."""
+    """Return the names of all scripts in this folder; modules without `main` are helpers."""
     folder = Path(__file__).parent
     names = {path.stem for path in folder.glob("[a-z]*.py") if "def main(" in path.read_text()}
     return [*FIRST, *sorted(names - set(FIRST))]
@@ -26,7 +26,7 @@ def scripts() -> list[str]:
 def main() -> int:
     names = sys.argv[1:] or FIRST
     if unknown := sorted(set(names) - set(scripts())):
-        print(f"benchmarks: got {', '.join(unknown)}, accepted are {', '.join(scripts())}")
+        print(f"benchmarks: got {', '.join(unknown)}, expected {', '.join(scripts())}")
         return 2
     worst = 0
     for name in names:

@@ -1,9 +1,9 @@
-"""Question: how many seconds from random weights to 99.2 % of the MNIST test images, on one core?
+"""Question: how many seconds from random weights to 99.2 % on the MNIST test images, on one core?
 
 The deep_convnet with AdamW (weight decay 0.01) and a one-cycle learning rate up to 0.003, three
 epochs of mini-batches of 128, dropout 0.5, no augmentation; the same recipe in PyTorch, from the
-same initial weights. Test accuracy is measured after each epoch; the seconds are of training alone,
-and the processor's, so that nothing else on the machine counts.
+same initial weights. Test accuracy is measured after each epoch. The seconds are processor time of
+training alone, so that other processes on the machine do not count.
 
     python -m benchmarks.accuracy [--epochs N] [--no-torch]
 """
@@ -37,7 +37,7 @@ def recipe(epochs: int) -> Settings:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--no-torch", action="store_true", help="our side alone")
+    parser.add_argument("--no-torch", action="store_true", help="our side only")
     options = parser.parse_args(arguments)
     head(__doc__)
     data = mnist()
@@ -74,7 +74,7 @@ def ours(settings: Settings, data):
 
 
 def theirs(settings: Settings, data):
-    """Yield the same for PyTorch, in the layout that is faster where many train: channels_last."""
+    """Yield the same for PyTorch, in its faster layout for such networks, channels_last."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     twin = Twin(network(settings))
@@ -110,7 +110,7 @@ def theirs(settings: Settings, data):
 
 
 def pixels(images: np.ndarray):
-    """Return images as PyTorch wants them, floats in [0, 1]."""
+    """Return images as PyTorch takes them: floats in [0, 1]."""
     scaled = images.transpose(0, 3, 1, 2).astype(np.float32) / 255
     return torch.from_numpy(scaled).to(memory_format=torch.channels_last)
 

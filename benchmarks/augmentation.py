@@ -1,9 +1,9 @@
-"""Question: does augmentation cost much beside the training that it is for.
+"""Question: what does augmentation cost, compared with the training step that it feeds?
 
 Prints the median milliseconds for one mini-batch of 128 images of 28x28, on one core, for the
-affine part and for everything, beside a control that uses none of our code: a matrix product of
-0.5 GFLOP, of which a training step of the deep_convnet is worth about ten. The error is that of a
-quarter turn against `numpy.rot90`.
+affine part and for everything, and for a control that uses none of our code: a matrix product of
+0.5 GFLOP; a training step of the deep_convnet costs about ten of them. The error is that of a
+rotation by 90 degrees, compared with `numpy.rot90`.
 
     python benchmarks/augmentation.py
 """
@@ -26,7 +26,7 @@ AFFINE = Settings(shift=2, rotation=15, scale=0.1, shear=0.1)
 
 
 def milliseconds(function, repeats=200):
-    """Median time of one call."""
+    """Return the median time of one call."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -48,7 +48,7 @@ def main():
     quarter = replace(Distortion.none(128), rotation=np.full(128, 90.0))
     turned = Augmenter(AFFINE, SHAPE).distort(images, quarter)
     error = np.abs(turned - np.rot90(images, axes=(1, 2))).max()
-    print(f"error of a quarter turn   {error:.1e}")
+    print(f"error of a 90° rotation   {error:.1e}")
 
 
 if __name__ == "__main__":

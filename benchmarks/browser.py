@@ -1,4 +1,4 @@
-"""A real browser that opens pages: headless Chromium through its driver's own HTTP interface."""
+"""A real browser that opens pages: headless Chromium through its driver's HTTP interface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 NO_BROWSER = "skipped: needs chromium and chromedriver (Debian: chromium, chromium-driver)"
 PATIENCE = 120.0
-"""Seconds after which a page is given up."""
+"""Timeout of a page, in seconds."""
 
 _ARGUMENTS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -25,7 +25,7 @@ _ARGUMENTS = [
 
 
 class Browser:
-    """A session of a browser; `address` is that of its driver."""
+    """A browser session; `address` is that of the driver."""
 
     def __init__(self, address: str, profile: str) -> None:
         options = {"args": [*_ARGUMENTS, f"--user-data-dir={profile}"]}
@@ -55,7 +55,7 @@ def is_here() -> bool:
 
 @contextlib.contextmanager
 def opened() -> Iterator[Browser]:
-    """Start a browser with a new profile, and end it."""
+    """Start a browser with a new profile; stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -81,7 +81,7 @@ def _wait_for(address: str) -> None:
             urllib.request.urlopen(f"{address}/status", timeout=5).close()
             return
         time.sleep(0.05)
-    raise TimeoutError(f"no driver answers at {address}")
+    raise TimeoutError(f"no driver responds at {address}")
 
 
 def _ask(address: str, content: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Trained trials of one ledger written again into another, as a search would write them."""
+"""Copy trained trials from one ledger into another, as a search would write them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tracking.ledger import Ledger
-from tracking.records import StudyRecord, TrialRecord
+from tracking.records import StudyRecord, TrialOutcome, TrialRecord
 
 RETRIAL = str(Path(sys.prefix) / "bin" / "retrial")
 STUDY = "digits"
 
 
 def train(folder: Path, trials: int) -> None:
-    """Search the digits into a ledger in a folder, without MLflow."""
+    """Search the digits with a ledger in a folder, without MLflow."""
     subprocess.run(
         [RETRIAL, "search", STUDY, "--trials", str(trials), "--store", str(folder), "--no-record"],
         check=True,
@@ -25,7 +25,7 @@ def train(folder: Path, trials: int) -> None:
 
 
 def copy_study(source: Ledger, ledger: Ledger, name: str, trials: int) -> StudyRecord:
-    """Add a study of another ledger, made for a number of trials, without any of them."""
+    """Add a study of another ledger, set to a number of trials, but without trials."""
     study = source.study(name)
     assert study is not None
     section = {**study.definition["study"], "trials": trials}
@@ -34,9 +34,9 @@ def copy_study(source: Ledger, ledger: Ledger, name: str, trials: int) -> StudyR
 
 
 def copy_trial(source: Ledger, ledger: Ledger, original: TrialRecord, number: int) -> Iterator[str]:
-    """Write a trial step by step: gives "started", then "trained" (all epochs), then "finished"."""
+    """Write a trial step by step; yield "started", "trained" (all epochs), then "finished"."""
     study = original.study
-    ledger.add_trial(replace(original, number=number, state="running", outcome={}))
+    ledger.add_trial(replace(original, number=number, state="running", outcome=TrialOutcome()))
     ledger.start_attempt(study, number)
     yield "started"
     for epoch in source.epochs(study, original.number):

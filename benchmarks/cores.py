@@ -1,7 +1,7 @@
-"""Question: how much does a second core help, and does it change anything?
+"""Question: how much does a second core help, and does it change the result?
 
-The deep_convnet at batch 128, ours with one thread and with two, PyTorch with two: the median
-milliseconds of a training step, in turns. Two threads must give the bits that one gives.
+The median milliseconds of a training step of the deep_convnet at batch 128: ours with one thread
+and with two, PyTorch with two, alternating. Two threads must give the same bits as one.
 
     python -m benchmarks.cores
 """
@@ -26,9 +26,9 @@ def main() -> None:
     head(__doc__)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if (cores or 1) < 2:
-        print("  skipped: needs two cores, this process may use one")
+        print("  skipped: needs two cores, this process may use only one")
         return
-    print(f"  gradients of one and of two threads: {'equal bits' if equal() else 'DIFFERENT'}")
+    print(f"  gradients with one and with two threads: {'equal bits' if equal() else 'DIFFERENT'}")
     steps = {}
     with threads.use(1):
         steps["ours, 1 thread"] = our_step(DEEP, BATCH)
@@ -41,12 +41,12 @@ def main() -> None:
         taken = in_turns(steps, repeats=21, clock=time.perf_counter)
     for name, value in taken.items():
         ratio = taken["ours, 2 threads"] / value
-        print(f"  {name:16}{value:8.1f} ms   two threads of ours to this: {ratio:.2f}")
-    print("  solid 0.80 / 0.95, goal 0.62 / 0.78 of PyTorch")
+        print(f"  {name:16}{value:8.1f} ms   our two threads relative to this: {ratio:.2f}")
+    print("  solid: 0.80 / 0.95 of PyTorch; goal: 0.62 / 0.78")
 
 
 def equal() -> bool:
-    """Whether two threads give the gradients of one."""
+    """Return whether two threads give the same gradients as one."""
     ours = network(DEEP)
     x, labels = mini_batch(BATCH)
     noise = ours.draw(BATCH, np.random.default_rng(0))

@@ -1,6 +1,6 @@
-"""What one more trial costs the driver and a worker, at 100, 1,000 and 10,000 finished trials.
+"""The cost of one more trial for the driver and a worker, at 100, 1,000 and 10,000 finished trials.
 
-All of it runs on one thread, so the times are the processor's: what others take of it is left out.
+Everything runs on one thread, and the times are processor time, which excludes other processes.
 """
 
 from __future__ import annotations
@@ -24,15 +24,18 @@ from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
 from tracking.ledger import Ledger
-from tracking.records import Environment
+from tracking.records import Environment, TrialOutcome
 
 MORE = 20
-"""Trials that are added to those that are there."""
+"""Number of trials that are added."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Milliseconds a trial, but for the rebuilding; a job's bytes for a worker new and known."""
+    """Milliseconds per trial, except for the rebuild; bytes of a job.
+
+    `first_bytes` is the size of a job for a new worker, `later_bytes` that for a known one.
+    """
 
     rebuild_seconds: float
     ask: float
@@ -43,7 +46,7 @@ class Cost:
 
 
 def cost(finished: int) -> Cost:
-    """Measure the search of a study that has so many finished trials, with the TPE sampler."""
+    """Measure the search of a study with a number of finished trials, with the TPE sampler."""
     searched = study(finished + MORE, 8)
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / "ledger.db")
@@ -62,14 +65,14 @@ def cost(finished: int) -> Cost:
         rebuild_seconds=rebuild,
         ask=1000 * statistics.median(asks),
         driver=1000 * whole / MORE,
-        worker=1000 * statistics.median(engine.judging),
+        worker=1000 * statistics.median(engine.pruning),
         first_bytes=engine.bytes[0],
         later_bytes=int(statistics.median(engine.bytes[1:])),
     )
 
 
 def fill(ledger: Ledger, searched: Study, finished: int) -> None:
-    """Write finished trials into a ledger as a search would have left them, but at once."""
+    """Write finished trials into a ledger as a search would have, in one transaction."""
     generator = np.random.default_rng(0)
     ledger.add_study(searched.name, searched.definition, Environment())
     trials, epochs = [], []
@@ -104,14 +107,14 @@ def fill(ledger: Ledger, searched: Study, finished: int) -> None:
 
 
 class _Instant:
-    """One worker that trains in no time; what it does itself is measured apart."""
+    """One worker that trains in no time; its own work is measured separately."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.judging: list[float] = []
+        self.pruning: list[float] = []
         self.bytes: list[int] = []
         self._history = History()
-        self._heard = 0
+        self._sent = 0
         self._events: list[Event] = []
 
     @property
@@ -119,24 +122,24 @@ class _Instant:
         return int(not self._events)
 
     def start(self, job: Job) -> str:
-        judge = job.pruning
-        assert judge is not None
-        sent = pickle.dumps(judge.after(self._heard))  # which the driver does
+        context = job.pruning
+        assert context is not None
+        sent = pickle.dumps(context.after(self._sent))  # the driver does this
         self.bytes.append(len(sent))
-        self._heard = max(self._heard, judge.known)
+        self._sent = max(self._sent, context.known)
         began = time.process_time()
         asked = PrunerStudy(pickle.loads(sent), self._history)
         losses = recorded.curve(recorded.Place(**job.settings))
         for number, loss in enumerate(losses, start=1):
             asked.prunes(number, loss)
         taken = time.process_time() - began
-        self.judging.append(taken)
+        self.pruning.append(taken)
         self.seconds += taken
         self._events = [
             EpochDone(job.trial, job.attempt, number, {"val_loss": loss}, {}, 0.0)
             for number, loss in enumerate(losses, start=1)
         ]
-        outcome = {"value": losses[-1], "epoch": len(losses), "attributes": {}}
+        outcome = TrialOutcome(value=losses[-1], epoch=len(losses), attributes={})
         self._events.append(TrialDone(job.trial, job.attempt, "complete", outcome))
         return "here"
 
@@ -150,7 +153,7 @@ class _Instant:
 
 
 def _timed(owner: object, name: str) -> list[float]:
-    """Have a method note how long its calls take; returns the list it notes in."""
+    """Make a method append the duration of each call to a list, and return the list."""
     taken: list[float] = []
     method = getattr(owner, name)
 

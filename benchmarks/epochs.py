@@ -1,9 +1,9 @@
-"""Question: does an epoch's time grow linearly with the images, and does the input keep up?
+"""Question: is the time of an epoch linear in the number of images, and is the input fast enough?
 
 Trains the deep_convnet (batch 128, Adam, validation off) for one epoch on 15,000, 30,000 and 60,000
-images of MNIST with the project's own trainer; then times the input pipeline alone over the same
-60,000 images: shuffle, gather, uint8 to float32, and with augmentation shift, rotation, scale and
-shear. Seconds are the processor's.
+images of MNIST with the project's trainer; then times the input pipeline alone over the same 60,000
+images: shuffle, gather, uint8 to float32, and with augmentation shift, rotation, scale and shear.
+Seconds are processor time.
 
     python -m benchmarks.epochs
 """
@@ -43,14 +43,15 @@ def main() -> None:
             started = time.process_time()
             training.run_epoch()
             seconds = time.process_time() - started
-            print(f"  {count:6,} images: {seconds:6.1f} s, {1e3 * seconds / count:.3f} ms an image")
+            each = 1e3 * seconds / count
+            print(f"  {count:6,} images: {seconds:6.1f} s, {each:.3f} ms per image")
         for name, settings, limit in (("plain", PLAIN, 10), ("augmented", AUGMENTED, 25)):
             share = pipeline(data, settings) / seconds
             print(f"  input pipeline, {name}: {share:.1%} of an epoch (at most {limit} %)")
 
 
 def pipeline(data, settings: Settings) -> float:
-    """Return the seconds that one epoch's input takes without any training."""
+    """Return the seconds of one epoch's input pipeline without training."""
     augment = Augmenter(settings, data.image_shape) if settings is AUGMENTED else None
     pixels = np.empty((settings.batch_size, *data.image_shape), np.float32)
     images, generator = np.asarray(data.images), np.random.default_rng(0)

@@ -1,8 +1,8 @@
-"""Question: what does each idea of the fast form gain?
+"""Question: what does each idea of the kernels gain?
 
 One idea at a time is switched off, and a training step of the deep_convnet and of lenet (batch 128,
-one core) is timed in turns with the form that has all of them. Printed is time without the idea /
-time with all: 1.30 means that without it a step takes 30 % longer.
+one core) is timed in alternation with all ideas on. Prints time without the idea / time with all:
+1.30 means that without it a step takes 30 % longer.
 
     python -m benchmarks.ideas
 """
@@ -33,7 +33,7 @@ Form = Callable[[Network], Any]
 
 
 def slow_rectifier(self: Rectifier) -> None:
-    """Rectify with the number 0 instead of a row of zeros."""
+    """Apply ReLU with the scalar 0 instead of a row of zeros."""
     if self.mask is not None:
         np.greater(self.y, 0, out=self.mask)
     np.maximum(self.y, 0, out=self.y)
@@ -48,32 +48,32 @@ IDEAS: list[tuple[str, Form, dict[str, Any]]] = [
         {"nets.kernels.winograd.tile_height": lambda taps, outputs: 1},
     ),
     (
-        "without parts: all 128 rows at once",
+        "without micro-batches: all 128 images at once",
         lambda network: Executor(network, kernels(network), BATCH),
         {},
     ),
     (
-        "pooling by argmax, rectifier before it",
+        "pooling by argmax, ReLU before it",
         executor,
         {"nets.kernels.plan.is_fast_pooling": lambda layer: False},
     ),
     (
-        "products of any size: none cut into pieces",
+        "matrix products of any size: none is split",
         executor,
         {"nets.kernels.views.SMALL_PRODUCT": 1 << 60},
     ),
     (
-        "maximum with the number 0",
+        "maximum with the scalar 0",
         executor,
         {"nets.kernels.rectifier.Rectifier.forward": slow_rectifier},
     ),
     (
-        "memory array by array, not one block of huge pages",
+        "separate arrays, not one block of huge pages",
         executor,
         {"nets.kernels.workspace.Workspace._take": lambda self, *array: allocate(*array)},
     ),
     (
-        "memory where NumPy puts it, not on cache lines",
+        "NumPy's placement, not aligned to cache lines",
         executor,
         {"nets.kernels.views.CACHE_LINE": 16},
     ),
@@ -90,14 +90,14 @@ def main() -> None:
 
 
 def ratios(settings: Settings) -> dict[str, float]:
-    """Return each form's time over that of the form with all ideas."""
+    """Return the time of each variant relative to that with all ideas."""
     steps = {name: step(settings, form, patches) for name, form, patches in IDEAS}
     taken = in_turns(steps, repeats=21)
     return {name: value / taken["all ideas"] for name, value in taken.items()}
 
 
 def step(settings: Settings, form: Form, patches: dict[str, Any]) -> Callable[[], float]:
-    """Return a training step without its update, with something replaced."""
+    """Return a training step without its update, with patches applied."""
     ours = network(settings)
     x, labels = mini_batch(BATCH)
     noise = ours.draw(BATCH, np.random.default_rng(0))

@@ -1,9 +1,9 @@
-"""What the benchmarks share: timing in turns, PyTorch if it is there, and MNIST if it is.
+"""Helpers of the benchmarks: alternating timing, optional PyTorch, optional MNIST.
 
-Machines differ and are rarely idle, so only ratios mean anything: what is compared is timed in
-turns within one run, and medians are compared. Where everything runs on one thread, the time is the
-processor's: what other processes take of it is not counted. Importing this module before anything
-else pins BLAS to one thread.
+Machines differ and are rarely idle, so only ratios are meaningful: alternatives are timed in turn
+within one run, and their medians are compared. Where everything runs on one thread, processor time
+is measured, which excludes other processes. Importing this module before any other sets BLAS to one
+thread.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from threadpoolctl import threadpool_info
 
 try:
     import torch
-except ImportError:  # the benchmarks then print our side alone
+except ImportError:  # the benchmarks then measure our side only
     torch = None
 
-NO_TORCH = "PyTorch is not installed (dependency group torch): our side alone"
-NO_MNIST = "skipped: needs the real MNIST, set RETRIAL_DATA to the folder that has it"
+NO_TORCH = "PyTorch is not installed (dependency group torch): our side only"
+NO_MNIST = "skipped: needs the real MNIST; set RETRIAL_DATA to the folder that has it"
 WARM_UP = 3
 
 
@@ -59,7 +59,7 @@ def in_turns(
 def control(size: int = 640) -> dict[str, Callable[[], object]]:
     """Return a bare float32 matrix product of 0.5 GFLOP in NumPy, and in PyTorch.
 
-    It uses none of our code: where it is slow, the machine is.
+    It uses none of our code: if it is slow, the machine is.
     """
     a, b = (np.ones((size, size), np.float32) for _ in range(2))
     c = np.empty_like(a)
@@ -71,14 +71,14 @@ def control(size: int = 640) -> dict[str, Callable[[], object]]:
 
 
 def machine() -> str:
-    """Return what a number depends on: versions, processor and BLAS kernel."""
+    """Return what timings depend on: versions, processor and BLAS kernel."""
     kernels = {
         pool.get("architecture", "?") for pool in threadpool_info() if pool["user_api"] == "blas"
     }
     versions = f"NumPy {np.__version__}"
     if torch is not None:
         versions += f", PyTorch {torch.__version__}"
-    return f"{versions}, {_processor()}, OpenBLAS kernel {'/'.join(sorted(kernels))}"
+    return f"{versions}, {_processor()}, BLAS kernel {'/'.join(sorted(kernels))}"
 
 
 def _processor() -> str:
@@ -90,7 +90,7 @@ def _processor() -> str:
 
 
 def head(question: str) -> None:
-    """Print what a table answers, and on which machine."""
+    """Print the question that a table answers, and the machine."""
     print(question.strip().split("\n")[0])
     print(f"  {machine()}")
     if torch is None:
@@ -98,7 +98,7 @@ def head(question: str) -> None:
 
 
 def mnist() -> Any | None:
-    """Return the MNIST data set, or None where it is not (and say so)."""
+    """Return the MNIST dataset; print a message and return None where it is missing."""
     from nets.data import load
     from nets.errors import InputError
 

@@ -1,8 +1,8 @@
-"""Question: how much memory does a process take that trains the deep_convnet on MNIST?
+"""Question: how much memory does a process that trains the deep_convnet on MNIST need?
 
-Each framework trains in a fresh process: batch 128, Adam, 100 steps. Printed is what is resident
-beyond the memory-mapped images, in megabytes: at the start of the interpreter with NumPy, and at
-the end. Linux only, it reads /proc/self/smaps.
+Each framework trains in a fresh process: batch 128, Adam, 100 steps. Prints the resident memory
+without the memory-mapped images, in megabytes: after importing NumPy, and at the end. Linux only:
+it reads /proc/self/smaps.
 
     python -m benchmarks.memory
 """
@@ -73,7 +73,7 @@ def main() -> None:
             [sys.executable, "-c", code], check=True, capture_output=True, text=True
         ).stdout
         start, end = map(float, output.split())
-        print(f"  {name:10}{end:7.1f} MB, of which {start:.1f} MB before any training is imported")
+        print(f"  {name:10}{end:7.1f} MB, of which {start:.1f} MB before training code is imported")
     print("  solid: below 80 MB; goal: below 50 MB")
     if torch is None:
         print(f"  {NO_TORCH}")

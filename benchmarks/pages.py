@@ -1,9 +1,9 @@
 """How do a store, MLflow's pages and the commands that read them grow with the number of trials?
 
-Ten trials of the digits are trained; stores of 10, 100 and 1,000 trials are made of them, each
-trial with its 20 epochs and its model as one that was trained, and recorded to MLflow. Printed are
-the medians of opening each page in headless Chromium, until it shows what it is opened for, and of
-``retrial show`` and ``retrial reproduce best`` as whole processes.
+Trains ten trials of the digits and copies them into stores of 10, 100 and 1,000 trials, each with
+its 20 epochs and its model, recorded to MLflow. Prints the median time until each page shows its
+content in headless Chromium, and the median time of ``retrial show`` and ``retrial reproduce best``
+as whole processes.
 
     python -m benchmarks.pages [--trials 10 100 1000] [--repetitions 3]
 """
@@ -42,7 +42,7 @@ def multiplied(trained: Path, store: Path, trials: int) -> None:
             pass
     source.close()
     ledger.close()
-    # The same curves again and again need no drawing.
+    # All trials get the same figure of curves, so that drawing does not count.
     drawn = curves_png("a trial", Ledger(store / names.LEDGER).epochs(STUDY, 0))
     finished: Future[bytes] = Future()
     finished.set_result(drawn)
@@ -54,7 +54,7 @@ def multiplied(trained: Path, store: Path, trials: int) -> None:
 
 @contextlib.contextmanager
 def served(store: Path) -> Iterator[str]:
-    """Serve the pages of a store as ``retrial ui`` does; gives their address."""
+    """Start ``retrial ui`` on a store, and yield its address."""
     process = subprocess.Popen(
         [RETRIAL, "ui", "--port", "0", "--store", str(store)], stdout=subprocess.PIPE, text=True
     )
@@ -68,7 +68,7 @@ def served(store: Path) -> Iterator[str]:
 
 
 def pages(store: Path, repetitions: int) -> dict[str, float]:
-    """Return the median seconds until each page shows what it is opened for."""
+    """Return the median seconds until each page shows its content."""
     with open_store(store) as opened:
         experiment = opened.client.get_experiment_by_name(STUDY)
         (run,) = opened.client.search_runs(
@@ -83,7 +83,7 @@ def pages(store: Path, repetitions: int) -> dict[str, float]:
         "its files": (f"{runs}/artifacts", names.SETTINGS_FILE),
     }
     with served(store) as address, browser.opened() as chromium:
-        chromium.seconds_until(f"{address}/", "Experiments")  # scripts are in its cache from here
+        chromium.seconds_until(f"{address}/", "Experiments")  # from here on the scripts are cached
         return {
             name: statistics.median(
                 chromium.seconds_until(f"{address}/{path}", text) for _ in range(repetitions)
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
             size = sum(file.stat().st_size for file in store.rglob("*") if file.is_file())
             print(
                 f"{trials:5} trials: recorded in {seconds:.1f} s, {1000 * seconds / trials:.0f} ms "
-                f"a trial; {size / trials / 1024:.0f} KiB a trial in the store",
+                f"per trial; {size / trials / 1024:.0f} KiB per trial in the store",
                 flush=True,
             )
             for name, command in {

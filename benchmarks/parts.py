@@ -1,11 +1,11 @@
 """What does each part of a trial's record cost?
 
-Trials of the digits are trained; then the record is delivered to MLflow step by step, as while a
-search trains: when a trial starts, when its epochs are there, when it has finished. Printed are the
-medians of each part a trial, in milliseconds of the clock and of this process, and what a study
-costs once. In a search, figures are drawn by a process beside it; here they are drawn in turn.
+Trains trials of the digits, then delivers the record to MLflow step by step, as during a search:
+when a trial starts, after its epochs, when it has finished. Prints the median milliseconds of each
+part per trial, as wall-clock and as processor time of this process, and the cost per study. In a
+search a separate process draws figures; here they are drawn in turn.
 
-With ``MLFLOW_TRACKING_URI`` the same goes to that server, whose own time only the clock counts.
+With ``MLFLOW_TRACKING_URI`` the record goes to that server, whose time counts in wall-clock only.
 
     python -m benchmarks.parts [--trials 20]
 """
@@ -43,15 +43,15 @@ PARTS: dict[str, tuple[ModuleType | type, str]] = {
     "model": (trial_run, "log_model"),
     "end": (trial_run, "end"),
 }
-"""The functions that are watched. What one of them spends in another counts for the other alone."""
+"""The functions that are timed. Time spent in a nested one counts for the nested one only."""
 
 FIGURE = "figure"
-LEDGER = "ledger and the rest"
+LEDGER = "ledger and other"
 
 
 @dataclass
 class Spent:
-    """Seconds of the clock, and of this process."""
+    """Seconds of wall-clock time, and of processor time of this process."""
 
     wall: float = 0.0
     process: float = 0.0
@@ -64,16 +64,16 @@ class Spent:
 
 
 class Stopwatch:
-    """Adds up what is spent in each part, counting every moment once."""
+    """Adds up the time spent in each part; nested parts do not count twice."""
 
     def __init__(self) -> None:
         self.spent: dict[str, Spent] = defaultdict(Spent)
         self._inner = [Spent()]
-        """What the parts within the current one have spent, and within those around it."""
+        """Time spent in parts nested in the current one, and in each of those around it."""
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count what is spent within for a part, but for parts within it."""
+        """Add the time spent in the block to a part, without parts nested in it."""
         self._inner.append(Spent())
         began = _now()
         try:
@@ -85,7 +85,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def watching(self, parts: dict[str, tuple[ModuleType | type, str]]) -> Iterator[None]:
-        """Put this watch around functions of modules and classes."""
+        """Time functions of modules and classes within the block."""
         with contextlib.ExitStack() as stack:
             for name, (module, function) in parts.items():
                 original = getattr(module, function)
@@ -109,7 +109,7 @@ def _now() -> Spent:
 def by_part(trained: Path, root: Path, trials: int) -> tuple[list[dict[str, Spent]], Stopwatch]:
     """Record copies of trained trials into an empty store.
 
-    Returns what each trial spent by part, and what the study spent once.
+    Returns the time of each trial by part, and the time spent once per study.
     """
     root.mkdir()
     with contextlib.ExitStack() as stack:
@@ -159,12 +159,12 @@ def main(arguments: list[str] | None = None) -> None:
         trained = Path(folder) / "trained"
         train(trained, 10)
         spent, once = by_part(trained, Path(folder) / "store", options.trials)
-    print(f"{'a trial':24}   clock  process")
+    print(f"{'per trial':24}   clock  process")
     for name in [*PARTS, FIGURE, LEDGER]:
         part = [trial.get(name, Spent()) for trial in spent]
         _print(name, part)
-    _print("together", [sum(trial.values(), Spent()) for trial in spent])
-    print(f"{'once a study':24}")
+    _print("total", [sum(trial.values(), Spent()) for trial in spent])
+    print(f"{'once per study':24}")
     for name, seconds in once.spent.items():
         _print(name, [seconds])
 

@@ -1,8 +1,8 @@
-"""Question: what does a study pay for a pinned kernel (`portable = true`)?
+"""Question: what does a pinned BLAS kernel (`portable = true`) cost a study?
 
-Processor seconds of one epoch with the kernels that this processor's OpenBLAS and NumPy choose, and
-with those that all machines of its architecture have. Kernels are chosen when the libraries load,
-so each side is a process of its own; they take turns, and the fastest of each counts.
+Processor seconds of one epoch with the kernels that OpenBLAS and NumPy choose on this processor,
+and with those that all machines of its architecture have. The libraries choose when they are
+loaded, so each side runs in a separate process; they alternate, and the fastest run counts.
 
     python -m benchmarks.portable
 """
@@ -40,11 +40,11 @@ def main() -> None:
                 best[case, side] = min(seconds, best.get((case, side), float("inf")))
     for case in CASES:
         own, pinned = best[case, "own"], best[case, "pinned"]
-        print(f"  {case:20}{own:8.2f} s {pinned:8.2f} s   pinned / own kernel {pinned / own:.2f}")
+        print(f"  {case:20}{own:8.2f} s {pinned:8.2f} s   pinned / default {pinned / own:.2f}")
 
 
 def epochs_with(environment: dict[str, str]) -> dict[str, float]:
-    """Return the seconds of an epoch of each case, trained by a process with an environment."""
+    """Return the seconds of an epoch of each case, in a process with environment variables."""
     answer = subprocess.run(
         [sys.executable, "-m", "benchmarks.portable", "epochs"],
         env={**os.environ, **environment}, stdout=subprocess.PIPE, check=True, text=True,
@@ -70,7 +70,7 @@ def epochs() -> dict[str, float]:
             test_labels=labels[:1], classes=10, full_scale=255,
         )  # fmt: skip
         started: list[float] = []
-        # The first epoch warms up, the second one counts.
+        # The first epoch is the warm-up, the second one counts.
         fixed = Settings(epochs=2, validation=0, **settings)  # type: ignore[arg-type]
         objective(fixed, data, lambda epoch, s=started: s.append(time.process_time()))
         taken[case] = started[1] - started[0]

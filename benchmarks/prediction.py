@@ -1,6 +1,6 @@
-"""Question: does predicting 1,000 images take less time than in PyTorch, on one core?
+"""Question: is the prediction of 1,000 images faster than in PyTorch, on one core?
 
-Median milliseconds for the deep_convnet without dropout, in turns, one thread each.
+Median milliseconds for the deep_convnet without dropout, alternating, one thread each.
 
     python -m benchmarks.prediction
 """
@@ -38,12 +38,12 @@ def main() -> None:
 
             functions[name] = predict
             error = np.abs(predict().numpy() - fast.predict(x)).max()
-            print(f"  largest difference to PyTorch's scores, {name}: {error:.0e}")
+            print(f"  largest difference from PyTorch's scores, {name}: {error:.0e}")
     with threads.use(1):
         taken = in_turns(functions, repeats=11)
     for name, value in taken.items():
         print(f"  {name:14}{value:8.1f} ms   ratio {taken['ours'] / value:.2f}")
-    print("  solid 0.60 / 0.90, goal 0.44 / 0.76")
+    print("  solid: 0.60 / 0.90; goal: 0.44 / 0.76")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How good the best of so many trials is: TPE one by one, TPE with window 8, and random draws.
+"""How good the best trial is after a number of trials: sequential TPE, TPE with a window, random.
 
-Values are looked up in the recorded table, so that nothing but the choice of trials differs. The
-figure is the validation loss of the best trial so far, above that of the best in the table.
+Values are looked up in the recorded table, so that only the choice of trials differs. The measure
+is the regret: the validation loss of the best trial so far minus the best loss in the table.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Mean:
 
 
 def regrets(way: str, seeds: int) -> list[Mean]:
-    """Return the mean distance of the best trial from the best there is, after `SHOWN` trials."""
+    """Return the mean regret after each of the `SHOWN` numbers of trials."""
     runs = [_run(*WAYS[way], seed) for seed in range(seeds)]
     return [_mean([run[count - 1] for run in runs]) for count in SHOWN]
 
 
 def difference(one: str, other: str, seeds: int) -> Mean:
-    """Return the mean difference of two ways after all trials, seed by seed."""
+    """Return the mean paired difference of two ways after all trials."""
     last = [[_run(*WAYS[way], seed)[-1] for seed in range(seeds)] for way in (one, other)]
     return _mean([a - b for a, b in zip(*last, strict=True)])
 
 
 def _run(sampler: str, window: int, seed: int) -> list[float]:
-    """Return the best value so far after each trial of one search, above the table's best."""
+    """Return the regret after each trial of one search."""
     view = View(study(TRIALS, window, sampler={"name": sampler}, seed=seed))
     best_there_is = float(recorded.table()[..., -1].min())
     values: list[float] = []

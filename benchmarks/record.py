@@ -1,10 +1,9 @@
 """What does the record cost a search?
 
-The same study is searched with MLflow and Optuna's storage and without them (the switch
-``--no-record``), in turn, each in a fresh process and an empty store. Printed are the medians of
-the wall time and their difference a trial. With ``--long`` also a study of four trials of about
-20 s on MNIST, where the difference is given as a share of the whole. What each part of it costs
-tells `benchmarks.parts`.
+Searches the same study with MLflow and Optuna's storage and without them (``--no-record``), in
+turn, each in a fresh process and an empty store. Prints the median wall time and the difference per
+trial. ``--long`` adds a study of four trials of about 20 s on MNIST, where the difference is given
+as a share of the total. `benchmarks.parts` measures the cost of each part.
 """
 
 import argparse
@@ -48,7 +47,7 @@ def search(study: str, *options: str) -> float:
 
 
 def compare(study: str, repetitions: int) -> tuple[float, float]:
-    """Return the median seconds of a search with its record and without, taken in turn."""
+    """Return the median seconds of a search with its record and without, alternating."""
     pairs = [(search(study), search(study, "--no-record")) for _ in range(repetitions)]
     recorded, bare = zip(*pairs, strict=True)
     return statistics.median(recorded), statistics.median(bare)
@@ -57,14 +56,14 @@ def compare(study: str, repetitions: int) -> tuple[float, float]:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--long", action="store_true", help="also the study of long trials")
+    parser.add_argument("--long", action="store_true", help="add a study of long trials")
     options = parser.parse_args(arguments)
     recorded, bare = compare("digits", options.repetitions)
-    print("study        with record    without    a trial")
+    print("study        with record    without  per trial")
     print(f"digits       {recorded:8.2f} s  {bare:7.2f} s  {(recorded - bare) / 20:6.3f} s")
     if options.long:
         if "RETRIAL_DATA" not in os.environ:
-            print("long         skipped: needs the real MNIST, set RETRIAL_DATA")
+            print("long         skipped: needs the real MNIST; set RETRIAL_DATA")
             return
         with tempfile.TemporaryDirectory() as folder:
             study = Path(folder) / "long.toml"

@@ -1,7 +1,7 @@
-"""A recorded table of configurations: 1,080 trainings on the digits, every epoch of each.
+"""A recorded table of configurations: 1,080 trainings on the digits, with every epoch.
 
-Searches that look their values up here take no time to train, so that hundreds of them can be
-compared. `python -m benchmarks.recorded` records the table anew, in some minutes.
+Searches that look up their values here need no training time, so that hundreds of them can be
+compared. `python -m benchmarks.recorded` records the table again, in some minutes.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ SPACE = {
     "decay": {"low": 0, "high": len(DECAYS) - 1},
     "dropout": {"low": 0, "high": len(DROPOUTS) - 1},
 }
-"""A study's space over the table: places on its three axes."""
+"""A study's space over the table: indices on its three axes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Settings of a study over the table; `epoch_seconds` is what an epoch seems to take."""
+    """Settings of a study over the table; `epoch_seconds` is the simulated time of an epoch."""
 
     rate: int = 0
     decay: int = 0
@@ -58,7 +58,7 @@ def curve(place: Place) -> list[float]:
 
 
 def wait_and_look_up(settings: Place, dataset: None, report) -> Outcome:
-    """Report a recorded curve, sleeping as long as each epoch is to take: an objective."""
+    """Report a recorded curve and sleep for `epoch_seconds` in each epoch: an objective."""
     for number, loss in enumerate(curve(settings), start=1):
         began = time.perf_counter()
         time.sleep(settings.epoch_seconds)
@@ -78,7 +78,7 @@ def main() -> None:
             seed=int(np.ravel_multi_index(place, shape[:3])),
         )  # fmt: skip
         objective(settings, dataset, epochs.append)
-        # What diverges is recorded as a large loss; four digits are more than trials differ by.
+        # A divergence is recorded as a large loss; four digits are enough to tell trials apart.
         found = [epoch.metrics["val_loss"] for epoch in epochs]
         losses[place] = np.nan_to_num(np.pad(found, (0, EPOCHS - len(found)), "edge"), nan=9.9)
     PATH.parent.mkdir(exist_ok=True)

@@ -1,9 +1,9 @@
-"""Question: what does it cost that a search is the same with any number of workers?
+"""Question: what does a search that is the same with any number of workers cost?
 
-Five tables: how busy two workers are beside Optuna's free-running ones, on the same trials; what a
-decision takes of the driver as a study grows; where the driver becomes the limit with many workers;
-whether trials chosen in parallel are worse than those chosen one by one; and what a user pays for
-`retrial --help` and for a worker's memory.
+Five tables: how busy two workers are, compared with Optuna's parallel search on the same trials;
+the time of a decision in the driver as a study grows; where the driver becomes the limit with many
+workers; whether trials chosen in parallel are worse than those chosen one by one; the time of
+`retrial --help` and the memory of a worker.
 
     python -m benchmarks.search
 """
@@ -38,7 +38,7 @@ def print_utilization() -> None:
         f"{utilization.TRIALS} trials of which about {short} are pruned, "
         f"{utilization.JOBS} workers; medians of {REPEATS}, lowest and highest"
     )
-    print(f"{'':30}  time workers train      wall time to free-running")
+    print(f"{'':30}  time workers train      wall time / Optuna's")
     for way, measured in rows.items():
         shares = [m.share for m in measured]
         seconds = statistics.median(m.seconds for m in measured)
@@ -49,7 +49,7 @@ def print_utilization() -> None:
 
 
 def print_decisions() -> None:
-    print("milliseconds of processor time a trial, TPE sampler and median pruner")
+    print("milliseconds of processor time per trial, TPE sampler and median pruner")
     print("finished trials     ask  driver  worker   restart   bytes to a new and a known worker")
     for finished in (100, 1_000, 10_000):
         cost = decisions.cost(finished)
@@ -61,12 +61,12 @@ def print_decisions() -> None:
 
 def print_scale() -> None:
     print("simulated workers, window four times as many, half of the trials pruned")
-    print("workers  trials  a whole trial  time workers train  driver busy  a trial's share of it")
+    print("workers  trials  full trial  time workers train  driver busy  driver time per trial")
     for workers, trials in SCALES:
         for seconds in TRIAL_SECONDS:
             found = simulation.simulate(workers, trials, seconds)
             print(
-                f"{workers:7}  {trials:6}  {seconds:11} s  {found.utilization:18.1%}"
+                f"{workers:7}  {trials:6}  {seconds:8} s  {found.utilization:18.1%}"
                 f"  {found.driver_load:11.1%}  {found.driver_milliseconds:18.1f} ms",
                 flush=True,
             )
@@ -75,7 +75,7 @@ def print_scale() -> None:
 def print_quality() -> None:
     counts = "".join(f"{f'after {count}':>18}" for count in quality.SHOWN)
     print(
-        f"validation loss of the best trial above the table's best, times 1000; means of {SEEDS} "
+        f"validation loss of the best trial minus the table's best, times 1000; means of {SEEDS} "
         "seeds, 95 % intervals"
     )
     print(f"{'':16}{counts}")
@@ -86,12 +86,12 @@ def print_quality() -> None:
     for other in ("TPE, one by one", "random"):
         found = quality.difference("TPE, window 8", other, SEEDS)
         print(
-            f"TPE, window 8 against {other}, seed by seed: {1000 * found.value:+.2f} ± "
+            f"TPE, window 8 minus {other}, paired by seed: {1000 * found.value:+.2f} ± "
             f"{1000 * found.half_width:.2f}"
         )
 
 
-def print_small_things() -> None:
+def print_startup_and_memory() -> None:
     times = []
     for _ in range(2 * REPEATS):
         began = time.perf_counter()
@@ -101,11 +101,11 @@ def print_small_things() -> None:
         )  # fmt: skip
         times.append(time.perf_counter() - began)
     print(f"retrial --help: {statistics.median(times):.2f} s")
-    print(f"a worker that has trained on the digits: {worker_megabytes():.0f} MB resident")
+    print(f"a worker after training on the digits: {worker_megabytes():.0f} MB resident")
 
 
 def worker_megabytes() -> float:
-    """Return the resident memory of a worker process after a training with a pruner."""
+    """Return the resident memory of a worker process after a training."""
     dataset = data.load("digits", data.default_folder())
     settings = to_plain(Settings(hidden=(100, 50), epochs=5))
     job = Job(
@@ -127,10 +127,10 @@ def worker_megabytes() -> float:
 def main() -> None:
     for title, table in (
         ("busy workers", print_utilization),
-        ("a decision", print_decisions),
+        ("cost of a decision", print_decisions),
         ("many workers", print_scale),
-        ("the trials themselves", print_quality),
-        ("small things", print_small_things),
+        ("quality of the trials", print_quality),
+        ("command line and memory", print_startup_and_memory),
     ):
         print(f"\n{title}\n{'-' * len(title)}", flush=True)
         table()

@@ -1,8 +1,8 @@
-"""A search with many workers, without the workers: their time is simulated, the driver's is real.
+"""A search with many simulated workers: their time is simulated, the driver's time is real.
 
-Every trial is a recorded training whose epochs seem to take as long as is asked for; it is pruned
-by the rule, as a worker would. Only what the driver itself computes is measured, and the simulated
-clock stands still for nobody meanwhile: a worker whose trial ends waits until the driver is free.
+Every trial is a recorded training whose epochs take a given simulated time; it is pruned by the
+rule, as in a worker. Only the driver's own computation is measured, and it advances the simulated
+clock: a worker whose trial has ended waits until the driver is free.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
 from tracking.ledger import Ledger
-from tracking.records import Environment
+from tracking.records import Environment, TrialOutcome
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What a simulated search gave."""
+    """The result of a simulated search."""
 
     utilization: float
-    """Share of all workers' time in which they trained, up to the start of the last trial."""
+    """Share of the workers' time spent training, up to the start of the last trial."""
     driver_load: float
-    """Share of the time in which the driver computed."""
+    """Share of the time in which the driver was busy."""
     driver_milliseconds: float
-    """What a trial took of the driver's time."""
+    """The driver's time per trial."""
 
 
 def simulate(workers: int, trials: int, trial_seconds: float, sampler: str = "tpe") -> Simulated:
-    """Search with a window of four times the workers; a whole trial takes so many seconds."""
+    """Search with a window of four times the workers; a full trial takes `trial_seconds`."""
     searched = study(trials, 4 * workers, sampler={"name": sampler})
     engine = SimulatedEngine(workers, trial_seconds / recorded.EPOCHS)
     with TemporaryDirectory() as folder:
@@ -62,7 +62,7 @@ class SimulatedEngine:
         self.clock = 0.0
         self.driver = 0.0
         self.trainings: list[tuple[float, float]] = []
-        """When each began and ended."""
+        """Start and end of each."""
         self._count = count
         self._epoch_seconds = epoch_seconds
         self._history = History()
@@ -71,16 +71,16 @@ class SimulatedEngine:
         self._since = 0.0
 
     def begin(self) -> None:
-        """Count the driver's time from now on."""
+        """Start to measure the driver's time."""
         self._since = time.process_time()
 
     @property
     def free(self) -> int:
-        """How many workers wait."""
+        """Number of idle workers."""
         return self._count - self._running
 
     def start(self, job: Job) -> str:
-        """Train a whole trial, and keep its events until they are due."""
+        """Train a full trial, and keep its events until they are due."""
         self._pause()
         self._running += 1
         assert job.pruning is not None
@@ -95,17 +95,17 @@ class SimulatedEngine:
             if pruned:
                 break
         self.trainings.append((self.clock, now))
-        outcome = {
-            "value": losses[number - 1], "epoch": number, "attributes": asked.attributes,
-            "reason": "pruned" if pruned else "finished",
-        }  # fmt: skip
+        outcome = TrialOutcome(
+            value=losses[number - 1], epoch=number, attributes=asked.attributes,
+            reason="pruned" if pruned else "finished",
+        )  # fmt: skip
         end = TrialDone(job.trial, job.attempt, "pruned" if pruned else "complete", outcome)
         heapq.heappush(self._due, (now, job.trial, recorded.EPOCHS + 1, end))
         self.begin()
         return "simulated"
 
     def events(self, timeout: float) -> Iterable[Event]:
-        """Let the clock go on to the next event, and return what is due then."""
+        """Advance the clock to the next event, and return the events that are due."""
         self._pause()
         if self._due:
             self.clock = max(self.clock, self._due[0][0])
@@ -117,13 +117,13 @@ class SimulatedEngine:
         return events
 
     def _pause(self) -> None:
-        """Add what the driver has computed to its time, and to everybody's."""
+        """Add the driver's computation to its time and to the simulated clock."""
         taken = time.process_time() - self._since
         self.driver += taken
         self.clock += taken
 
     def stop_trials(self) -> None:
-        """Nothing is stopped here."""
+        """Do nothing: simulated trials are not stopped."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no resource is open."""

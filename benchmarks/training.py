@@ -1,9 +1,9 @@
-"""Question: does a training step in NumPy take less time than one in PyTorch, on one core?
+"""Question: is a training step in NumPy faster than one in PyTorch, on one core?
 
-Each row is one network and mini-batch: the median milliseconds of a whole step (forward, loss,
-backward, update) in float32, ours and PyTorch's in turns, one thread each. Ratios are ours to
-PyTorch's default layout, and to its channels_last; below 1 we are faster. Beside them stand the
-targets, what is solid and the goal, and how far the gradients of one step are from PyTorch's in
+Each row is one network and mini-batch size: the median milliseconds of a whole step (forward, loss,
+backward, update) in float32, ours and PyTorch's alternating, one thread each. Ratios are ours to
+PyTorch's default layout, and to channels_last; below 1 ours is faster. The next columns are the
+targets (solid, and goal), and the largest difference of the gradients of one step from PyTorch's in
 float64, relative to the largest gradient: ours in float64, ours and PyTorch's in float32.
 
     python -m benchmarks.training
@@ -49,19 +49,19 @@ def main() -> None:
         print("  control, a matrix product of 0.5 GFLOP: " + shown(taken))
         print(
             f"  {'network':26}{'batch':>6}{'ours':>9}{'default':>9}{'ch. last':>9}   "
-            f"{'ratio':13}{'solid':13}{'goal':13}gradients f64 / f32 / theirs f32"
+            f"{'ratio':13}{'solid':13}{'goal':13}gradients f64 / f32 / PyTorch f32"
         )
         for name, settings, batch, solid, goal in ROWS:
             print(f"  {name:26}{batch:6}{row(settings, batch, solid, goal)}", flush=True)
 
 
 def shown(taken: dict[str, float]) -> str:
-    """Print milliseconds by name."""
+    """Return milliseconds by name as a string."""
     return ", ".join(f"{name} {value:.2f} ms" for name, value in taken.items())
 
 
 def row(settings: Settings, batch: int, solid: str, goal: str) -> str:
-    """Measure one row of the table."""
+    """Measure one row of the table and return its cells."""
     is_mlp = settings.architecture == "mlp"
     steps = {"ours": our_step(settings, batch)}
     if torch is not None:

@@ -1,7 +1,7 @@
 """A network of ours and its twin in PyTorch: the same layers, the same weights.
 
-For timing, both take the same mini-batch through one whole step: forward, loss, backward, update.
-For correctness, gradients in float32 are held against those of the twin in float64.
+For timing, both run the same mini-batch through one whole step: forward, loss, backward, update.
+For correctness, our gradients in float32 are compared with the twin's in float64.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ def network(settings: Settings, dtype: type = np.float32) -> Network:
 
 
 def mini_batch(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return random images and labels; what is in them changes no timing."""
+    """Return random images and labels; their content does not affect timing."""
     generator = np.random.default_rng(1)
     x = generator.random((size, *SHAPE), dtype=np.float32)
     return x, generator.integers(CLASSES, size=size)
 
 
 def our_step(settings: Settings, batch: int) -> Callable[[], float]:
-    """Return one training step of ours, with as many threads as `nets.threads.use` says."""
+    """Return one training step of ours, with the number of threads set by `nets.threads.use`."""
     ours = network(settings)
     fast = executor(ours, threads=threads.count())
     optimizer = make(settings, ours.parameters.size, ours.weights.size, np.float32)
@@ -89,9 +89,10 @@ def their_step(settings: Settings, batch: int, *, channels_last: bool) -> Callab
 
 
 def errors(settings: Settings, batch: int) -> dict[str, float]:
-    """Return how far gradients are from PyTorch's in float64, relative to the largest.
+    """Return the largest differences of gradients from PyTorch's in float64.
 
-    Ours in both precisions and PyTorch's in float32. Without dropout, which draws differently.
+    Relative to the largest gradient, for ours in both precisions and PyTorch's in float32; without
+    dropout, whose masks differ.
     """
     from dataclasses import replace
 
@@ -121,18 +122,18 @@ class Twin:
     def __init__(self, ours: Network) -> None:
         self.ours = ours
         self.pairs: list[tuple[np.ndarray, object, Callable[[np.ndarray], np.ndarray]]] = []
-        """(view into our gradients, their parameter, from their layout to ours)"""
+        """(view into our gradients, PyTorch's parameter, conversion from its layout to ours)"""
         self.module = torch.nn.Sequential(
             *(self._layer(index, layer) for index, layer in enumerate(ours.layers))
         ).to(torch.float64 if ours.dtype == np.float64 else torch.float32)
 
     def inputs(self, x: np.ndarray, *, channels_last: bool = False) -> object:
-        """Return our images in their layout."""
+        """Return our images in PyTorch's layout."""
         tensor = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
         return tensor.to(memory_format=torch.channels_last) if channels_last else tensor
 
     def gradients(self, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the gradients of a mini-batch in the order of our flat vector."""
+        """Return the twin's gradients of a mini-batch in the order of our flat vector."""
         self.module.zero_grad()
         outputs = self.module(self.inputs(x))
         torch.nn.functional.cross_entropy(outputs, torch.from_numpy(labels)).backward()
@@ -174,7 +175,7 @@ class Twin:
         return module
 
     def _pair(self, index: int, name: str, theirs: object, order: tuple[int, ...] = ()) -> None:
-        """Copy our parameter into theirs and remember how to get back: axes in another order."""
+        """Copy our parameter to the twin and store the conversion back: a permutation of axes."""
         axes = order or (0,)
         value = self.ours.parameter_views[index][name].transpose(np.argsort(axes))
         theirs.data = torch.from_numpy(np.ascontiguousarray(value))
@@ -183,7 +184,7 @@ class Twin:
         )
 
     def _pair_affine(self, index: int, theirs: object) -> None:
-        """Pair weights whose inputs are in another order where they come from an image."""
+        """Pair affine weights; inputs that come from an image are in another order."""
         ours = self.ours.parameter_views[index]["weight"]
         rows = np.arange(len(ours))
         if index and isinstance(self.ours.layers[index - 1], Flatten):

@@ -1,8 +1,8 @@
-"""How much of their time workers train, under four ways to hand out the same trials.
+"""The share of time that workers train, under four ways to schedule the same trials.
 
-A study over the recorded table is searched with half of its trials pruned; an epoch sleeps instead
-of computing, so that nothing but the handing out is measured. The lengths that its trials had are
-then handed out by Optuna's own `optimize` and in batches that wait for their last trial.
+Searches a study over the recorded table with half of its trials pruned; an epoch sleeps instead of
+computing, so that only scheduling is measured. Trials of the same lengths are then scheduled by
+Optuna's `optimize`, and in batches that wait for their last trial.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EPOCH_SECONDS = 0.03
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run gave: the share of time that workers trained, and the epochs of each trial."""
+    """The result of one run: share of time that workers trained, seconds, epochs per trial."""
 
     share: float
     seconds: float
@@ -57,7 +57,7 @@ def study(trials: int, window: int, **section: object) -> Study:
 
 
 class Clock:
-    """Hears a search; knows when its first trial began, and what was trained since."""
+    """A listener that records the start of the first trial and the training time since then."""
 
     def __init__(self) -> None:
         self.began: float | None = None
@@ -68,18 +68,18 @@ class Clock:
         self.began = self.began or time.perf_counter()
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
-        """Add what an epoch took."""
+        """Add the time of an epoch."""
         self.trained += epoch.seconds
 
     def finished(self, trial: TrialRecord) -> None:
-        """Hear nothing new."""
+        """Do nothing."""
 
     def warned(self, message: str) -> None:
-        """Hear nothing new."""
+        """Do nothing."""
 
 
 def ours(seed: int) -> Measured:
-    """Search the study; its workers have started before."""
+    """Search the study, with workers that are already started."""
     searched = study(TRIALS, WINDOW, seed=seed)
     clock = Clock()
     engine = LocalEngine(JOBS)
@@ -87,7 +87,7 @@ def ours(seed: int) -> Measured:
         with TemporaryDirectory() as folder:
             ledger = Ledger(Path(folder) / "ledger.db")
             ledger.add_study(searched.name, searched.definition, Environment())
-            # A first trial each: what a process imports is no part of handing out trials.
+            # One trial per worker first: the time of imports is not part of scheduling.
             _warm_up(engine)
             plan = Plan(study=searched, total=TRIALS, folders={})
             Search(plan, ledger, engine, [clock]).run()
@@ -110,7 +110,7 @@ def _warm_up(engine: LocalEngine) -> None:
 
 
 def free_running(lengths: list[int]) -> Measured:
-    """Hand out trials of these lengths by Optuna's own optimize(n_jobs=2)."""
+    """Schedule trials of these lengths with Optuna's optimize(n_jobs=2)."""
     trained = _Sum()
 
     def objective(trial: optuna.Trial) -> float:
@@ -128,7 +128,7 @@ def free_running(lengths: list[int]) -> Measured:
 
 
 def in_batches(lengths: list[int], size: int) -> Measured:
-    """Hand out trials of these lengths in batches, each of which waits for its last one."""
+    """Schedule trials of these lengths in batches, each of which waits for its last trial."""
     trained = 0.0
     began = time.perf_counter()
     with ThreadPoolExecutor(JOBS) as pool:
@@ -158,7 +158,7 @@ class _Sum:
 
 
 def rows(repeats: int) -> Iterable[tuple[str, list[Measured]]]:
-    """Measure everything in turns; yields each way's name with its measurements."""
+    """Measure all ways in turn; return the name of each with its measurements."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ways: dict[str, list[Measured]] = {
         "retrial, window 8": [],

@@ -1,4 +1,4 @@
-"""What the Markdown files say is true: links lead somewhere, examples print what they show."""
+"""Markdown files: links have a target, and examples print what the page shows."""
 
 import doctest
 import importlib
@@ -33,34 +33,34 @@ def name_of(page):
 
 
 def links(page):
-    """Pairs (text, target) of a page, those inside of code blocks left out."""
+    """Yield (text, target) of the links on a page, except those in code blocks."""
     for link in LINK.finditer(CODE_BLOCK.sub("", page.read_text("utf-8"))):
         yield link["text"], (link["target"] or link["label"]).strip("<>")
 
 
 def anchors(page):
-    """What GitHub makes of a page's headings."""
+    """Return the anchors that GitHub generates from a page's headings."""
     headings = re.findall(r"^#+\s+(.*)$", CODE_BLOCK.sub("", page.read_text("utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_relative_link_leads_to_a_file_of_the_repository(page):
+def test_relative_links_point_to_files_of_the_repository(page):
     broken = []
     for _, target in links(page):
         if re.match(r"[a-z][a-z+.-]*:", target):  # https:, mailto:
             continue
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
-        there = file.exists() and file.is_relative_to(ROOT)
-        if there and anchor and file.suffix == ".md":
-            there = anchor in anchors(file)
-        if not there:
+        exists = file.exists() and file.is_relative_to(ROOT)
+        if exists and anchor and file.suffix == ".md":
+            exists = anchor in anchors(file)
+        if not exists:
             broken.append(target)
     assert not broken
 
 
-def test_links_to_code_name_something_that_is_there():
+def test_names_linked_on_the_concepts_page_exist_in_their_modules():
     wrong = []
     for text, target in links(CONCEPTS):
         name = re.fullmatch(r"`(\w+)`", text)
@@ -74,7 +74,7 @@ def test_links_to_code_name_something_that_is_there():
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if ">>>" in page.read_text("utf-8")], ids=name_of
 )
-def test_examples_print_what_they_show(page):
+def test_examples_print_what_the_page_shows(page):
     failed, tried = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert tried > 0
     assert failed == 0
@@ -88,18 +88,18 @@ def test_examples_print_what_they_show(page):
         *("Affine", "Convolution", "MaxPooling", "Flatten", "BatchNormalization", "Dropout"),
     ],
 )
-def test_the_map_of_concepts_leads_to_every_part(name):
+def test_the_concepts_page_links_to_every_component(name):
     assert f"`{name}`" in {text for text, _ in links(CONCEPTS)}
 
 
 @pytest.mark.parametrize("names", [ARCHITECTURES, INITIALIZERS], ids=["networks", "weights"])
-def test_the_map_of_concepts_leads_to_the_module_of(names):
+def test_the_concepts_page_links_to_the_module_of(names):
     (module,) = {function.__module__ for function in names.values()}
     path = f"../{module.replace('.', '/')}.py"
     assert path in {target for _, target in links(CONCEPTS)}
 
 
-def test_the_map_has_every_concept_in_two_sentences_with_a_formula_and_a_link():
+def test_every_concept_has_two_sentences_a_formula_and_a_link():
     rows = [
         [cell.strip() for cell in line.strip("|").split(" | ")]
         for line in CONCEPTS.read_text("utf-8").splitlines()

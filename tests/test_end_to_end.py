@@ -1,4 +1,4 @@
-"""The README's first screen, as a user would type it."""
+"""The commands on the README's first screen, as a user types them."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """An empty store of the test's own."""
+    """Environment variables that select an empty store for these tests."""
     return {**os.environ, "RETRIAL_STORE": str(tmp_path_factory.mktemp("first") / "mlruns")}
 
 
@@ -30,8 +30,8 @@ def run(command, environment, **options):
 
 
 def made_by(target):
-    """The command that a make target ends in, in this environment."""
-    # The make that runs these tests tells its children so, and they would say where they work.
+    """Return the last command of a make target, for the environment of this test run."""
+    # A make started by make inherits MAKE* variables, and would print the folder it works in.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     done = run_to_end(
         ["make", "--dry-run", f"VENV={sys.prefix}", target], cwd=ROOT, env=alone, check=True
@@ -40,32 +40,32 @@ def made_by(target):
 
 
 def shown_in_readme():
-    """The commands of the README's first screen."""
+    """Return the make targets on the README's first screen."""
     block = re.search(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
     return re.findall(r"^\$ make ([a-z-]+)", block.group(1), re.M)
 
 
-def test_readme_shows_the_commands_in_the_order_they_are_tested_here():
+def test_readme_shows_the_commands_in_the_order_tested_here():
     assert shown_in_readme() == ["search", "reproduce", "ui", "test"]
 
 
-def test_search_prints_a_line_a_trial_and_the_best(environment):
+def test_search_prints_a_line_per_trial_and_the_best(environment):
     done = run(made_by("search"), environment)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert sum(line.startswith("trial ") for line in lines) == 20
     assert any(line.startswith("digits: 20 of 20 trials, best val_accuracy 0.9") for line in lines)
-    assert lines[-1] == "again: retrial reproduce best --study digits"
+    assert lines[-1] == "reproduce it: retrial reproduce best --study digits"
     assert done.stderr == ""
 
 
-def test_search_again_has_nothing_to_do(environment):
+def test_a_second_search_has_nothing_to_do(environment):
     done = run(made_by("search"), environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "digits: nothing to do, 20 of 20 trials are finished\n"
 
 
-def test_show_gives_every_trial_to_a_program(environment):
+def test_show_prints_every_trial_as_json(environment):
     done = run([RETRIAL, "show", "digits", "--json"], environment)
     shown = json.loads(done.stdout)
     assert [trial["number"] for trial in shown["trials"]] == list(range(20))
@@ -76,13 +76,13 @@ def test_show_gives_every_trial_to_a_program(environment):
     assert best["epochs"][-1]["val_accuracy"] == best["value"]
 
 
-def test_reproduce_finds_the_best_trial_exact(environment):
+def test_the_best_trial_is_reproduced_exactly(environment):
     done = run(made_by("reproduce"), environment)
     assert done.returncode == 0, done.stderr
     assert "exact: all metrics and digests of 20 epochs are equal to the last bit" in done.stdout
 
 
-def test_reproduce_of_a_pruned_trial_is_exact_for_a_program(environment):
+def test_a_pruned_trial_is_reproduced_exactly_with_json_output(environment):
     shown = json.loads(run([RETRIAL, "show", "digits", "--json"], environment).stdout)
     pruned = next(t for t in shown["trials"] if t["state"] == "pruned")
     done = run(
@@ -97,7 +97,7 @@ def test_reproduce_of_a_pruned_trial_is_exact_for_a_program(environment):
     }
 
 
-def test_ui_answers_on_its_port_and_ends_cleanly_on_ctrl_c(environment):
+def test_ui_serves_its_port_and_exits_cleanly_on_ctrl_c(environment):
     port = free_port()
     ui = Program(RETRIAL, "ui", "--port", port, folder=ROOT, **environment)
     line = ui.line()

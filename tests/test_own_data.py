@@ -1,4 +1,4 @@
-"""docs/own-data.md: its example does, as written, what the page says."""
+"""docs/own-data.md: run the example exactly as the page shows it."""
 
 import os
 import re
@@ -18,7 +18,7 @@ COMMANDS = re.findall(r"^\$ retrial (.*)$", PAGE, re.M)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with the files of the page, and the images that the first of them makes."""
+    """A folder with the files of the page, and the images that make_shapes.py writes."""
     folder = tmp_path_factory.mktemp("shapes")
     assert [name for _, name in FILES] == ["make_shapes.py", "shapes.toml"]
     for text, name in FILES:
@@ -35,7 +35,7 @@ def retrial(*arguments, folder):
     )  # fmt: skip
 
 
-def test_the_images_are_listed_with_what_they_are(folder):
+def test_data_list_shows_the_images(folder):
     done = retrial("data", "list", "--data", ".", folder=folder)
     assert done.returncode == 0, done.stderr
     shapes = done.stdout.partition("shapes: ")[2].splitlines()
@@ -45,7 +45,7 @@ def test_the_images_are_listed_with_what_they_are(folder):
     )
 
 
-def test_a_search_over_images_that_are_not_there_says_where_they_are_looked_for(folder, tmp_path):
+def test_a_search_without_the_file_names_the_folder_that_was_searched(folder, tmp_path):
     done = retrial("search", "shapes.toml", "--data", str(tmp_path), folder=folder)
     assert done.returncode == 2
     assert done.stderr == (
@@ -56,19 +56,19 @@ def test_a_search_over_images_that_are_not_there_says_where_they_are_looked_for(
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_search_reproduce_and_confirm(folder):
-    said = {}
+def test_the_commands_of_the_page_work(folder):
+    output = {}
     for command in COMMANDS:
         done = retrial(*command.split(), folder=folder)
         assert done.returncode == 0, done.stderr
-        said[command.split()[0]] = done.stdout
-    assert "shapes: 6 of 6 trials, best val_accuracy" in said["search"]
-    suggested = "again: retrial reproduce best --study shapes --data ."
-    assert said["search"].splitlines()[-1] == suggested
-    assert "exact: all metrics and digests of 4 epochs" in said["reproduce"]
-    assert "model: shapes/1, shapes@champion" in said["confirm"]
+        output[command.split()[0]] = done.stdout
+    assert "shapes: 6 of 6 trials, best val_accuracy" in output["search"]
+    suggested = "reproduce it: retrial reproduce best --study shapes --data ."
+    assert output["search"].splitlines()[-1] == suggested
+    assert "exact: all metrics and digests of 4 epochs" in output["reproduce"]
+    assert "model: shapes/1, shapes@champion" in output["confirm"]
 
-    # An image in another size, in colours, is answered by the champion.
+    # The champion classifies color images of another size.
     with np.load(folder / "shapes.npz") as shapes:
         images, labels = shapes["test_images"][:40], shapes["test_labels"][:40]
     for place, image in enumerate(images):
@@ -84,13 +84,13 @@ def test_the_commands_of_the_page_search_reproduce_and_confirm(folder):
     right = [answer[1] == names[label] for answer, label in zip(answers, labels, strict=True)]
     assert np.mean(right) > 0.8
 
-    # Where they are, `show` can only tell who says it.
-    hint = "again: retrial reproduce best --study shapes --data"
+    # `show` knows the data folder only from its options.
+    hint = "reproduce it: retrial reproduce best --study shapes --data"
     assert retrial("show", "shapes", folder=folder).stdout.splitlines()[-1] == f"{hint} DIR"
     shown = retrial("show", "shapes", "--data", ".", folder=folder).stdout
     assert shown.splitlines()[-1] == f"{hint} ."
 
-    # With one pixel changed it is another dataset.
+    # One changed pixel makes it another dataset.
     with np.load(folder / "shapes.npz") as shapes:
         arrays = dict(shapes)
     arrays["images"][0, 0, 0, 0] ^= 1
@@ -101,4 +101,4 @@ def test_the_commands_of_the_page_search_reproduce_and_confirm(folder):
     done = retrial("search", "shapes.toml", "--trials", "7", "--data", ".", folder=folder)
     assert done.returncode == 2
     assert done.stderr.startswith("retrial: data: shapes was ")
-    assert "accepted is the same data, or another study.name" in done.stderr
+    assert "expected the same data, or another study.name" in done.stderr

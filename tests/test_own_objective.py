@@ -1,4 +1,4 @@
-"""docs/own-objective.md: its example does, as written, what the page says."""
+"""docs/own-objective.md: run the example exactly as the page shows it."""
 
 import importlib.util
 import os
@@ -39,7 +39,7 @@ def valley(folder):
 
 
 def retrial(*arguments, folder):
-    """Run the command as its entry point does: with no current folder on the path of modules."""
+    """Run the command as its entry point does: without the current folder on sys.path."""
     start = "import sys; from studies.cli.main import main; sys.exit(main())"
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return run_to_end(
@@ -48,7 +48,7 @@ def retrial(*arguments, folder):
     )  # fmt: skip
 
 
-def test_the_example_continues_bit_by_bit_from_any_epoch(valley):
+def test_the_example_resumes_bit_identically_from_any_epoch(valley):
     settings = valley.Settings(epochs=5, seed=3)
     whole, states = [], []
 
@@ -64,7 +64,7 @@ def test_the_example_continues_bit_by_bit_from_any_epoch(valley):
     assert np.isfinite([metrics["height_error"] for metrics in whole]).all()
 
 
-def test_the_example_is_searched_from_another_folder(folder, tmp_path_factory):
+def test_the_study_can_be_searched_from_another_folder(folder, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     study = str(folder / "valley.toml")
     done = retrial("search", study, "--no-record", "--store", "store", folder=elsewhere)
@@ -73,7 +73,7 @@ def test_the_example_is_searched_from_another_folder(folder, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_run_beside_the_example(folder):
+def test_the_commands_of_the_page_work(folder):
     assert [command.split()[0] for command in COMMANDS] == ["search", "reproduce"]
     for command in COMMANDS:
         done = retrial(*command.split(), folder=folder)
@@ -82,30 +82,30 @@ def test_the_commands_of_the_page_run_beside_the_example(folder):
 
 
 @pytest.mark.slow
-def test_a_packed_trial_is_tried_again_without_its_module_by_what_the_pack_holds_of_it(
+def test_an_unpacked_trial_is_reproduced_with_the_recorded_code_where_its_module_is_missing(
     folder, tmp_path_factory
 ):
-    for command in ("search valley.toml --trials 2", "pack valley valley.pack"):
-        done = retrial(*command.split(), folder=folder)
+    for line in ("search valley.toml --trials 2", "pack valley valley.pack"):
+        done = retrial(*line.split(), folder=folder)
         assert done.returncode == 0, done.stderr
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     done = retrial("unpack", str(folder / "valley.pack"), folder=elsewhere)
     assert done.returncode == 0, done.stderr
-    again = ["reproduce", "best", "--study", "valley"]
-    without = retrial(*again, folder=elsewhere)
+    command = ["reproduce", "best", "--study", "valley"]
+    without = retrial(*command, folder=elsewhere)
     assert without.returncode == 2
-    assert "which cannot be imported: No module named 'valley'" in without.stderr
-    assert f"; or `retrial {' '.join(again)} --recorded-code`\n" in without.stderr
-    done = retrial(*again, "--recorded-code", folder=elsewhere)
+    assert "cannot import 'valley:Settings': No module named 'valley'" in without.stderr
+    assert f"; or run `retrial {' '.join(command)} --recorded-code`\n" in without.stderr
+    done = retrial(*command, "--recorded-code", folder=elsewhere)
     assert done.returncode == 0, done.stderr
     assert "exact: all metrics and digests of 8 epochs" in done.stdout
-    # A module of the same name in the current folder does not take the place of the recorded one.
+    # A module of the same name in the current folder does not replace the recorded one.
     (elsewhere / "valley.py").write_text("raise SystemExit('another valley')\n")
-    assert retrial(*again, "--recorded-code", folder=elsewhere).returncode == 0
+    assert retrial(*command, "--recorded-code", folder=elsewhere).returncode == 0
 
 
 @pytest.mark.slow
-def test_what_an_objective_imports_from_beside_it_is_recorded_with_it(folder):
+def test_helper_modules_beside_an_objective_are_recorded(folder):
     valley = folder / "valley.py"
     valley.write_text(valley.read_text().replace("import numpy", "import steepness\nimport numpy"))
     valley.write_text(valley.read_text().replace("[0.1, 1.0]", "[steepness.LEAST, 1.0]"))
@@ -113,8 +113,8 @@ def test_what_an_objective_imports_from_beside_it_is_recorded_with_it(folder):
     done = retrial("search", "valley.toml", "--trials", "1", folder=folder)
     assert done.returncode == 0, done.stderr
     (folder / "steepness.py").write_text("LEAST = 0.2\n")
-    again = ["reproduce", "0", "--study", "valley"]
-    changed = retrial(*again, folder=folder)
+    command = ["reproduce", "0", "--study", "valley"]
+    changed = retrial(*command, folder=folder)
     assert (changed.returncode, "code: steepness was " in changed.stdout) == (1, True)
-    done = retrial(*again, "--recorded-code", folder=folder)
+    done = retrial(*command, "--recorded-code", folder=folder)
     assert "exact: all metrics and digests of 8 epochs" in done.stdout, done.stderr

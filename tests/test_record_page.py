@@ -1,4 +1,4 @@
-"""docs/record.md: its programs run as written, on a store that the commands have made."""
+"""docs/record.md: run its programs exactly as the page shows them, on a recorded study."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def run(*command, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder whose store has a study, its champion, and an ONNX file beside it."""
+    """A folder with a store that has a study and its champion, and with an ONNX file."""
     folder = tmp_path_factory.mktemp("record")
     for command in (
         "search digits --trials 3", "confirm digits --top 1 --seeds 2",
@@ -36,10 +36,10 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_programs_of_the_page_read_what_was_recorded(folder):
+def test_the_programs_of_the_page_read_the_record(folder):
     runtime, from_python = PROGRAMS
     run("-c", runtime + "assert probabilities.shape == (3, 10)", folder=folder)
-    said = run("-c", from_python, folder=folder).splitlines()
-    assert [line.split()[1:3] for line in said[1:4]] == [["trial", f"000{n}"] for n in (2, 1, 0)]
-    assert said[4].startswith("2 {'")
-    assert said[5] == "(3, 10)"
+    output = run("-c", from_python, folder=folder).splitlines()
+    assert [line.split()[1:3] for line in output[1:4]] == [["trial", f"000{n}"] for n in (2, 1, 0)]
+    assert output[4].startswith("2 {'")
+    assert output[5] == "(3, 10)"

@@ -1,8 +1,8 @@
-"""What a network answers before it has learnt anything.
+"""What a network predicts before it has been trained.
 
     python docs/examples/01_random_network.py
 
-Digits of 8x8 pixels go through a network with random weights: layer by layer, then all at once.
+Digits of 8x8 pixels pass through a network with random weights: layer by layer, then all at once.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from nets import Settings, build, data, softmax
 
 
 def main() -> None:
-    """Send images through a random network and look at what comes out."""
+    """Pass images through a random network and print its output."""
     digits = data.load("digits", data.default_folder())
     settings = Settings(hidden=(50, 100), activation="sigmoid", initialization="xavier_normal")
     network = build(settings, digits.image_shape, digits.classes, np.random.default_rng(0))
@@ -25,11 +25,11 @@ def main() -> None:
 
     probabilities = softmax(network.predict(images))
     answers = probabilities.argmax(axis=1)
-    print(f"\nOf the first image, a {digits.test_labels[0]}, it thinks:")
+    print(f"\nProbabilities for the first image, a {digits.test_labels[0]}:")
     for digit, probability in enumerate(probabilities[0]):
         print(f"  {digit}  {probability:5.1%}  {'#' * round(100 * probability)}")
     accuracy = (answers == digits.test_labels).mean()
-    print(f"\nIt gets {accuracy:.1%} of {len(images)} images right; guessing gets 10%.")
+    print(f"\n{accuracy:.1%} of {len(images)} images are correct; guessing gives 10%.")
 
 
 if __name__ == "__main__":

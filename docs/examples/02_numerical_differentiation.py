@@ -1,9 +1,9 @@
-"""Learning by trying: which way is down is measured, one weight at a time.
+"""Training by numerical differentiation: the slope is measured, one weight at a time.
 
     python docs/examples/02_numerical_differentiation.py
 
-Every weight is moved a little to both sides, and the loss says in which direction to go. It works,
-it needs no calculus, and it costs two passes through the network for each weight in every step.
+Every weight is moved a little to both sides, and the difference of the losses gives the slope. This
+works and needs no calculus, but every step costs two passes through the network for each weight.
 The next example takes the same steps by backpropagation.
 """
 
@@ -44,9 +44,9 @@ def main() -> None:
 
     scores = network.predict(digits.test_images / digits.full_scale)
     accuracy = (scores.argmax(axis=1) == digits.test_labels).mean()
-    print(f"\n{accuracy:.1%} of {len(scores)} test images right")
+    print(f"\n{accuracy:.1%} of {len(scores)} test images are correct")
     print(
-        f"{1000 * seconds / STEPS:.1f} ms a step: "
+        f"{1000 * seconds / STEPS:.1f} ms per step: "
         f"{2 * network.parameters.size} passes for {network.parameters.size} parameters"
     )
 

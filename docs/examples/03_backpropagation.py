@@ -1,9 +1,9 @@
-"""Learning by calculus: one pass forward and one back give the slope of every weight at once.
+"""Training by backpropagation: one forward and one backward pass give the slope of every weight.
 
     python docs/examples/03_backpropagation.py
 
 The network, the images and the steps are those of the previous example, and so are the losses, to
-the last digit shown. Only the time is not. Then it goes on, since it can afford to.
+the last digit shown. Only the time differs, so this example also trains for many more steps.
 """
 
 import time
@@ -38,11 +38,11 @@ def main() -> None:
     def accuracy() -> str:
         scores = network.predict(digits.test_images / digits.full_scale)
         right = (scores.argmax(axis=1) == digits.test_labels).mean()
-        return f"{right:.1%} of {len(scores)} test images right"
+        return f"{right:.1%} of {len(scores)} test images are correct"
 
     seconds = train(1, STEPS, every=10)
     print(f"\n{accuracy()}")
-    print(f"{1000 * seconds:.1f} ms a step: 2 passes for {network.parameters.size} parameters\n")
+    print(f"{1000 * seconds:.1f} ms per step: 2 passes for {network.parameters.size} parameters\n")
     train(STEPS + 1, MORE_STEPS, every=490)
     print(f"\n{accuracy()}")
 

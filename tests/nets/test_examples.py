@@ -10,9 +10,9 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "docs" / "examples"
 EXPECTED = {
-    "01_random_network.py": r"It gets \d+\.\d% of 360 images right; guessing gets 10%\.",
-    "02_numerical_differentiation.py": r"ms a step: 1220 passes for 610 parameters",
-    "03_backpropagation.py": r"ms a step: 2 passes for 610 parameters",
+    "01_random_network.py": r"\d+\.\d% of 360 images are correct; guessing gives 10%\.",
+    "02_numerical_differentiation.py": r"ms per step: 1220 passes for 610 parameters",
+    "03_backpropagation.py": r"ms per step: 2 passes for 610 parameters",
 }
 
 
