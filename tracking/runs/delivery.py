@@ -7,12 +7,11 @@ ledger may lag behind, MLflow is asked.
 
 import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tracking.figures.curves import Draw, curves_png
 from tracking.ledger import Ledger
 from tracking.records import Environment, EpochRecord, StudyRecord, TrialRecord
 from tracking.runs import trial_run
@@ -25,19 +24,22 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
+Draw = Callable[[str, Sequence[EpochRecord], int | None], "Future[bytes]"]
+"""Draws `tracking.figures.curves.curves_png` in another process and returns its future."""
+
 DRAWN_AHEAD = 16
-"""How many trials' curves are drawn or wait to be written at most."""
+"""How many trials' curves are drawn ahead of the trial that is being written."""
 
 LONGEST_DRAWING = 30.0
-"""Seconds to wait for a trial's curves before they are drawn here; they take a tenth of one."""
+"""Seconds to wait for a trial's curves before they are drawn here; drawing takes 0.1 s."""
 
 
 class Delivery:
     """Writes one study of the ledger to MLflow.
 
     `environment` is that of the driver; the one that a trial's outcome has, of where it was
-    trained, takes precedence. `draw` draws the curves of trials meanwhile; what it does not
-    deliver is drawn here. Raises what MLflow raises.
+    trained, takes precedence. `draw` draws the curves of trials in another process; curves
+    that it does not return are drawn here. Raises what MLflow raises.
     """
 
     def __init__(
@@ -164,11 +166,11 @@ class Delivery:
             self._curves.pop(trial.number, None)
 
     def _begin_curves(self, trial: TrialRecord) -> None:
-        """Have the curves of a finished trial drawn, once, if there is somebody to draw them."""
+        """Begin to draw the curves of a finished trial in the other process, once."""
         if self._draw is None or trial.state == "running" or trial.number in self._curves:
             return
         if epochs := self._ledger.epochs(trial.study, trial.number):
-            with contextlib.suppress(Exception):  # who draws for us may have been killed
+            with contextlib.suppress(Exception):  # the other process may have been killed
                 self._curves[trial.number] = self._draw(*self._drawing(trial, epochs))
 
     def _curves_of(self, trial: TrialRecord, epochs: list[EpochRecord]) -> bytes | None:
@@ -178,10 +180,12 @@ class Delivery:
         """
         if not epochs:
             return None
-        if (promised := self._curves.get(trial.number)) is not None:
+        if (drawn := self._curves.get(trial.number)) is not None:
             with contextlib.suppress(Exception):
-                return promised.result(timeout=LONGEST_DRAWING)
+                return drawn.result(timeout=LONGEST_DRAWING)
         with contextlib.suppress(Exception):
+            from tracking.figures.curves import curves_png
+
             return curves_png(*self._drawing(trial, epochs))
         return None
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Literal
 
 from nets.errors import InputError
-from tracking.figures.curves import Draw
 from tracking.ledger import Ledger
 from tracking.records import Environment, StudyRecord
-from tracking.runs.delivery import Delivery
+from tracking.runs.delivery import Delivery, Draw
 from tracking.store.store import one_line, open_store
 
 End = Literal["finished", "stopped", "failed"]
