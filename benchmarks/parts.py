@@ -29,10 +29,11 @@ from typing import Any
 from benchmarks.copies import STUDY, copy_study, copy_trial, train
 from studies.analysis.stored_study import StoredStudy
 from studies.figures.drawing import draw
-from tracking.figures.curves import CurvesInTurn, log_study_figures
+from tracking.figures.curves import curves_png
 from tracking.ledger import Ledger
 from tracking.runs import trial_run
 from tracking.runs.delivery import Delivery
+from tracking.runs.study_run import log_study_figures
 from tracking.store import names
 from tracking.store.store import open_store
 
@@ -119,13 +120,12 @@ def by_part(trained: Path, root: Path, trials: int) -> tuple[list[dict[str, Spen
         source = stack.enter_context(contextlib.closing(Ledger(trained / names.LEDGER)))
         ledger = stack.enter_context(contextlib.closing(Ledger(root / names.LEDGER)))
         study = copy_study(source, ledger, STUDY, trials)
-        curves = CurvesInTurn()
         watch = Stopwatch()
 
         def drawn(*what: Any) -> Future[bytes]:
             future: Future[bytes] = Future()
             with watch.part(FIGURE):
-                future.set_result(curves.png(*what))
+                future.set_result(curves_png(*what))
             return future
 
         with once.part("create its run"):

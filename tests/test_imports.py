@@ -32,13 +32,6 @@ FOLDERS = {
 }  # fmt: skip
 """The folders of a package; each imports only itself and those before it."""
 
-KNOWN = {
-    ("studies/recording/listener.py", "studies.search.driver"),
-    ("studies/recording/optuna_storage.py", "studies.search.sampling_view"),
-    ("tracking/figures/curves.py", "tracking.runs.reader"),
-}
-"""Imports against the order that are still to be removed."""
-
 ONLY = {
     "threadpoolctl": {"nets/threads.py", "tracking/provenance/environment.py"},
     "sklearn": {"nets/data/digits.py"},
@@ -150,7 +143,7 @@ def test_folders_import_one_another_in_one_direction(package):
         for file in files_of(package)
         for name in against_the_order(file, package)
     }
-    assert found == {known for known in KNOWN if known[0].startswith(package)}
+    assert not found
 
 
 @pytest.mark.parametrize("package", ["nets", *FOLDERS])

@@ -1,4 +1,4 @@
-"""Where good values lie: a smoothed map of the value over each pair of parameters."""
+"""Contours: a smoothed map of the value over each pair of parameters."""
 
 import itertools
 
@@ -12,16 +12,16 @@ from optuna.distributions import CategoricalDistribution
 from studies.analysis.stored_study import StoredStudy
 from studies.definition.space import Parameter
 from studies.figures.marks import mark_best
-from studies.figures.page import INK, QUIET, SHADES, WIDTH, margins, page, tidy
 from studies.figures.parameters import by_importance, values_of
 from studies.figures.progress import MANY
 from studies.figures.scale import ValueScale, parameter_ticks
+from tracking.figures.style import INK, QUIET, SHADES, WIDTH, fitted, margins, page, tidy
 from tracking.records import Direction, TrialRecord
 
 MOST_PARAMETERS = 4
 FEWEST_TRIALS = 4
 _CELLS = 80
-"""Of the map, along each side."""
+"""Cells along each side of the map."""
 
 
 def contour(stored: StoredStudy) -> Figure | None:
@@ -37,21 +37,24 @@ def contour(stored: StoredStudy) -> Figure | None:
     if scale is None or best is None or len(parameters) < 2 or len(trials) < FEWEST_TRIALS:
         return None
     side = len(parameters) - 1
-    height = 4.6 if side == 1 else 1.3 + 2.9 * side if side == 2 else 1.3 + 2.15 * side
+    height = 4.6 if side == 1 else 1.5 + 2.9 * side if side == 2 else 1.5 + 2.15 * side
     figure = page(
         f"{stored.study.name}: value over pairs of parameters",
-        f"smoothed over {len(trials)} complete trials; white: none nearby",
+        f"smoothed over {len(trials)} complete trials; white: no trial nearby",
         height=height,
     )
     panels = figure.subplots(
-        side, side, squeeze=False, gridspec_kw={**margins(height), "wspace": 0.08, "hspace": 0.08}
+        side,
+        side,
+        squeeze=False,
+        gridspec_kw={**margins(height, top=0.92), "wspace": 0.08, "hspace": 0.08},
     )
     for row, column in itertools.product(range(side), repeat=2):
         axes = panels[row, column]
         if column > row:
             axes.set_visible(False)
             continue
-        # The most important parameter lies along the first column.
+        # The most important parameter is the x axis of the first column.
         _map(axes, parameters[column], parameters[row + 1], trials, scale, section.direction)
         x, y = (p.place(best.parameters[p.name]) for p in (parameters[column], parameters[row + 1]))
         mark_best(axes, x, y, size=20)
@@ -68,26 +71,26 @@ def contour(stored: StoredStudy) -> Figure | None:
 def smoothed(
     x: NDArray[np.float64], y: NDArray[np.float64], values: NDArray[np.float64], cells: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the values, smoothed over the unit square, and how many trials speak there.
+    """Return the values, smoothed over the unit square, and the number of trials near each cell.
 
-    Nadaraya's and Watson's estimate Σ kᵢ vᵢ / Σ kᵢ with Gaussian kernels kᵢ, as wide as Scott's
-    rule says for evenly spread points: n^(-1/6) times their standard deviation 1/√12.
+    The Nadaraya-Watson estimate Σ kᵢ vᵢ / Σ kᵢ with Gaussian kernels kᵢ. Their width is Scott's
+    rule for evenly spread points: n^(-1/6) times their standard deviation 1/√12.
 
     Parameters
     ----------
     x, y, values
-        Of the shape (trials,); x and y from 0 to 1.
+        Of the shape (trials,); x and y are from 0 to 1.
     cells
-        Along each side of the map.
+        Cells along each side of the map.
 
     Returns
     -------
-    The map and Σ kᵢ, about 1 where one trial is near, both of the shape (cells, cells) with y along
-    the rows.
+    The map, and Σ kᵢ, which is about 1 where one trial is near. Both have the shape (cells, cells);
+    y is along the rows.
     """
     width = len(values) ** (-1 / 6) / np.sqrt(12)
     centers = (np.arange(cells) + 0.5) / cells
-    # A Gaussian of the plane is a product of two: the sums over trials are products of matrices.
+    # A Gaussian of the plane is a product of two: sums over trials are matrix products.
     along_x, along_y = (
         np.exp(-0.5 * ((centers[:, None] - places[None, :]) / width) ** 2) for places in (x, y)
     )
@@ -103,7 +106,7 @@ def _map(
     scale: ValueScale,
     direction: Direction,
 ) -> None:
-    """Draw one panel: the map, and the trials it was made from."""
+    """Draw one panel: the map, and the trials it was computed from."""
     x, y = (
         np.array([p.place(t.parameters[p.name]) for t in trials]) for p in (horizontal, vertical)
     )
@@ -123,25 +126,29 @@ def _map(
         linewidth=0.4 if many else 1.0, clip_on=False, zorder=3,
     )  # fmt: skip
     tidy(axes, grid="")
-    for write, label, parameter in (
-        (axes.set_xticks, axes.set_xlabel, horizontal),
-        (axes.set_yticks, axes.set_ylabel, vertical),
+    figure, place = axes.get_figure(root=True), axes.get_position()
+    assert figure is not None
+    for write, label, parameter, room in (
+        (axes.set_xticks, axes.set_xlabel, horizontal, place.width * WIDTH),
+        (axes.set_yticks, axes.set_ylabel, vertical, place.height * figure.get_figheight()),
     ):
         ticks = parameter_ticks(parameter, 5)
         write([place for place, _ in ticks], [text for _, text in ticks])
-        label(parameter.name, fontsize=10, color=INK)
+        label(fitted(parameter.name, room), fontsize=10, color=INK)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
 
 
 def _color_bar(figure: Figure, scale: ValueScale, metric: str, direction: Direction) -> None:
-    """Draw the key to the colours at the upper right, where other figures have their legend."""
+    """Draw the colour bar at the upper right, below the title and beside the subtitle."""
     height = figure.get_figheight()
-    axes = figure.add_axes((5.2 / WIDTH, 1 - 0.27 / height, 2.6 / WIDTH, 0.13 / height))
+    axes = figure.add_axes((5.2 / WIDTH, 1 - 0.5 / height, 2.6 / WIDTH, 0.13 / height))
     shades = SHADES if direction == Direction.MAXIMIZE else SHADES.reversed()
     bar = figure.colorbar(ScalarMappable(cmap=shades), cax=axes, orientation="horizontal")
     ticks = scale.ticks()
     bar.set_ticks([place for place, _ in ticks], labels=[text for _, text in ticks])
     bar.outline.set_visible(False)
-    axes.tick_params(labelsize=8, length=2, color=QUIET)
-    axes.set_ylabel(metric, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
+    axes.tick_params(labelsize=8, length=2, color=QUIET, labelcolor=INK)
+    axes.set_ylabel(
+        fitted(metric, 1.2, 9), rotation=0, ha="right", va="center", fontsize=9, labelpad=6
+    )

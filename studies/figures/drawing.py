@@ -11,7 +11,7 @@ from studies.figures.contour import contour
 from studies.figures.parameters import parallel_coordinates, parameter_importances, slices
 from studies.figures.progress import intermediate_values, optimization_history
 from studies.figures.timeline import timeline
-from tracking.figures.curves import to_png
+from tracking.figures.style import to_png
 from tracking.ledger import Ledger
 
 FIGURES: dict[str, Callable[[StoredStudy], Figure | None]] = {
@@ -23,11 +23,14 @@ FIGURES: dict[str, Callable[[StoredStudy], Figure | None]] = {
     "contour": contour,
     "timeline": timeline,
 }
-"""Each figure by the name of its file; a function returns None where there is nothing to draw."""
+"""Each figure by its file name; a function returns None if there is nothing to draw."""
 
 
 def draw_one(name: str, ledger: Path, study: str) -> bytes | None:
-    """Return one of the `FIGURES` of a study in the ledger at a path, as `draw` does."""
+    """Return one of the `FIGURES` of a study as a PNG file; `ledger` is the path of the ledger.
+
+    None if it cannot be drawn, or the ledger does not have the study.
+    """
     with contextlib.closing(Ledger(ledger)) as opened:
         record = opened.study(study)
         return None if record is None else draw(StoredStudy(opened, record), [name]).get(name)
@@ -36,8 +39,8 @@ def draw_one(name: str, ledger: Path, study: str) -> bytes | None:
 def draw(stored: StoredStudy, names: Iterable[str] = tuple(FIGURES)) -> dict[str, bytes]:
     """Return figures of a study as PNG files by their names.
 
-    What cannot be drawn for this study (importances of one parameter, a contour of choices) is left
-    out, and so is what goes wrong: a figure is never worth a search.
+    Left out are figures that cannot be drawn for this study (importances of one parameter, a
+    contour of choices) and those whose drawing fails: a figure must never end a search.
     """
     drawn = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""How a trial is marked, by its state: told apart by form as well as by colour."""
+"""Marks of trials: their state is visible from the form as well as from the colour."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from studies.figures.page import BEST, COLORS, INK, key
 from studies.figures.scale import ValueScale
+from tracking.figures.style import BEST, COLORS, INK, fitted, key
 
 _MARKS: dict[str, dict[str, Any]] = {
     "complete": {"marker": "o", "facecolor": COLORS["complete"], "edgecolor": "white"},
@@ -18,7 +18,7 @@ _MARKS: dict[str, dict[str, Any]] = {
     "running": {"marker": "s", "facecolor": COLORS["running"], "edgecolor": "white"},
 }
 _BEYOND = {-1: "v", 1: "^"}
-"""Values beyond an end of the axis stand at it as triangles that point to where they are."""
+"""Values beyond an end of the axis are triangles at that end, which point to them."""
 
 
 def mark(
@@ -31,9 +31,9 @@ def mark(
     size: float,
     colors: NDArray[np.float64] | None = None,
 ) -> None:
-    """Mark trials of one state at places `x` and their values.
+    """Draw trials of one state at places `x`, of the shape (trials,), and their values.
 
-    `colors` are of the shape (trials, 4); None is the colour of the state.
+    `colors` are of the shape (trials, 4); without them, the colour is that of the state.
     """
     beyond = scale.beyond(values)
     places = scale.place(values)
@@ -63,7 +63,7 @@ def best_key(number: int) -> Line2D:
 
 
 def mark_ends(axes: Axes, ends: NDArray[np.float64], state: str, *, size: float) -> None:
-    """Mark places (x, y) at which trials of one state ended."""
+    """Mark places at which trials of one state ended, of the shape (trials, 2)."""
     axes.scatter(ends[:, 0], ends[:, 1], s=size, zorder=3, clip_on=False, **_MARKS[state])
 
 
@@ -78,9 +78,13 @@ def mark_key(state: str, label: str) -> Line2D:
     )
 
 
-def value_axis(axes: Axes, scale: ValueScale, metric: str) -> None:
-    """Write the ticks of the metric on the y axis."""
+def value_axis(axes: Axes, scale: ValueScale, metric: str, size: float = 10) -> None:
+    """Label the y axis with the metric and its ticks, in letters of `size` points."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     ticks = scale.ticks()
     axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks])
-    axes.set_ylabel(scale.label(metric), fontsize=10, color=INK)
+    # Between panels there is room for a label that is a little longer than its axis.
+    room = 1.3 * axes.get_position().height * figure.get_figheight()
+    axes.set_ylabel(fitted(scale.label(metric), room, size), fontsize=size, color=INK)
     axes.set_ylim(-0.05, 1.05)

@@ -1,4 +1,4 @@
-"""What the parameters did: importances, slices, parallel coordinates."""
+"""The effect of parameters: importances, slices, parallel coordinates."""
 
 import math
 
@@ -10,21 +10,23 @@ from matplotlib.figure import Figure
 from studies.analysis.stored_study import StoredStudy
 from studies.definition.space import Parameter
 from studies.figures.marks import best_key, mark, mark_best, mark_key, value_axis
-from studies.figures.page import (
+from studies.figures.progress import MANY
+from studies.figures.scale import Ticks, ValueScale, parameter_ticks
+from tracking.figures.style import (
     BEST,
     COLORS,
     INK,
     QUIET,
     SHADES,
     WIDTH,
+    fitted,
     key,
     legend,
     margins,
     page,
+    text_width,
     tidy,
 )
-from studies.figures.progress import MANY
-from studies.figures.scale import Ticks, ValueScale, parameter_ticks
 from tracking.records import Direction, TrialRecord
 
 MOST_PANELS = 12
@@ -32,23 +34,23 @@ MOST_AXES = 8
 
 
 def parameter_importances(stored: StoredStudy) -> Figure | None:
-    """Draw each parameter's share in what sets good trials apart."""
+    """Draw the importance of each parameter for being among the best trials."""
     shares = dict(list(stored.importances().items())[:MOST_PANELS])
     if len(shares) < 2:
         return None
     height = 1.15 + 0.42 * len(shares)
     figure = page(
         f"{stored.study.name}: importance of parameters",
-        f"share in what sets the best of {len(stored.ranked())} complete trials apart",
+        f"share in what distinguishes the best of {len(stored.ranked())} complete trials",
         height=height,
     )
-    longest = max(len(name) for name in shares)
-    axes = figure.subplots(
-        gridspec_kw=margins(height, left=0.35 + 0.085 * longest, right=0.6, bottom=0.25)
-    )
-    names = list(shares)[::-1]
-    bars = axes.barh(names, [shares[name] for name in names], color=COLORS["complete"], height=0.62)
-    axes.bar_label(bars, [f"{shares[name]:.0%}" for name in names], padding=5, fontsize=10)
+    names = [fitted(name, 2.5) for name in shares]
+    left = 0.3 + max(text_width(name, 10) for name in names)
+    axes = figure.subplots(gridspec_kw=margins(height, left=left, right=0.6, bottom=0.25))
+    places, values = range(len(shares))[::-1], list(shares.values())
+    bars = axes.barh(places, values, color=COLORS["complete"], height=0.62)
+    axes.bar_label(bars, [f"{share:.0%}" for share in values], padding=5, fontsize=10)
+    axes.set_yticks(places, names)
     tidy(axes, grid="")
     axes.set_xlim(0, max(shares.values()))
     axes.set_xticks([])
@@ -58,7 +60,7 @@ def parameter_importances(stored: StoredStudy) -> Figure | None:
 
 
 def slices(stored: StoredStudy) -> Figure | None:
-    """Draw value against each parameter, in a panel of its own."""
+    """Draw the value over each parameter, one panel per parameter."""
     section, best = stored.study.section, stored.best
     complete = sorted(stored.ranked(), key=lambda trial: trial.number)
     pruned = [t for t in stored.trials if t.state == "pruned" and t.value is not None]
@@ -80,8 +82,7 @@ def slices(stored: StoredStudy) -> Figure | None:
             continue
         tidy(axes, grid="both")
         _slice(axes, parameters[position], complete, pruned, best, scale)
-        value_axis(axes, scale, section.metric)
-        axes.yaxis.label.set_size(10 if rows == 1 else 8.5)
+        value_axis(axes, scale, section.metric, size=10 if rows == 1 else 8.5)
         if position % columns:
             axes.set_ylabel("")
             axes.tick_params(axis="y", labelleft=False, length=0)
@@ -121,7 +122,7 @@ def parallel_coordinates(stored: StoredStudy) -> Figure | None:
         for trial, place in zip(ranked, places, strict=True)
     ]
     many = len(lines) > MANY
-    # The worst first, so that the good ones lie above.
+    # The worst first, so that the good ones are drawn over them.
     axes.add_collection(
         LineCollection(
             lines[::-1], colors=shades[::-1], linewidths=0.8 if many else 1.5,
@@ -129,11 +130,13 @@ def parallel_coordinates(stored: StoredStudy) -> Figure | None:
         )
     )  # fmt: skip
     axes.plot(*lines[0].T, color=BEST, linewidth=2.4, zorder=3)
-    # Names that have little room stand at two heights in turn.
+    # If there is little room, the names alternate between two heights.
     heights = [1.04 + 0.07 * (i % 2) * (len(parameters) > 4) for i in range(len(parameters) + 1)]
+    room = min(1.4, 6.45 / len(parameters) * (2 if len(parameters) > 4 else 1) - 0.1)
     for i, parameter in enumerate(parameters):
-        _upright(axes, i, parameter.name, parameter_ticks(parameter), heights[i])
-    _upright(axes, len(parameters), section.metric, scale.ticks(), heights[-1], weight="bold")
+        _upright(axes, i, fitted(parameter.name, room), parameter_ticks(parameter), heights[i])
+    metric = fitted(section.metric, 1.4, weight="bold")
+    _upright(axes, len(parameters), metric, scale.ticks(), heights[-1], weight="bold")
     axes.set_xlim(0, len(parameters))
     axes.set_ylim(-0.02, 1.02)
     axes.set_axis_off()
@@ -142,7 +145,7 @@ def parallel_coordinates(stored: StoredStudy) -> Figure | None:
 
 
 def by_importance(stored: StoredStudy) -> list[Parameter]:
-    """Return the parameters of the space, the most important first, as far as that is known."""
+    """Return the parameters of the space, most important first; the unknown ones are last."""
     shares = stored.importances()
     return sorted(stored.study.space.parameters, key=lambda p: -shares.get(p.name, 0.0))
 
@@ -163,12 +166,13 @@ def _slice(
     """Draw one panel of slices."""
     ticks = parameter_ticks(parameter, 5)
     axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
-    longest = max((len(text) for _, text in ticks if "$" not in text), default=0)
-    if 0.085 * longest * len(ticks) > WIDTH * axes.get_position().width:
+    room = WIDTH * axes.get_position().width
+    longest = max((text_width(text, 9) for _, text in ticks), default=0.0)
+    if (longest + 0.1) * len(ticks) > room:
         axes.tick_params(axis="x", labelrotation=25)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
-    axes.set_xlabel(parameter.name, fontsize=10, color=INK)
+    axes.set_xlabel(fitted(parameter.name, room), fontsize=10, color=INK)
     axes.set_xlim(-0.03, 1.03)
     size = 14 if len(complete) + len(pruned) > MANY else 34
     last = max(trial.number for trial in complete)
@@ -186,7 +190,7 @@ def _slice(
 def _upright(
     axes: Axes, x: int, name: str, ticks: Ticks, height: float, weight: str = "normal"
 ) -> None:
-    """Draw one of the parallel axes, with its name above it and its ticks at its right."""
+    """Draw one of the parallel axes, with its name above it and its tick labels on its right."""
     axes.plot([x, x], [0, 1], color=QUIET, linewidth=1.0, zorder=4, clip_on=False)
     axes.text(x, height, name, ha="center", va="bottom", fontsize=10, color=INK, weight=weight)
     behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}

@@ -1,7 +1,7 @@
-"""Figures are drawn by a process of their own.
+"""A process that draws figures, so that the driver does not.
 
-Drawn in the driver, they would wait for its recorder's lock and it for theirs, and what the
-recorder has left to do would keep a search waiting at its end, while cores that trained are free.
+In the driver, drawing would compete with the recorder for Python's lock, and the figures left to
+draw at the end would keep a search waiting while the cores that trained are idle.
 """
 
 import contextlib
@@ -17,22 +17,21 @@ from joblib.externals.loky.backend import get_context
 
 from studies.workers.local import ONE_THREAD
 from studies.workers.processes import exit_with, signals_held
-from tracking.figures.curves import CurvesInTurn
 from tracking.records import EpochRecord
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Aside:
+class DrawingProcess:
     """Draws the figures of a study in the ledger at a path, and the curves of its trials.
 
-    Any thread may ask for one. The process starts with the first one, or with `prepare`.
+    Any thread may call it. The process starts with the first figure, or with `prepare`.
     """
 
     def __init__(self, ledger: Path, study: str) -> None:
         self._ledger, self._study = ledger, study
-        # The context this library starts its workers in: nothing is forked that has threads.
+        # The context in which loky starts its workers: it never forks a process with threads.
         self._executor = ProcessPoolExecutor(
             max_workers=1,
             context=get_context("loky"),
@@ -42,23 +41,23 @@ class Aside:
         )
 
     def prepare(self) -> None:
-        """Start the process, which needs a second before it can draw."""
+        """Start the process, which takes a second to load matplotlib."""
         with contextlib.suppress(Exception):
             self._submit(_names)
 
     def curves(
         self, title: str, epochs: Sequence[EpochRecord], kept: int | None
     ) -> "Future[bytes]":
-        """Begin to draw the curves of a trial; see `tracking.figures.curves.curves`.
+        """Begin to draw the curves of a trial; see `tracking.figures.curves.curves_png`.
 
-        Raises where the process was killed, or none can be had.
+        Raises what loky raises where the process was killed or cannot be started.
         """
         return self._submit(_draw_curves, title, epochs, kept)
 
     def study(self) -> dict[str, bytes]:
-        """Return the figures of the study by their names; see `drawing.draw`.
+        """Return the figures of the study as PNG files by their names; see `drawing.draw`.
 
-        Drawn one after another, so that curves wanted meanwhile wait for one of them, not for all.
+        They are drawn one by one: curves requested meanwhile wait for one of them, not for all.
         """
         names = self._submit(_names).result()
         drawn = {
@@ -68,11 +67,11 @@ class Aside:
         return {name: figure for name, figure in drawn.items() if figure is not None}
 
     def close(self) -> None:
-        """End the process, whether it is done or not."""
+        """End the process, even while it draws."""
         self._executor.shutdown(wait=True, kill_workers=True)
 
     def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        with signals_held():  # the first one starts the process
+        with signals_held():  # the first call starts the process
             future: Future[T] = self._executor.submit(function, *args, **kwargs)
         return future
 
@@ -82,13 +81,13 @@ def _initialize(driver: int, path: list[str]) -> None:
     sys.path[:] = path  # the settings class may be the user's
 
 
-# In that process; the library of figures is loaded there, and not in the driver.
-
-_curves = CurvesInTurn()
+# These functions run in the process: matplotlib is loaded there, not in the driver.
 
 
 def _draw_curves(title: str, epochs: Sequence[EpochRecord], kept: int | None) -> bytes:
-    return _curves.png(title, epochs, kept)
+    from tracking.figures.curves import curves_png
+
+    return curves_png(title, epochs, kept)
 
 
 def _names() -> list[str]:

@@ -1,4 +1,4 @@
-"""How the search went: values over trials, and over the epochs of each trial."""
+"""The progress of a search: values over trials, and over the epochs of each trial."""
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -6,15 +6,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from studies.analysis.formatting import shown
+from studies.analysis.formatting import plural, shown
 from studies.analysis.stored_study import StoredStudy
 from studies.figures.marks import mark, mark_best, mark_ends, mark_key, value_axis
-from studies.figures.page import BEST, COLORS, key, legend, margins, page, plural, tidy
 from studies.figures.scale import ValueScale
+from tracking.figures.style import BEST, COLORS, key, legend, margins, page, tidy
 from tracking.records import EpochRecord
 
 MANY = 200
-"""Trials from which on marks and lines are drawn smaller."""
+"""With more trials than this, marks and lines are drawn smaller."""
 
 
 def optimization_history(stored: StoredStudy) -> Figure | None:
@@ -93,7 +93,7 @@ def intermediate_values(stored: StoredStudy) -> Figure | None:
 
 
 def best_so_far(stored: StoredStudy) -> list[tuple[int, float]]:
-    """Return number and value of each complete trial that was better than all before it."""
+    """Return number and value of each complete trial that was better than all earlier ones."""
     steps: list[tuple[int, float]] = []
     for trial in stored.trials:
         if trial.state != "complete" or trial.value is None:

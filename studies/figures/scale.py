@@ -1,7 +1,7 @@
-"""Where a number stands on an axis, from 0 to 1.
+"""The place of a value on an axis, from 0 to 1.
 
-Every figure draws in these coordinates and writes its own ticks, so that an axis, a bundle of
-parallel axes and a colour bar speak the same language.
+Every figure draws in these coordinates and writes its own ticks, so that an axis, parallel axes and
+a colour bar all show a value in the same way.
 """
 
 import math
@@ -16,23 +16,26 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from studies.definition.choices import decoded
 from studies.definition.space import Parameter
+from tracking.figures.style import fitted
 from tracking.records import Direction
 
 Ticks = list[tuple[float, str]]
-"""Places from 0 to 1, each with what is written there."""
+"""Places from 0 to 1, each with its label."""
 
 _MOST_TICKS = 7
-_LONGEST_LABEL = 14
+_LONGEST_CHOICE = 1.1
+"""Inches."""
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
 class ValueScale:
     """An axis for the study's metric, from `low` to `high`.
 
-    Differences among good trials are small beside those to bad ones, so a linear axis often shows
-    a line of equal points. Where values span more, ``logarithm`` places them by log10(v), and
+    Differences among good trials are small compared with those to bad ones, so a linear axis often
+    shows a line of equal points. Where values span much, ``logarithm`` places them by log10(v), and
     ``error`` places an accuracy by -log10(1 - v): from 0.9 to 0.99 is as far as from 0 to 0.9.
-    On a ``linear`` axis values far from the better half are left to its edge.
+    A ``linear`` axis does not reach values far from the better half; they are drawn at its end.
     """
 
     kind: Literal["linear", "logarithm", "error"]
@@ -41,7 +44,7 @@ class ValueScale:
 
     @classmethod
     def of(cls, values: Iterable[float], metric: str, direction: Direction) -> "ValueScale | None":
-        """Return the axis that suits some values; None when no value is finite."""
+        """Return the axis for some values; None when no value is finite."""
         known = np.array([value for value in values if math.isfinite(value)])
         if known.size == 0:
             return None
@@ -56,7 +59,7 @@ class ValueScale:
             and high <= 1
         ):
             errors = 1 - known
-            # No image wrong stands as far above one image wrong as that one above two.
+            # No error is placed as far above one error as one error above two.
             high = min(high, 1 - float(errors[errors > 0].min()) / 2)
             if (1 - low) / (1 - high) >= 5:
                 return cls("error", low, high)
@@ -71,7 +74,7 @@ class ValueScale:
         return cls("linear", low, high)
 
     def place(self, values: float | Iterable[float]) -> NDArray[np.float64]:
-        """Return where values stand; those beyond an end stand at it, NaN stays NaN."""
+        """Return the places of values; beyond an end it is that end, NaN stays NaN."""
         array = np.asarray(values if isinstance(values, float | int) else list(values), np.float64)
         low, high = self._position(np.array([self.low, self.high]))
         places = (self._position(np.clip(array, self.low, self.high)) - low) / (high - low)
@@ -102,7 +105,7 @@ class ValueScale:
         }[self.kind]
 
     def _steps(self) -> list[float]:
-        """Return powers of ten, and as many steps between them as there is room for."""
+        """Return powers of ten, with as many steps between them as there is room for."""
         values: list[float] = []
         for digits in ((1, 2, 3, 5), (1, 2, 5), (1,)):
             values = [10.0**power * digit for power in range(-15, 16) for digit in digits]
@@ -122,7 +125,10 @@ def parameter_ticks(parameter: Parameter, most: int = 6) -> Ticks:
     """Return a few round values of a parameter, or all its choices, on its own scale."""
     distribution = parameter.distribution
     if isinstance(distribution, CategoricalDistribution):
-        return [(parameter.place(c), _short(str(decoded(c)))) for c in distribution.choices]
+        return [
+            (parameter.place(c), fitted(str(decoded(c)), _LONGEST_CHOICE, 9))
+            for c in distribution.choices
+        ]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     low, high = distribution.low, distribution.high
     if distribution.log and high / low >= 100:
@@ -130,7 +136,10 @@ def parameter_ticks(parameter: Parameter, most: int = 6) -> Ticks:
         every = math.ceil(len(powers) / most)
         plain = powers[0] >= -3 and powers[-1] <= 3
         return [
-            (parameter.place(10.0**p), f"{10.0**p:g}" if plain else f"$10^{{{p}}}$")
+            (
+                parameter.place(10.0**p),
+                f"{10.0**p:g}" if plain else f"10{str(p).translate(_SUPERSCRIPTS)}",
+            )
             for p in powers[::every]
         ]
     if distribution.log and high / low >= 4:
@@ -142,12 +151,3 @@ def parameter_ticks(parameter: Parameter, most: int = 6) -> Ticks:
     slack = 1e-9 * (high - low)
     kept = [float(v) for v in values if low - slack <= v <= high + slack]
     return [(parameter.place(min(max(v, low), high)), f"{v:.4g}") for v in kept]
-
-
-def _short(text: str) -> str:
-    """Return a choice in few characters.
-
-    >>> _short("adam"), _short("[1024, 512, 256]")
-    ('adam', '[1024, 512, 2…')
-    """
-    return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"

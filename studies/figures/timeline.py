@@ -1,4 +1,4 @@
-"""Who trained what and when."""
+"""The timeline of a search: which worker trained which trial when."""
 
 import re
 from dataclasses import dataclass
@@ -11,18 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from studies.analysis.formatting import shown_seconds
+from studies.analysis.formatting import plural, shown_seconds
 from studies.analysis.stored_study import StoredStudy
-from studies.figures.page import COLORS, INK, QUIET, WIDTH, key, legend, margins, page, plural, tidy
+from tracking.figures import style
 from tracking.records import EpochRecord, TrialRecord
 
 _PAUSE = 0.1
-"""Share of the time a search was busy, from which on idle time is left out of the axis."""
+"""A time in which no worker trained is cut out of the axis if it exceeds this share of the time in
+which some worker did."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A trial trained on a worker from `start` to `end`, in seconds since the epoch of Unix."""
+    """A training of a trial on its worker, from `start` to `end` in seconds of Unix time."""
 
     trial: TrialRecord
     start: float
@@ -32,30 +33,32 @@ class Piece:
 def timeline(stored: StoredStudy) -> Figure | None:
     """Draw which worker trained which trial when, coloured by its state."""
     pieces = [p for t in stored.trials for p in pieces_of(t, stored.epochs(t.number))]
-    workers = sorted({piece.trial.worker or "unknown" for piece in pieces}, key=_natural)
+    workers = sorted({_worker(piece) for piece in pieces}, key=_natural)
     if not pieces:
         return None
     clock = Clock.of(pieces)
     row = min(0.42, max(0.14, 5.0 / len(workers)))
     height = 1.35 + row * len(workers)
-    figure = page(
+    figure = style.page(
         f"{stored.study.name}: which worker trained which trial",
         _summary(pieces, clock, len(workers)),
         height=height,
     )
-    left = 0.3 + 0.075 * max(len(_short(worker)) for worker in workers)
-    axes = figure.subplots(gridspec_kw=margins(height, left=left))
-    tidy(axes, grid="x")
-    _bars(axes, pieces, clock, workers, inches=WIDTH - left - 0.2, numbers=row > 0.2)
+    size = 9 if row > 0.2 else 6.5
+    shown = [style.fitted(worker, 1.7, size) for worker in workers]
+    left = 0.3 + max(style.text_width(worker, size) for worker in shown)
+    axes = figure.subplots(gridspec_kw=style.margins(height, left=left))
+    style.tidy(axes, grid="x")
+    _bars(axes, pieces, clock, workers, inches=style.WIDTH - left - 0.2, numbers=row > 0.2)
     for place, seconds in clock.pauses:
-        axes.axvline(place, color=QUIET, linestyle=":", linewidth=1, zorder=1)
+        axes.axvline(place, color=style.QUIET, linestyle=":", linewidth=1, zorder=1)
         axes.annotate(
-            f"{shown_seconds(seconds)} pause", (place, 1), (0, 3), fontsize=8, color=QUIET,
+            f"{shown_seconds(seconds)} pause", (place, 1), (0, 3), fontsize=8, color=style.QUIET,
             xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
         )  # fmt: skip
     axes.set_ylim(len(workers) - 0.4, -0.6)
-    axes.set_yticks(range(len(workers)), [_short(worker) for worker in workers])
-    axes.tick_params(axis="y", length=0, labelsize=9 if row > 0.2 else 6.5)
+    axes.set_yticks(range(len(workers)), shown)
+    axes.tick_params(axis="y", length=0, labelsize=size)
     unit, name = _unit(clock.length)
     ticks = MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(0, clock.length / unit)
     axes.set_xticks([tick * unit for tick in ticks], [f"{tick:g}" for tick in ticks])
@@ -63,11 +66,11 @@ def timeline(stored: StoredStudy) -> Figure | None:
     cut = ", pauses cut out" if clock.pauses else ""
     axes.set_xlabel(f"{name} since the search began{cut}", fontsize=10)
     states = [trial.state for trial in {p.trial.number: p.trial for p in pieces}.values()]
-    legend(
+    style.legend(
         figure,
         [
-            key(f"{states.count(state)} {state}", marker="s", markersize=8, color=color)
-            for state, color in COLORS.items()
+            style.key(f"{states.count(state)} {state}", marker="s", markersize=8, color=color)
+            for state, color in style.COLORS.items()
             if state in states
         ],
     )
@@ -77,8 +80,8 @@ def timeline(stored: StoredStudy) -> Figure | None:
 def pieces_of(trial: TrialRecord, epochs: list[EpochRecord]) -> list[Piece]:
     """Return when a trial was trained: one piece, or several where it was interrupted.
 
-    The ledger knows when a trial was first started and when each epoch was committed; a trial of
-    several attempts rested where two epochs are further apart than the later one took.
+    The ledger has when a trial was first started and when each epoch was committed. A trial of
+    several attempts was interrupted where two epochs are further apart than the later one took.
     """
     if trial.started is None:
         return []
@@ -95,7 +98,7 @@ def pieces_of(trial: TrialRecord, epochs: list[EpochRecord]) -> list[Piece]:
 
 @dataclass(frozen=True)
 class Clock:
-    """The axis of time, long pauses cut out."""
+    """The axis of time, without long pauses."""
 
     times: NDArray[np.float64]
     places: NDArray[np.float64]
@@ -134,34 +137,34 @@ class Clock:
         return float(self.places[-1])
 
     def place(self, time: float) -> float:
-        """Return where a moment stands."""
+        """Return the place of a Unix time on the axis."""
         return float(np.interp(time, self.times, self.places))
 
 
 def _bars(
     axes: Axes, pieces: list[Piece], clock: Clock, workers: list[str], inches: float, numbers: bool
 ) -> None:
-    """Draw a bar a piece in the row of its worker, with the trial's number where there is room."""
+    """Draw one bar per piece in the row of its worker, with the trial's number if there is room."""
     scale = inches / clock.length
     widths = [clock.place(piece.end) - clock.place(piece.start) for piece in pieces]
-    # A white edge keeps neighbours apart, but must not hide a bar of a pixel.
+    # A white edge separates neighbours, but must not hide a bar that is a pixel wide.
     edge = min(0.8, 7.2 * scale * float(np.median(widths)))
-    for state, color in COLORS.items():
+    for state, color in style.COLORS.items():
         of_state = [piece for piece in pieces if piece.trial.state == state]
-        boxes = [_box(p, clock, workers.index(p.trial.worker or "unknown")) for p in of_state]
+        boxes = [_box(p, clock, workers.index(_worker(p))) for p in of_state]
         axes.add_collection(
             PolyCollection(boxes, facecolors=color, edgecolors="white", linewidths=edge, zorder=2)
         )
         for piece, box in zip(of_state, boxes, strict=True):
             text = str(piece.trial.number)
             if numbers and (box[1, 0] - box[0, 0]) * scale > 0.07 + 0.08 * len(text):
-                ink = "white" if state in ("complete", "failed") else INK
+                ink = "white" if state in ("complete", "failed") else style.INK
                 x, y = box.mean(axis=0)
                 axes.text(x, y, text, ha="center", va="center", fontsize=8, color=ink, zorder=3)
 
 
 def _summary(pieces: list[Piece], clock: Clock, workers: int) -> str:
-    """Say how many workers there were, and how busy."""
+    """Return how many workers there were, and how busy."""
     trained = sum(piece.end - piece.start for piece in pieces)
     busy = min(1.0, trained / (workers * clock.busy))
     text = f"{plural(workers, 'worker')}, busy {busy:.0%} of {shown_seconds(clock.busy)}"
@@ -175,7 +178,7 @@ def _box(piece: Piece, clock: Clock, row: int) -> NDArray[np.float64]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a key that sorts names as a person does.
+    """Return a key that sorts numbers in names by their value.
 
     >>> sorted(["worker 10", "worker 9"], key=_natural)
     ['worker 9', 'worker 10']
@@ -183,9 +186,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _short(worker: str) -> str:
-    """Return a worker's name, of a long address its end."""
-    return worker if len(worker) <= 22 else "…" + worker[-21:]
+def _worker(piece: Piece) -> str:
+    return piece.trial.worker or "unknown"
 
 
 def _unit(seconds: float) -> tuple[float, str]:

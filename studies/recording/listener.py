@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from studies.definition.study_file import Study
-from studies.figures.process import Aside
+from studies.figures.process import DrawingProcess
 from studies.recording.optuna_storage import OptunaFeed
-from studies.search.driver import End
-from tracking.figures.curves import log_study_figures
-from tracking.records import Environment, TrialRecord
+from tracking.records import Environment, SearchEnd, TrialRecord
 from tracking.runs.recorder import Recorder
+from tracking.runs.study_run import log_study_figures
 from tracking.store import names
 from tracking.store.store import one_line, open_store
 
@@ -34,10 +33,10 @@ class Record:
     ) -> None:
         self._ledger, self._store, self._study = ledger, store, study.name
         self._figures = figures
-        self._aside = Aside(ledger, study.name)
+        self._drawing = DrawingProcess(ledger, study.name)
         self._is_drawing = False
         self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
-        self._recorder = Recorder(ledger, store, study.name, now, self._aside.curves)
+        self._recorder = Recorder(ledger, store, study.name, now, self._drawing.curves)
         self._feed.start()
         self._recorder.start()
 
@@ -50,21 +49,21 @@ class Record:
         """What keeps the record from being complete, each in one line."""
         return [p for p in (self._feed.problem, self._recorder.problem) if p is not None]
 
-    def finish(self, end: End | None) -> None:
+    def finish(self, end: SearchEnd | None) -> None:
         """Deliver everything and end the study's run; without an end the search has crashed."""
         try:
             self._finish(end)
         finally:
-            self._aside.close()
+            self._drawing.close()
 
-    def _finish(self, end: End | None) -> None:
-        with ThreadPoolExecutor(1) as beside:
+    def _finish(self, end: SearchEnd | None) -> None:
+        with ThreadPoolExecutor(1) as thread:
             drawn: Future[dict[str, bytes]] | None = None
             if end is not None and self._figures:
-                drawn = beside.submit(self._aside.study)
+                drawn = thread.submit(self._drawing.study)
             self._feed.finish()
             self._recorder.finish(
-                end if end in ("finished", "failed") else "stopped",
+                end or "stopped",
                 patience=5.0 if end is None else 60.0,
             )
             for problem in self.problems:
@@ -93,7 +92,7 @@ class Record:
         """Handle a trial that is complete, pruned or failed."""
         if not self._is_drawing:
             self._is_drawing = True
-            self._aside.prepare()
+            self._drawing.prepare()
         self._notify()
 
     def warned(self, message: str) -> None:

@@ -7,18 +7,20 @@ storage.
 
 import contextlib
 import threading
+import time
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
 
 from nets.errors import ModuleMissing
-from studies.definition.optuna_internals import storage_of
+from studies.definition.optuna_internals import TRIAL_STATES, storage_of
 from studies.definition.study_file import Study
-from studies.search.sampling_view import finished_trial
 from studies.workers.messages import Result
 from tracking.ledger import Ledger
 from tracking.records import TrialRecord
@@ -160,4 +162,23 @@ class Target:
         result = Result.of(record, epochs, self._study.section.metric)
         reason = record.outcome.reason or "failed"
         attributes: dict[str, Any] = {"reason": reason, "seed": record.settings.get("seed")}
-        return finished_trial(self._study, record, result, attributes)
+        return _finished_trial(self._study, record, result, attributes)
+
+
+def _finished_trial(
+    study: Study, record: TrialRecord, result: Result, attributes: dict[str, Any] | None = None
+) -> FrozenTrial:
+    """Return a finished trial for Optuna's storage, with its recorded times."""
+    distributions = study.space.distributions
+    trial = optuna.trial.create_trial(
+        state=TRIAL_STATES[result.state],
+        value=result.value,
+        params=record.parameters,
+        distributions={name: distributions[name] for name in record.parameters},
+        system_attrs={**(record.sampler_attributes.trial or {}), **result.attributes},
+        user_attrs=attributes or {},
+        intermediate_values=result.intermediate,
+    )
+    trial.datetime_start = datetime.fromtimestamp(record.started or record.asked)
+    trial.datetime_complete = datetime.fromtimestamp(record.finished or time.time())
+    return trial

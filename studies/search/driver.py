@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from optuna.trial import FrozenTrial
 
@@ -32,9 +32,7 @@ from studies.workers.messages import (
     WorkerCrashed,
 )
 from tracking.ledger import Ledger
-from tracking.records import Environment, EpochRecord, Failure, TrialRecord
-
-End = Literal["finished", "stopped", "timeout", "failed"]
+from tracking.records import Environment, EpochRecord, Failure, SearchEnd, TrialRecord
 
 
 class Listener(Protocol):
@@ -105,7 +103,7 @@ class Search:
         self._waiting = deque(n for n in numbers if n not in self._results and n < plan.total)
         self._running: dict[int, int] = {}
         self._pruner = pruners.build(self._study.section.pruner, self._study.epochs)
-        self._stopping: End | None = None
+        self._stopping: SearchEnd | None = None
         self._stop_requested = False
         self.is_over = False
 
@@ -123,7 +121,7 @@ class Search:
         """The trials that stop the study when they all fail alike."""
         return range(min(self._study.section.window, self._plan.total))
 
-    def stop(self, reason: End = "stopped") -> None:
+    def stop(self, reason: SearchEnd = "stopped") -> None:
         """Ask no more trials; running ones stop at the end of their epoch and stay open.
 
         A signal handler may call this: it only sets a flag that `run` checks.
@@ -131,14 +129,14 @@ class Search:
         if self._stopping is None:
             self._stopping = reason
 
-    def run(self) -> End:
+    def run(self) -> SearchEnd:
         """Search until the study is complete, stopped, timed out or failing."""
         try:
             return self._run()
         finally:
             self.is_over = True
 
-    def _run(self) -> End:
+    def _run(self) -> SearchEnd:
         while True:
             self._check_end()
             if self._stopping is None:

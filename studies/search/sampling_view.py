@@ -9,7 +9,6 @@ rebuilt from the ledger. Both must give the same study, including the attributes
 on trials and on the study, and the trial ids (NSGA-II stores its parents by id).
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,24 +143,3 @@ def _quiet_study(study: Study) -> optuna.Study:
         sampler=optuna.samplers.RandomSampler(seed=0),
         pruner=optuna.pruners.NopPruner(),
     )
-
-
-def finished_trial(
-    study: Study, record: TrialRecord, result: Result, attributes: dict[str, Any] | None = None
-) -> FrozenTrial:
-    """Return a finished trial for Optuna's storage, with its recorded times."""
-    from datetime import datetime
-
-    distributions = study.space.distributions
-    trial = optuna.trial.create_trial(
-        state=TRIAL_STATES[result.state],
-        value=result.value,
-        params=record.parameters,
-        distributions={name: distributions[name] for name in record.parameters},
-        system_attrs={**(record.sampler_attributes.trial or {}), **result.attributes},
-        user_attrs=attributes or {},
-        intermediate_values=result.intermediate,
-    )
-    trial.datetime_start = datetime.fromtimestamp(record.started or record.asked)
-    trial.datetime_complete = datetime.fromtimestamp(record.finished or time.time())
-    return trial

@@ -20,7 +20,7 @@ from nets.errors import InputError
 from studies.definition import study_file
 from studies.definition.study_file import Study
 from studies.recording.listener import Record
-from studies.search.driver import End, Listener, Plan, Search
+from studies.search.driver import Listener, Plan, Search
 from studies.search.interrupts import Interrupts
 from studies.search.warm_start import snapshot
 from studies.workers import cpu_pinning
@@ -29,7 +29,7 @@ from studies.workers.engine import Engine
 from studies.workers.local import LocalEngine
 from studies.workers.messages import Job
 from tracking.ledger import Ledger, lock
-from tracking.records import Difference, Environment, differences
+from tracking.records import Difference, Environment, SearchEnd, differences
 from tracking.store import names
 from tracking.store.store import is_remote
 
@@ -153,7 +153,7 @@ class Status(Protocol):
 class Finished:
     """A search that has ended: how, and whether everything has been recorded."""
 
-    end: End
+    end: SearchEnd
     search: Search
     is_recorded: bool
 
@@ -175,7 +175,7 @@ def run(
     The first Ctrl-C stops trials at their next epoch. Recording is finished on every way out, after
     the workers have ended.
     """
-    end: End | None = None
+    end: SearchEnd | None = None
     record: Record | None = None
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())

@@ -193,8 +193,7 @@ def new_study():
 @pytest.fixture
 def quick_figures(monkeypatch):
     """Figures that cost nothing, where they are not what is tested."""
-    monkeypatch.setattr("tracking.figures.curves.curves", lambda *_: None)
-    monkeypatch.setattr("tracking.figures.curves.to_png", lambda _: b"png")
+    monkeypatch.setattr("tracking.figures.curves.curves_png", lambda *_: b"png")
 
 
 @pytest.fixture

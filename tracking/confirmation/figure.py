@@ -1,71 +1,66 @@
-"""The figure of a confirmation: what the search promised, and what fresh seeds gave."""
+"""The figure of a confirmation: each candidate's value in the search and with fresh seeds."""
 
-from typing import TYPE_CHECKING
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from tracking.confirmation.text import number
+from tracking.figures.style import BLUE, INK, ORANGE, fitted, key, legend, margins, page, tidy
 from tracking.records.confirmation import Candidate, Confirmation
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_WINNER, _OTHER, _SEARCH = "#cc5533", "#4477aa", "0.35"
+_REPETITION = {"marker": "o", "markersize": 6, "alpha": 0.5, "linestyle": "none"}
+_MEAN = {"marker": "s", "markersize": 5, "linestyle": "none"}
+_SEARCH = {"marker": "D", "markersize": 9, "fillstyle": "none", "linestyle": "none", "color": INK}
 
 
-def comparison(confirmation: Confirmation) -> "Figure":
+def comparison(confirmation: Confirmation) -> Figure:
     """Draw each candidate's repetitions, their mean with its interval, and the search's value.
 
     The distance from the hollow diamond to the mean is luck.
     """
-    from matplotlib.figure import Figure
-
     candidates = confirmation.candidates
-    height = 1.7 + 0.5 * len(candidates)
-    figure = Figure(figsize=(7.6, height))
-    figure.subplots_adjust(left=0.13, right=0.97, bottom=0.95 / height, top=1 - 0.4 / height)
-    axes = figure.subplots()
+    height = 1.45 + 0.5 * len(candidates)
+    title, subtitle = _heading(confirmation)
+    figure = page(title, subtitle, height=height)
+    axes = figure.subplots(gridspec_kw=margins(height, left=1.0))
+    tidy(axes, grid="x")
     for place, candidate in enumerate(candidates):
-        _draw(axes, place, candidate, candidate.trial == confirmation.winner)
-    axes.plot([], [], "D", color=_SEARCH, fillstyle="none", label="value in the search")
-    axes.plot([], [], "o", color=_OTHER, alpha=0.5, label="a fresh seed")
-    axes.errorbar([], [], xerr=[], fmt="s", color=_OTHER, capsize=4, label="mean, 95 % interval")
+        _draw(axes, place, candidate, ORANGE if candidate.trial == confirmation.winner else BLUE)
     axes.set_yticks(
         range(len(candidates)), [f"trial {candidate.trial}" for candidate in candidates]
     )
+    axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(candidates) - 0.5, -0.5)
-    axes.set_xlabel(confirmation.metric)
-    axes.grid(axis="x", color="0.92")
-    axes.set_axisbelow(True)
-    axes.set_title(_title(confirmation), fontsize=11)
-    figure.legend(
-        loc="lower center", ncols=3, fontsize=9, frameon=False, bbox_to_anchor=(0.55, 0.0)
+    axes.set_xlabel(fitted(confirmation.metric, 6.5), fontsize=10)
+    legend(
+        figure,
+        [
+            key("value in the search", **_SEARCH),
+            key("a fresh seed", color=BLUE, **_REPETITION),
+            key("mean, 95 % interval", color=BLUE, **{**_MEAN, "linestyle": "-"}),
+        ],
     )
     return figure
 
 
-def _draw(axes: "Axes", place: int, candidate: Candidate, is_winner: bool) -> None:
-    colour = _WINNER if is_winner else _OTHER
+def _draw(axes: Axes, place: int, candidate: Candidate, color: str) -> None:
+    """Draw a candidate in its row."""
     values = [again.value for again in candidate.repetitions if again.value is not None]
-    axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.5, markersize=6)
+    axes.plot(values, [place] * len(values), color=color, **_REPETITION)  # type: ignore[arg-type]
     mean = candidate.mean
-    if mean is not None and mean.low is not None and mean.high is not None:
-        spans = [[mean.value - mean.low], [mean.high - mean.value]]
-        axes.errorbar(
-            [mean.value], [place + 0.22], xerr=spans, fmt="s", color=colour, capsize=4, markersize=5
-        )
-    elif mean is not None:
-        axes.plot([mean.value], [place + 0.22], "s", color=colour, markersize=5)
-    axes.plot(
-        [candidate.value], [place], "D", color=_SEARCH, fillstyle="none", markersize=9, zorder=3
-    )
+    if mean is not None:
+        low, high = mean.low, mean.high
+        spans = None
+        if low is not None and high is not None:
+            spans = [[mean.value - low], [high - mean.value]]
+        axes.errorbar([mean.value], [place + 0.22], xerr=spans, color=color, capsize=4, **_MEAN)  # type: ignore[arg-type]
+    axes.plot([candidate.value], [place], zorder=3, **_SEARCH)  # type: ignore[arg-type]
 
 
-def _title(confirmation: Confirmation) -> str:
+def _heading(confirmation: Confirmation) -> tuple[str, str]:
+    """Return title and subtitle."""
+    title = f"{confirmation.study}: confirmation with {confirmation.seeds} fresh seeds"
     if confirmation.winner is None:
-        return "no winner"
+        return title, "no winner"
     mean = confirmation.candidate(confirmation.winner).mean
     assert mean is not None
-    return (
-        f"trial {confirmation.winner} wins with {number(mean.value)} on average over "
-        f"{confirmation.seeds} fresh seeds"
-    )
+    return title, f"trial {confirmation.winner} wins with {number(mean.value)} on average"

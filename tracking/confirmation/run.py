@@ -16,9 +16,7 @@ import numpy as np
 
 from nets.data import Dataset
 from nets.model_source import restore
-from tracking.confirmation.figure import comparison
 from tracking.confirmation.text import interval, number, sentences, table
-from tracking.figures.curves import curves, to_png
 from tracking.models import registry
 from tracking.records import Environment, to_json
 from tracking.records.confirmation import (
@@ -43,7 +41,6 @@ from tracking.store.client import read_file, write_files
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from mlflow.entities import Metric, Run
 
 
@@ -180,19 +177,14 @@ class _Recording:
             names.REPETITIONS_FILE: _repetitions(found),
             names.ENVIRONMENT_FILE: self._environment.to_json(),
         }
-        figures = {"comparison": comparison(found)}
         if evidence is not None:
-            figures["curves"] = curves(
-                f"champion of {found.study}, settings of trial {found.winner}", evidence.epochs
-            )
-            figures |= _model_figures(evidence, self._data)
             files |= {
                 names.SETTINGS_FILE: evidence.settings,
                 names.EPOCHS_FILE: to_json(evidence.epochs),
                 names.OUTCOME_FILE: {"state": "complete", **evidence.outcome.to_json()},
             }
-        for name, figure in figures.items():
-            files[f"{names.FIGURES_FOLDER}/{name}.png"] = to_png(figure)
+        for name, figure in _figures(found, evidence, self._data).items():
+            files[f"{names.FIGURES_FOLDER}/{name}.png"] = figure
         return files
 
     def _write_training(self, experiment_id: str, run_id: str, parent_id: str) -> str | None:
@@ -305,22 +297,29 @@ def _repetitions(confirmation: Confirmation) -> dict[str, Any]:
     return {"columns": columns, "data": rows}
 
 
-def _model_figures(evidence: Evidence, data: Dataset | None) -> "dict[str, Figure]":
-    """Return the figures of a model and of its predictions on the test images."""
+def _figures(
+    confirmation: Confirmation, evidence: Evidence | None, data: Dataset | None
+) -> dict[str, bytes]:
+    """Return the figures of a confirmation, the training and the model as PNG files by name."""
+    from tracking.confirmation.figure import comparison
     from tracking.figures import model
+    from tracking.figures.curves import curves
+    from tracking.figures.style import to_png
 
-    if evidence.answers is None or data is None or evidence.model is None:
-        return {}
-    images, labels = np.asarray(data.test_images), np.asarray(data.test_labels)
-    label_names = data.label_names
-    network, _, _ = restore(evidence.model.arrays)
-    filters = model.first_layer_filters(network)
-    return {
-        "confusion_matrix": model.confusion_matrix(labels, evidence.answers, label_names),
-        "misclassified": model.misclassified(images, labels, evidence.answers, label_names),
-        "calibration": model.calibration(labels, evidence.answers),
-        **({"first_layer": filters} if filters is not None else {}),
-    }
+    figures = {"comparison": comparison(confirmation)}
+    if evidence is not None:
+        title = f"champion of {confirmation.study}, settings of trial {confirmation.winner}"
+        figures["curves"] = curves(title, evidence.epochs)
+        if evidence.answers is not None and data is not None and evidence.model is not None:
+            images, labels = np.asarray(data.test_images), np.asarray(data.test_labels)
+            answers, label_names = evidence.answers, data.label_names
+            figures["confusion_matrix"] = model.confusion_matrix(labels, answers, label_names)
+            figures["misclassified"] = model.misclassified(images, labels, answers, label_names)
+            figures["calibration"] = model.calibration(labels, answers)
+            network, _, _ = restore(evidence.model.arrays)
+            if (filters := model.first_layer_filters(network)) is not None:
+                figures["first_layer"] = filters
+    return {name: to_png(figure) for name, figure in figures.items()}
 
 
 def _with_interval(name: str, estimate: Estimate | None) -> dict[str, float | None]:

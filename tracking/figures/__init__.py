@@ -1,1 +1,1 @@
-"""Figures of the record, drawn without pyplot: no global state, so any thread may draw."""
+"""Figures of runs and models. `style` has what all figures share, those of a study too."""

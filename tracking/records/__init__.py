@@ -14,6 +14,7 @@ from tracking.records.environment import Environment as Environment
 from tracking.records.environment import Git as Git
 from tracking.records.environment import differences as differences
 from tracking.records.study import EarlierTrial as EarlierTrial
+from tracking.records.study import SearchEnd as SearchEnd
 from tracking.records.study import StudyNotes as StudyNotes
 from tracking.records.study import StudyRecord as StudyRecord
 from tracking.records.trial import EpochRecord as EpochRecord

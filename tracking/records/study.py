@@ -3,11 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from tracking.records.base import Record, to_json
 from tracking.records.confirmation import Confirmation, RecordedConfirmation, Repetition
 from tracking.records.environment import Environment
+
+SearchEnd = Literal["finished", "stopped", "timeout", "failed"]
 
 
 @dataclass(frozen=True)

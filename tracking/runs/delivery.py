@@ -7,12 +7,11 @@ date, the delivery asks MLflow.
 
 import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tracking.figures.curves import Draw, curves_png
 from tracking.ledger import Ledger
 from tracking.records import Environment, EpochRecord, StudyRecord, TrialRecord
 from tracking.runs import trial_run
@@ -24,6 +23,9 @@ from tracking.store.store import Store, one_line
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+
+Draw = Callable[[str, Sequence[EpochRecord], int | None], "Future[bytes]"]
+"""Draws `tracking.figures.curves.curves_png` in another process and returns its future."""
 
 DRAWN_AHEAD = 16
 """Maximum number of trials whose curves are being drawn or wait to be written."""
@@ -182,6 +184,8 @@ class Delivery:
             with contextlib.suppress(Exception):
                 return drawing.result(timeout=LONGEST_DRAWING)
         with contextlib.suppress(Exception):
+            from tracking.figures.curves import curves_png
+
             return curves_png(*self._drawing(trial, epochs))
         return None
 

@@ -8,19 +8,20 @@ import contextlib
 import threading
 import time
 from pathlib import Path
-from typing import Literal
 
 from nets.errors import InputError
-from tracking.figures.curves import Draw
 from tracking.ledger import Ledger
-from tracking.records import Environment, StudyRecord
-from tracking.runs.delivery import Delivery
+from tracking.records import Environment, SearchEnd, StudyRecord
+from tracking.runs.delivery import Delivery, Draw
 from tracking.store.errors import StoreUnavailable, StudyNotFound
 from tracking.store.store import one_line, open_store
 
-End = Literal["finished", "stopped", "failed"]
-
-STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED"}
+STATUS: dict[SearchEnd, str] = {
+    "finished": "FINISHED",
+    "stopped": "KILLED",
+    "timeout": "KILLED",
+    "failed": "FAILED",
+}
 """MLflow's status of a study's run for each way a search can end."""
 
 INTERVAL = 1.0
@@ -80,7 +81,7 @@ class Recorder:
         """Report that the ledger has news; otherwise the recorder looks a second later."""
         self._news.set()
 
-    def finish(self, status: End, patience: float = 60.0) -> None:
+    def finish(self, status: SearchEnd, patience: float = 60.0) -> None:
         """Deliver everything, end the runs, and join the thread.
 
         Trials that are still open become KILLED; a later recorder sets them RUNNING again. If

@@ -8,6 +8,7 @@ from typing import Any
 from nets.errors import InputError
 from tracking.records import UNKNOWN, Direction, Environment, Git, StudyRecord, TrialRecord
 from tracking.runs import recorded_code
+from tracking.runs.reader import study_run
 from tracking.store import names
 from tracking.store.client import all_pages, write_files
 from tracking.store.store import Store
@@ -185,6 +186,15 @@ class StudyRun:
                 ),
             ],
         }
+
+
+def log_study_figures(store: Store, study: str, figures: Mapping[str, bytes]) -> None:
+    """Attach figures, PNG files by their names, to a study's run.
+
+    Raises InputError when MLflow has no run of that study.
+    """
+    files = {f"{names.FIGURES_FOLDER}/{name}.png": figure for name, figure in figures.items()}
+    write_files(store.client, study_run(store, study).info.run_id, files)
 
 
 def describe_study(study: StudyRecord, link: str = "") -> str:

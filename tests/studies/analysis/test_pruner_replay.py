@@ -102,9 +102,7 @@ def test_replay_ends_before_the_first_open_trial(ledger, generator):
 def test_study_without_a_finished_trial_is_refused(ledger):
     study = a_study()
     ledger.add_study(study.name, study.definition, Environment())
-    with pytest.raises(
-        InputError, match=r"^study: curves has no finished trial, expected one that has$"
-    ):
+    with pytest.raises(InputError, match=r"^study: curves has no finished trial$"):
         replay(StoredStudy(ledger, ledger.study(study.name)), "median")
 
 

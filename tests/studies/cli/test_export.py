@@ -76,7 +76,9 @@ def recorded(tmp_path_factory, trained):
         ).info.run_id
         files = {
             names.SETTINGS_FILE: to_json(SETTINGS),
-            names.EPOCHS_FILE: [{"epoch": 1, "metrics": {}, "digests": {"weights": digest}}],
+            names.EPOCHS_FILE: [
+                {"epoch": 1, "metrics": {}, "digests": {"weights": digest}, "seconds": 0.1}
+            ],
             names.ENVIRONMENT_FILE: {},
             names.OUTCOME_FILE: {"state": state, "value": value, "epoch": 1},
         }
@@ -195,9 +197,7 @@ def test_what_has_no_network_is_refused(arguments, message, export, file, capsys
 def test_a_file_is_never_overwritten(export, file, capsys):
     file.write_text("mine")
     assert export("best", "--study", "digits") == 2
-    assert capsys.readouterr().err == (
-        f"retrial: export: {file} exists, expected the name of a new file\n"
-    )
+    assert capsys.readouterr().err == (f"retrial: export: {file} exists, expected a new file\n")
     assert file.read_text() == "mine"
 
 

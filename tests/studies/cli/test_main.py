@@ -7,7 +7,7 @@ import pytest
 from studies.cli import ui
 from studies.cli.main import main
 from tracking.ledger import Ledger
-from tracking.records import Environment
+from tracking.records import Direction, Environment, EpochRecord, TrialOutcome
 from tracking.runs.reader import RecordedRun
 
 
@@ -30,12 +30,11 @@ from tracking.runs.reader import RecordedRun
             "search",
         ),
         (["show"], "the following arguments are required: study", "show"),
-        (["data", "fetch"], "the following arguments are required: name", "data fetch"),
         (["show", "x", "--store", ""], "--store: got '', expected the path of a folder", "show"),
         (["show", "x", "--data", " "], "--data: got ' ', expected the path of a folder", "show"),
         *[
             (["ui", "--port", port], f"--port: got {port!r}, expected {accepted}", "ui")
-            for accepted in ["a whole number from 0 to 65535"]
+            for accepted in ["an integer from 0 to 65535"]
             for port in ("99999", "x", "1e3", "\u00b2", "")
         ],
     ],
@@ -53,7 +52,7 @@ def test_an_unknown_command_is_answered_with_those_there_are(capsys):
         main(["serach", "digits"])
     assert ended.value.code == 2
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("retrial: COMMAND: got 'serach', expected search, show, replay, ")
+    assert first.startswith("retrial: no command 'serach'; did you mean 'search'?")
     assert second == "see: retrial --help"
 
 
@@ -98,8 +97,8 @@ def test_a_file_that_is_no_ledger_is_named_so(command, tmp_path, capsys):
     (tmp_path / "ledger.db").write_text("a letter, and no ledger at all" * 100)
     assert main([command, "digits", "--store", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        f"retrial: store: {tmp_path}/ledger.db is not a ledger of retrial: file is not a database; "
-        "accepted is one that `retrial search` has written, or a folder without one\n"
+        f"retrial: store: {tmp_path}/ledger.db is not a ledger of retrial: file is not a database, "
+        "expected one that `retrial search` has written, or a folder without one\n"
     )
 
 
@@ -117,10 +116,13 @@ def test_a_ledger_damaged_inside_is_an_error_in_words(tmp_path, capsys):
 
 
 def test_an_epoch_that_was_not_recorded_cannot_be_compared(monkeypatch, tmp_path, capsys):
-    epochs = [{"epoch": number} for number in range(1, 21)]
-    recorded = RecordedRun("1f", "digits", 2, "complete", "{}", {}, epochs, {}, {}, "value", "")
-    monkeypatch.setattr("studies.cli.reproduce.open_with_trials", lambda root: nullcontext())
-    monkeypatch.setattr("studies.cli.reproduce.find_trial", lambda *_: recorded)
+    epochs = tuple(EpochRecord(number, {}, {}, 0.0) for number in range(1, 21))
+    recorded = RecordedRun(
+        "1f", "digits", 2, "complete", "{}", {}, epochs, Environment(), TrialOutcome(), "value",
+        Direction.MAXIMIZE,
+    )  # fmt: skip
+    monkeypatch.setattr("tracking.runs.reader.open_with_trials", lambda root: nullcontext())
+    monkeypatch.setattr("tracking.runs.reader.find_trial", lambda *_: recorded)
     arguments = ["reproduce", "2", "--study", "digits", "--store", str(tmp_path)]
     assert main([*arguments, "--at", "99"]) == 2
     said = capsys.readouterr()

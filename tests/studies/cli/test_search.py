@@ -100,7 +100,7 @@ def test_changed_study_file_is_refused_with_the_difference(tmp_path, store, caps
     assert run(write_study(tmp_path, trials=2, epochs=7), "--store", store, "--no-record") == 2
     assert capsys.readouterr().err == (
         "retrial: study: curves is in the store with other values: fixed.epochs: stored 6, given 7"
-        "\naccepted is the same file with another number of trials, or another study.name\n"
+        "; search the same file with another number of trials, or another study.name\n"
     )
 
 
@@ -110,7 +110,7 @@ def test_finished_study_has_nothing_to_do_and_may_grow(tmp_path, store, capsys):
     assert capsys.readouterr().out.count("\ntrial ") == 3
     for trials_, known in (
         (4, "4 of 4 trials are finished"),
-        (3, "4 trials are finished, 3 were asked for"),
+        (3, "4 trials are finished, 3 were requested"),
     ):
         assert run(study, "--trials", trials_, "--store", store, "--no-record") == 0
         assert capsys.readouterr().out == f"curves: nothing to do, {known}\n"
@@ -136,7 +136,7 @@ def test_study_whose_trials_all_fail_shows_the_mistake_once(tmp_path, store, cap
     assert said.err.count("Traceback") == said.err.count("raise ZeroDivisionError") == 1
     assert "retrial: the first trials all failed with ZeroDivisionError at " in said.err
     assert said.err.endswith(
-        "; the study has stopped: with that mended, search it under another study.name, or again "
+        "; the study has stopped: fix the cause, then search it under another study.name, or again "
         f"after `retrial delete curves --store {store}`\n"
     )
     assert run(study, "--trials", 4, "--store", store, "--no-record") == 1
@@ -157,7 +157,7 @@ def test_a_study_whose_trials_fail_for_reasons_of_their_own_has_failed(tmp_path,
     said = capsys.readouterr()
     assert "curves: 5 of 5 trials, 5 failed, in " in said.out
     assert said.err == (
-        f"retrial: curves: every trial failed; why: retrial show curves --store {store}\n"
+        f"retrial: curves: every trial failed; see `retrial show curves --store {store}`\n"
     )
 
 
@@ -206,7 +206,7 @@ def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, mon
         def finish(self, end):
             seen.extend(terminal.lines)
 
-    monkeypatch.setattr("studies.cli.search.Record", SlowRecord)
+    monkeypatch.setattr("studies.search.session.Record", SlowRecord)
     monkeypatch.setattr("sys.stdout", terminal)
     assert run(write_study(tmp_path, trials=2), "--store", store) == 0
     assert [line[:6] for line in seen] == ["trial ", "trial ", "record"]
@@ -332,7 +332,7 @@ def test_code_that_is_edited_meanwhile_trains_nothing_that_is_recorded_otherwise
     study.write_text(study.read_text().replace("curves:climb", "fragile:objective"))
     assert run(study, "--store", store, "--no-record", "--jobs", "1") == 1
     said = capsys.readouterr().err
-    assert said.startswith("retrial: worker 0 died, and the code of fragile has changed since")
+    assert said.startswith("retrial: worker 0 crashed, and the code of fragile has changed since")
     assert said.count("\n") == 1
     assert run(study, "--store", store, "--no-record", "--jobs", "1") == 0
     assert "retrial: since the study began: code: fragile was " in capsys.readouterr().err
@@ -355,7 +355,7 @@ def test_interrupted_start_ends_with_the_code_of_ctrl_c(monkeypatch, tmp_path, s
     def interrupted(*_, **__):
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("studies.workers.local.LocalEngine", interrupted)
+    monkeypatch.setattr("studies.search.session.LocalEngine", interrupted)
     assert run(write_study(tmp_path), "--store", store, "--no-record") == 130
     ledger = ledger_of(store)
     with ledger.transaction() as connection:
@@ -401,12 +401,10 @@ def test_each_trial_keeps_the_environment_of_the_driver_that_trained_it(
 ):
     study = write_study(tmp_path, trials=1)
     for total, commit in ((1, "first"), (2, "second")):
-        git = {"commit": commit, "dirty": True, "diff": "long"}
+        git = Git(commit, dirty=True, diff="long")
         monkeypatch.setattr("tracking.provenance.environment._git", lambda git=git: git)
         assert run(study, "--trials", total, "--no-record", "--store", store) == 0
     with contextlib.closing(ledger_of(store)) as ledger:
         kept = [trial.outcome.environment for trial in ledger.trials("curves")]
-    assert [one["git"] for one in kept] == [
-        {"commit": "first", "dirty": True}, {"commit": "second", "dirty": True},
-    ]  # fmt: skip
-    assert all({"nets", "curves"} <= one["code"].keys() for one in kept)
+    assert [one.git for one in kept] == [Git("first", dirty=True), Git("second", dirty=True)]
+    assert all({"nets", "curves"} <= one.code.keys() for one in kept)

@@ -89,13 +89,13 @@ def test_trials_of_different_code_are_told_apart(stored, show, ledger):
     for number, digest in ((0, "a" * 64), (1, "b" * 64)):
         trial = ledger.trial("digits", number)
         code = {"nets": "c" * 64, "valley": digest}
-        outcome = {**trial.outcome, "environment": {"code": code}}
+        outcome = {**trial.outcome.to_json(), "environment": {"code": code}}
         with ledger.transaction() as connection:
             connection.execute(
                 "UPDATE trial SET outcome = ? WHERE number = ?", (json.dumps(outcome), number)
             )
     lines = show(io.StringIO())
-    place = lines.index("trained with different code, so that values may not compare:")
+    place = lines.index("trained with different code, so values may not compare:")
     assert lines[place + 1 : place + 3] == [
         "  valley aaaaaaaaaaaa: 1 trial from trial 0 on",
         "  valley bbbbbbbbbbbb: 1 trial from trial 1 on",
@@ -108,7 +108,7 @@ def test_pruned_trials_are_a_table(ledger, show):
         why = {"rule": "median", "epoch": 2, "value": 0.25, "survives_from": 0.5}
         if trial.number == 11:
             del why["survives_from"]
-        outcome = {**trial.outcome, "pruned": why}
+        outcome = {**trial.outcome.to_json(), "pruned": why}
         with ledger.transaction() as connection:
             connection.execute(
                 "UPDATE trial SET outcome = ? WHERE number = ?", (json.dumps(outcome), trial.number)

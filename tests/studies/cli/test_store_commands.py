@@ -55,7 +55,7 @@ def command(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pack", "digit", "FILE"], "study: got 'digit', expected the studies of"),
+        (["pack", "digit", "FILE"], "study: no study 'digit' in "),
         (["unpack", "FILE"], "pack: no such file: 'FILE'"),
     ],
 )
@@ -69,7 +69,7 @@ def test_a_wrong_request_is_refused(arguments, message, store, tmp_path, monkeyp
 @pytest.mark.parametrize("arguments", [["pack", "digits", "FILE"], ["delete", "digits"], ["gc"]])
 def test_a_store_that_is_none_is_refused(arguments, tmp_path, capsys):
     assert main([*arguments, "--store", str(tmp_path / "none")]) == 2
-    assert "has no studies; accepted is" in capsys.readouterr().err
+    assert "has no studies, expected a store" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -102,7 +102,7 @@ def test_delete_names_what_it_keeps_and_refuses_what_is_no_study(store, capsys):
         client.create_run(client.create_experiment(name), run_name="by hand")
     assert main(["delete", "mine", "--yes", "--store", str(store)]) == 2
     assert main(["delete", "digits", "--yes", "--store", str(store)]) == 0
-    kept = "kept    the experiment, with what retrial did not make: run by hand"
+    kept = "kept    the experiment, with what retrial did not create: run by hand"
     assert kept in capsys.readouterr().out
 
 

@@ -15,7 +15,7 @@ from nets import data, objective
 from nets.model_source import probabilities
 from nets.randomness import derived_seed
 from nets.settings import Settings
-from studies.analysis.stored_study import CONFIRMATION, RECORDED, open_study
+from studies.analysis.stored_study import open_study
 from studies.cli import confirm as command
 from studies.cli.main import main
 from studies.confirmation import champion
@@ -27,8 +27,13 @@ from studies.search.driver import Plan, Search
 from tracking.confirmation import run
 from tracking.ledger import Ledger, lock
 from tracking.provenance import source_code
-from tracking.records import Direction, TrialRecord
-from tracking.records.confirmation import Estimate, Repetition, from_plain, to_plain
+from tracking.records import Direction, Environment, TrialRecord
+from tracking.records.confirmation import (
+    Confirmation,
+    Estimate,
+    RecordedConfirmation,
+    Repetition,
+)  # fmt: skip
 from tracking.store import names
 
 DIGITS = {
@@ -84,7 +89,7 @@ def found_in(store, study="digits"):
 
 def without_times(confirmation):
     """A confirmation without what is another each time."""
-    plain = to_plain(dataclasses.replace(confirmation, at=0.0))
+    plain = dataclasses.replace(confirmation, at=0.0).to_json()
     repetitions = [again for c in plain["candidates"] for again in c["repetitions"]]
     for timed in [*repetitions, plain["champion"] or {}]:
         timed["seconds"] = None
@@ -145,13 +150,15 @@ def test_confirm_tells_a_person_who_won_and_what_was_luck(store, capsys):
 
 def test_a_champion_keeps_the_environment_that_it_was_trained_in(store, capsys):
     with open_study(store, "digits") as stored:  # the confirmation began with other code
-        stored.ledger.note("digits", command.ENVIRONMENT_NOTE, {"code": {"nets": "0" * 64}})
+        stored.ledger.update_notes(
+            "digits", confirmation_environment=Environment(code={"nets": "0" * 64})
+        )
     assert confirm(store, "--top", "1", "--seeds", "1") == 0
     here = source_code.digest("nets")
     told = f"since this confirmation began: code: nets was 000000000000, is {here[:12]}\n"
     assert told in capsys.readouterr().err
     with open_study(store, "digits") as stored:
-        assert stored.record.notes[command.CHAMPION_NOTE]["code"]["nets"] == here
+        assert stored.notes.champion_environment.code["nets"] == here
 
 
 def test_result_is_the_same_with_any_number_of_processes(store, tmp_path):
@@ -301,7 +308,7 @@ def test_confirm_killed_before_the_test_does_not_train_the_champion_again(store,
 def test_confirm_killed_after_the_test_does_not_look_again(store, monkeypatch, capsys):
     with counted_looks(monkeypatch) as looks:
         with monkeypatch.context() as patch:
-            patch.setattr(Ledger, "note", killed_at(CONFIRMATION))
+            patch.setattr(Ledger, "update_notes", killed_at("confirmation"))
             with pytest.raises(Killed):
                 confirm(store, "--top", "1", "--seeds", "2")
         assert confirm(store, "--top", "2", "--seeds", "5") == 0
@@ -317,14 +324,14 @@ def raising(error):
 
 
 def killed_at(fatal):
-    note = Ledger.note
+    update_notes = Ledger.update_notes
 
-    def noting(ledger, name, key, value):
-        if key == fatal:
+    def updating(ledger, name, **values):
+        if fatal in values:
             raise Killed
-        note(ledger, name, key, value)
+        update_notes(ledger, name, **values)
 
-    return noting
+    return updating
 
 
 def test_confirming_again_shows_the_record_and_asks_nothing(store, monkeypatch, capsys):
@@ -376,7 +383,8 @@ def test_show_tells_what_was_confirmed(store, capsys):
     known = json.loads(capsys.readouterr().out)
     assert json.loads(show("--json"))["confirmation"] == known
     with open_study(store, "digits") as stored:  # as MLflow would have it
-        stored.ledger.note("digits", RECORDED, {"run_id": "1f", "version": "3"})
+        recorded = RecordedConfirmation("1f", "3")
+        stored.ledger.update_notes("digits", recorded_confirmation=recorded)
     shown = show().splitlines()
     assert shown[begin + 4] == "model: digits/3, digits@champion"
     assert shown[begin + 5].startswith("use it: retrial predict digits FILE...")
@@ -385,7 +393,7 @@ def test_show_tells_what_was_confirmed(store, capsys):
 def test_a_confirmation_survives_json(store):
     confirm(store, "--top", "2", "--seeds", "1")
     found = found_in(store)
-    assert from_plain(json.loads(json.dumps(to_plain(found)))) == found
+    assert Confirmation.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkeypatch, capsys):

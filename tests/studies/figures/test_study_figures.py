@@ -23,12 +23,13 @@ from studies.figures import drawing
 from studies.figures.contour import contour, smoothed
 from studies.figures.drawing import FIGURES, draw, draw_one
 from studies.figures.parameters import parallel_coordinates, parameter_importances, slices
-from studies.figures.process import Aside
+from studies.figures.process import DrawingProcess
 from studies.figures.progress import intermediate_values, optimization_history
 from studies.figures.scale import ValueScale, parameter_ticks
 from studies.figures.timeline import Clock, Piece, pieces_of, timeline
 from studies.recording.listener import Record
-from tracking.figures.curves import curves_png, to_png
+from tracking.figures.curves import curves_png
+from tracking.figures.style import to_png
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord
 
@@ -52,9 +53,9 @@ def texts(figure):
     return [part.get_text() for part in parts]
 
 
-def drawer_of(aside):
-    """The process that draws, once there is one."""
-    (pid,) = aside._executor._processes
+def pid_of(drawing):
+    """The process that draws, once it has started."""
+    (pid,) = drawing._executor._processes
     return psutil.Process(pid)
 
 
@@ -111,7 +112,7 @@ def test_a_figure_that_fails_is_left_out(search, monkeypatch):
 def test_trials_of_equal_value_are_no_obstacle(value, direction, search):
     stored = search(metric="val_loss" if direction == "minimize" else "val_accuracy")
     stored.trials = [
-        replace(t, outcome={**t.outcome, "value": value}) if t.state == "complete" else t
+        replace(t, outcome=replace(t.outcome, value=value)) if t.state == "complete" else t
         for t in stored.trials
     ]
     for name in ("optimization_history", "slice", "parallel_coordinates", "contour"):
@@ -119,37 +120,37 @@ def test_trials_of_equal_value_are_no_obstacle(value, direction, search):
 
 
 @pytest.fixture
-def aside(search, tmp_path):
-    """What draws the figures of a study beside it, and the epochs of its first trial."""
+def drawing_process(search, tmp_path):
+    """The process that draws the figures of a study, and the epochs of its first trial."""
     search()
     path = tmp_path / "ledger.db"
     with contextlib.closing(Ledger(path)) as ledger:
         epochs = ledger.epochs("digits", 0)
-    aside = Aside(path, "digits")
-    yield aside, epochs
-    aside.close()
+    drawing = DrawingProcess(path, "digits")
+    yield drawing, epochs
+    drawing.close()
 
 
-def test_figures_are_drawn_by_a_process_of_their_own(aside, tmp_path):
-    aside, epochs = aside
-    curves, drawn = aside.curves("trial 0", epochs, 1), aside.study()
+def test_figures_are_drawn_by_a_process_of_their_own(drawing_process, tmp_path):
+    drawing, epochs = drawing_process
+    curves, drawn = drawing.curves("trial 0", epochs, 1), drawing.study()
     assert curves.result() == curves_png("trial 0", epochs, 1)
     assert drawn == {name: draw_one(name, tmp_path / "ledger.db", "digits") for name in FIGURES}
-    process = drawer_of(aside)
-    aside.close()
+    process = pid_of(drawing)
+    drawing.close()
     assert has_ended(process)
 
 
-def test_a_process_for_curves_that_was_killed_says_so_and_holds_up_nobody(aside):
-    aside, epochs = aside
-    assert aside.curves("trial 0", epochs, 1).result()
-    process = drawer_of(aside)
+def test_a_drawing_process_that_was_killed_raises_at_once(drawing_process):
+    drawing, epochs = drawing_process
+    assert drawing.curves("trial 0", epochs, 1).result()
+    process = pid_of(drawing)
     process.kill()
     process.wait(PATIENCE)
     with contextlib.suppress(TerminatedWorkerError):
-        aside.curves("trial 0", epochs, 1).result(timeout=30)  # at the latest now it is known
+        drawing.curves("trial 0", epochs, 1).result(timeout=30)  # at the latest now it is known
     with pytest.raises(TerminatedWorkerError):
-        aside.curves("trial 0", epochs, 1)
+        drawing.curves("trial 0", epochs, 1)
 
 
 def test_figures_that_cannot_be_had_cost_a_search_one_line(capsys):
@@ -200,8 +201,8 @@ def test_importances_are_those_that_show_prints(search):
     stored = search()
     (axes,) = parameter_importances(stored).axes
     shares = stored.importances()
-    assert [label.get_text() for label in axes.get_yticklabels()][::-1] == list(shares)
-    assert [bar.get_width() for bar in axes.patches][::-1] == list(shares.values())
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(shares)
+    assert [bar.get_width() for bar in axes.patches] == list(shares.values())
 
 
 def test_slices_have_a_panel_a_parameter_the_most_important_first(search):
@@ -340,11 +341,11 @@ def test_no_scale_without_a_value():
 @pytest.mark.parametrize(
     ("table", "texts"),
     [
-        ({"low": 1e-5, "high": 1e-1, "log": True}, ["$10^{-5}$", "$10^{-3}$", "$10^{-1}$"]),
+        ({"low": 1e-5, "high": 1e-1, "log": True}, ["10⁻⁵", "10⁻³", "10⁻¹"]),
         ({"low": 1.0, "high": 1000.0, "log": True}, ["1", "10", "100", "1000"]),
         ({"low": 16.0, "high": 256.0, "log": True}, ["20", "50", "100", "200"]),
         ({"low": 0.0, "high": 0.6}, ["0", "0.2", "0.4", "0.6"]),
-        ({"choices": ["adam", "a very long name indeed"]}, ["adam", "a very long n…"]),
+        ({"choices": ["adam", "a very long name in $"]}, ["adam", r"a very …me in \$"]),
     ],
 )
 def test_parameters_have_few_round_ticks(table, texts):

@@ -165,7 +165,7 @@ def test_a_record_without_its_code_says_so(code, store, tmp_path):
     exit_code, _, errors = retrial(*command, "--recorded-code", store=other)
     assert exit_code == 2
     assert "retrial: trial: the code of trial 0 (nets " in errors
-    assert "accepted is a trial whose driver had the code it was trained with" in errors
+    assert "expected a trial whose driver had the code it was trained with" in errors
 
 
 def test_one_pixel_of_the_data(tmp_path, again):
@@ -219,5 +219,5 @@ def test_a_run_that_was_made_by_hand_is_refused(store):
     assert errors == (
         f"retrial: trial: run {run.info.run_id} (by hand) was not recorded by retrial and cannot "
         "be tried again: it tells neither all settings nor the exact values of each epoch; "
-        "accepted is the run of a trial\n"
+        "expected the run of a trial\n"
     )

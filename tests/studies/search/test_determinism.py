@@ -113,7 +113,7 @@ def test_trials_that_go_wrong_change_nothing_about_it(fault, tmp_path, generator
         MIXED, {"fault": fault}, trials=20, sampler=SAMPLERS["tpe"], pruner=PRUNERS["median"]
     )
     expected = reference(study, tmp_path)
-    outcomes = {(t["state"], t["outcome"].get("reason")) for t in expected}
+    outcomes = {(t["state"], t["outcome"].reason) for t in expected}
     assert ("pruned", "diverged") in outcomes if fault == "nan" else ("failed", None) in outcomes
     found = trials_shuffled(study, tmp_path / "other.db", generator, workers=3, kill=0.05)
     assert found == expected
@@ -128,7 +128,7 @@ def test_values_that_their_class_refuses_together_fail_their_trial_only(tmp_path
         refused = trial["settings"]["rate"] + trial["settings"]["height"] > 1.2
         assert (trial["state"] == "failed") == refused
         if refused:
-            assert trial["outcome"]["error"]["message"].startswith("rate + height: got 1.")
+            assert trial["outcome"].error.message.startswith("rate + height: got 1.")
     assert {"failed", "complete"} <= {trial["state"] for trial in expected}
     found = trials_shuffled(study, tmp_path / "other.db", generator, workers=3, kill=0.05)
     assert found == expected

@@ -8,7 +8,7 @@ from searches import MIXED, POINTS, SPACE, a_study, space_for
 from studies.search.sampling_view import View
 from studies.search.warm_start import earlier_trials
 from studies.workers.messages import Result
-from tracking.records import Environment, EpochRecord, TrialRecord
+from tracking.records import Environment, EpochRecord, Failure, TrialOutcome, TrialRecord
 
 SAMPLERS = {
     "random": {"name": "random"},
@@ -55,8 +55,14 @@ class Story:
         asked = self.view.ask()
         self.ledger.add_trial(
             TrialRecord(
-                self.study.name, asked.number, "running", {}, asked.parameters, asked.memory, 0.0
-            )
+                self.study.name,
+                asked.number,
+                "running",
+                {},
+                asked.parameters,
+                asked.attributes,
+                0.0,
+            )  # fmt: skip
         )
         return asked
 
@@ -71,8 +77,9 @@ class Story:
             self.ledger.add_epoch(
                 self.study.name, number, EpochRecord(i + 1, {"value": v}, {}, 0.0, 0.0)
             )
-        outcome = {"value": values[-1], "attributes": {"completed_rung_0": values[0]}}
-        outcome = {"error": {}} if state == "failed" else outcome
+        outcome = TrialOutcome(value=values[-1], attributes={"completed_rung_0": values[0]})
+        if state == "failed":
+            outcome = TrialOutcome(error=Failure("ValueError", "no"))
         self.ledger.finish_trial(self.study.name, number, state, outcome, None)
 
     def result(self, number):

@@ -5,7 +5,7 @@ from searches import ShuffledEngine, a_study, search, trials, trials_shuffled
 
 from studies.definition.study_section import Stop
 from studies.search.stopping import met, same_failure
-from tracking.records import TrialRecord
+from tracking.records import Failure, SamplerAttributes, TrialOutcome, TrialRecord
 
 
 def up(one, other):
@@ -41,11 +41,11 @@ def test_stop_rule_is_met_after_trials_without_improvement(
 
 
 def failed(kind, place):
-    error = {"type": kind, "place": place}
-    return TrialRecord("s", 0, "failed", {}, {}, {}, 0.0, outcome={"error": error})
+    outcome = TrialOutcome(error=Failure(kind, "", place))
+    return TrialRecord("s", 0, "failed", {}, {}, SamplerAttributes(), 0.0, outcome=outcome)
 
 
-DONE = TrialRecord("s", 0, "complete", {}, {}, {}, 0.0)
+DONE = TrialRecord("s", 0, "complete", {}, {}, SamplerAttributes(), 0.0)
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_diverged_trial_is_tagged_so_even_where_the_pruner_ended_it(monkeypatch)
     trial = dataclasses.replace(written_here(monkeypatch, diverging), pruning=median())
     *_, end = events_of(trial)
     assert (end.state, end.outcome.reason) == ("pruned", "diverged")
-    assert "pruned" not in end.outcome
+    assert end.outcome.pruned is None
 
 
 def test_value_is_that_of_the_epoch_whose_weights_are_kept(monkeypatch):

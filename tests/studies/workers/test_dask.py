@@ -332,13 +332,13 @@ def test_an_address_where_nobody_listens_is_refused_within_seconds(tmp_path, mon
         address = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
         store = tmp_path / "store"
         assert main(["search", "digits", "--cluster", address, "--store", str(store)]) == 2
-    assert f"cluster: got {address!r}, no Dask scheduler answers there" in capsys.readouterr().err
+    assert f"cluster: no Dask scheduler answers at {address!r}" in capsys.readouterr().err
     assert not store.exists()
 
 
 @pytest.mark.parametrize("address", ["nowhere", "http://127.0.0.1:1", "tcp://"])
 def test_what_is_no_address_is_refused(address):
-    expected = pytest.raises(InputError, match="accepted is the address that `dask scheduler` pr")
+    expected = pytest.raises(InputError, match="expected the address that `dask scheduler` pr")
     with expected, connect(address):
         pass
 
@@ -357,4 +357,4 @@ def test_what_is_no_address_is_refused_in_one_line(tmp_path):
     done = run_to_end([sys.executable, "-m", "studies.cli.main", *command])
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
-    assert "cluster: got 'foo', no Dask scheduler answers there: missing port" in done.stderr
+    assert "cluster: no Dask scheduler answers at 'foo': missing port" in done.stderr

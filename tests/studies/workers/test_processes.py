@@ -9,7 +9,7 @@ import pytest
 from programs import run_to_end
 
 from studies.confirmation import batch
-from studies.figures.process import Aside
+from studies.figures.process import DrawingProcess
 from studies.workers.processes import signals_held
 
 
@@ -42,10 +42,10 @@ def interrupted(*_):
 
 
 def test_the_process_that_draws_cannot_be_reached(tmp_path):
-    aside = Aside(tmp_path / "ledger.db", "digits")
-    assert aside._submit(interrupted).result() == "went on"
-    assert not aside._submit(held).result()
-    aside.close()
+    drawing = DrawingProcess(tmp_path / "ledger.db", "digits")
+    assert drawing._submit(interrupted).result() == "went on"
+    assert not drawing._submit(held).result()
+    drawing.close()
 
 
 def test_the_processes_that_repeat_trials_cannot_be_reached(monkeypatch):

@@ -15,7 +15,6 @@ from nets.model_source import probabilities, restore
 from nets.settings import Settings, to_plain
 from tracking.confirmation import run
 from tracking.confirmation.text import sentences
-from tracking.figures import curves
 from tracking.models import registry
 from tracking.records import Environment, EpochRecord, TrialOutcome
 from tracking.records.confirmation import (
@@ -108,8 +107,7 @@ def evidence(data):
 @pytest.fixture
 def recorded(store, ledger, trials, environment, monkeypatch):
     """A store in which MLflow has the study with two trials."""
-    monkeypatch.setattr(curves, "curves", lambda *_: None)
-    monkeypatch.setattr(curves, "to_png", lambda _: b"a picture")
+    monkeypatch.setattr("tracking.figures.curves.curves_png", lambda *_: b"a picture")
     trials.whole(0, model=False)
     trials.whole(1, model=False)
     delivery = Delivery(store, ledger, ledger.study("digits"), environment)
@@ -121,10 +119,8 @@ def recorded(store, ledger, trials, environment, monkeypatch):
 @pytest.fixture
 def quick_figures(monkeypatch):
     """Figures that take no time; what they show is tested elsewhere."""
-    monkeypatch.setattr(run, "comparison", lambda *_: None)
-    monkeypatch.setattr(run, "curves", lambda *_: None)
-    monkeypatch.setattr(run, "_model_figures", lambda *_: {"confusion_matrix": None})
-    monkeypatch.setattr(run, "to_png", lambda _: b"a picture")
+    figures = dict.fromkeys(("comparison", "curves", "confusion_matrix"), b"a picture")
+    monkeypatch.setattr(run, "_figures", lambda *_: figures)
 
 
 def file_of(store, run_id, name):

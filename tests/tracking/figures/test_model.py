@@ -1,4 +1,4 @@
-"""The pictures of a final model, by what they must contain."""
+"""The figures of a final model and of a confirmation, by what they must contain."""
 
 import io
 
@@ -11,7 +11,6 @@ from nets.layers import Flatten, ReLU
 from nets.network import Network
 from nets.settings import Settings
 from tracking.confirmation.figure import comparison
-from tracking.figures.curves import to_png
 from tracking.figures.model import (
     calibration,
     confusion_matrix,
@@ -19,6 +18,7 @@ from tracking.figures.model import (
     first_layer_filters,
     misclassified,
 )
+from tracking.figures.style import to_png
 from tracking.records.confirmation import Candidate, Confirmation, Estimate, Repetition
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2])
@@ -36,28 +36,34 @@ ANSWERS = np.array(
 )
 
 
+def heading(figure):
+    """Return title and subtitle."""
+    return [text.get_text() for text in figure.texts[:2]]
+
+
 def texts(axes):
-    """What stands in axes: the texts put there, and the title."""
+    """Return the texts in axes, and their title."""
     return [text.get_text() for text in axes.texts] + [axes.get_title()]
 
 
 def test_confusion_matrix_counts_labels_in_rows_and_answers_in_columns():
-    axes = confusion_matrix(LABELS, ANSWERS).axes[0]
+    figure = confusion_matrix(LABELS, ANSWERS)
+    axes = figure.axes[0]
     placed = {text.get_position()[::-1]: text.get_text() for text in axes.texts}
     assert placed == {(0, 0): "1", (0, 1): "1", (1, 1): "2", (2, 0): "2", (2, 2): "1"}
-    assert axes.get_title().startswith("4 of 7 test images right (57.14%), 3 wrong")
+    assert "4 of 7 test images correct (57.14%), 3 wrong" in heading(figure)[0]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("answer", "label")
 
 
 def test_classes_are_called_by_their_names_where_they_have_some(generator):
     names = ["a cat", "$5 bills", "what has a name that is much too long for a figure"]
     axes = confusion_matrix(LABELS, ANSWERS, names).axes[0]
-    written = ["a cat", r"\$5 bills", "what has a name tha…"]
+    written = ["a cat", r"\$5 bills", "what has a …r a figure"]
     assert [label.get_text() for label in axes.get_xticklabels()] == written
     assert [label.get_text() for label in axes.get_yticklabels()] == written
     figure = misclassified(np.zeros((7, 8, 8, 1), np.uint8), LABELS, ANSWERS, names)
     first = next(axes for axes in figure.axes if axes.images)
-    assert texts(first) == ["what has a …: 0.050", "a cat: 0.950"]
+    assert texts(first) == ["what …igure\n0.050", "a cat\n0.950"]
     to_png(axes.figure)
 
 
@@ -79,7 +85,7 @@ def test_misclassified_images_come_surest_first_with_their_scores(generator):
     ]
     for axes, place in zip(shown, (6, 1, 4), strict=True):
         np.testing.assert_array_equal(axes.images[0].get_array(), images[place, ..., 0])
-    assert figure.get_suptitle().startswith("all 3 misclassified images")
+    assert heading(figure)[0].startswith("all 3 misclassified images")
 
 
 def test_many_misclassified_images_are_counted_and_the_surest_shown(generator):
@@ -87,12 +93,12 @@ def test_many_misclassified_images_are_counted_and_the_surest_shown(generator):
     answers = np.tile(np.float32([0.4, 0.6]), (300, 1))
     figure = misclassified(images, np.zeros(300, int), answers)
     assert len([axes for axes in figure.axes if axes.images]) == 40
-    assert figure.get_suptitle().startswith("40 of 300 misclassified images")
+    assert heading(figure)[0].startswith("40 of 300 misclassified images")
 
 
 def test_a_model_without_mistakes_is_said_to_have_none():
     figure = misclassified(np.zeros((1, 8, 8, 1)), np.array([1]), np.float32([[0.1, 0.9]]))
-    assert figure.get_suptitle() == "no image was misclassified"
+    assert heading(figure)[0] == "no image was misclassified"
     assert not any(axes.images for axes in figure.axes)
 
 
@@ -101,14 +107,15 @@ def test_calibration_shows_the_share_of_right_answers_in_each_bin():
     answers = np.column_stack([scores, 1 - scores])
     labels = np.array([1, 0, 1, 0, 0, 1])  # right where the label is 0
 
-    upper, lower = calibration(labels, answers).axes
+    figure = calibration(labels, answers)
+    upper, lower = figure.axes
 
     middles = [bar.get_x() + bar.get_width() / 2 for bar in upper.patches]
     assert middles == pytest.approx([0.55, 0.65, 0.95])
     assert [bar.get_height() for bar in upper.patches] == pytest.approx([0.0, 0.5, 2 / 3])
     assert [bar.get_height() for bar in lower.patches] == [1, 2, 3]
     # (0.55 + 2 (0.665 - 0.5) + 3 (0.96 - 2/3)) / 6
-    assert upper.get_title() == "calibration: expected error 0.2933"
+    assert heading(figure)[1] == "expected calibration error 0.2933"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +167,7 @@ def test_pictures_are_as_wide_as_the_pages_show_them(generator):
         comparison(a_confirmation()),
     ):
         picture = Image.open(io.BytesIO(to_png(figure)))
-        assert 600 <= picture.width <= 1000
+        assert picture.width == 800
         assert picture.height <= 1000
 
 
@@ -175,15 +182,19 @@ def a_confirmation(**changes):
 
 
 def test_comparison_has_a_row_a_candidate_with_its_value_in_the_search():
-    axes = comparison(a_confirmation()).axes[0]
+    figure = comparison(a_confirmation())
+    axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["trial 3", "trial 1"]
     diamonds = [line for line in axes.lines if line.get_marker() == "D" and len(line.get_xdata())]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in diamonds] == [
         (0.95, 0),
         (0.94, 1),
     ]
-    assert axes.get_title() == "trial 3 wins with 0.9200 on average over 3 fresh seeds"
+    assert heading(figure) == [
+        "digits: confirmation with 3 fresh seeds",
+        "trial 3 wins with 0.9200 on average",
+    ]
 
 
 def test_comparison_without_a_winner_says_so():
-    assert comparison(a_confirmation(winner=None)).axes[0].get_title() == "no winner"
+    assert heading(comparison(a_confirmation(winner=None)))[1] == "no winner"

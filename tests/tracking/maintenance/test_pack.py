@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from nets.errors import InputError
-from tracking.figures.curves import log_study_figures
 from tracking.ledger.access import EpochRecord, Ledger
 from tracking.maintenance import deletion
 from tracking.maintenance.pack import packing
@@ -25,6 +24,7 @@ from tracking.records import Environment, TrialOutcome
 from tracking.records.confirmation import RecordedConfirmation
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial, study_run
+from tracking.runs.study_run import log_study_figures
 from tracking.runs.verdict import Verdict, write_certificate
 from tracking.store import names
 from tracking.store.store import open_store

@@ -115,7 +115,7 @@ def test_curves_that_nobody_draws_are_drawn_here_and_what_cannot_be_drawn_is_lef
     trials.epoch(0, 1)
     trials.finish(0)
     if not can_be_drawn:
-        monkeypatch.setattr("tracking.runs.delivery.curves_png", fail)
+        monkeypatch.setattr("tracking.figures.curves.curves_png", fail)
     delivery = Delivery(store, ledger, ledger.study("digits"), environment, draw)
     assert delivery.deliver() is None
 

@@ -123,14 +123,14 @@ def test_a_value_that_is_not_a_number_is_never_best(ledger, trials, recorded):
 @pytest.mark.parametrize(
     ("study", "which", "message"),
     [
-        ("digit", "best", "study: got 'digit', expected digits"),
+        ("digit", "best", "study: no study 'digit' in MLflow; did you mean 'digits'?"),
         (None, "best", "study: missing, expected --study NAME, or an MLflow run id as trial"),
-        ("digits", "best", "trial: got best, but digits has no complete trial with a value yet"),
+        ("digits", "best", "trial: digits has no complete trial with a value yet"),
         ("digits", 7, "trial: got 7, expected best or a recorded trial of digits: 0"),
         ("digits", "bset", "trial: got 'bset', expected best, a trial number or an MLflow run"),
-        ("digits", "\N{SUPERSCRIPT TWO}", "accepted is best, a trial number or an MLflow run id"),
-        ("digits", "9" * 5000, "accepted is best, a trial number or an MLflow run id"),
-        ("digits", "0" * 31 + "f", "accepted is best, a trial number or an MLflow run id"),
+        ("digits", "\N{SUPERSCRIPT TWO}", "expected best, a trial number or an MLflow run id"),
+        ("digits", "9" * 5000, "expected best, a trial number or an MLflow run id"),
+        ("digits", "0" * 31 + "f", "expected best, a trial number or an MLflow run id"),
         ("digits", 0, "trial: trial 0000 of digits has not finished"),
     ],
 )
@@ -157,13 +157,12 @@ def test_a_run_of_another_study_is_refused(trials, recorded):
     with pytest.raises(InputError) as refusal:
         find_trial(store, "own", run_id)
     assert str(refusal.value) == (
-        f"study: got 'own', but run {run_id} is trial 0000 of digits, expected that study, or "
-        "none beside a run id"
+        f"study: got 'own', expected digits, the study of run {run_id}, or no study with a run id"
     )
 
 
 def test_a_store_without_studies_says_so(store):
-    with pytest.raises(InputError, match="accepted is a study that has been searched, and none"):
+    with pytest.raises(InputError, match="no study 'digits' in MLflow; it has none yet"):
         find_trial(store, "digits", "best")
 
 
@@ -171,7 +170,7 @@ def test_a_run_made_by_hand_is_refused(store):
     experiment = store.client.create_experiment("by hand", store.artifact_location)
     run_id = store.client.create_run(experiment, run_name="lucky try").info.run_id
     store.client.log_metric(run_id, "val_accuracy", 0.99)
-    with pytest.raises(InputError, match=r"\(lucky try\) was not recorded by retrial and cannot"):
+    with pytest.raises(InputError, match=r"retrial did not record run .* \(lucky try\)"):
         find_trial(store, None, run_id)
 
 

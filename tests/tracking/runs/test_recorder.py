@@ -95,7 +95,7 @@ def test_a_store_that_cannot_be_opened_stops_the_start(ledger, root, environment
 def test_a_study_that_the_ledger_does_not_have_stops_the_start(ledger, root, environment):
     one = Recorder(ledger.path, root, "digit", environment)
     one.start()
-    with pytest.raises(InputError, match="study: got 'digit', expected digits"):
+    with pytest.raises(InputError, match="study: no study 'digit' in .*; did you mean 'digits'"):
         one.wait_until_open()
     one.finish("failed")
 
@@ -106,7 +106,7 @@ def test_a_deleted_experiment_stops_the_start(record, ledger, root, environment,
     store.client.delete_experiment(experiment)
     one = Recorder(ledger.path, root, "digits", environment)
     one.start()
-    with pytest.raises(InputError, match="has been deleted, expected to restore it"):
+    with pytest.raises(InputError, match="has been deleted; restore it"):
         one.wait_until_open()
     one.finish("failed")
 
