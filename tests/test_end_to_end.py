@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """An empty store of the test's own."""
+    """The environment of commands on an empty store."""
     return {**os.environ, "RETRIAL_STORE": str(tmp_path_factory.mktemp("first") / "mlruns")}
 
 
