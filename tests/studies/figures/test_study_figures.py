@@ -140,7 +140,7 @@ def test_figures_are_drawn_by_a_process_of_their_own(aside, tmp_path):
     assert has_ended(process)
 
 
-def test_a_process_for_curves_that_was_killed_says_so_and_holds_up_nobody(aside):
+def test_a_killed_process_for_curves_is_reported_and_blocks_nothing(aside):
     aside, epochs = aside
     assert aside.curves("trial 0", epochs, 1).result()
     process = drawer_of(aside)
