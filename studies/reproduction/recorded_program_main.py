@@ -6,6 +6,7 @@ Nothing of retrial is imported before PYTHONPATH decides which retrial that is.
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import signal
 import sys
@@ -32,10 +33,12 @@ def main() -> int:
         # cannot be imported is reported when it is needed.
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
-    try:
-        command_line = importlib.import_module("studies.cli.main")
-    except ImportError:  # programs recorded before the first release
-        command_line = importlib.import_module("studies.command_line")
+    # Programs recorded before the first release have their command line there. That is looked up
+    # first: with an editable installation a recorded package finds today's submodules, too.
+    is_early = importlib.util.find_spec("studies.command_line") is not None
+    command_line = importlib.import_module(
+        "studies.command_line" if is_early else "studies.cli.main"
+    )
     return int(command_line.main())
 
 
