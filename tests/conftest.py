@@ -1,4 +1,4 @@
-"""What every test can ask for."""
+"""Signals, limits and fixtures of all tests."""
 
 # Signals and variables come before imports.
 # ruff: noqa: E402
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-# What tests of every package share. Not this folder itself: its `nets` would hide the package.
+# Helpers of all tests. Not this folder itself: its `nets` would hide the package.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 import default_signals
@@ -15,7 +15,7 @@ import default_signals
 default_signals.restore_defaults()
 
 # Before anything imports NumPy or MLflow: float32 bits depend on the number of BLAS threads, and
-# no test reports to anyone.
+# no test sends telemetry.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
@@ -31,13 +31,13 @@ from programs import killed_afterwards
 
 hypothesis.settings.register_profile(
     "same",
-    # Examples, like the numbers of `generator`, are the same unless others are asked for.
+    # Examples, like the numbers of `generator`, are the same unless a seed is given.
     derandomize="RETRIAL_TEST_SEED" not in os.environ,
-    # No test has a limit of time: machines are shared.
+    # No example has a time limit: machines are shared.
     deadline=None,
     suppress_health_check=[
         hypothesis.HealthCheck.too_slow,
-        # What fixtures give is only what examples draw with.
+        # Examples only read what fixtures provide.
         hypothesis.HealthCheck.function_scoped_fixture,
     ],
 )
@@ -46,14 +46,14 @@ hypothesis.settings.load_profile("same")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Begin with the files of slow tests, or one process works on them when the others are done."""
+    """Start with the files of slow tests: otherwise one process is busy with them at the end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])  # stable: a file's tests keep their order
 
 
 @pytest.fixture(scope="session", autouse=True)
 def temporary_folder(tmp_path_factory):
-    """Where temporary files go: processes that are killed leave theirs, which pytest removes."""
+    """The folder of temporary files: pytest removes those that killed processes leave."""
     folder = str(tmp_path_factory.mktemp("temporary"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", folder)
@@ -77,9 +77,9 @@ def programs_of_the_test():
 
 @pytest.fixture
 def generator(request):
-    """A generator of the test's own; RETRIAL_TEST_SEED repeats a failure or tries other numbers."""
+    """A generator with a seed for each test; RETRIAL_TEST_SEED repeats a failure or changes it."""
     seed = int(os.environ.get("RETRIAL_TEST_SEED", zlib.crc32(request.node.nodeid.encode())))
-    print(f"RETRIAL_TEST_SEED={seed}")  # pytest shows it when the test fails
+    print(f"RETRIAL_TEST_SEED={seed}")  # pytest prints it when the test fails
     return np.random.default_rng(seed)
 
 

@@ -47,11 +47,11 @@ def test_programs_have_default_signals_where_the_tests_were_started_without():
     assert printed.endswith("set()\n")
 
 
-# Starts a child in the same process group, and ends or waits.
+# Starts a child, and ends or waits.
 WITH_A_CHILD = """
 import signal, subprocess, sys
 child = subprocess.Popen(
-    [sys.executable, "-c", "import signal; signal.pause()"],
+    [sys.executable, "-c", "import signal; signal.pause()"], start_new_session=sys.argv[2] == "own",
     stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
 )
 print(child.pid, flush=True)
@@ -60,10 +60,10 @@ if sys.argv[1] == "wait":
 """
 
 
-@pytest.mark.parametrize("parent", ["wait", "end"])
-def test_a_program_is_killed_with_its_children_after_its_test(parent):
+@pytest.mark.parametrize(("parent", "group"), [("wait", "same"), ("end", "same"), ("wait", "own")])
+def test_a_program_is_killed_with_its_children_after_its_test(parent, group):
     with pytest.raises(ZeroDivisionError), killed_afterwards():  # noqa: PT012
-        program = Program("-c", WITH_A_CHILD, parent)
+        program = Program("-c", WITH_A_CHILD, parent, group)
         child = psutil.Process(int(program.line()))
         assert not has_ended(child)
         raise ZeroDivisionError("a test that fails")

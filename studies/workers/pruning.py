@@ -99,7 +99,7 @@ class PrunerStudy:
         return dict(self._in_memory.get_trial_system_attrs(trial_id(self._trial)))
 
     def explain(self) -> PruneReason:
-        """Return why the trial was pruned: rule, epoch, value, and the value that would have survived.
+        """Return why the trial was pruned: rule, epoch, value, and what would have survived.
 
         The threshold comes from asking the same pruner about other last values. If no value
         survives, or the pruner ignores the value, there is no threshold.

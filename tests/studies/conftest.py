@@ -1,4 +1,4 @@
-"""What the tests of the search share: a study over an analytic curve, and ways to run it."""
+"""The ledger of a test, and which samplers can be tested here."""
 
 import importlib.util
 
@@ -9,7 +9,7 @@ from tracking.ledger import Ledger
 
 @pytest.fixture
 def ledger(tmp_path):
-    """An empty ledger of the test's own."""
+    """An empty ledger."""
     ledger = Ledger(tmp_path / "ledger.db")
     yield ledger
     ledger.close()

@@ -1,6 +1,6 @@
-"""Objectives that start processes of their own, and others that use the process they are in.
+"""Objectives that start child processes, and others that use the process of their worker.
 
-A process that lives to its own end leaves word in the file that the settings name as `kind`.
+A child that nobody has ended writes to the file that the settings name as `kind`.
 """
 
 import ctypes
@@ -17,27 +17,27 @@ MOST_SECONDS = 30.0
 
 
 def orphan(settings, data, report):
-    """Fork a child, tell its process id as the value of an epoch, and die."""
-    _die_before(os.fork(), settings, report)
+    """Fork a child, report its process id as the value of an epoch, and exit."""
+    _exit_before(os.fork(), settings, report)
 
 
 def orphan_of_c(settings, data, report):
-    """The same as a C library would do it: Python knows nothing of the child."""
-    _die_before(ctypes.PyDLL(None).fork(), settings, report)
+    """Do the same as a C library would: Python does not know of the child."""
+    _exit_before(ctypes.PyDLL(None).fork(), settings, report)
 
 
-def _die_before(child, settings, report):
+def _exit_before(child, settings, report):
     if child == 0:
         time.sleep(MOST_SECONDS)
-        Path(settings.kind).write_text("it lived to its end")
+        Path(settings.kind).write_text("it was not ended")
         os._exit(0)
     report(Epoch(1, {"value": child}, 0.0))
     os._exit(3)
 
 
 def parent(settings, data, report):
-    """Start a program, tell its process id as the value of an epoch, and wait for its end."""
-    script = 'sleep "$0"; echo "it lived to its end" > "$1"'
+    """Start a program, report its process id as the value of an epoch, and wait for its end."""
+    script = 'sleep "$0"; echo "it was not ended" > "$1"'
     child = subprocess.Popen(["sh", "-c", script, str(MOST_SECONDS), settings.kind])
     report(Epoch(1, {"value": child.pid}, 0.0))
     child.wait()
@@ -45,13 +45,13 @@ def parent(settings, data, report):
 
 
 def without_memory(settings, data, report):
-    """Tell the process id of the worker, and run out of memory."""
+    """Report the process id of the worker, and run out of memory."""
     report(Epoch(1, {"value": os.getpid()}, 0.0))
     raise MemoryError
 
 
 def talkative(settings, data, report):
-    """Print in every way there is."""
+    """Print with Python, with a system call and with a program."""
     print("by Python")
     os.write(1, b"by the system\n")
     subprocess.run(["echo", "by a program"], check=True)
@@ -71,7 +71,7 @@ def ended_program(settings, data, report):
 
 
 def ended_fork(settings, data, report):
-    """The same with forks of this process."""
+    """Do the same with forks of this process."""
     context = multiprocessing.get_context("fork")
     ends = {}
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,8 +1,8 @@
-"""Objectives that draw a curve instead of training: cheap, exact, and slow by chance if asked to.
+"""Objectives that compute a curve instead of training: cheap, exact, and with random delays.
 
-Each epoch's value depends on all before it, through a state, so that a trial that continues from a
-wrong place cannot come out right. The time an epoch takes is drawn from the operating system: no
-two runs have their events in the same order.
+Each epoch's value depends on all earlier ones through a state: a trial that resumes from a wrong
+state has a wrong result. The time of an epoch is drawn from the operating system: no two runs have
+their events in the same order.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ class Curve:
     ripple: float = 0.0
     epochs: int = 6
     delay: float = 0.0
-    """Seconds an epoch takes at most."""
+    """The longest time of an epoch in seconds."""
     fault: Fault = "none"
     """What goes wrong in some trials: in those whose seed is divisible by 3, or always."""
     seed: int = 0
@@ -47,30 +47,30 @@ class Curve:
 
     @property
     def has_fault(self):
-        """Whether this trial is one in which it goes wrong."""
+        """Whether this trial has the fault."""
         return self.fault in ("always", "each") or self.seed % 3 == 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picky(Curve):
-    """The same, which may not be steep and high at once."""
+    """A curve that may not be steep and high at once."""
 
     def __post_init__(self):
-        """Check what no single value shows."""
+        """Check the values together."""
         super().__post_init__()
         if self.rate + self.height > 1.2:
-            raise ValueError(f"rate + height: got {self.rate + self.height}, accepted is up to 1.2")
+            raise ValueError(f"rate + height: got {self.rate + self.height}, expected at most 1.2")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placed(Curve):
-    """The same at a place on the disk."""
+    """A curve with a path among its settings."""
 
     folder: Path = Path("/data")
 
 
 def climb(settings, data, report, resume=None):
-    """Report one value an epoch, as `value` and turned around as `loss`."""
+    """Report one value an epoch, as `value` and as `loss` (1 - value)."""
     state = resume or {"epoch": 0, "level": 0.0, "trace": np.zeros(4)}
     for number in range(state["epoch"] + 1, settings.epochs + 1):
         time.sleep(_CLOCK.uniform(0, settings.delay))
@@ -94,7 +94,7 @@ def climb(settings, data, report, resume=None):
 
 
 def climb_from_the_start(settings, data, report):
-    """The same by an objective that cannot continue, and leaves no model."""
+    """Do the same as an objective that cannot resume, and returns no model."""
 
     def without_state(epoch):
         report(Epoch(epoch.number, epoch.metrics, epoch.seconds))
@@ -119,7 +119,7 @@ def _outcome(state):
 def _go_wrong(fault, number):
     if fault == "always" or (fault == "raise" and number == 2):
         raise ZeroDivisionError("a mistake in the objective")
-    if fault == "each":  # a mistake of its own in each trial
+    if fault == "each":  # a different mistake in each trial
         raise type(f"Mistake{time.monotonic_ns()}", (Exception,), {})("of this trial")
     if fault == "exit" and number == 2:
         raise SystemExit(3)

@@ -1,4 +1,4 @@
-"""A real Dask cluster for tests: a scheduler and workers, each a process on this machine."""
+"""A real Dask cluster: a scheduler and workers, each a process on this machine."""
 
 from drivers import OBJECTIVES_PATH
 from programs import Program

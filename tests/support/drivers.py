@@ -1,4 +1,4 @@
-"""Real drivers: `retrial search` as a process, its workers, and what it has left in the store."""
+"""Drivers: `retrial search` as a process, its workers, and the ledger that it writes."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def write_study(
 
 
 class Driver(Program):
-    """A `retrial search` of a study file, in a process of its own."""
+    """A `retrial search` of a study file, in another process."""
 
     def __init__(self, study, store, *options, checkpoints=None, **popen):
         variables = {"PYTHONPATH": OBJECTIVES_PATH}
@@ -68,14 +68,14 @@ class Driver(Program):
             assert line, self.lines
 
     def kill_alone(self):
-        """SIGKILL without its workers, and wait for it; returns the processes it left behind."""
+        """Send SIGKILL to it only, and wait for its end; return the processes it had started."""
         children = self.children()
         self.signal(signal.SIGKILL)
         self.wait()
         return children
 
     def children(self):
-        """Its workers, and what they have started."""
+        """Return its workers, and what they have started."""
         try:
             return psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:

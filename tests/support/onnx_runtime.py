@@ -1,4 +1,4 @@
-"""The runtime that exported files are tried with; it knows nothing of retrial."""
+"""ONNX Runtime, which runs exported files without retrial."""
 
 import onnxruntime
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: Debian's package, on a socket in a temporary folder."""
+"""A PostgreSQL server for the tests: Debian's package, on a socket in a temporary folder."""
 
 import contextlib
 import getpass
@@ -15,7 +15,7 @@ from waiting import PATIENCE
 
 
 class Server:
-    """A running server; each test takes a database of its own."""
+    """A server on which each test creates its databases."""
 
     def __init__(self, programs, folder):
         self._programs = programs
@@ -24,7 +24,7 @@ class Server:
         self._run("initdb", "-D", self._data, "-U", "tests", "--auth=trust", "--no-sync")
 
     def start(self):
-        # No TCP, and no waiting for a disk: what is tested is not whether PostgreSQL is durable.
+        # No TCP, and no sync to the disk: whether PostgreSQL is durable is not tested.
         options = f"-k {self._socket} -c listen_addresses='' -c fsync=off"
         log = self._socket / "log"
         self._run("pg_ctl", "-D", self._data, "-o", options, "-l", log, "--wait", "start")
@@ -39,11 +39,11 @@ class Server:
         return f"postgresql://tests@/{name}?host={self._socket}"
 
     def copy(self, url):
-        """Create a copy of a database that nobody is connected to, and return its URL."""
+        """Create a copy of a database without connections, and return its URL."""
         return self.database(urlsplit(url).path.removeprefix("/"))
 
     def _run(self, program, *arguments):
-        # The server refuses to be root's; the package brings a user for it.
+        # The server refuses to run as root; the package has a user for it.
         prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         command = [str(self._programs / program), *map(str, arguments)]
         # The server that `pg_ctl` starts would keep a pipe open: its output goes to a file.

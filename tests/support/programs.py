@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 
+import psutil
 import pytest
 from waiting import PATIENCE
 
@@ -22,7 +23,7 @@ def run_to_end(command, *, check=False, **options):
         try:
             output, errors = process.communicate(timeout=PATIENCE)
         except BaseException:
-            _kill_group(process.pid)
+            _kill(process.pid)
             raise
     done = subprocess.CompletedProcess(process.args, process.returncode, output, errors)
     assert not check or done.returncode == 0, f"{done.args}:\n{done.stdout}{done.stderr}"
@@ -90,8 +91,8 @@ class Program:
         self._process.send_signal(number)
 
     def kill(self):
-        """Kill it with its process group, and wait until it is gone."""
-        _kill_group(self.pid)
+        """Kill it with all that it has started, and wait until it is gone."""
+        _kill(self.pid)
         self.wait()
 
     def ends_within(self, seconds):
@@ -143,7 +144,7 @@ class Program:
 
 @contextlib.contextmanager
 def killed_afterwards():
-    """Kill the programs that a block has started, with their process groups."""
+    """Kill the programs that a block has started, with all that they have started."""
     first = len(Program.started)
     try:
         yield
@@ -151,7 +152,7 @@ def killed_afterwards():
         left = Program.started[first:]
         del Program.started[first:]
         for program in left:
-            _kill_group(program.pid)
+            _kill(program.pid)
         for program in left:
             program.wait()
 
@@ -163,6 +164,13 @@ def free_port():
         return unused.getsockname()[1]
 
 
-def _kill_group(leader):
+def _kill(leader):
+    """Kill a process group, and what its leader has started in other groups."""
+    started = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        started = psutil.Process(leader).children(recursive=True)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
+    for process in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

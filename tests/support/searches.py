@@ -1,4 +1,4 @@
-"""Ways to run a study in a test, and what two runs of it are compared by."""
+"""Studies over an analytic curve, ways to search them, and their trials to compare."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ MIXED = {
 
 
 def a_study(space=SPACE, settings=None, kind="curves:Curve", **section):
-    """A study over `curves.climb`, as a study file with these values would give it."""
+    """Build a study over `curves.climb`, as from a study file with these values."""
     study = {
         "name": "curves", "trials": 12, "window": 4, "metric": "value", "seed": 5,
         "objective": "curves:climb", "settings": kind, **section,
@@ -45,7 +45,7 @@ def a_study(space=SPACE, settings=None, kind="curves:Curve", **section):
 
 
 def space_for(sampler):
-    """A space the sampler can search, as mixed as it goes."""
+    """Return the most mixed space that a sampler can search."""
     return {"qmc": POINTS, "grid": POINTS, "cmaes": NUMBERS}.get(sampler["name"], MIXED)
 
 
@@ -58,7 +58,7 @@ def admit(study, ledger):
 
 
 def search(study, ledger, engine, **plan):
-    """Search a study to the end on an engine, which is closed; return how it ended."""
+    """Search a study on an engine until it ends, and close the engine; return how it ended."""
     admit(study, ledger)
     total = min(study.section.trials, study.most_trials or study.section.trials)
     try:
@@ -69,7 +69,7 @@ def search(study, ledger, engine, **plan):
 
 
 def trials(ledger, study):
-    """Everything about the trials of a study that must not depend on workers, time or restarts."""
+    """Return all of a study's trials that must not depend on workers, time or restarts."""
     return [
         {
             "number": trial.number,
@@ -95,7 +95,7 @@ def _without_noise(memory):
 
 
 def trials_of(study, path, engine, **plan):
-    """The trials of a study searched in a ledger of its own."""
+    """Search a study in a new ledger; return its trials."""
     ledger = Ledger(path)
     try:
         search(study, ledger, engine, **plan)
@@ -105,19 +105,19 @@ def trials_of(study, path, engine, **plan):
 
 
 def trials_with(study, path, jobs, **plan):
-    """The trials of a study searched by real worker processes."""
+    """Search a study in a new ledger with worker processes; return its trials."""
     return trials_of(study, path, LocalEngine(jobs), **plan)
 
 
 class Killed(Exception):
-    """Stands for a SIGKILL of the driver: whatever was only in its memory is lost."""
+    """Stands for a SIGKILL of the driver: what was only in its memory is lost."""
 
 
 class ShuffledEngine:
-    """Workers that take turns by chance, in this process: every order of events may happen.
+    """Workers in this process that take turns at random: every order of events may happen.
 
-    With probability `death` a worker dies before an event is delivered (each trial's at most twice,
-    as more would change the result), with probability `kill` the driver does.
+    With probability `death` a worker crashes before an event is delivered (at most twice for each
+    trial, as more would change the result); with probability `kill` the driver is killed.
     """
 
     def __init__(self, count, generator, *, death=0.0, kill=0.0):
@@ -167,7 +167,7 @@ class ShuffledEngine:
 
 
 def trials_shuffled(study, path, generator, *, workers, death=0.0, kill=0.0):
-    """The trials of a study searched in this process, with deaths and kills until it is done."""
+    """Search a study in this process, with crashes and kills, to its end; return its trials."""
     ledger = Ledger(path)
     deaths = {}
     try:

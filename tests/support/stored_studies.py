@@ -1,4 +1,4 @@
-"""Studies that look as if they had been searched: written into a ledger, without a training."""
+"""Searched studies, written into a ledger without training."""
 
 import math
 
@@ -31,16 +31,16 @@ CONDITIONAL = {
 
 
 def a_definition(space=SEARCHED, **section):
-    """A study of digits, as its file would give it."""
+    """Build a study of digits, as from a study file."""
     section = {"name": "digits", "trials": 20, **section}
     return study_file.build({"study": section, "training": {"epochs": 10}, "space": space})
 
 
 def a_search(ledger, study, states, *, workers=2, epochs=10, generator=None, quality=None):
-    """Write a trial a state into a ledger; the nearer the learning rate to 0.002 the better.
+    """Write a trial for each state into a ledger; return the study as stored.
 
-    Epochs take a tenth of a second; each trial goes to the worker that is free first. Returns the
-    study as stored.
+    The nearer the learning rate is to 0.002, the better the trial. Epochs take a tenth of a second;
+    each trial goes to the worker that is free first.
     """
     generator = generator or np.random.default_rng(0)
     ledger.add_study(study.name, study.definition, Environment())

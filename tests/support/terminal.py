@@ -1,4 +1,4 @@
-"""A terminal that never scrolls, as far as programs here use one."""
+"""A terminal that never scrolls, with the control sequences that are used here."""
 
 import io
 import re
@@ -7,7 +7,7 @@ _PIECES = re.compile(r"\x1b\[(\??[0-9;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
 
 
 class Terminal(io.StringIO):
-    """What a person sees after everything that was written to it."""
+    """Shows what a user sees after everything that was written to it."""
 
     def isatty(self):
         return True
@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
                 assert parameters == "2"
                 lines[row] = ""
             elif command:
-                assert command in "mhl", command  # colours, and whether the cursor is seen
+                assert command in "mhl", command  # colours, and whether the cursor is visible
             else:
                 lines[row] = (
                     lines[row][:column].ljust(column) + text + lines[row][column:][len(text) :]

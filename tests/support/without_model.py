@@ -1,4 +1,4 @@
-"""An objective that trains as nets does, and keeps its model to itself."""
+"""An objective that trains a network of nets, and returns no model."""
 
 from dataclasses import replace
 

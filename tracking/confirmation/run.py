@@ -92,8 +92,8 @@ def describe(confirmation: Confirmation) -> str:
     """Return a confirmation in Markdown."""
     heading, *rows = table(confirmation)
     lines = [
-        f"The top {len(confirmation.candidates)} trials of **{confirmation.study}**, repeated under "
-        f"{confirmation.seeds} fresh seeds each and compared by `{confirmation.metric}`.",
+        f"The top {len(confirmation.candidates)} trials of **{confirmation.study}**, repeated "
+        f"under {confirmation.seeds} fresh seeds each and compared by `{confirmation.metric}`.",
         "",
         *(f"- {sentence}" for sentence in sentences(confirmation)),
         "",

@@ -33,7 +33,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def trained(digits):
-    """How a training ended, and the digest of the weights that its last epoch told."""
+    """How a training ended, and the digest of the weights that its last epoch reported."""
     told = []
     outcome = objective(SETTINGS, digits, lambda epoch: told.append(epoch.digests["weights"]))
     return outcome, told[-1]
@@ -148,7 +148,7 @@ def test_a_model_may_be_named_by_its_run_or_as_predict_takes_it(
     assert capsys.readouterr().out.startswith("digits: trial 0, val_accuracy 0.9, in ")
 
 
-def test_a_pruned_trial_is_said_to_be_one(export, capsys):
+def test_a_pruned_trial_is_reported_as_pruned(export, capsys):
     assert export("1", "--study", "digits") == 0
     assert capsys.readouterr().out.startswith("digits: trial 1 (pruned), val_accuracy 0.8, in ")
 

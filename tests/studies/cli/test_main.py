@@ -93,7 +93,7 @@ def test_a_folder_that_is_no_store_is_not_made_one(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", ["show", "search"])
-def test_a_file_that_is_no_ledger_is_named_so(command, tmp_path, capsys):
+def test_a_file_that_is_not_a_ledger_is_reported(command, tmp_path, capsys):
     (tmp_path / "ledger.db").write_text("a letter, and no ledger at all" * 100)
     assert main([command, "digits", "--store", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (

@@ -59,7 +59,7 @@ def read_one(path, fill=1.0, shape=SHAPE):
 # What is made of a file
 
 
-def test_training_image_saved_as_png_comes_back_as_it_was(digits, tmp_path):
+def test_a_training_image_saved_as_png_is_read_unchanged(digits, tmp_path):
     for place, image in enumerate(digits.test_images[:50]):
         path = tmp_path / f"{place}.png"
         Image.fromarray(grey(image)).save(path)

@@ -23,7 +23,7 @@ STATES = ("complete", "pruned", "failed", "complete")
 
 
 class Clock:
-    """A clock that stands still unless it is told to go on."""
+    """A clock that only the test advances."""
 
     def __init__(self):
         self.now = 0.0
@@ -40,7 +40,7 @@ def study(ledger):
 
 @pytest.fixture
 def progress(study, ledger):
-    """The progress of a search that has heard of no trial yet."""
+    """The progress of a search before its first trial."""
     progress = Progress(study.study, 4, ledger)
     progress.finished, progress.failed, progress.best = 0, 0, None
     return progress
@@ -166,7 +166,7 @@ def lines_of(progress, *trials):
 
 
 def test_epochs_and_seconds_are_those_of_the_ledger_whoever_trained_them(progress, study, ledger):
-    """A search that continues a trial hears of its last epochs only; the pause was no training."""
+    """A search that continues a trial receives its last epochs only; the pause is not training."""
     with ledger.transaction() as connection:
         connection.execute("UPDATE trial SET finished = started + 3600")
     (line,) = lines_of(progress, ledger.trial("digits", 0))

@@ -14,6 +14,7 @@ from waiting import until, wait_until_ended
 from nets.errors import InputError
 from studies.cli.main import main
 from studies.definition import study_file
+from tracking.records import Git
 
 
 def run(*arguments):
@@ -215,7 +216,7 @@ def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, mon
 
 
 @pytest.mark.slow
-def test_timeout_is_no_failure_and_the_same_command_continues(tmp_path, store, capsys):
+def test_a_timeout_is_not_a_failure_and_the_same_command_continues(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=8, delay=0.05)
     assert run(study, "--timeout", 0.5, "--jobs", 1, "--store", store, "--no-record") == 0
     assert capsys.readouterr().out.endswith("timeout: the same command continues it\n")
@@ -261,7 +262,7 @@ def test_second_signal_stops_at_once(tmp_path, store):
     wait_until_ended(workers)
 
 
-def test_ctrl_c_while_workers_start_is_no_death_of_theirs(tmp_path, store):
+def test_ctrl_c_while_workers_start_does_not_crash_them(tmp_path, store):
     """A terminal sends it to the whole group, of which the workers are."""
     study = write_study(tmp_path, trials=4, delay=0.05)
     driver = Driver(study, store, "--jobs", "2", "--no-record")
@@ -295,7 +296,7 @@ def test_search_goes_on_when_nobody_reads_its_output_any_more(tmp_path, store):
     ledger.close()
 
 
-def test_second_driver_is_told_who_searches_the_study(tmp_path, store, capsys):
+def test_a_second_driver_names_the_process_that_searches_the_study(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=30, delay=0.1)
     driver = Driver(study, store, "--jobs", "1", "--no-record")
     driver.wait_for_trial()
@@ -364,7 +365,7 @@ def test_interrupted_start_ends_with_the_code_of_ctrl_c(monkeypatch, tmp_path, s
 
 
 @pytest.mark.slow
-def test_seed_of_the_command_line_is_a_study_of_its_own(tmp_path, store, capsys):
+def test_a_seed_on_the_command_line_makes_another_study(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=2)
     assert run(study, "--store", store, "--no-record") == 0
     assert run(study, "--seed", 6, "--store", store, "--no-record") == 0
@@ -376,7 +377,7 @@ def test_seed_of_the_command_line_is_a_study_of_its_own(tmp_path, store, capsys)
     assert "best: trial" in capsys.readouterr().out
 
 
-def test_what_is_no_name_of_a_dataset_is_refused_before_anything_is_loaded(tmp_path):
+def test_an_unknown_dataset_is_refused_before_anything_is_loaded(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('[data]\nname = "ci/far"\n')
     with pytest.raises(InputError, match=r"data\.name: got 'ci/far', expected digits, mnist"):

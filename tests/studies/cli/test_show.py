@@ -84,7 +84,7 @@ def test_trials_without_a_driver_are_open(ledger, show):
     assert show(io.StringIO())[0] == "digits: 3 of 4 trials (1 complete, 2 open)"
 
 
-def test_trials_of_different_code_are_told_apart(stored, show, ledger):
+def test_trials_of_different_code_are_distinguished(stored, show, ledger):
     assert not any("different code" in line for line in show(io.StringIO()))
     for number, digest in ((0, "a" * 64), (1, "b" * 64)):
         trial = ledger.trial("digits", number)

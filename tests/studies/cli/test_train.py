@@ -11,6 +11,7 @@ from nets.errors import InputError
 from studies.cli.main import main
 from studies.definition.choices import encoded
 from studies.search import single_training
+from tracking.records import Environment
 
 
 @pytest.fixture
@@ -236,7 +237,7 @@ def test_trainings_are_not_trained_themselves(tmp_path, train):
     assert said == "retrial: study: curves-train has the trainings of curves; train curves\n"
 
 
-def test_a_study_that_has_the_name_already_is_no_home_for_trainings(tmp_path, train, store):
+def test_trainings_are_not_added_to_another_study_with_their_name(tmp_path, train, store):
     ledger = ledger_of(store)
     ledger.add_study("curves-train", a_definition().definition, Environment())
     ledger.close()

@@ -264,7 +264,7 @@ def test_luck_is_positive_where_the_search_was_better():
     assert minimized.luck.value == pytest.approx(0.05)
 
 
-def test_an_accuracy_is_never_said_to_be_above_one():
+def test_an_accuracy_is_never_reported_above_one():
     assert a_candidate(0, 0.9, 1.0).mean.high == 1.0
     assert a_candidate(0, 0.9, 1.0, metric="val_loss").mean.high > 1.0
 
@@ -430,7 +430,7 @@ def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkey
 # What cannot be confirmed, and what can of it
 
 
-def test_search_that_is_not_over_is_said_before_the_test(store, capsys):
+def test_an_unfinished_search_is_reported_before_the_test(store, capsys):
     ledger = Ledger(store / names.LEDGER)
     ledger.add_trial(TrialRecord("digits", 4, "running", {}, {}, {}, 0.0))
     ledger.close()
@@ -460,7 +460,7 @@ def test_study_that_is_being_searched_is_refused(store, capsys):
     assert "digits is being" in capsys.readouterr().err
 
 
-def test_objective_with_data_of_its_own_is_compared_and_not_tested(tmp_path, capsys):
+def test_an_objective_that_loads_its_data_is_compared_and_not_tested(tmp_path, capsys):
     searched(a_study(trials=4), tmp_path)
     assert confirm(tmp_path, "--top", "2", "--seeds", "3", study="curves") == 0
     said = capsys.readouterr().out
@@ -488,7 +488,7 @@ def test_objective_without_a_model_is_trained_and_not_tested(tmp_path, digits, c
         ("die", "WorkerCrashed: its worker died 3 times; the last time: SIGKILL(-9)"),
     ],
 )
-def test_trial_that_fails_under_a_fresh_seed_is_told_and_loses(fault, what, tmp_path, capsys):
+def test_a_trial_that_fails_under_a_fresh_seed_is_reported_and_loses(fault, what, tmp_path, capsys):
     searched(a_study(trials=8, window=8), tmp_path)
     ledger = Ledger(tmp_path / names.LEDGER)
     with ledger.transaction() as connection:  # the search went well, what comes now does not

@@ -1,4 +1,4 @@
-"""A trial that is tried again with the recorded code: another process, which ends with ours."""
+"""A trial reproduced with its recorded code: in another process, which ends with the command."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def again(store):
-    """`retrial reproduce --recorded-code`, in a process group of its own, when it trains."""
+    """`retrial reproduce --recorded-code`, running in another process group."""
     return Program(
         "-m", "studies.cli.main", "reproduce", "0", "--study", "curves", "--recorded-code",
         "--store", store, PYTHONPATH=OBJECTIVES_PATH,
@@ -67,7 +67,7 @@ def test_an_interrupt_of_the_driver_alone_ends_both_while_a_worker_trains(again)
     assert has_ended(program)
 
 
-def test_a_program_that_was_killed_is_a_failure_and_said(again):
+def test_a_program_that_was_killed_is_a_reported_failure(again):
     program_of_the_record(again).kill()
     code, _, errors = again.finish()
     assert code == 1

@@ -1,4 +1,4 @@
-"""How far a trial that is tried again trains."""
+"""Up to which epoch a trial is trained when it is reproduced."""
 
 import pytest
 

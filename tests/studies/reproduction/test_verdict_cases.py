@@ -1,4 +1,4 @@
-"""The verdict on real trials, when one thing has really changed: each in processes of its own."""
+"""The verdict on real trials when one thing has really changed, each in other processes."""
 
 import json
 import os
@@ -140,7 +140,7 @@ def test_changed_code_tries_a_trial_again_with_the_code_that_its_record_keeps(co
     assert (exit_code, verdict["verdict"], verdict["differences"]) == (0, "exact", [])
 
 
-def test_where_code_differs_the_command_with_the_recorded_code_is_told(code, store):
+def test_where_code_differs_the_command_with_the_recorded_code_is_shown(code, store):
     with_a_word_more(code)
     command = ["reproduce", "1", "--study", "digits"]
     exit_code, output, errors = retrial(*command, "--at", "1", store=store, code=code)

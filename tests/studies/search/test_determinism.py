@@ -57,7 +57,7 @@ def reference(study, tmp_path):
 
 @pytest.mark.parametrize("sampler", QUICK)
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
-def test_trials_do_not_depend_on_workers_deaths_or_kills(sampler, pruner, tmp_path, generator):
+def test_trials_do_not_depend_on_workers_crashes_or_kills(sampler, pruner, tmp_path, generator):
     study = a_study(
         space_for(SAMPLERS[sampler]), sampler=SAMPLERS[sampler], pruner=PRUNERS[pruner],
         trials=10 if sampler == "gp" else 20,
@@ -75,7 +75,7 @@ def test_trials_do_not_depend_on_workers_deaths_or_kills(sampler, pruner, tmp_pa
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("pruner", PRUNERS)
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
-def test_no_combination_depends_on_workers_deaths_or_kills(
+def test_no_combination_depends_on_workers_crashes_or_kills(
     sampler, pruner, direction, tmp_path, generator
 ):
     study = a_study(
@@ -297,7 +297,7 @@ class StoppingEngine(ShuffledEngine):
     """Lets the deadline pass after some events, by moving what the clock is compared with."""
 
     class Deadline(float):
-        """A deadline that has passed once it is told so."""
+        """A deadline that passes when the test says so."""
 
         passed = False
 

@@ -67,7 +67,7 @@ class LargestFile:
 
 
 class SmallDisk:
-    """A file system of its own with too little space."""
+    """A mounted file system with too little space."""
 
     reason = "database or disk is full"
     options = {}  # noqa: RUF012

@@ -9,7 +9,7 @@ from studies.search.interrupts import Interrupts
 
 
 class Search:
-    """Hears that it is to stop."""
+    """Counts the requests to stop."""
 
     def __init__(self):
         self.is_over = False

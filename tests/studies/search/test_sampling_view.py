@@ -62,7 +62,7 @@ class Story:
                 asked.parameters,
                 asked.attributes,
                 0.0,
-            )  # fmt: skip
+            )
         )
         return asked
 

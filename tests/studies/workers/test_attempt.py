@@ -91,13 +91,13 @@ def test_pruned_epoch_leaves_no_checkpoint():
     assert end.state == "pruned"
 
 
-def test_trial_told_to_stop_stops_at_the_end_of_its_epoch_with_a_checkpoint():
+def test_a_trial_stops_at_the_end_of_its_epoch_with_a_checkpoint():
     *epochs, end = events_of(job(), stop_after=2)
     assert [epoch.state is not None for epoch in epochs] == [False, True]
     assert end == TrialStopped(5, 2)
 
 
-def test_trial_pruned_when_told_to_stop_is_pruned():
+def test_a_trial_pruned_at_a_stop_is_pruned():
     *_, end = events_of(job(pruning=median()), stop_after=1)
     assert end.state == "pruned"
 
@@ -137,7 +137,7 @@ def test_objective_without_resume_has_neither_checkpoint_nor_model():
     assert (end.state, end.model) == ("complete", None)
 
 
-def test_state_beyond_what_the_ledger_takes_is_no_checkpoint(monkeypatch):
+def test_a_state_too_large_for_the_ledger_is_not_a_checkpoint(monkeypatch):
     """The trial goes on: when a checkpoint is due is the machine's affair, how it ends is not."""
     monkeypatch.setattr("studies.workers.attempt.MOST_BYTES", 10)
     *epochs, end = events_of(dataclasses.replace(job(), checkpoint_seconds=0.0))
@@ -145,7 +145,7 @@ def test_state_beyond_what_the_ledger_takes_is_no_checkpoint(monkeypatch):
     assert end.state == "complete"
 
 
-def test_state_that_nobody_takes_back_is_no_checkpoint(monkeypatch):
+def test_a_state_that_cannot_be_restored_is_not_a_checkpoint(monkeypatch):
     def forgetful(settings, data, report):
         report(Epoch(1, {"value": 0.5}, 0.0, state=lambda: {"epoch": 1}))
         return Outcome(1)
@@ -161,7 +161,7 @@ def test_pruned_trial_of_an_objective_without_outcomes_is_valued_at_its_last_epo
     assert end.outcome.value == epoch.metrics["value"]
 
 
-def test_exception_is_told_with_type_place_and_traceback():
+def test_an_exception_is_reported_with_type_place_and_traceback():
     error = failure_of(job(settings={"fault": "always"}))
     assert (error.type, error.message) == (
         "ZeroDivisionError", "a mistake in the objective",
@@ -370,7 +370,7 @@ def lacking(what, times):
 
 
 @pytest.mark.parametrize("what", LACKS)
-def test_what_the_machine_lacks_is_no_fault_of_the_trial(what, monkeypatch):
+def test_a_lack_of_the_machine_is_not_a_failure_of_the_trial(what, monkeypatch):
     trial = written_here(monkeypatch, lacking(what, times=1))
     assert events_of(trial)[-1] == WorkerCrashed(5, 2, LACKS[what][1])
     assert events_of(trial)[-1].state == "complete"

@@ -58,7 +58,7 @@ def test_a_portable_trial_is_recorded_with_its_kernel_and_reproduced_with_it(tmp
 
 
 def retrial(*arguments, store):
-    """Run a command as a process of its own; return what it prints."""
+    """Run a command in another process; return what it prints."""
     command = [sys.executable, "-m", "studies.cli.main", *arguments, "--store", str(store)]
     return run_to_end(command, check=True).stdout
 

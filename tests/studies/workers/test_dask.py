@@ -143,7 +143,7 @@ def test_a_trial_that_kills_every_worker_fails_after_three_and_the_study_goes_on
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_asked_to_leave_is_no_death(cluster, ledger, tmp_path):
+def test_a_worker_that_is_asked_to_leave_has_not_crashed(cluster, ledger, tmp_path):
     study = a_study(trials=8, settings={"delay": 0.02})
     leaving = cluster.start_worker()
     cluster.start_worker()
@@ -352,7 +352,7 @@ def test_without_dask_the_command_line_says_how_to_install_it(tmp_path, monkeypa
 
 
 def test_what_is_no_address_is_refused_in_one_line(tmp_path):
-    """In a process of its own: what was made of it would be thrown away only at its end."""
+    """In another process, because what Dask makes of it is discarded only at exit."""
     command = ["search", "digits", "--cluster", "foo", "--store", str(tmp_path / "store")]
     done = run_to_end([sys.executable, "-m", "studies.cli.main", *command])
     assert (done.returncode, done.stdout) == (2, "")

@@ -121,7 +121,7 @@ def test_number_of_processes_matters_to_no_sampler(sampler, pruner, tmp_path):
     assert {"complete", "pruned"} <= {trial["state"] for trial in one}
 
 
-def test_worker_that_dies_while_idle_costs_no_trial_anything(engine):
+def test_a_worker_that_crashes_while_idle_affects_no_trial(engine):
     engine.start(a_job())
     events_until_the_end(engine)
     kill_worker(engine)
@@ -144,7 +144,7 @@ def test_worker_is_replaced_only_by_one_that_has_the_same_code(tmp_path, monkeyp
     engine.close()
 
 
-def test_worker_that_takes_nothing_holds_up_nobody(engine):
+def test_a_worker_that_reads_nothing_blocks_nothing(engine):
     """It is idle and stopped, as by a debugger, when it gets more than fits into its pipe."""
     engine.start(a_job())
     events_until_the_end(engine)
@@ -163,7 +163,7 @@ def test_worker_that_takes_nothing_holds_up_nobody(engine):
     assert (epoch.number, end) == (1, TrialStopped(1, 1))
 
 
-def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
+def test_a_worker_that_crashes_in_a_trial_is_reported_with_its_signal_and_replaced(engine):
     engine.start(a_job(fault="die", seed=3))
     events = events_until_the_end(engine)
     assert [type(event) for event in events] == [EpochDone, WorkerCrashed]
@@ -174,7 +174,9 @@ def test_worker_that_dies_at_work_is_told_with_its_signal_and_replaced(engine):
 
 
 @pytest.mark.parametrize("objective", ["child_processes:orphan", "child_processes:orphan_of_c"])
-def test_worker_whose_child_outlives_it_is_told_and_the_child_ended(objective, engine, tmp_path):
+def test_a_worker_whose_child_outlives_it_is_reported_and_the_child_ended(
+    objective, engine, tmp_path
+):
     """The child has a copy of the worker's end of the pipe, which so has no end."""
     word = tmp_path / "word"
     engine.start(a_job(objective=objective, kind=str(word)))
@@ -195,7 +197,7 @@ def test_what_an_objective_has_started_ends_with_the_driver(engine, tmp_path):
     assert not word.exists()
 
 
-def test_worker_out_of_memory_is_told_as_dead_and_replaced(engine):
+def test_a_worker_out_of_memory_is_reported_as_crashed_and_replaced(engine):
     engine.start(a_job(objective="child_processes:without_memory"))
     epoch, death = events_until_the_end(engine)
     assert death == WorkerCrashed(0, 1, "MemoryError")
@@ -312,7 +314,7 @@ def plan_of(study, ledger):
 
 
 class Listener:
-    """Hears everything and does nothing."""
+    """Receives every event and does nothing."""
 
     def started(self, trial):
         pass
@@ -375,7 +377,7 @@ def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(led
 
 
 class Interrupted(ShuffledEngine):
-    """Its workers die of what told the search to stop."""
+    """Its workers crash by the signal that stops the search."""
 
     def events(self, timeout):
         for event in super().events(timeout):
@@ -385,7 +387,7 @@ class Interrupted(ShuffledEngine):
                 yield event
 
 
-def test_deaths_of_workers_while_a_search_is_stopped_do_not_count(ledger, generator):
+def test_crashes_of_workers_while_a_search_is_stopped_do_not_count(ledger, generator):
     study = a_study(trials=6)
     for _ in range(3):
         heard = Warnings()
@@ -399,8 +401,8 @@ def test_deaths_of_workers_while_a_search_is_stopped_do_not_count(ledger, genera
     assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
 
 
-class Bereft(ShuffledEngine):
-    """What its objectives have started is ended by what told the search to stop."""
+class WithoutChildren(ShuffledEngine):
+    """The child processes of its objectives end by the signal that stops the search."""
 
     def events(self, timeout):
         for event in super().events(timeout):
@@ -413,7 +415,9 @@ class Bereft(ShuffledEngine):
 def test_failures_of_trials_while_a_search_is_stopped_do_not_count(ledger, generator):
     study = a_study(trials=6)
     stopper = Stopper(after_epochs=1)
-    stopper.search = Search(plan_of(study, ledger), ledger, Bereft(2, generator), [stopper])
+    stopper.search = Search(
+        plan_of(study, ledger), ledger, WithoutChildren(2, generator), [stopper]
+    )
     assert stopper.search.run() == "stopped"
     assert {trial.state for trial in ledger.trials(study.name)} == {"running"}
     assert search(study, ledger, ShuffledEngine(2, generator)) == "finished"

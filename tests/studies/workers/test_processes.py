@@ -26,7 +26,7 @@ def interrupt_a_start(steps):
     steps.append("went on")
 
 
-def test_a_ctrl_c_while_processes_start_is_heard_when_they_have():
+def test_a_ctrl_c_while_processes_start_takes_effect_afterwards():
     steps = []
     with pytest.raises(KeyboardInterrupt):
         interrupt_a_start(steps)

@@ -179,7 +179,7 @@ def test_brackets_of_hyperband_follow_from_study_and_number(generator):
     assert len(marks) > 1
 
 
-def test_history_is_left_as_it_was(generator):
+def test_the_history_is_not_changed(generator):
     history = [Result("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
     PrunerStudy(context("halving", "maximize", history, 1)).prunes(1, float(np.float64(0.1)))
     assert history == [Result("complete", 0.5, {1: 0.5}, {"completed_rung_0": 0.5})]
@@ -191,7 +191,7 @@ def brought(number, since=0):
     return context("median", "maximize", history, number).after(since)
 
 
-def test_worker_hears_of_each_trial_once_and_judges_the_same():
+def test_a_worker_receives_each_trial_once_and_decides_the_same():
     heard, cases = History(), 0
     for number in (0, 1, 4, 9, 6, 10, 3, 20):  # repeated trials come after later ones
         asked = brought(number, since=cases)
@@ -214,6 +214,6 @@ def test_judging_marks_no_trial_that_the_next_job_shares():
         assert [t.system_attrs for t in heard._trials] == [{"completed_rung_0": 0.5}] * 4
 
 
-def test_job_that_leaves_out_trials_nobody_heard_of_is_refused():
+def test_a_job_that_leaves_out_unknown_trials_is_refused():
     with pytest.raises(RuntimeError, match="a job goes on from trial 3, heard were 0"):
         PrunerStudy(brought(9, since=3))

@@ -222,7 +222,7 @@ def test_another_winner_takes_the_place_of_one_that_was_not_tested(
     assert run.read(recorded, "digits")[0] == second
 
 
-def test_another_winner_has_a_run_a_version_and_weights_of_its_own(
+def test_another_winner_has_another_run_version_and_weights(
     recorded, data, evidence, environment, quick_figures
 ):
     first = dataclasses.replace(a_confirmation(evidence, tested=False), winner=0)
@@ -327,12 +327,12 @@ def test_unknown_model_is_refused_with_those_there_are(champion):
         assert str(refused.value) == message
 
 
-def test_without_any_model_the_way_to_one_is_said(store):
+def test_without_any_model_the_error_shows_how_to_get_one(store):
     with pytest.raises(InputError, match="'digits'; run `retrial confirm STUDY` first"):
         registry.load(store, "digits")
 
 
-def test_a_study_without_a_champion_is_told_how_to_get_one(store):
+def test_a_study_without_a_champion_shows_how_to_get_one(store):
     experiment = store.client.create_experiment("digits-seed1", store.artifact_location)
     store.client.set_experiment_tag(experiment, names.KIND_TAG, names.STUDY_KIND)
     for name in ("digits-seed1", "digits-seed1@champion", "digits-seed1/1"):

@@ -96,7 +96,7 @@ def test_many_misclassified_images_are_counted_and_the_surest_shown(generator):
     assert heading(figure)[0].startswith("40 of 300 misclassified images")
 
 
-def test_a_model_without_mistakes_is_said_to_have_none():
+def test_a_model_without_mistakes_is_labelled_so():
     figure = misclassified(np.zeros((1, 8, 8, 1)), np.array([1]), np.float32([[0.1, 0.9]]))
     assert heading(figure)[0] == "no image was misclassified"
     assert not any(axes.images for axes in figure.axes)

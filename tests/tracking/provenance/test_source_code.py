@@ -152,7 +152,7 @@ def test_code_that_is_not_here_gives_no_archive(digest):
     assert source_code.archive({"nets": digest}) is None
 
 
-def test_the_program_runs_from_an_archive_of_its_own(tmp_path):
+def test_the_program_runs_from_its_archive(tmp_path):
     digests = {"nets": source_code.digest("nets")}
     archive = source_code.archive(digests, also=source_code.OWN)
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:

@@ -28,7 +28,7 @@ def recorded(store, ledger, trials, environment):
     return recorded
 
 
-def test_a_trial_is_read_as_it_was(trials, ledger, recorded, environment):
+def test_a_trial_is_read_unchanged(trials, ledger, recorded, environment):
     trials.whole(3)
     trial, epochs = ledger.trial("digits", 3), ledger.epochs("digits", 3)
 

@@ -95,7 +95,7 @@ def test_a_store_that_cannot_be_opened_stops_the_start(ledger, root, environment
 def test_a_study_that_the_ledger_does_not_have_stops_the_start(ledger, root, environment):
     one = Recorder(ledger.path, root, "digit", environment)
     one.start()
-    with pytest.raises(InputError, match="study: no study 'digit' in .*; did you mean 'digits'"):
+    with pytest.raises(InputError, match=r"study: no study 'digit' in .*; did you mean 'digits'"):
         one.wait_until_open()
     one.finish("failed")
 
@@ -160,7 +160,7 @@ def test_an_outage_delays_the_record_and_changes_nothing_in_it(
     assert [step for step, *_ in found["trial 0001"]["metrics"]["val_loss"]] == [1, 2, 3, 4]
 
 
-def test_an_outage_is_told_in_one_line_without_passwords(record, trials, unsteady, until):
+def test_an_outage_is_reported_in_one_line_without_passwords(record, trials, unsteady, until):
     one = record()
     unsteady.is_up = False
     trials.add(0)
@@ -168,7 +168,7 @@ def test_an_outage_is_told_in_one_line_without_passwords(record, trials, unstead
     assert one.problem == "MLflow: http://host:5000 is gone and stays so"
 
 
-def test_what_mlflow_refuses_is_told_and_does_not_keep_the_search_waiting(
+def test_what_mlflow_refuses_is_reported_and_does_not_delay_the_search(
     record, trials, store, monkeypatch, contents
 ):
     def refuse(*_):
@@ -200,7 +200,7 @@ def test_what_an_outage_keeps_back_is_delivered_by_the_next_recorder(
     assert set(statuses(contents(store)).values()) == {"FINISHED"}
 
 
-# Records in a process of its own and kills it before the n-th request to MLflow.
+# Records in another process and kills it before the n-th request to MLflow.
 DOOMED = """
 import os, signal, sys
 from pathlib import Path

@@ -34,7 +34,7 @@ def location_in(path):
         return opened.execute("SELECT artifact_location FROM experiments").fetchall()
 
 
-def test_every_store_after_the_first_is_a_copy_with_files_of_its_own(cache, tmp_path):
+def test_every_store_after_the_first_is_a_copy_with_its_own_files(cache, tmp_path):
     for name in ("second", "third"):
         root = tmp_path / name
         create_database(root / "mlflow.db", root / "artifacts")
