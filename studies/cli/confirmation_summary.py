@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studies.analysis.formatting import plural
 from studies.cli import suggestions
 from tracking.confirmation.text import sentences
+from tracking.records import JsonObject
 from tracking.store import names
 
 if TYPE_CHECKING:
     from tracking.records.confirmation import Confirmation, RecordedConfirmation
 
 
-def as_json(
-    confirmation: "Confirmation", recorded: "RecordedConfirmation | None"
-) -> dict[str, Any]:
+def as_json(confirmation: "Confirmation", recorded: "RecordedConfirmation | None") -> JsonObject:
     """Return a confirmation as plain values, with its run and its model where MLflow has them."""
     version = recorded and recorded.version
     return {

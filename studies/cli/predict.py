@@ -5,7 +5,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from nets.model_source import probabilities, restore
 from studies.cli.image_files import Picture, read
 from tracking.models import registry
 from tracking.models.registry import Registered
+from tracking.records import JsonObject
 from tracking.store import names
 from tracking.store.store import check_exists, open_store
 
@@ -39,7 +39,7 @@ def run(options: Namespace) -> int:
             pictures += read(path, network.input_shape, full_scale, fill)
         except InputError as error:
             problems.append(str(error))
-    answers: list[dict[str, Any]] = []
+    answers: list[JsonObject] = []
     if pictures:
         images = np.stack([picture.pixels for picture in pictures])
         with threads.use(1):
@@ -56,7 +56,7 @@ def run(options: Namespace) -> int:
     return 2 if problems else 0
 
 
-def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> dict[str, Any]:
+def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> JsonObject:
     """Return the answer for one image: the two best labels, and every label's score.
 
     A label is a number, with its name where it has one.
@@ -75,7 +75,7 @@ def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> 
     }
 
 
-def _one(label: int, scores: Array, label_names: Sequence[str]) -> dict[str, Any]:
+def _one(label: int, scores: Array, label_names: Sequence[str]) -> JsonObject:
     named = {"name": label_names[label]} if label_names else {}
     return {"label": label, **named, "score": float(scores[label])}
 
@@ -87,12 +87,12 @@ def _load(root: Path, name: str) -> Registered:
         return registry.load(store, name)
 
 
-def _shown(answer: dict[str, Any]) -> str:
+def _shown(answer: JsonObject) -> str:
     """Return a label's name, or its number."""
     return str(answer.get("name", answer["label"]))
 
 
-def _print(model: Registered, answers: list[dict[str, Any]]) -> None:
+def _print(model: Registered, answers: list[JsonObject]) -> None:
     test = model.tags.get(names.TEST_TAG)
     print(f"{model.name}/{model.version}" + (f", test {test}" if test else ""))
     width = max((len(one["file"]) for one in answers), default=0)

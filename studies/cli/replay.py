@@ -2,12 +2,13 @@
 
 import json
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.cli.tables import console
+from tracking.records import JsonObject
 
 MOST_NUMBERS = 12
 
@@ -44,7 +45,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def as_json(stored: "StoredStudy", one: "Replay") -> dict[str, Any]:
+def as_json(stored: "StoredStudy", one: "Replay") -> JsonObject:
     """Return the result as plain values."""
     return {
         "study": stored.study.name,

@@ -4,7 +4,7 @@ import json
 import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -15,7 +15,7 @@ from studies.cli.tables import aligned, console, is_wider, listed, print_lines
 from studies.definition.choices import decoded
 from tracking.ledger import lock
 from tracking.provenance.source_code import key
-from tracking.records import TrialRecord
+from tracking.records import JsonObject, TrialRecord
 
 MOST_ROWS = 10
 
@@ -42,7 +42,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def as_json(stored: "StoredStudy") -> dict[str, Any]:
+def as_json(stored: "StoredStudy") -> JsonObject:
     """Return the study as plain values; NaN and infinity become null."""
     best, confirmation = stored.best, stored.confirmation
     return {

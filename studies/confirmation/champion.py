@@ -25,7 +25,7 @@ from studies.analysis.stored_study import CHAMPION, StoredStudy
 from studies.confirmation.batch import Trained, champion_seed, train_all
 from studies.confirmation.intervals import proportion_of
 from studies.search.session import Session
-from tracking.records import EpochRecord, TrialRecord
+from tracking.records import EpochRecord, TrialRecord, Values
 from tracking.records.confirmation import Champion, Confirmation, Evidence, TestResult
 
 
@@ -67,9 +67,7 @@ def _confirmed(stored: StoredStudy, session: Session, compared: Confirmation) ->
     return confirmation
 
 
-def champion_settings(
-    study: Any, trial: TrialRecord, kept_epochs: Iterable[int | None]
-) -> dict[str, Any]:
+def champion_settings(study: Any, trial: TrialRecord, kept_epochs: Iterable[int | None]) -> Values:
     """Return the settings of the winner's last training.
 
     No validation images, and so no early stopping, which needs them: the number of epochs is that
@@ -78,7 +76,7 @@ def champion_settings(
     """
     known = {item.name for item in fields(study.settings_class)}
     epochs = statistics.median_high(epoch for epoch in kept_epochs if epoch is not None)
-    changes: dict[str, Any] = {name: 0 for name in ("validation", "patience") if name in known}
+    changes: Values = {name: 0 for name in ("validation", "patience") if name in known}
     changes |= {"epochs": epochs, "seed": champion_seed(study.section.seed, trial.number)}
     return to_plain(study.settings_class(**{**trial.settings, **changes}))
 
@@ -132,7 +130,7 @@ def _metric(metric: str, epochs: Iterable[EpochRecord]) -> str:
     return next((name for name in without if name in known), metric)
 
 
-def _evidence(settings: dict[str, Any], metric: str, trained: Trained) -> Evidence:
+def _evidence(settings: Values, metric: str, trained: Trained) -> Evidence:
     end = trained.end
     if end.state != "complete":
         error = end.outcome.error

@@ -5,7 +5,6 @@ file, and converts them to settings. `space_section` reads it.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -20,6 +19,7 @@ from optuna.distributions import (
 
 from studies.definition import optuna_internals
 from studies.definition.choices import decoded
+from tracking.records import Values
 
 Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
 
@@ -40,7 +40,7 @@ class Parameter:
     distribution: Distribution
     when: Condition | None = None
 
-    def active(self, chosen: Mapping[str, Any]) -> bool:
+    def active(self, chosen: Values) -> bool:
         """Return whether the parameter exists, given the values `chosen` before it."""
         return self.when is None or chosen.get(self.when.parameter) in self.when.values
 
@@ -108,15 +108,15 @@ class Space:
         """Optuna's distribution of each parameter by name."""
         return {parameter.name: parameter.distribution for parameter in self.parameters}
 
-    def ask(self, trial: optuna.Trial) -> dict[str, Any]:
+    def ask(self, trial: optuna.Trial) -> Values:
         """Ask a trial for its parameters, in file order, without those whose condition fails."""
-        chosen: dict[str, Any] = {}
+        chosen: Values = {}
         for parameter in self.parameters:
             if parameter.active(chosen):
                 name = parameter.name
                 chosen[name] = optuna_internals.suggest(trial, name, parameter.distribution)
         return chosen
 
-    def settings(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    def settings(self, chosen: Values) -> Values:
         """Convert parameters as Optuna stores them to values of settings."""
         return {name: decoded(value) for name, value in chosen.items()}

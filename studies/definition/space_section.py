@@ -1,6 +1,6 @@
 """The section ``[space]`` of a study file: what is searched, and the first trials' values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from types import UnionType
@@ -23,6 +23,7 @@ from nets.errors import InputError, did_you_mean, one_of
 from studies.definition.choices import decoded, encoded
 from studies.definition.space import Condition, Distribution, Parameter, Space
 from studies.definition.validation import forbid_unknown_keys, unknown, validate
+from tracking.records import Values
 
 Number = TypeVar("Number", int, float)
 
@@ -39,7 +40,7 @@ class Range(Generic[Number]):
     high: Number
     log: bool = False
     step: Number | None = None
-    when: dict[str, Any] | None = None
+    when: Values | None = None
 
     def __post_init__(self) -> None:
         """Check what no single key shows."""
@@ -60,7 +61,7 @@ class Choices:
     """An entry of ``[space]`` that searches a list of values."""
 
     choices: Annotated[list[Any], Field(min_length=1)]
-    when: dict[str, Any] | None = None
+    when: Values | None = None
 
 
 forbid_unknown_keys(Range, Choices)
@@ -70,9 +71,7 @@ _SEEDS = ("seed", "split_seed")
 """Settings that follow from the study's seed and cannot be searched."""
 
 
-def read_space(
-    tables: Mapping[str, Any], settings: type[Any], *, whole_steps: bool = True
-) -> Space:
+def read_space(tables: Values, settings: type[Any], *, whole_steps: bool = True) -> Space:
     """Return the space that the ``[space]`` section of a study file describes.
 
     With `whole_steps` a range that its step does not divide is rejected, because its high end would
@@ -101,7 +100,7 @@ def read_space(
     return Space(tuple(parameters))
 
 
-def _choices(name: str, table: Mapping[str, Any]) -> CategoricalDistribution:
+def _choices(name: str, table: Values) -> CategoricalDistribution:
     """Return the distribution of an entry with choices."""
     validate(Choices, table, f"space.{name}", {"": ("choices", "when")})
     choices = table["choices"]
@@ -126,7 +125,7 @@ def _check_choice(key: str, choice: Any) -> None:
 
 
 def _range(
-    name: str, table: Mapping[str, Any], hint: Any, whole_steps: bool
+    name: str, table: Values, hint: Any, whole_steps: bool
 ) -> FloatDistribution | IntDistribution:
     """Return the distribution of an entry with a range, of integers or of floats by the setting."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
@@ -188,9 +187,9 @@ def _condition(key: str, when: Any, before: Iterable[Parameter]) -> Condition | 
     return Condition(other, kept)
 
 
-def check_first(first: Mapping[str, Any], space: Space, where: str) -> dict[str, Any]:
+def check_first(first: Values, space: Space, where: str) -> Values:
     """Check the given values of a first trial and return them as Optuna stores them."""
-    chosen: dict[str, Any] = {}
+    chosen: Values = {}
     for name, value in first.items():
         if not space.parameters:
             raise InputError(

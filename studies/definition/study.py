@@ -1,6 +1,5 @@
 """A study that can be searched, as one value."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +10,7 @@ from studies.definition.space import Space
 from studies.definition.study_section import StudySection
 from studies.definition.user_modules import load, user_modules
 from tracking.provenance import source_code
+from tracking.records import Values
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class Study:
     """A study that can be searched: its section, the settings all trials share, and the space."""
 
     section: StudySection
-    fixed: dict[str, Any]
+    fixed: Values
     space: Space
-    definition: dict[str, Any]
+    definition: Values
     """What is stored and compared: the parsed values and the defaults, as JSON values."""
 
     @property
@@ -33,11 +33,11 @@ class Study:
         """The class of a trial's settings."""
         return load(self.section.settings, "study.settings")  # type: ignore[no-any-return]
 
-    def settings(self, number: int, chosen: Mapping[str, Any]) -> Any:
+    def settings(self, number: int, chosen: Values) -> Any:
         """Return the settings of a trial: fixed values, chosen parameters, and its own seed."""
         return self.settings_class(**self.values(number, chosen))
 
-    def values(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    def values(self, number: int, chosen: Values) -> Values:
         """Return the values of a trial's settings by field, before they are checked."""
         seed = derived_seed(self.section.seed, number)
         return {**self.fixed, **self.space.settings(chosen), "seed": seed}

@@ -6,7 +6,6 @@ the key's full name, the value received and what is expected.
 """
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from studies.definition.study import Study
 from studies.definition.study_section import StudySection, read_section
 from studies.definition.user_modules import import_from, load
 from studies.definition.validation import unknown
+from tracking.records import Values
 from tracking.store.plain_values import flat
 
 __all__ = ["Study", "build", "differences", "find", "read", "stored"]
@@ -92,7 +92,7 @@ def read(
     return built
 
 
-def build(tables: Mapping[str, Any]) -> Study:
+def build(tables: Values) -> Study:
     """Return the study that parsed tables describe; raises InputError."""
     section = _section(tables.get("study", {}))
     settings = _settings_class(section)
@@ -117,7 +117,7 @@ def build(tables: Mapping[str, Any]) -> Study:
     return study
 
 
-def stored(definition: Mapping[str, Any]) -> Study:
+def stored(definition: Values) -> Study:
     """Return the study that a stored definition describes, even if it is no longer accepted.
 
     A definition does not contain the folder of its file: the user's modules are imported from the
@@ -131,7 +131,7 @@ def stored(definition: Mapping[str, Any]) -> Study:
     return Study(replace(section, first=first), dict(definition["fixed"]), space, dict(definition))
 
 
-def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+def differences(stored: Values, given: Values) -> list[str]:
     """Return how two definitions differ, one line per key, without the number of trials."""
     one, other = flat(stored), flat(given)
     return [
@@ -141,7 +141,7 @@ def differences(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str
     ]
 
 
-def _section(raw: Mapping[str, Any]) -> StudySection:
+def _section(raw: Values) -> StudySection:
     """Return the section ``[study]``; for a key of another section the error names that one."""
     known = {item.name for item in fields(StudySection)}
     for key in raw:
@@ -164,12 +164,12 @@ def _settings_class(section: StudySection) -> type[Any]:
 
 
 def _fixed(
-    tables: Mapping[str, Any],
+    tables: Values,
     sections: Sections,
     settings: type[Any],
     space: Space,
     section: StudySection,
-) -> dict[str, Any]:
+) -> Values:
     """Return the fields that all trials share, after a check together with the space."""
     known = {item.name: item for item in fields(settings)}
     fixed = {
@@ -205,9 +205,7 @@ def _fixed(
     }
 
 
-def _definition(
-    section: StudySection, fixed: Mapping[str, Any], space: Mapping[str, Any]
-) -> dict[str, Any]:
+def _definition(section: StudySection, fixed: Values, space: Values) -> Values:
     """Return the definition: the study file and the defaults, as JSON values."""
     study = {k: v for k, v in asdict(section).items() if v is not None}
     study |= {"direction": str(section.direction), "first": [dict(v) for v in section.first]}

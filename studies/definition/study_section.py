@@ -7,7 +7,7 @@ from pydantic import Field
 
 from studies.definition import pruners, samplers
 from studies.definition.validation import forbid_unknown_keys, validate
-from tracking.records import Direction
+from tracking.records import Direction, Values
 
 _METRIC = "val_accuracy"
 
@@ -39,7 +39,7 @@ class StudySection:
     )
     stop: Stop | None = None
     seed: Annotated[int, Field(ge=0)] = 0
-    first: tuple[dict[str, Any], ...] = ()
+    first: tuple[Values, ...] = ()
     """Parameters of trials 0, 1, ...; a parameter that a table omits is sampled."""
     warm_start: str | None = None
     """Name of a study in the same store whose finished trials the sampler starts with."""
@@ -61,7 +61,7 @@ def natural_direction(metric: str) -> Direction:
     return Direction.MINIMIZE if falls else Direction.MAXIMIZE
 
 
-def read_section(raw: dict[str, Any], where: str = "study") -> StudySection:
+def read_section(raw: Values, where: str = "study") -> StudySection:
     """Return the section that parsed values describe.
 
     `where` is the name of the section in errors. Raises InputError for what is wrong with a key.

@@ -8,7 +8,7 @@ from studies.definition import study_file
 from studies.definition.study_file import Study
 from studies.search.session import Session, load_datasets
 from studies.workers.local import LocalEngine
-from studies.workers.messages import EpochDone, Job, TrialDone, WorkerCrashed
+from studies.workers.messages import CRASH_TYPE, EpochDone, Job, TrialDone, WorkerCrashed
 from tracking.records import Environment, EpochRecord, Failure, Training, TrialOutcome
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.runs.verdict import Verdict, compare
@@ -76,6 +76,6 @@ def train(
                     case TrialDone():
                         return epochs, event.outcome
                     case WorkerCrashed():
-                        return epochs, TrialOutcome(error=Failure("WorkerCrashed", event.reason))
+                        return epochs, TrialOutcome(error=Failure(CRASH_TYPE, event.reason))
     finally:
         engine.close()

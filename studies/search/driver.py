@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from optuna.trial import FrozenTrial
 
@@ -32,7 +32,7 @@ from studies.workers.messages import (
     WorkerCrashed,
 )
 from tracking.ledger import Ledger
-from tracking.records import Environment, EpochRecord, Failure, SearchEnd, TrialRecord
+from tracking.records import Environment, EpochRecord, Failure, SearchEnd, TrialRecord, Values
 
 
 class Listener(Protocol):
@@ -194,7 +194,7 @@ class Search:
         self._waiting.append(number)
         return True
 
-    def _settings(self, number: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    def _settings(self, number: int, chosen: Values) -> Values:
         """Return the settings of a trial as plain values.
 
         Each value is in the space, but the settings class may reject their combination. Then they

@@ -219,7 +219,7 @@ def admit(
         more = f"; and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise InputError(
             "study",
-            problem=f"{study.name} is in the store with other values: {changed[0]}{more}\n",
+            problem=f"{study.name} is in the store with other values: {changed[0]}{more}",
             hint="search the same file with another number of trials, or another study.name",
         )
     check_data(stored, digests_of(datasets))

@@ -8,7 +8,7 @@ of every study. The study itself has exactly the trials that its file defines.
 import json
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from tracking.records import (
     StudyRecord,
     TrialOutcome,
     TrialRecord,
+    Values,
 )
 
 SUFFIX = "-train"
@@ -45,7 +46,7 @@ class Chosen:
     sources: dict[str, str]
 
 
-def parse(texts: Sequence[str]) -> dict[str, Any]:
+def parse(texts: Sequence[str]) -> Values:
     """Return the values of ``name=value`` strings: TOML values, or else plain strings.
 
     >>> parse(["learning_rate=1e-3", "hidden=[100, 50]", "optimizer=adam"])
@@ -71,7 +72,7 @@ def check_trainable(study: StudyRecord) -> None:
         )
 
 
-def choose(study: Study, best: TrialRecord | None, given: Mapping[str, Any]) -> Chosen:
+def choose(study: Study, best: TrialRecord | None, given: Values) -> Chosen:
     """Return the settings to train with.
 
     Values in `given` come first. A searched setting that is not given has the value of the best
@@ -87,12 +88,12 @@ def choose(study: Study, best: TrialRecord | None, given: Mapping[str, Any]) -> 
                 problem="unknown setting",
                 hint=did_you_mean(name, known) or f"settings are {', '.join(known)}",
             )
-    values: dict[str, Any] = {**study.fixed, "seed": study.section.seed}
+    values: Values = {**study.fixed, "seed": study.section.seed}
     sources: dict[str, str] = {}
     from_best = {} if best is None else best.parameters
     if best is not None:
         values["seed"] = best.settings["seed"]
-    beside: dict[str, Any] = {}
+    beside: Values = {}
     for parameter in study.space.parameters:
         name = parameter.name
         if name in given:
@@ -168,7 +169,7 @@ def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: Env
     return number
 
 
-def _check_equal(stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _check_equal(stored: Values, now: Values) -> None:
     """Raise InputError when a study's trainings would no longer be comparable."""
     for key in ("metric", "direction", "objective", "settings"):
         if stored[key] != now[key]:

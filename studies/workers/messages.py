@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import optuna
 
 from nets.outcome import Model
-from tracking.records import Direction, EpochRecord, Failure, TrialOutcome, TrialRecord
+from tracking.records import Direction, EpochRecord, Failure, TrialOutcome, TrialRecord, Values
 from tracking.store import names
 
 MAX_CRASHES = 3
@@ -23,7 +23,7 @@ class Result:
     value: float | None
     intermediate: dict[int, float]
     """The study's metric at each epoch."""
-    attributes: dict[str, Any]
+    attributes: Values
     """Attributes that the pruner set on the trial."""
 
     @classmethod
@@ -70,7 +70,7 @@ class Job:
     attempt: int
     objective: str
     settings_class: str
-    settings: dict[str, Any]
+    settings: Values
     data: str | None
     """Folder of the dataset's memory-mapped files on the driver's machine."""
     pruning: PruningContext | None
@@ -117,6 +117,10 @@ class TrialStopped:
     attempt: int
 
 
+CRASH_TYPE = "WorkerDied"
+"""Type of the failure of a trial whose worker crashed; stores have it, so it cannot change."""
+
+
 @dataclass(frozen=True)
 class WorkerCrashed:
     """The worker of a trial has ended, or its machine lacks a resource; `reason` is what is known.
@@ -131,7 +135,7 @@ class WorkerCrashed:
     def as_failure(self, crashes: int) -> TrialDone:
         """Return the end of a trial whose worker has crashed that often."""
         message = f"its worker crashed {crashes} times; the last time: {self.reason}"
-        error = Failure("WorkerCrashed", names.plain(message), "worker")
+        error = Failure(CRASH_TYPE, names.plain(message), "worker")
         return TrialDone(self.trial, self.attempt, "failed", TrialOutcome(error=error))
 
 

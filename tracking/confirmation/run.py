@@ -10,7 +10,7 @@ writes nothing twice.
 
 import json
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from nets.data import Dataset
 from nets.model_source import restore
 from tracking.confirmation.text import interval, number, sentences, table
 from tracking.models import registry
-from tracking.records import Environment, to_json
+from tracking.records import Environment, JsonObject, to_json
 from tracking.records.confirmation import (
     Confirmation,
     Estimate,
@@ -169,10 +169,10 @@ class _Recording:
         both = there.keys() & here.keys() & {names.WINNER_TAG, names.WEIGHTS_TAG}
         return any(there[tag] != here[tag] for tag in both)
 
-    def _files(self) -> dict[str, Any]:
+    def _files(self) -> JsonObject:
         """Return the confirmation, its table and figures, and the files of the training."""
         found, evidence = self._confirmation, self._evidence
-        files: dict[str, Any] = {
+        files: JsonObject = {
             names.CONFIRMATION_FILE: found.to_json(),
             names.REPETITIONS_FILE: _repetitions(found),
             names.ENVIRONMENT_FILE: self._environment.to_json(),
@@ -285,7 +285,7 @@ class _Recording:
         )
 
 
-def _repetitions(confirmation: Confirmation) -> dict[str, Any]:
+def _repetitions(confirmation: Confirmation) -> JsonObject:
     """Return all repetitions as a table in the format of MLflow's pages."""
     columns = [item.name for item in fields(Repetition) if item.name != "extra"]
     rows = [

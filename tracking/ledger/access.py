@@ -12,7 +12,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tracking.records import (
     TrialOutcome,
     TrialRecord,
     TrialState,
+    Values,
 )
 from tracking.store.errors import StoreUnavailable
 
@@ -110,7 +111,7 @@ class Ledger:
 
     # Studies
 
-    def add_study(self, name: str, definition: Mapping[str, Any], environment: Environment) -> None:
+    def add_study(self, name: str, definition: Values, environment: Environment) -> None:
         """Add a study; the name is its key in the store."""
         with self._connection:
             self._connection.execute(
@@ -146,7 +147,7 @@ class Ledger:
         rows = self._connection.execute("SELECT name FROM study ORDER BY created, name")
         return [name for (name,) in rows]
 
-    def set_definition(self, name: str, definition: Mapping[str, Any]) -> None:
+    def set_definition(self, name: str, definition: Values) -> None:
         """Replace a study's definition (its number of trials may grow)."""
         with self._connection:
             self._connection.execute(

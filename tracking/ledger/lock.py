@@ -18,11 +18,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from tracking.ledger.access import Ledger
+from tracking.records import JsonObject
 from tracking.store.errors import StudyLocked
 
 _BEAT_SECONDS = 5.0
@@ -67,7 +67,7 @@ def held(ledger: Ledger) -> set[str]:
     return {study for study, holder in rows if _alive(json.loads(holder))}
 
 
-def _take(ledger: Ledger, study: str, holder: dict[str, Any]) -> None:
+def _take(ledger: Ledger, study: str, holder: JsonObject) -> None:
     with ledger.transaction() as connection:
         row = connection.execute("SELECT holder FROM lock WHERE study = ?", (study,)).fetchone()
         if row is not None and _alive(other := json.loads(row[0])):
@@ -85,7 +85,7 @@ def _take(ledger: Ledger, study: str, holder: dict[str, Any]) -> None:
         )
 
 
-def _this_process() -> dict[str, Any]:
+def _this_process() -> JsonObject:
     return {
         "pid": os.getpid(),
         "born": _birth(os.getpid()),
@@ -96,7 +96,7 @@ def _this_process() -> dict[str, Any]:
     }
 
 
-def _alive(holder: dict[str, Any]) -> bool:
+def _alive(holder: JsonObject) -> bool:
     """Tell whether the holder of a lock is still running."""
     if holder["host"] != socket.gethostname():
         return bool(time.time() - holder["beat"] < _DEAD_SECONDS)
@@ -123,7 +123,7 @@ def _birth(pid: int) -> str | None:
         return None
 
 
-def _beat(path: Path, study: str, holder: dict[str, Any], done: threading.Event) -> None:
+def _beat(path: Path, study: str, holder: JsonObject, done: threading.Event) -> None:
     """Write heartbeats until done; one that cannot be written is skipped."""
     ledger: Ledger | None = None
     while not done.wait(_BEAT_SECONDS):

@@ -17,6 +17,13 @@ class RecordDamaged(ValueError):
     """A stored JSON value that is no record of its kind."""
 
 
+JsonObject = dict[str, Any]
+"""A JSON object, as `json` reads and writes it."""
+
+Values = dict[str, Any]
+"""Values of settings or parameters, by name."""
+
+
 @dataclass(frozen=True)
 class Record:
     """Base of all that is stored as a JSON object.

@@ -1,12 +1,12 @@
 """The confirmation of a study: which trial is really best, and what the test images say."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from nets.arrays import Array
 from nets.outcome import Model
 from nets.state import pack, unpack
-from tracking.records.base import Record
+from tracking.records.base import JsonObject, Record, Values
 from tracking.records.direction import Direction
 from tracking.records.trial import EpochRecord, TrialOutcome
 
@@ -77,7 +77,7 @@ class Champion(_Whole):
     `trained_on` is the number of images, `weights` their network's SHA-256.
     """
 
-    settings: dict[str, Any]
+    settings: Values
     trained_on: int
     weights: str | None
     seconds: float
@@ -158,7 +158,7 @@ class Evidence:
     the test images are used.
     """
 
-    settings: dict[str, Any]
+    settings: Values
     metric: str
     epochs: tuple[EpochRecord, ...]
     outcome: TrialOutcome
@@ -197,6 +197,6 @@ class Evidence:
         )
 
 
-def _epoch_state(epoch: EpochRecord) -> dict[str, Any]:
+def _epoch_state(epoch: EpochRecord) -> JsonObject:
     """Return an epoch with the time at which it was committed."""
     return {key: value for key, value in asdict(epoch).items() if key != "extra"}

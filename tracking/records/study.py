@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
-from tracking.records.base import Record, to_json
+from tracking.records.base import JsonObject, Record, Values, to_json
 from tracking.records.confirmation import Confirmation, RecordedConfirmation, Repetition
 from tracking.records.environment import Environment
 
@@ -21,7 +21,7 @@ class EarlierTrial(Record):
 
     writes_none: ClassVar[bool] = True
 
-    parameters: dict[str, Any]
+    parameters: Values
     state: str
     value: float | None
     intermediate: tuple[tuple[Any, ...], ...]
@@ -73,7 +73,7 @@ class StudyNotes(Record):
         extra = {key: value for key, value in notes.extra.items() if found[key] is None}
         return replace(notes, repetitions=repetitions, extra=extra)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the notes as a JSON object, each repetition under a key of its own."""
         repetitions = {
             f"confirmation.{trial}.{number}": to_json(one)
@@ -90,7 +90,7 @@ class StudyRecord:
     """
 
     name: str
-    definition: dict[str, Any]
+    definition: JsonObject
     environment: Environment
     created: float
     notes: StudyNotes

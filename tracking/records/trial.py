@@ -1,10 +1,10 @@
 """A trial as stored: its epochs, its outcome, and the training that a reproduction compares."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from tracking.records.base import Record
+from tracking.records.base import Record, Values
 from tracking.records.environment import Environment
 
 TrialState = Literal["running", "complete", "pruned", "failed"]
@@ -63,7 +63,7 @@ class TrialOutcome(Record):
     value: float | None = None
     epoch: int | None = None
     reason: str | None = None
-    attributes: dict[str, Any] | None = None
+    attributes: Values | None = None
     pruned: PruneReason | None = None
     error: Failure | None = None
 
@@ -92,8 +92,8 @@ class EpochRecord(Record):
 class SamplerAttributes(Record):
     """System attributes that asking for a trial set on the trial and on the study."""
 
-    trial: dict[str, Any] | None = None
-    study: dict[str, Any] | None = None
+    trial: Values | None = None
+    study: Values | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class TrialRecord:
     study: str
     number: int
     state: TrialState
-    settings: dict[str, Any]
-    parameters: dict[str, Any]
+    settings: Values
+    parameters: Values
     sampler_attributes: SamplerAttributes
     asked: float
     started: float | None = None
@@ -142,7 +142,7 @@ class Training:
     """
 
     metric: str
-    settings: Mapping[str, Any]
+    settings: Values
     environment: Environment
     epochs: Sequence[EpochRecord]
     outcome: TrialOutcome | None = None

@@ -7,13 +7,13 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nets.outcome import Model
 from tracking.models.model_folder import write_model_folder
-from tracking.records import Environment
+from tracking.records import Environment, Values
 from tracking.store import names
 from tracking.store.plain_values import as_text, flat
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-def as_params(settings: Mapping[str, Any]) -> dict[str, str]:
+def as_params(settings: Values) -> dict[str, str]:
     """Return settings as the parameters of a run: texts, nested ones under dotted names.
 
     Names are changed to what MLflow accepts, and values are cut to the length it accepts.
@@ -32,7 +32,7 @@ def as_params(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def write_params(client: "MlflowClient", run_id: str, settings: Mapping[str, Any]) -> None:
+def write_params(client: "MlflowClient", run_id: str, settings: Values) -> None:
     """Write settings as parameters."""
     from mlflow.entities import Param
 
@@ -59,7 +59,7 @@ def log_model(
     *,
     name: str,
     tags: Mapping[str, str],
-    params: Mapping[str, Any],
+    params: Values,
     step: int,
     code: bytes | None = None,
 ) -> str:

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from nets.errors import InputError
-from tracking.records import UNKNOWN, Direction, Environment, Git, StudyRecord, TrialRecord
+from tracking.records import (
+    UNKNOWN,
+    Direction,
+    Environment,
+    Git,
+    JsonObject,
+    StudyRecord,
+    TrialRecord,
+)
 from tracking.runs import recorded_code
 from tracking.runs.reader import study_run
 from tracking.store import names
@@ -168,7 +176,7 @@ class StudyRun:
             "mlflow.experimentKind": "custom_model_development",
         }
 
-    def _trials_view(self) -> dict[str, Any]:
+    def _trials_view(self) -> JsonObject:
         """Return the state of MLflow's runs table that shows the best trial first.
 
         The keys are those of the page's own "share view"; it ignores keys that it does not know.
@@ -233,7 +241,7 @@ def source_tags(environment: Environment) -> dict[str, str]:
     return tags
 
 
-def _section(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+def _section(definition: JsonObject) -> Mapping[str, Any]:
     section = definition.get("study", {})
     return section if isinstance(section, Mapping) else {}
 

@@ -9,10 +9,10 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from tracking.models.registry import certify
-from tracking.records import Difference, Environment, EpochRecord, Training, differences
+from tracking.records import Difference, Environment, EpochRecord, JsonObject, Training, differences
 from tracking.runs.content import as_params
 from tracking.store import names
 from tracking.store.client import write_files
@@ -49,7 +49,7 @@ class Verdict:
         """Whether the code differs."""
         return any(cause.kind == "code" for cause in self.causes)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the verdict as a JSON object."""
         return {
             "verdict": self.verdict,

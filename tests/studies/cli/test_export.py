@@ -163,8 +163,7 @@ def test_a_pruned_trial_is_reported_as_pruned(export, capsys):
         ),
         (
             ["3", "--study", "digits"],
-            "export: the model of trial 3 of digits is of an objective of its own, expected one "
-            "of the networks of nets",
+            "export: the model of trial 3 of digits is not from nets, expected a network of nets",
         ),
         (
             ["4", "--study", "digits"],

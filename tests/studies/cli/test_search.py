@@ -137,8 +137,8 @@ def test_study_whose_trials_all_fail_shows_the_mistake_once(tmp_path, store, cap
     assert said.err.count("Traceback") == said.err.count("raise ZeroDivisionError") == 1
     assert "retrial: the first trials all failed with ZeroDivisionError at " in said.err
     assert said.err.endswith(
-        "; the study has stopped: fix the cause, then search it under another study.name, or again "
-        f"after `retrial delete curves --store {store}`\n"
+        ", so the study has stopped: fix the cause, then search it under another study.name, or "
+        f"again after `retrial delete curves --store {store}`\n"
     )
     assert run(study, "--trials", 4, "--store", store, "--no-record") == 1
     again = capsys.readouterr()

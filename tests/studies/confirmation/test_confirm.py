@@ -16,18 +16,18 @@ from nets.model_source import probabilities
 from nets.randomness import derived_seed
 from nets.settings import Settings
 from studies.analysis.stored_study import open_study
-from studies.cli import confirm as command
 from studies.cli.main import main
-from studies.confirmation import champion
+from studies.confirmation import champion, procedure
 from studies.confirmation.batch import champion_seed, repetition_seed
 from studies.confirmation.candidates import Repetitions, candidate, elect
 from studies.confirmation.champion import champion_settings
 from studies.definition import study_file
 from studies.search.driver import Plan, Search
+from studies.search.session import Session
 from tracking.confirmation import run
 from tracking.ledger import Ledger, lock
 from tracking.provenance import source_code
-from tracking.records import Direction, Environment, TrialRecord
+from tracking.records import Direction, Environment, SamplerAttributes, TrialOutcome, TrialRecord
 from tracking.records.confirmation import (
     Confirmation,
     Estimate,
@@ -142,7 +142,7 @@ def test_confirm_tells_a_person_who_won_and_what_was_luck(store, capsys):
     assert confirm(store, "--top", "2", "--seeds", "2") == 0
 
     said = capsys.readouterr().out
-    assert said.startswith("digits: the top 2 trials again under 2 fresh seeds each, 4 trainings")
+    assert said.startswith("digits: the top 2 trials under 2 fresh seeds each, 4 trainings")
     for beginning in ("trial ", "winner: trial ", "luck: trial ", "test: accuracy "):
         assert f"\n{beginning}" in said
     assert "looked at once, after training on 1437 images" in said
@@ -206,7 +206,7 @@ def test_fresh_seeds_are_nobody_elses():
 
 
 def test_repetition_zero_would_be_the_search_itself():
-    with pytest.raises(ValueError, match="repetition: got 0, expected at least 1"):
+    with pytest.raises(ValueError, match="repetition: got 0, expected an integer of at least 1"):
         repetition_seed(0, 7, 0)
 
 
@@ -229,8 +229,8 @@ def test_champion_trains_for_the_epochs_that_were_kept():
 
 def a_candidate(trial, *values, search=0.9, metric="val_accuracy", direction="maximize"):
     again = [Repetition(trial, n, n, value) for n, value in enumerate(values, start=1)]
-    outcome = {"value": search}
-    record = TrialRecord("s", trial, "complete", {}, {}, {}, 0.0, outcome=outcome)
+    outcome = TrialOutcome(value=search)
+    record = TrialRecord("s", trial, "complete", {}, {}, SamplerAttributes(), 0.0, outcome=outcome)
     return candidate(record, again, metric, Direction(direction))
 
 
@@ -275,7 +275,6 @@ def test_an_accuracy_is_never_reported_above_one():
 def test_killed_confirm_continues_with_what_is_missing(store, tmp_path, digits):
     undisturbed = shutil.copytree(store, tmp_path / "undisturbed")
     confirm(undisturbed, "--top", "2", "--seeds", "3")
-    folders = {"digits": str(digits.path)}
     heard = []
 
     def killing(repetition):
@@ -283,8 +282,10 @@ def test_killed_confirm_continues_with_what_is_missing(store, tmp_path, digits):
         if len(heard) == 2:
             raise Killed
 
-    with open_study(store, "digits") as stored, pytest.raises(Killed):
-        Repetitions(stored, top=2, seeds=3).train(folders, 1, killing)
+    with open_study(store, "digits") as stored:
+        session = Session.prepare(stored.study, {"digits": digits}, None)
+        with pytest.raises(Killed):
+            Repetitions(stored, top=2, seeds=3).train(session, 1, killing)
     with open_study(store, "digits") as stored:
         rest = Repetitions(stored, top=2, seeds=3)
         assert len(rest.missing) == 4
@@ -344,8 +345,8 @@ def test_confirming_again_shows_the_record_and_asks_nothing(store, monkeypatch, 
     assert looks == [360]
     said = capsys.readouterr().out.splitlines()[0]
     assert said == (
-        "digits: confirmed before with --top 2 --seeds 2; test images are looked at once, this is "
-        "the record"
+        "digits: confirmed before with --top 2 --seeds 2; the test images are used once, so this "
+        "result stays"
     )
 
 
@@ -363,7 +364,7 @@ def test_record_says_how_many_trials_came_after_it(store, capsys, digits):
     searched(more, store, digits)
     capsys.readouterr()
     confirm(store, "--top", "1", "--seeds", "1")
-    assert ", 2 trials ago; test images are looked at once" in capsys.readouterr().out
+    assert ", 2 trials ago; the test images are used once" in capsys.readouterr().out
 
 
 def test_show_tells_what_was_confirmed(store, capsys):
@@ -397,7 +398,9 @@ def test_a_confirmation_survives_json(store):
 
 
 def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkeypatch, capsys):
-    monkeypatch.setattr(command, "_open_store", lambda _: contextlib.nullcontext(SimpleNamespace()))
+    store_of = contextlib.nullcontext(SimpleNamespace())
+    monkeypatch.setattr(procedure, "open_store", lambda _: store_of)
+    monkeypatch.setattr(procedure, "study_run", lambda *_: None)
     monkeypatch.setattr(run, "read", lambda *_: None)
     monkeypatch.setattr(run, "record", raising(OSError("no route to MLflow")))
     options = ["confirm", "digits", "--store", str(store), "--jobs", "1", "--seeds", "1"]
@@ -412,7 +415,9 @@ def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkey
         monkeypatch.setattr(
             run,
             "record",
-            lambda store, found, *_, **what: recorded.append((found, what)) or ("run", "1"),
+            lambda store, found, *_, **what: (
+                recorded.append((found, what)) or RecordedConfirmation("run", "1")
+            ),
         )
         assert main(options) == 0
     assert looks == [360]
@@ -432,7 +437,7 @@ def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkey
 
 def test_an_unfinished_search_is_reported_before_the_test(store, capsys):
     ledger = Ledger(store / names.LEDGER)
-    ledger.add_trial(TrialRecord("digits", 4, "running", {}, {}, {}, 0.0))
+    ledger.add_trial(TrialRecord("digits", 4, "running", {}, {}, SamplerAttributes(), 0.0))
     ledger.close()
     confirm(store, "--top", "1", "--seeds", "1")
     assert "retrial: 1 trials of the search are still open;" in capsys.readouterr().err
@@ -442,16 +447,14 @@ def test_study_without_a_complete_trial_is_refused(tmp_path, capsys):
     study = a_study(settings={"fault": "always"}, trials=2, window=2)
     searched(study, tmp_path)
     assert confirm(tmp_path, study="curves") == 2
-    assert capsys.readouterr().err == (
-        "retrial: study: curves has no complete trial yet, expected a study with at least one\n"
-    )
+    assert capsys.readouterr().err == ("retrial: study: curves has no complete trial yet\n")
 
 
 def test_unknown_study_is_refused_with_those_there_are(store, capsys):
     assert confirm(store, study="digit") == 2
     said = capsys.readouterr().err
-    assert said.startswith("retrial: study: got 'digit', expected the studies of ")
-    assert said.endswith(": digits\n")
+    assert said.startswith("retrial: study: no study 'digit' in ")
+    assert said.endswith("; did you mean 'digits'?\n")
 
 
 def test_study_that_is_being_searched_is_refused(store, capsys):
@@ -485,7 +488,7 @@ def test_objective_without_a_model_is_trained_and_not_tested(tmp_path, digits, c
     ("fault", "what"),
     [
         ("raise", "ZeroDivisionError: a mistake in the objective"),
-        ("die", "WorkerCrashed: its worker died 3 times; the last time: SIGKILL(-9)"),
+        ("die", "WorkerDied: its worker crashed 3 times; the last time: SIGKILL(-9)"),
     ],
 )
 def test_a_trial_that_fails_under_a_fresh_seed_is_reported_and_loses(fault, what, tmp_path, capsys):

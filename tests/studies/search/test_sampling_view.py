@@ -107,8 +107,8 @@ def test_view_rebuilt_at_any_trial_is_the_live_one(sampler, ledger):
         rebuilt = story.rebuilt()
         assert state_of(rebuilt) == state_of(story.view)
         asked = story.ask()
-        while rebuilt.told < rebuilt.needs:
-            rebuilt.tell(story.result(rebuilt.told))
+        while rebuilt.known < rebuilt.needs:
+            rebuilt.tell(story.result(rebuilt.known))
         assert rebuilt.ask() == asked
 
 
@@ -181,7 +181,7 @@ def test_asking_depends_on_the_results_of_trials_before_the_window_only(tmp_path
     for number in range(8, 12):
         story.finish(number)
     ahead = story.rebuilt()
-    assert (view.known, ahead.told) == (8, 8)
+    assert (view.known, ahead.known) == (8, 8)
     for one in (view, ahead):
         one.tell(story.result(8))
     assert view.ask() == ahead.ask()

@@ -367,7 +367,7 @@ def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(led
     for number in deadly:
         trial = found[number]
         assert (trial.crashes, trial.attempts) == (3, 3)
-        assert trial.outcome.error.type == "WorkerCrashed"
+        assert trial.outcome.error.type == "WorkerDied"
         assert trial.outcome.error.message == (
             "its worker crashed 3 times; the last time: SIGKILL(-9)"
         )

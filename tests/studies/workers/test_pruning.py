@@ -215,5 +215,5 @@ def test_judging_marks_no_trial_that_the_next_job_shares():
 
 
 def test_a_job_that_leaves_out_unknown_trials_is_refused():
-    with pytest.raises(RuntimeError, match="a job goes on from trial 3, heard were 0"):
+    with pytest.raises(RuntimeError, match="a job continues after trial 3, but only 0 are known"):
         PrunerStudy(brought(9, since=3))

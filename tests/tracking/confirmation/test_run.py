@@ -195,7 +195,7 @@ def test_recorded_confirmation_is_read_back(recorded, data, evidence, environmen
 
 
 def test_confirmation_of_a_study_that_mlflow_does_not_have_is_refused(store, environment):
-    with pytest.raises(InputError, match="study: got 'digits', expected a study that has been"):
+    with pytest.raises(InputError, match="no study 'digits' in MLflow; it has none yet"):
         run.record(store, a_confirmation(), environment)
 
 

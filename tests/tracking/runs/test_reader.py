@@ -179,7 +179,7 @@ def test_a_trial_that_lost_a_file_is_refused(trials, recorded):
     store = recorded()
     run = store.client.get_run(find_trial(store, "digits", 0).run_id)
     (Path(run.info.artifact_uri) / names.EPOCHS_FILE).unlink()
-    with pytest.raises(InputError, match=r"lacks epochs.json and cannot be tried again"):
+    with pytest.raises(InputError, match=r"lacks epochs.json, expected a trial with all files"):
         find_trial(store, "digits", 0)
 
 

@@ -70,7 +70,7 @@ def test_each_code_that_trained_a_study_is_kept_once(deliver, objective):
 def test_code_that_the_driver_does_not_have_is_not_kept(deliver, store, trials):
     trials.whole(0)
     assert deliver(Environment()) == {}  # the digest of the fixture is of no code
-    with pytest.raises(InputError, match=r"code of trial 0 \(nets cccccccccccc\) is not among"):
+    with pytest.raises(InputError, match=r"not have the code of trial 0 \(nets cccccccccccc\)"):
         recorded_code.extract(store, find_trial(store, "digits", 0), None)
 
 

@@ -180,7 +180,7 @@ def test_what_mlflow_refuses_is_reported_and_does_not_delay_the_search(
     one = record()
     one.finish("finished", patience=600)
 
-    told = "MLflow: trial 0 is not taken as a whole (and 1 more): surrogates not allowed"
+    told = "MLflow: trial 0 was rejected in part (and 1 more): surrogates not allowed"
     assert one.problem == told
     assert set(statuses(contents(store)).values()) == {"FINISHED"}
 

@@ -6,12 +6,13 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from nets.errors import InputError
+from tracking.records import JsonObject
 from tracking.store.plain_values import json_text
 
 FORMAT = "retrial-pack"
@@ -36,7 +37,7 @@ class Manifest:
     made: str
     retrial: str
     counts: dict[str, int]
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, JsonObject] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
 
@@ -51,7 +52,7 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._beside = path.with_name(f".{path.name}.{os.getpid()}")
-        self._files: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, JsonObject] = {}
 
     def __enter__(self) -> "Writer":
         if self._path.exists():
@@ -165,7 +166,7 @@ def _not_a_pack(path: Path, reason: object) -> InputError:
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
     try:
-        values: Mapping[str, Any] = json.loads(archive.read(MANIFEST))
+        values: JsonObject = json.loads(archive.read(MANIFEST))
         if values["format"] != FORMAT:
             raise KeyError(FORMAT)
         version = int(values["version"])

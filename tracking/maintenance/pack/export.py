@@ -2,9 +2,10 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tracking.maintenance.pack.archive import Writer
+from tracking.records import JsonObject
 from tracking.store.artifacts import files_at
 from tracking.store.client import all_models, all_runs, versions_of
 from tracking.store.store import Store
@@ -39,7 +40,7 @@ def export(store: Store, study: str, writer: Writer) -> dict[str, int]:
     return {"runs": len(runs), "models": len(models)}
 
 
-def _experiment(experiment: "Experiment") -> dict[str, Any]:
+def _experiment(experiment: "Experiment") -> JsonObject:
     return {
         "id": experiment.experiment_id,
         "name": experiment.name,
@@ -48,7 +49,7 @@ def _experiment(experiment: "Experiment") -> dict[str, Any]:
     }
 
 
-def _run(store: Store, run: "Run") -> dict[str, Any]:
+def _run(store: Store, run: "Run") -> JsonObject:
     info, data = run.info, run.data
     return {
         "id": info.run_id,
@@ -85,7 +86,7 @@ def _point(metric: "Metric") -> list[float]:
     return [metric.step, metric.timestamp, metric.value]
 
 
-def _model(model: "LoggedModel") -> dict[str, Any]:
+def _model(model: "LoggedModel") -> JsonObject:
     return {
         "id": model.model_id,
         "name": model.name,
@@ -99,9 +100,9 @@ def _model(model: "LoggedModel") -> dict[str, Any]:
     }
 
 
-def _registry(store: Store, run_ids: set[str]) -> list[dict[str, Any]]:
+def _registry(store: Store, run_ids: set[str]) -> list[JsonObject]:
     """Return the registered models with versions from these runs, and those versions."""
-    models: dict[str, dict[str, Any]] = {}
+    models: dict[str, JsonObject] = {}
     for version in versions_of(store.client, run_ids):
         if version.name not in models:
             model = store.client.get_registered_model(version.name)

@@ -6,7 +6,6 @@ registered versions and text files (an `MLmodel` names its run, its own id and i
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from tracking.maintenance.pack.export import (
     REGISTRY_FILE,
     RUNS_FILE,
 )
+from tracking.records import JsonObject
 from tracking.store import names
 from tracking.store.store import Store
 
@@ -93,7 +93,7 @@ class Restoring:
         """Mark the study as complete, once the ledger has it."""
         self._client.delete_experiment_tag(self.experiment_id, UNPACKING_TAG)
 
-    def _create_experiment(self, experiment: Mapping[str, Any]) -> None:
+    def _create_experiment(self, experiment: JsonObject) -> None:
         new = self._client.create_experiment(
             experiment["name"],
             artifact_location=self._store.artifact_location,
@@ -106,13 +106,13 @@ class Restoring:
             names.trials_page(experiment["id"]), names.trials_page(self.experiment_id)
         )
 
-    def _create_run(self, run: Mapping[str, Any]) -> None:
+    def _create_run(self, run: JsonObject) -> None:
         new = self._client.create_run(
             self.experiment_id, start_time=run["started"], run_name=run["name"]
         )
         self.translation.add(run["id"], new.info.run_id, run["location"], new.info.artifact_uri)
 
-    def _create_model(self, model: Mapping[str, Any]) -> None:
+    def _create_model(self, model: JsonObject) -> None:
         new = self._client.create_logged_model(
             self.experiment_id,
             name=model["name"],
@@ -123,7 +123,7 @@ class Restoring:
         )
         self.translation.add(model["id"], new.model_id, model["location"], new.artifact_location)
 
-    def _fill_run(self, run: Mapping[str, Any], models: list[dict[str, Any]]) -> None:
+    def _fill_run(self, run: JsonObject, models: list[JsonObject]) -> None:
         from mlflow.entities import (
             Dataset,
             DatasetInput,
@@ -168,14 +168,14 @@ class Restoring:
         else:
             self._client.set_terminated(run_id, run["status"], run["ended"])
 
-    def _fill_model(self, model: Mapping[str, Any]) -> None:
+    def _fill_model(self, model: JsonObject) -> None:
         model_id = self.translation(model["id"])
         if (files := self._files(model["id"])) is not None:
             self._client.log_model_artifacts(model_id, str(files))
         if model["status"] in ("READY", "FAILED"):
             self._client.finalize_logged_model(model_id, model["status"])
 
-    def _register(self, registered: Mapping[str, Any]) -> None:
+    def _register(self, registered: JsonObject) -> None:
         name = registered["name"]
         self._client.create_registered_model(
             name, tags=registered["tags"], description=registered["description"]
