@@ -34,9 +34,9 @@ def digits():
 @pytest.fixture(scope="module")
 def trained(digits):
     """How a training ended, and the digest of the weights that its last epoch reported."""
-    told = []
-    outcome = objective(SETTINGS, digits, lambda epoch: told.append(epoch.digests["weights"]))
-    return outcome, told[-1]
+    metadata = []
+    outcome = objective(SETTINGS, digits, lambda epoch: digests.append(epoch.digests["weights"]))
+    return outcome, digests[-1]
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +129,9 @@ def test_the_file_answers_as_the_trial_does_and_says_which_it_is(
     network, full_scale, _ = restore(trained[0].model.arrays)
     expected = probabilities(network, full_scale, digits.test_images)
     np.testing.assert_allclose(answers(file, digits.test_images), expected, rtol=1e-5, atol=1e-6)
-    told = session(file).get_modelmeta().custom_metadata_map
-    assert told.pop("retrial.version")
-    assert told == {
+    metadata = session(file).get_modelmeta().custom_metadata_map
+    assert metadata.pop("retrial.version")
+    assert metadata == {
         "retrial.study": "digits",
         "retrial.trial": "0",
         "retrial.run": recorded[1][0],
@@ -285,9 +285,9 @@ def test_best_trial_of_a_search_and_its_champion_run_elsewhere(digits, tmp_path)
 
     store = open_store(tmp_path / "store")
     for name in files:
-        told = session(tmp_path / name).get_modelmeta().custom_metadata_map
-        trial = find_trial(store, "small", told["retrial.run"])
-        assert told["retrial.weights"] == trial.epochs[-1]["digests"]["weights"]
+        metadata = session(tmp_path / name).get_modelmeta().custom_metadata_map
+        trial = find_trial(store, "small", metadata["retrial.run"])
+        assert metadata["retrial.weights"] == trial.epochs[-1].digests["weights"]
         network, full_scale, _ = restore(read_model(store, trial))
         expected = probabilities(network, full_scale, digits.test_images)
         found = np.load(tmp_path / f"{name}.npy")

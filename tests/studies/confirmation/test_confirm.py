@@ -155,8 +155,8 @@ def test_a_champion_keeps_the_environment_that_it_was_trained_in(store, capsys):
         )
     assert confirm(store, "--top", "1", "--seeds", "1") == 0
     here = source_code.digest("nets")
-    told = f"since this confirmation began: code: nets was 000000000000, is {here[:12]}\n"
-    assert told in capsys.readouterr().err
+    warning = f"since this confirmation began: code: nets was 000000000000, is {here[:12]}\n"
+    assert warning in capsys.readouterr().err
     with open_study(store, "digits") as stored:
         assert stored.notes.champion_environment.code["nets"] == here
 

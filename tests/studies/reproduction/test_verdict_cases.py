@@ -57,7 +57,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def again(store):
-    """Try trial 1 again, a few epochs of it; returns exit code and verdict."""
+    """Reproduce a few epochs of trial 1; returns exit code and verdict."""
 
     def reproduce(*more, **options):
         command = ["reproduce", "1", "--study", "digits", "--at", "3", "--json", *more]
@@ -133,7 +133,7 @@ def test_code_that_computes_the_same_is_exact_and_named(code, again):
     assert cause.startswith("code: nets ")
 
 
-def test_changed_code_tries_a_trial_again_with_the_code_that_its_record_keeps(code, again):
+def test_changed_code_reproduces_a_trial_with_the_recorded_code(code, again):
     rectifier = code / "nets" / "kernels" / "rectifier.py"
     edited(rectifier, "np.multiply(self.dy, self.mask,", "np.multiply(self.dy, 1.01 * self.mask,")
     exit_code, verdict = again("--recorded-code", code=code)
@@ -145,8 +145,7 @@ def test_where_code_differs_the_command_with_the_recorded_code_is_shown(code, st
     command = ["reproduce", "1", "--study", "digits"]
     exit_code, output, errors = retrial(*command, "--at", "1", store=store, code=code)
     assert (exit_code, errors) == (0, "")
-    told = output.splitlines()[-1]
-    said, _, suggested = told.partition(": ")
+    said, _, suggested = output.splitlines()[-1].partition(": ")
     assert said == "with the code it was trained with"
     assert suggested == f"retrial {' '.join(command)} --recorded-code --store {store}"
 
@@ -164,7 +163,7 @@ def test_a_record_without_its_code_says_so(code, store, tmp_path):
     assert output.splitlines()[-1].startswith("  code: nets was ")  # no command that is refused
     exit_code, _, errors = retrial(*command, "--recorded-code", store=other)
     assert exit_code == 2
-    assert "retrial: trial: the code of trial 0 (nets " in errors
+    assert "does not have the code of trial 0 (nets " in errors
     assert "expected a trial whose driver had the code it was trained with" in errors
 
 
@@ -186,7 +185,7 @@ def test_one_pixel_of_the_cached_data_is_noticed_and_mended(tmp_path, again):
 
 
 def test_another_kernel_of_the_blas(again):
-    here = capture()["blas"]["kernel"]
+    here = capture().blas.kernel
     kernel = "Haswell" if here != "Haswell" else "Sandybridge"
     code, verdict = again(OPENBLAS_CORETYPE=kernel)
     assert (code, verdict["verdict"] in ("exact", "close")) == (0, True)
@@ -194,7 +193,7 @@ def test_another_kernel_of_the_blas(again):
 
 
 def test_another_numpy(tmp_path, again):
-    here = capture()["versions"]["numpy"]
+    here = capture().versions["numpy"]
     installed = run_to_end(
         [
             sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
@@ -217,7 +216,6 @@ def test_a_run_that_was_made_by_hand_is_refused(store):
     code, output, errors = retrial("reproduce", run.info.run_id, store=store)
     assert (code, output) == (2, "")
     assert errors == (
-        f"retrial: trial: run {run.info.run_id} (by hand) was not recorded by retrial and cannot "
-        "be tried again: it tells neither all settings nor the exact values of each epoch; "
-        "expected the run of a trial\n"
+        f"retrial: trial: retrial did not record run {run.info.run_id} (by hand), which lacks the "
+        "settings and the exact values of its epochs, expected the run of a trial\n"
     )

@@ -295,10 +295,10 @@ def test_the_command_line_trains_digits_on_a_cluster_bit_by_bit_as_here(cluster,
     # A worker with several threads trains one trial at a time, and BLAS with one thread.
     cluster.start_worker("--nthreads", "4", OPENBLAS_NUM_THREADS="2")
     cluster.start_worker()
-    told = ["search", "digits", "--trials", "8", "--no-record"]
-    assert main([*told, "--store", str(tmp_path / "here"), "--jobs", "1"]) == 0
+    command = ["search", "digits", "--trials", "8", "--no-record"]
+    assert main([*command, "--store", str(tmp_path / "here"), "--jobs", "1"]) == 0
     there = ["--store", str(tmp_path / "there"), "--cluster", cluster.address]
-    assert main([*told, *there]) == 0
+    assert main([*command, *there]) == 0
     found = []
     for name in ("here", "there"):
         ledger = Ledger(tmp_path / name / names.LEDGER)

@@ -121,7 +121,7 @@ def test_equal_code_gives_equal_bytes_and_changed_code_gives_no_archive(module):
     digests = {"sample_objective": source_code.digest("sample_objective")}
     archive = source_code.archive(digests)
     module("sample_objective.py", "y = 3\n")
-    assert source_code.archive(digests) == archive  # as it was when it was asked for first
+    assert source_code.archive(digests) == archive  # as when it was first requested
     source_code._archive.cache_clear()
     assert source_code.archive(digests) is None
     module("sample_objective.py", "y = 2\n")

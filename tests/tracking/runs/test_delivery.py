@@ -492,7 +492,7 @@ def steps_of_a_delivery(store, ledger, environment):
 def undisturbed(store, ledger, three_trials, environment, contents, quick_figures, tmp_path):
     """The contents of a store after a delivery that nothing disturbed, and its number of steps.
 
-    The ledger as it was before is kept in the folder ``before``.
+    The earlier ledger is kept in the folder ``before``.
     """
     before = tmp_path / "before"
     before.mkdir()

@@ -180,8 +180,8 @@ def test_what_mlflow_refuses_is_reported_and_does_not_delay_the_search(
     one = record()
     one.finish("finished", patience=600)
 
-    told = "MLflow: trial 0 was rejected in part (and 1 more): surrogates not allowed"
-    assert one.problem == told
+    problem = "MLflow: trial 0 was rejected in part (and 1 more): surrogates not allowed"
+    assert one.problem == problem
     assert set(statuses(contents(store)).values()) == {"FINISHED"}
 
 
