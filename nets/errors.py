@@ -7,10 +7,12 @@ ValueError
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 _ABSENT = object()
 """Default of an argument that was not given, because None may be a received value."""
+
+_Error = TypeVar("_Error", bound="InputError")
 
 
 class InputError(ValueError):
@@ -60,22 +62,25 @@ class InputError(ValueError):
 
     def with_key(self, key: str) -> Self:
         """Return the same error under another key, such as its full name in a study file."""
-        return type(self)(
-            key, self.received, self.expected, self.hint, problem=self.problem
-        ).with_traceback(self.__traceback__)
+        error = _rebuilt(type(self), key, self.received, self.expected, self.hint, self.problem)
+        return error.with_traceback(self.__traceback__)
 
     def __reduce__(self) -> Any:
         """Pickle the parts, so that a worker's error reaches the driver unchanged."""
-        parts = (self.key, self.received, self.expected, self.hint)
-        return _rebuilt, (type(self), parts, self.problem)
+        parts = (self.key, self.received, self.expected, self.hint, self.problem)
+        return _rebuilt, (type(self), *parts)
 
 
 class ModuleMissing(InputError):
     """A user's module, or an optional package, cannot be imported here."""
 
 
-def _rebuilt(kind: type[InputError], parts: tuple[Any, ...], problem: str) -> InputError:
-    return kind(*parts, problem=problem)
+def _rebuilt(
+    kind: type[_Error], key: str, received: Any, expected: str, hint: str, problem: str
+) -> _Error:
+    error = kind(key, expected=expected, hint=hint, problem=problem)
+    error.received = received  # already in the problem, unless there was none
+    return error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -16,8 +16,8 @@ from nets.data.download import MIRRORS, download
 from nets.errors import InputError, did_you_mean, one_of
 
 DATASETS = {
-    "digits": "8x8 grey digits, 1,437 training and 360 test images, these by other writers and "
-    "harder; comes with scikit-learn",
+    "digits": "8x8 grey digits, 1,437 training and 360 test images; the test images are by other "
+    "writers and harder; comes with scikit-learn",
     "mnist": "28x28 grey digits, 60,000 training and 10,000 test images; "
     f"`{mnist.FETCH_COMMAND}` downloads 11 MB",
 }

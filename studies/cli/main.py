@@ -90,7 +90,8 @@ def _summary(name: str) -> str:
 
 
 def _options(command: ModuleType, name: str, arguments: Sequence[str]) -> Any:
-    parser = Parser(prog=f"retrial {name}", description=f"{_summary(name)}.".capitalize())
+    summary = _summary(name)
+    parser = Parser(prog=f"retrial {name}", description=f"{summary[0].upper()}{summary[1:]}.")
     add_places(parser)
     command.add_arguments(parser)
     options, unknown = parser.parse_known_args(arguments)

@@ -68,7 +68,7 @@ def _reproduce(store: "Store", options: Namespace) -> int:
         if not recorded_code.has(store, recorded):
             raise
         raise ModuleMissing(
-            error.key, problem=error.problem, expected=error.expected, hint=f"or run `{with_code}`"
+            error.key, problem=error.problem, expected=error.expected, hint=f"run `{with_code}`"
         ) from error
     write_certificate(store, recorded.run_id, verdict, environment=environment)
     if options.json:

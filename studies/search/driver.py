@@ -152,7 +152,9 @@ class Search:
         self._stop_requested = True
         self._engine.stop_trials()
         if self._stopping == "stopped" and self._running:
-            self._warn("stopping at the end of the running epochs; once more stops at once")
+            self._warn(
+                "stopping at the end of the running epochs; press Ctrl-C again to stop at once"
+            )
 
     def _check_end(self) -> None:
         if self._stopping is None and self.failure is not None:

@@ -34,7 +34,7 @@ def digits():
 @pytest.fixture(scope="module")
 def trained(digits):
     """How a training ended, and the digest of the weights that its last epoch reported."""
-    metadata = []
+    digests = []
     outcome = objective(SETTINGS, digits, lambda epoch: digests.append(epoch.digests["weights"]))
     return outcome, digests[-1]
 

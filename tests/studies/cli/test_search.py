@@ -238,7 +238,7 @@ def test_first_signal_stops_trials_at_their_next_epoch(number, tmp_path, store):
     assert code == 130
     assert output.endswith("stopped: the same command continues it\n")
     assert errors == (
-        "retrial: stopping at the end of the running epochs; once more stops at once\n"
+        "retrial: stopping at the end of the running epochs; press Ctrl-C again to stop at once\n"
     )
     ledger = ledger_of(store)
     open_trials = [t.number for t in ledger.trials("curves") if t.state == "running"]
@@ -255,7 +255,7 @@ def test_second_signal_stops_at_once(tmp_path, store):
     ledger.close()
     workers = driver.children()
     driver.signal(signal.SIGINT)
-    assert "once more stops at once" in driver.error_line()
+    assert "press Ctrl-C again to stop at once" in driver.error_line()
     driver.signal(signal.SIGINT)
     code, _, errors = driver.finish()
     assert (code, errors) == (130, "interrupted: the same command continues it\n")
@@ -272,7 +272,7 @@ def test_ctrl_c_while_workers_start_does_not_crash_them(tmp_path, store):
     os.killpg(driver.pid, signal.SIGINT)
     code, output, errors = driver.finish()
     assert (code, errors) == (
-        130, "retrial: stopping at the end of the running epochs; once more stops at once\n",
+        130, "retrial: stopping at the end of the running epochs; press Ctrl-C again to stop at once\n",
     )  # fmt: skip
     assert output.endswith("stopped: the same command continues it\n")
     assert {trial.crashes for trial in ledger.trials("curves")} == {0}

@@ -85,7 +85,7 @@ def search_until_joined(cluster, study, ledger, pinned=None):
 
     search_on(cluster, study, ledger, see, pinned=pinned)
     rejection, waiting = notices
-    assert waiting == "the cluster has no worker for this study now; waiting for one to join"
+    assert waiting == "the cluster has no worker for this study; waiting for one to join"
     return rejection
 
 
