@@ -13,6 +13,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
+# Every module that runs a study imports this one.
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 TRIAL_STATES = {
     "running": TrialState.RUNNING,
     "complete": TrialState.COMPLETE,

@@ -25,8 +25,6 @@ from studies.definition.study_file import Study
 from studies.workers.messages import Result
 from tracking.records import SamplerAttributes, TrialRecord
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 
 @dataclass(frozen=True)
 class Asked:

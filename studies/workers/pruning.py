@@ -29,8 +29,6 @@ from studies.definition.optuna_internals import (
 from studies.workers.messages import PruningContext, Result
 from tracking.records import PruneReason
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 
 class History:
     """The finished trials, from 0 on, that a worker has received with its jobs."""

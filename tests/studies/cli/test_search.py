@@ -272,8 +272,9 @@ def test_ctrl_c_while_workers_start_does_not_crash_them(tmp_path, store):
     os.killpg(driver.pid, signal.SIGINT)
     code, output, errors = driver.finish()
     assert (code, errors) == (
-        130, "retrial: stopping at the end of the running epochs; press Ctrl-C again to stop at once\n",
-    )  # fmt: skip
+        130,
+        "retrial: stopping at the end of the running epochs; press Ctrl-C again to stop at once\n",
+    )
     assert output.endswith("stopped: the same command continues it\n")
     assert {trial.crashes for trial in ledger.trials("curves")} == {0}
     ledger.close()

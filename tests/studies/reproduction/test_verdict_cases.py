@@ -146,7 +146,7 @@ def test_where_code_differs_the_command_with_the_recorded_code_is_shown(code, st
     exit_code, output, errors = retrial(*command, "--at", "1", store=store, code=code)
     assert (exit_code, errors) == (0, "")
     said, _, suggested = output.splitlines()[-1].partition(": ")
-    assert said == "with the code it was trained with"
+    assert said == "with the recorded code"
     assert suggested == f"retrial {' '.join(command)} --recorded-code --store {store}"
 
 
