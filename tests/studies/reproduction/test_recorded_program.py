@@ -71,7 +71,7 @@ def test_a_program_that_was_killed_is_a_reported_failure(again):
     program_of_the_record(again).kill()
     code, _, errors = again.finish()
     assert code == 1
-    assert errors == "retrial: the program of the record was ended by SIGKILL\n"
+    assert errors == "retrial: the recorded program was ended by SIGKILL\n"
 
 
 def test_a_driver_that_was_killed_takes_the_program_with_it(again):
