@@ -49,7 +49,7 @@ class Browser:
 
 
 def is_here() -> bool:
-    """Tell whether a browser and its driver are installed."""
+    """Return whether a browser and its driver are installed."""
     return bool(shutil.which("chromium") and shutil.which("chromedriver"))
 
 

@@ -59,7 +59,7 @@ class Settings:
     """What a trial is: its data, network, training and seed.
 
     A field's metadata holds the section of a study file it belongs to, its key there where that
-    differs from its name, the expected values, and, where it has an effect only with some values of
+    differs from its name, the expected values, and, if it has an effect only with some values of
     another field, those values (``only_with``). All fields are validated on construction, so every
     `Settings` that exists is valid.
 

@@ -26,7 +26,7 @@ DATASETS = {
 def default_folder() -> Path:
     """Return the user's cache folder, ``.../retrial``.
 
-    ``$XDG_CACHE_HOME`` where it is set, else the system's default: ``~/Library/Caches``,
+    ``$XDG_CACHE_HOME`` if it is set, else the system's default: ``~/Library/Caches``,
     ``%LOCALAPPDATA%`` or ``~/.cache``.
     """
     if base := os.environ.get("XDG_CACHE_HOME"):

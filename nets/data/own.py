@@ -37,7 +37,7 @@ def is_name(name: str) -> bool:
 
 
 def sha256_of(content: str, full_scale: int) -> str:
-    """Return a data set's checksum: that of its arrays, and of the scale where it is not 255."""
+    """Return a data set's checksum: that of its arrays, and of the scale if it is not 255."""
     if full_scale == WHITE:
         return content
     return hashlib.sha256(f"{content} {FULL_SCALE} {full_scale}\n".encode()).hexdigest()

@@ -66,9 +66,9 @@ class Ends:
     x: Array
     y: Array
     dx: Array | None
-    """None where it is not needed: before the first layer that learns."""
+    """None if it is not needed: before the first layer that learns."""
     dy: Array | None
-    """None where there is no backward: in prediction, and before the first layer that learns."""
+    """None if there is no backward: in prediction, and before the first layer that learns."""
     training: bool
 
 

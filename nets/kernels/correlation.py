@@ -130,7 +130,7 @@ class CorrelationGradients:
     planes
         V, as filled by the forward call.
     dy, dx
-        In the shapes of y and x; dx is None where it is not needed.
+        In the shapes of y and x; dx is None if it is not needed.
     sums
         ``(lanes, sums_size(sizes))``.
     """

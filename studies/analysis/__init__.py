@@ -1,1 +1,1 @@
-"""What a finished study tells: its stored trials, importances, other pruners."""
+"""Analysis of stored studies: trials, parameter importances, replays with other pruners."""

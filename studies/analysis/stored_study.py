@@ -51,7 +51,7 @@ class StoredStudy:
 
     @property
     def confirmation(self) -> Confirmation | None:
-        """The study's confirmation, or None where none has finished.
+        """The study's confirmation, or None if none has finished.
 
         A process killed between its two commits has left it with the evidence alone.
         """
@@ -62,7 +62,7 @@ class StoredStudy:
 
     @property
     def evidence(self) -> Evidence | None:
-        """The champion's training, or None where there is none, or it has been recorded."""
+        """The champion's training, or None if there is none, or it has been recorded."""
         content = self.ledger.attachment(self.study.name, CHAMPION)
         return None if content is None else Evidence.unpacked(content)
 

@@ -29,7 +29,7 @@ class Picture:
     """One image as a network takes it.
 
     `pixels` has the network's shape, ``(height, width, channels)``, with 0..full_scale. `name` is
-    the file's, with an index where it holds several. `changes` lists what was done to it.
+    the file's, with an index if it holds several. `changes` lists what was done to it.
     """
 
     name: str
@@ -44,7 +44,7 @@ def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -
     of a training image takes, if these are digits; an image of another size is cropped to its ink
     and framed like that. Without it the image is only resized to the training images' size, and
     made grey if they are. A .npy file holds one or many images in the form of the training images:
-    of the network's shape, without its last axis where there is one channel, or flat; pixels
+    of the network's shape, without its last axis if there is one channel, or flat; pixels
     0..full_scale. They are not changed.
 
     Raises InputError, naming the file, when it cannot be read or holds something else.

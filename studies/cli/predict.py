@@ -59,7 +59,7 @@ def run(options: Namespace) -> int:
 def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> JsonObject:
     """Return the answer for one image: the two best labels, and every label's score.
 
-    A label is a number, with its name where it has one.
+    A label is a number, with its name if it has one.
 
     >>> found = answer(Picture("seven.png", np.zeros((8, 8, 1))), np.array([0.25, 0.75]))
     >>> found["label"], found["score"], found["runner_up"]

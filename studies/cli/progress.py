@@ -113,7 +113,7 @@ class PlainLines:
             discard_output()
 
     def warned(self, message: str) -> None:
-        """Print a warning where it does not mix with results."""
+        """Print a warning to standard error, apart from results."""
         print(f"retrial: {message}", file=sys.stderr, flush=True)
 
 
@@ -145,7 +145,7 @@ class Allowance:
         self._asked = clock()
 
     def take(self) -> bool:
-        """Tell whether it may be done once more now."""
+        """Return whether it may be done once more now."""
         now = self._clock()
         self._left = min(self._most, self._left + (now - self._asked) * self._most)
         self._asked = now
@@ -268,7 +268,7 @@ def _live(content: Any, console: Console) -> Live:
 
 
 def _whole(style: str, text: str) -> Text:
-    """Return a text of one line, whose end is cut where it does not fit."""
+    """Return a text of one line, whose end is cut if it does not fit."""
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 

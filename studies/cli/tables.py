@@ -35,7 +35,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def is_wider(lines: Iterable[str], width: int) -> bool:
-    """Tell whether one of some lines has more than `width` columns."""
+    """Return whether one of some lines has more than `width` columns."""
     return any(cell_len(line) > width for line in lines)
 
 

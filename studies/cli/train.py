@@ -138,7 +138,7 @@ class _EpochLines:
         """Print nothing."""
 
     def warned(self, message: str) -> None:
-        """Print a warning where it does not mix with results."""
+        """Print a warning to standard error, apart from results."""
         print(f"retrial: {message}", file=sys.stderr, flush=True)
 
 

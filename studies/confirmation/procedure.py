@@ -79,7 +79,7 @@ def confirm(
 
 
 def _is_done(confirmation: Confirmation | None, stored: StoredStudy) -> bool:
-    """Tell whether the test images have been used, and MLflow has the result."""
+    """Return whether the test images have been used, and MLflow has the result."""
     is_final = confirmation is not None and confirmation.test is not None
     return is_final and stored.notes.recorded_confirmation is not None
 

@@ -78,7 +78,7 @@ def timeline(stored: StoredStudy) -> Figure | None:
 
 
 def pieces_of(trial: TrialRecord, epochs: list[EpochRecord]) -> list[Piece]:
-    """Return when a trial was trained: one piece, or several where it was interrupted.
+    """Return when a trial was trained: one piece, or several if it was interrupted.
 
     The ledger has when a trial was first started and when each epoch was committed. A trial of
     several attempts was interrupted where two epochs are further apart than the later one took.

@@ -41,7 +41,7 @@ class Record:
         self._recorder.start()
 
     def opened(self) -> None:
-        """Wait until the store is open; raises InputError where it cannot be."""
+        """Wait until the store is open; raises InputError if it cannot be."""
         self._recorder.wait_until_open()
 
     @property

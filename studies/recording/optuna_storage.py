@@ -103,7 +103,7 @@ def close_storage(storage: optuna.storages.RDBStorage | None) -> None:
 
 
 def trials_in(url: str, study: str) -> int | None:
-    """Return how many trials of a study a storage has; None where it lacks the study."""
+    """Return how many trials of a study a storage has; None if it lacks the study."""
     with _existing(url) as storage:
         if storage is None:
             return None

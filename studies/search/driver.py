@@ -208,7 +208,7 @@ class Search:
             return self._study.values(number, chosen)
 
     def _in_doubt(self, number: int) -> bool:
-        """Tell whether the study may still stop because its first trials all fail alike.
+        """Return whether the study may still stop because its first trials all fail alike.
 
         Until that is decided no other trial is asked, or the trials of a study with an error in it
         would depend on the number of workers.

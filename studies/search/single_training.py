@@ -135,7 +135,7 @@ def companion(study: Study, settings: Any) -> Study:
 
 
 def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: Environment) -> int:
-    """Add a training to the ledger, and its study where it is the first; return its number.
+    """Add a training to the ledger, and its study if it is the first; return its number.
 
     An interrupted training with equal settings is resumed; other interrupted ones fail. Raises
     InputError when another study has the name, or when metric or objective have changed.

@@ -13,7 +13,7 @@ def met(
     known: int,
     better: Callable[[float, float], bool],
 ) -> bool:
-    """Tell whether the best value has not improved for `stop.patience` trials.
+    """Return whether the best value has not improved for `stop.patience` trials.
 
     `numbers` and `values` are the complete ones among trials 0..known-1. An improvement is a value
     better than the best before it by more than `stop.min_delta`.

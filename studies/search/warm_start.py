@@ -64,7 +64,7 @@ def earlier_trials(study: Study, ledger: Ledger) -> list[FrozenTrial]:
 
 
 def _fits(study: Study, parameters: dict[str, Any]) -> bool:
-    """Tell whether the study's space contains these parameters."""
+    """Return whether the study's space contains these parameters."""
     active = {p.name: p for p in study.space.parameters if p.active(parameters)}
     return active.keys() == parameters.keys() and all(
         active[name].contains(value) for name, value in parameters.items()

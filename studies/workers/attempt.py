@@ -148,7 +148,7 @@ class _Attempt:
     def _checkpoint(self, epoch: Epoch, *, pruned: bool, stop: bool) -> bytes | None:
         """Return the packed state if a checkpoint is due.
 
-        Never of an epoch that is pruned: a trial resumes only where it continued.
+        Never of an epoch that is pruned: a trial resumes only if it continued.
         """
         due = stop or time.monotonic() - self._saved >= self._job.checkpoint_seconds
         if pruned or not due or epoch.state is None or not self._resumable:

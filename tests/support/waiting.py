@@ -20,7 +20,7 @@ def until(condition, awaited="a condition"):
 
 
 def has_ended(process):
-    """Tell whether a process, or the one with an id, is gone or a zombie.
+    """Return whether a process, or the one with an id, is gone or a zombie.
 
     An orphan stays a zombie for ever where process 1 does not reap, as in many containers.
     """

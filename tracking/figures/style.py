@@ -127,7 +127,7 @@ def fitted(text: str, room: float, size: float = 10.0, weight: str = "normal") -
     r"""Return a text as matplotlib shows it unchanged, shortened in its middle to `room` inches.
 
     Names come from users: without an escape, matplotlib reads what stands between two ``$`` as a
-    formula and raises ValueError where it is none. Characters that no font has are escaped too.
+    formula and raises ValueError if it is none. Characters that no font has are escaped too.
 
     >>> print(fitted("cost in $_", 5.0), "and", fitted("a name without end", 0.8))
     cost in \$_ and a na… end

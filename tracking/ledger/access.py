@@ -372,7 +372,7 @@ class Ledger:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Tell whether an error is about a file's content, not about access to it."""
+    """Return whether an error is about a file's content, not about access to it."""
     code = getattr(error, "sqlite_errorcode", None)
     return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 

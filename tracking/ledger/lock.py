@@ -97,7 +97,7 @@ def _this_process() -> JsonObject:
 
 
 def _alive(holder: JsonObject) -> bool:
-    """Tell whether the holder of a lock is still running."""
+    """Return whether the holder of a lock is still running."""
     if holder["host"] != socket.gethostname():
         return bool(time.time() - holder["beat"] < _DEAD_SECONDS)
     return bool(_birth(holder["pid"]) == holder["born"])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What MLflow has of a study; `experiment_id` is None where it has nothing.
+    """What MLflow has of a study; `experiment_id` is None if it has nothing.
 
     `foreign` names what others have added to the study's experiment; the other fields exclude it.
     """
@@ -119,13 +119,13 @@ def remove_runs(store: Store, runs: "list[Run]") -> None:
 
 
 def erase(store: Store, kind: str, identity: str) -> None:
-    """Erase the rows of a deleted entity from MLflow's database, where it is accessible."""
+    """Erase the rows of a deleted entity from MLflow's database, if it is accessible."""
     if can_erase(store):
         getattr(_tracking_store(store), f"_hard_delete_{kind}")(identity)
 
 
 def can_erase(store: Store) -> bool:
-    """Tell whether MLflow's database is accessible, not behind a server."""
+    """Return whether MLflow's database is accessible, not behind a server."""
     return hasattr(_tracking_store(store), "_hard_delete_experiment")
 
 

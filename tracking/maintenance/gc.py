@@ -161,7 +161,7 @@ def _forgotten_runs(store: Store, ledger: Ledger, busy: Collection[str]) -> Wast
 
 
 def _run(store: Store, run_id: str) -> "Run | None":
-    """Return the current state of a run, or None where it no longer exists."""
+    """Return the current state of a run, or None if it no longer exists."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -251,7 +251,7 @@ def _temporary(root: Path) -> Waste:
 
 
 def _is_abandoned(name: str) -> bool:
-    """Tell whether a file is the temporary file of a process that no longer exists.
+    """Return whether a file is the temporary file of a process that no longer exists.
 
     Processes on other machines cannot be inspected; their files are left to `gc` on those.
     """

@@ -136,7 +136,7 @@ def _missing(store: Store, text: str, name: str) -> InputError:
 
 
 def _is_study(store: Store, name: str) -> bool:
-    """Tell whether a name is that of a study that was searched."""
+    """Return whether a name is that of a study that was searched."""
     experiment = store.client.get_experiment_by_name(name) if name else None
     return (
         experiment is not None

@@ -68,7 +68,7 @@ def capture(*, data: Mapping[str, str] | None = None, modules: Iterable[str] = (
 
 
 def _read(fact: Callable[[], Any]) -> Any:
-    """Return a fact, or "unknown" where it cannot be read."""
+    """Return a fact, or "unknown" if it cannot be read."""
     try:
         return fact()
     except Exception:

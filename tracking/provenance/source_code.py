@@ -37,7 +37,7 @@ def digest(name: str) -> str:
 
     It covers each file's path relative to the package, its length and its bytes, in the order of
     the paths: moving a file or a line changes it, the place of installation does not. "unknown"
-    where there is no source.
+    if there is no source.
     """
     if not (files := _files_of(name)):
         return UNKNOWN

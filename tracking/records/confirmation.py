@@ -19,7 +19,7 @@ class _Whole(Record):
 
 @dataclass(frozen=True)
 class Estimate(_Whole):
-    """A value with its 95 % confidence interval; `low` and `high` are None where there is none."""
+    """A value with its 95 % confidence interval; `low` and `high` are None if there is none."""
 
     value: float
     low: float | None = None

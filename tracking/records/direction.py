@@ -17,7 +17,7 @@ class Direction(StrEnum):
         return 1 if self is Direction.MAXIMIZE else -1
 
     def better(self, one: float, other: float) -> bool:
-        """Tell whether a value is better than another; every number is better than NaN.
+        """Return whether a value is better than another; every number is better than NaN.
 
         >>> Direction.MAXIMIZE.better(0.9, 0.8), Direction.MINIMIZE.better(0.9, math.nan)
         (True, True)

@@ -29,7 +29,7 @@ class Failure(Record):
 class PruneReason(Record):
     """Why a trial was pruned: by which rule, after which epoch, with which value of the metric.
 
-    `survives_from` is the worst value with which it would have continued; None where there is none
+    `survives_from` is the worst value with which it would have continued; None if there is none
     or the pruner does not look at it.
     """
 

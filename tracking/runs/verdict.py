@@ -165,7 +165,7 @@ def _end_difference(recorded: Training, again: Training) -> _Finding | None:
 
 
 def _is_same(one: float | None, two: float | None) -> bool:
-    """Tell whether two numbers are equal to the last bit; NaN equals NaN, -0 is not 0.
+    """Return whether two numbers are equal to the last bit; NaN equals NaN, -0 is not 0.
 
     >>> _is_same(math.nan, math.nan), _is_same(0.0, -0.0), _is_same(1.0, None)
     (True, False, False)

@@ -63,7 +63,7 @@ def _cached() -> Path:
 
 
 def _copy_from_cache(path: Path) -> bool:
-    """Copy the cached database; return False where there is none, or a damaged one."""
+    """Copy the cached database; return False if there is none, or a damaged one."""
     try:
         shutil.copyfile(_cached(), path)
         with contextlib.closing(sqlite3.connect(path)) as database:

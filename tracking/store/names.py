@@ -145,7 +145,7 @@ def writer() -> str:
 
 
 def own_version() -> str:
-    """Return the installed version of retrial; PackageNotFoundError where it is not installed."""
+    """Return the installed version of retrial; PackageNotFoundError if it is not installed."""
     try:
         return importlib.metadata.version("retrial-studies")
     except importlib.metadata.PackageNotFoundError:

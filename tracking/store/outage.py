@@ -7,7 +7,7 @@ _PERHAPS_LATER = {401, 403, 407, 408, 429}
 
 
 def is_outage(error: BaseException) -> bool:
-    """Tell whether an error is due to the connection to a store, its disk or its database.
+    """Return whether an error is due to the connection to a store, its disk or its database.
 
     After an outage the same request may succeed, and until then any other would fail too. All
     other errors are due to the request, which would be rejected again.

@@ -137,7 +137,7 @@ def _terminated_by_signal() -> Iterator[None]:
 
 
 def _free_port(host: str, port: int) -> int:
-    """Return the port, or a free one for 0; raise InputError where it cannot be bound."""
+    """Return the port, or a free one for 0; raise InputError if it cannot be bound."""
     if not 0 <= port <= 65535:
         raise InputError("port", port, "an integer from 0 to 65535")
     try:

@@ -66,7 +66,7 @@ def tracking_uri(root: Path) -> str:
 
 
 def is_remote() -> bool:
-    """Tell whether ``MLFLOW_TRACKING_URI`` replaces the store's own database."""
+    """Return whether ``MLFLOW_TRACKING_URI`` replaces the store's own database."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
 

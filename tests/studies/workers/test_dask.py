@@ -249,7 +249,7 @@ def test_tasks_end_at_their_next_epoch_when_the_driver_is_killed(cluster, tmp_pa
 
 
 def _has_epochs(path):
-    """Tell whether the driver has committed an epoch."""
+    """Return whether the driver has committed an epoch."""
     ledger = Ledger(path)
     try:
         return ledger.study("long") and ledger.epochs("long", 0)

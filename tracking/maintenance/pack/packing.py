@@ -118,7 +118,7 @@ def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> 
 
 @contextlib.contextmanager
 def _beside(root: Path) -> Iterator[Path]:
-    """Create a folder in the store, where there is room for its content; remove it afterwards."""
+    """Create a folder in the store, if there is room for its content; remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{names.writer()}-", dir=root))
     try:
         yield folder
