@@ -117,7 +117,7 @@ class Dataset:
         return content_sha256({name: getattr(self, name) for name in ARRAYS})
 
     def split(self, validation: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Divide the training images into those trained on and those held out.
+        """Divide the training images into a part to train on and a part to hold out.
 
         The rows are shuffled by `seed` and the first `validation` of them are held out, so the two
         parts never overlap and together are all training images. Test images are not used.
@@ -138,7 +138,7 @@ class Dataset:
                 "validation",
                 validation,
                 f"0 to {count - 1}",
-                f"at least one of the {count} training images of {self.name} must be trained on",
+                f"at least one of the {count} images of {self.name} must be left for training",
             )
         order = stream(seed, "split").permutation(count).astype(np.int64, copy=False)
         return order[validation:], order[:validation]

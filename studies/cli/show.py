@@ -1,4 +1,4 @@
-"""``retrial show``: print the best trials of a study, and what decided."""
+"""``retrial show``: print the best trials of a study, and what made the difference."""
 
 import json
 import math
@@ -74,7 +74,7 @@ def _finite(value: float | None) -> float | None:
 def _print(stored: "StoredStudy", options: Namespace) -> None:
     screen = console()
     section = stored.study.section
-    # Nothing runs without a driver: such trials wait for the next search.
+    # Nothing runs without a driver: open trials wait for the next search.
     is_driven = section.name in lock.held(stored.ledger)
     words = {"running": "running" if is_driven else "open"}
     states = [trial.state for trial in stored.trials]
@@ -124,7 +124,7 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
 
 
 def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
-    """Return lines on trials trained with different code, whose values may not compare."""
+    """Return lines on trials trained with different code, whose values may not be comparable."""
     kinds: dict[str, tuple[dict[str, str], list[int]]] = {}
     for trial in trials:
         if digests := (trial.outcome.environment and trial.outcome.environment.code):
@@ -135,7 +135,7 @@ def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
     changed = sorted(
         name for name in set().union(*codes) if len({code.get(name) for code in codes}) > 1
     )
-    lines = ["trained with different code, so values may not compare:"]
+    lines = ["trained with different code, so values may not be comparable:"]
     for digests, numbers in kinds.values():
         what = ", ".join(f"{name} {digests.get(name, 'absent')[:12]}" for name in changed)
         lines.append(f"  {what}: {plural(len(numbers), 'trial')} from trial {min(numbers)} on")

@@ -1,7 +1,7 @@
 """The samplers a study file can name, each with the options it takes.
 
-A sampler is built anew before each ask, with a seed derived from (study seed, trial number). It
-keeps no state from one trial to the next except what is in the private study that it is asked in.
+Each trial gets a new sampler, with a seed derived from (study seed, trial number). No state passes
+from one trial to the next except through the private study that the sampler works on.
 Samplers that follow their own sequence (QMC and grid) get the study's seed: a study has one
 sequence.
 """
@@ -230,7 +230,7 @@ def check(sampler: Sampler, space: Space) -> None:
 def most_trials(sampler: Sampler, space: Space, first: int) -> int | None:
     """Return the number of trials after which a sampler has no new points, or None.
 
-    `first` is the number of first trials whose values the study file gives.
+    `first` is the number of initial trials whose values are set in the study file.
     """
     if not isinstance(sampler, Grid):
         return None

@@ -42,11 +42,11 @@ class PruneReason(Record):
         """Return the reason as a sentence.
 
         >>> print(PruneReason("median", 6, 0.2, 0.95))
-        Pruned by median at epoch 6 with 0.2; to survive it needed 0.95.
+        Pruned by median at epoch 6 with 0.2; it needed 0.95 to survive.
         """
         sentence = f"Pruned by {self.rule} at epoch {self.epoch}"
         if self.survives_from is not None:
-            sentence += f" with {self.value:.6g}; to survive it needed {self.survives_from:.6g}"
+            sentence += f" with {self.value:.6g}; it needed {self.survives_from:.6g} to survive"
         return f"{sentence}."
 
 
@@ -98,11 +98,11 @@ class SamplerAttributes(Record):
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the ledger has it; times are in seconds since the Unix epoch.
+    """A trial as stored in the ledger; times are in seconds since the Unix epoch.
 
     `settings` are all its settings, `parameters` those that the sampler chose. `attempts` counts
     the times it was started, `crashes` those of its worker. `recorded_run`, `recorded_epoch` and
-    `recorded_state` are what MLflow has of it.
+    `recorded_state` say how much of it MLflow has.
     """
 
     study: str

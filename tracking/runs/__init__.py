@@ -1,1 +1,1 @@
-"""Studies and trials as MLflow runs: writing them, reading them back, comparing a reproduction with the record."""
+"""Studies and trials as MLflow runs: writing, reading, and comparing a reproduction."""

@@ -56,7 +56,7 @@ def _files_of_start(trial: TrialRecord, environment: Environment) -> dict[str, A
 
 
 def missing_metrics(client: "MlflowClient", run: "Run", metrics: list["Metric"]) -> list["Metric"]:
-    """Return those of `metrics` whose (key, step) the run does not have yet."""
+    """Return the `metrics` whose (key, step) is not yet in the run."""
     there = {
         (point.key, point.step)
         for key in {metric.key for metric in metrics} & run.data.metrics.keys()
@@ -89,7 +89,7 @@ def kill(client: "MlflowClient", run_id: str) -> None:
 
 
 def give_up(client: "MlflowClient", trial: TrialRecord, run_id: str, rejection: str) -> None:
-    """End the run of a finished trial that MLflow rejected in part, with the reason.
+    """End the run of a finished trial whose record MLflow rejected in part; write the reason.
 
     A trial in this state cannot be reproduced.
     """

@@ -89,8 +89,8 @@ def test_more_validation_images_than_there_are_is_refused(tmp_path, store, capsy
     study.write_text("[data]\nvalidation = 1437\n[space]\ndropout = { low = 0.0, high = 0.5 }")
     assert run(study, "--store", store) == 2
     assert capsys.readouterr().err == (
-        "retrial: data.validation: got 1437, expected 0 to 1436; at least one of the 1437 training "
-        "images of digits must be trained on\n"
+        "retrial: data.validation: got 1437, expected 0 to 1436; at least one of the 1437 "
+        "images of digits must be left for training\n"
     )
     assert not (store / "ledger.db").exists()
 

@@ -95,7 +95,7 @@ def test_trials_of_different_code_are_distinguished(stored, show, ledger):
                 "UPDATE trial SET outcome = ? WHERE number = ?", (json.dumps(outcome), number)
             )
     lines = show(io.StringIO())
-    place = lines.index("trained with different code, so values may not compare:")
+    place = lines.index("trained with different code, so values may not be comparable:")
     assert lines[place + 1 : place + 3] == [
         "  valley aaaaaaaaaaaa: 1 trial from trial 0 on",
         "  valley bbbbbbbbbbbb: 1 trial from trial 1 on",
