@@ -178,7 +178,7 @@ def test_a_study_moves_to_a_server_and_back(command, small, server, tmp_path):
     command("pack", "small", tmp_path / "again.pack", *there, server=server)
     assert "is clean" in command("gc", *there, server=server)
     said = command("delete", "small", "--yes", *there, server=server)
-    assert "the server keeps rows of deleted runs until `mlflow gc` runs there" in said
+    assert "the server keeps the rows of deleted runs until `mlflow gc` runs there" in said
     files = tmp_path / "files of the server"
     assert not [path for path in files.rglob("*") if path.is_file()]
     command("unpack", tmp_path / "again.pack", *there, server=server)  # the name is free again
@@ -222,10 +222,10 @@ def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(command, sm
     said = command("delete", "small", *there, code=2)
     assert "ledger  5 trials, 10 epochs" in said
     assert "MLflow  6 runs, 5 models, 0 registered versions" in said
-    assert said.endswith("nobody can be asked here, expected --yes\n")
+    assert said.endswith("cannot prompt without a terminal, expected --yes\n")
     assert command("delete", "small", "--yes", *there).endswith("removed\n")
     assert not [p for p in (tmp_path / "there" / names.ARTIFACTS).rglob("*") if p.is_file()]
-    assert "got 'small', expected the studies" in command("show", "small", *there, code=2)
+    assert "no study 'small' in" in command("show", "small", *there, code=2)
     assert "is clean" in command("gc", *there)
     command("unpack", tmp_path / "small.pack", *there)
     assert "is clean" in command("gc", *here)

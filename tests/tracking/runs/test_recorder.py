@@ -205,6 +205,7 @@ DOOMED = """
 import os, signal, sys
 from pathlib import Path
 from mlflow import MlflowClient
+from tracking.records import Environment
 from tracking.runs.recorder import Recorder
 
 root, left = Path(sys.argv[1]), [int(sys.argv[2])]
@@ -220,7 +221,7 @@ def doomed(function):
 for name in ("create_run", "log_batch", "log_artifacts", "log_model_artifacts", "set_terminated",
              "create_logged_model", "finalize_logged_model", "log_outputs", "update_run"):
     setattr(MlflowClient, name, doomed(getattr(MlflowClient, name)))
-recorder = Recorder(root / "ledger.db", root, "digits")
+recorder = Recorder(root / "ledger.db", root, "digits", Environment())
 recorder.start()
 recorder.wait_until_open()
 recorder.finish("finished")
