@@ -50,7 +50,7 @@ class DrawingProcess:
     ) -> "Future[bytes]":
         """Begin to draw the curves of a trial; see `tracking.figures.curves.curves_png`.
 
-        Raises what loky raises where the process was killed or cannot be started.
+        Raises what loky raises if the process was killed or cannot be started.
         """
         return self._submit(_draw_curves, title, epochs, kept)
 

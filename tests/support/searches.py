@@ -33,6 +33,17 @@ MIXED = {
     "height": {"low": 0.1, "high": 1.0, "step": 0.1},
     "ripple": {"low": 0.0, "high": 0.2, "when": {"kind": ["wavy", "steep"]}},
 }
+SAMPLERS = {
+    "random": {"name": "random"},
+    "tpe": {"name": "tpe", "startup_trials": 4},
+    "gp": {"name": "gp", "startup_trials": 4},
+    "cmaes": {"name": "cmaes", "population": 4},
+    "sobol": {"name": "qmc"},
+    "halton": {"name": "qmc", "sequence": "halton"},
+    "grid": {"name": "grid"},
+    "nsga2": {"name": "nsga2", "population": 4},
+}
+"""A section [study.sampler] for each sampler, by its name or its sequence."""
 
 
 def a_study(space=SPACE, settings=None, kind="curves:Curve", **section):

@@ -11,6 +11,7 @@ import pytest
 from searches import (
     MIXED,
     POINTS,
+    SAMPLERS,
     SPACE,
     Killed,
     ShuffledEngine,
@@ -23,16 +24,6 @@ from searches import (
 
 from tracking.ledger import Ledger
 
-SAMPLERS = {
-    "random": {"name": "random"},
-    "tpe": {"name": "tpe", "startup_trials": 4},
-    "gp": {"name": "gp", "startup_trials": 4},
-    "cmaes": {"name": "cmaes", "population": 4},
-    "sobol": {"name": "qmc"},
-    "halton": {"name": "qmc", "sequence": "halton"},
-    "grid": {"name": "grid"},
-    "nsga2": {"name": "nsga2", "population": 4},
-}
 PRUNERS = {
     "none": {"name": "none"},
     "median": {"name": "median", "startup_trials": 2},

@@ -3,23 +3,12 @@
 import math
 
 import pytest
-from searches import MIXED, POINTS, SPACE, a_study, space_for
+from searches import MIXED, POINTS, SAMPLERS, SPACE, a_study, space_for
 
 from studies.search.sampling_view import View
 from studies.search.warm_start import earlier_trials
 from studies.workers.messages import Result
 from tracking.records import Environment, EpochRecord, Failure, TrialOutcome, TrialRecord
-
-SAMPLERS = {
-    "random": {"name": "random"},
-    "tpe": {"name": "tpe", "startup_trials": 4},
-    "gp": {"name": "gp", "startup_trials": 4},
-    "cmaes": {"name": "cmaes", "population": 4},
-    "sobol": {"name": "qmc"},
-    "halton": {"name": "qmc", "sequence": "halton"},
-    "grid": {"name": "grid"},
-    "nsga2": {"name": "nsga2", "population": 4},
-}
 
 
 def state_of(view):

@@ -9,7 +9,17 @@ import numpy as np
 import psutil
 import pytest
 from joblib.externals.loky import get_reusable_executor
-from searches import MIXED, ShuffledEngine, a_study, admit, search, space_for, trials, trials_with
+from searches import (
+    MIXED,
+    SAMPLERS,
+    ShuffledEngine,
+    a_study,
+    admit,
+    search,
+    space_for,
+    trials,
+    trials_with,
+)
 from waiting import PATIENCE, has_ended, until, wait_until_ended
 
 from nets.state import pack
@@ -86,18 +96,6 @@ def test_number_of_processes_does_not_matter_where_a_class_refuses_values(tmp_pa
     one, two = (trials_with(study, tmp_path / f"{jobs}.db", jobs) for jobs in (1, 2))
     assert one == two
     assert {t["state"] for t in one} == {"complete", "failed"}
-
-
-SAMPLERS = {
-    "random": {"name": "random"},
-    "tpe": TPE,
-    "gp": {"name": "gp", "startup_trials": 4},
-    "cmaes": {"name": "cmaes", "population": 4},
-    "sobol": {"name": "qmc"},
-    "halton": {"name": "qmc", "sequence": "halton"},
-    "grid": {"name": "grid"},
-    "nsga2": {"name": "nsga2", "population": 4},
-}
 
 
 @pytest.mark.slow
