@@ -1,6 +1,8 @@
 """The curves of one training: its metrics over the epochs."""
 
+import functools
 import math
+import threading
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -22,43 +24,63 @@ _LARGEST = 1e300
 """Matplotlib computes with differences of values, which must be finite too."""
 
 
+_one_at_a_time = threading.Lock()
+
+
 def curves_png(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -> bytes:
-    """Return `curves` as the bytes of a PNG file."""
-    return style.to_png(curves(title, epochs, kept))
+    """Return `curves` as the bytes of a PNG file; several threads may draw."""
+    with _one_at_a_time:
+        return style.to_png(curves(title, epochs, kept))
 
 
 def curves(title: str, epochs: Sequence[EpochRecord], kept: int | None = None) -> Figure:
     """Draw each metric over the epochs, training and validation in one panel.
 
     `kept` is the epoch whose weights are kept; it is marked if it is not the last. Of more than
-    `MOST_PANELS` metrics only the first are drawn; MLflow's pages have them all.
+    `MOST_PANELS` metrics only the first are drawn; MLflow's pages have them all. The next call
+    draws in the same figure.
     """
     panels = _panels(epochs)
-    shown = dict(list(panels.items())[:MOST_PANELS])
-    columns = max(1, min(len(shown), 2 if len(shown) in (2, 4) else 3))
-    rows = max(1, math.ceil(len(shown) / columns))
-    height = 0.8 + 2.65 * rows
+    shown = list(panels.items())[:MOST_PANELS]
     subtitle = f"{len(epochs)} epochs" if len(epochs) != 1 else "1 epoch"
     if len(panels) > MOST_PANELS:
         subtitle += f"; the first {MOST_PANELS} of {len(panels)} metrics"
-    figure = style.page(title, subtitle, height=height)
-    grid = figure.subplots(
-        rows, columns, squeeze=False,
-        gridspec_kw={**style.margins(height, top=0.95), "wspace": 0.28, "hspace": 0.42},
-    ).ravel()  # fmt: skip
+    figure = _empty(len(shown))
+    style.head(figure, title, subtitle)
     marked = kept if epochs and kept != epochs[-1].number else None
-    for axes, (name, metrics) in zip(grid, shown.items(), strict=False):
+    for axes, (name, metrics) in zip(figure.axes, shown, strict=True):
         _panel(axes, name, metrics, epochs, marked)
-    for axes in grid[len(shown) :]:
-        axes.set_visible(False)
     keys = []
-    if any(metric.startswith("train_") for metrics in shown.values() for metric in metrics):
+    if any(metric.startswith("train_") for _, metrics in shown for metric in metrics):
         keys.append(style.key("training", **_TRAINING))
-    if any(metric.startswith("val_") for metrics in shown.values() for metric in metrics):
+    if any(metric.startswith("val_") for _, metrics in shown for metric in metrics):
         keys.append(style.key("validation", **_VALIDATION))
     if marked is not None:
         keys.append(style.key(f"kept: epoch {marked}", **_KEPT))
     style.legend(figure, keys)
+    return figure
+
+
+@functools.lru_cache(maxsize=2)
+def _empty(panels: int) -> Figure:
+    """Return a figure with that many panels, which each drawing fills again.
+
+    Making axes and ticks takes as long as drawing them, and the trials of a study need the same.
+    """
+    columns = max(1, min(panels, 2 if panels in (2, 4) else 3))
+    rows = max(1, math.ceil(panels / columns))
+    height = 0.8 + 2.65 * rows
+    figure = style.page("", "", height=height)
+    grid = figure.add_gridspec(
+        rows, columns, **style.margins(height, top=0.95), wspace=0.28, hspace=0.42
+    )
+    for panel in range(panels):
+        axes = figure.add_subplot(grid[panel // columns, panel % columns])
+        style.tidy(axes, grid="both")
+        axes.set_xlabel("epoch", fontsize=10)
+        # Where matplotlib would find room for it, without measuring every number on the axis.
+        axes.xaxis.set_label_coords(0.5, -0.13)
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.6g}"))
     return figure
 
 
@@ -84,7 +106,9 @@ def _panel(
     axes: Axes, name: str, metrics: list[str], epochs: Sequence[EpochRecord], marked: int | None
 ) -> None:
     """Draw metrics in one panel; a value that is not finite, or too large, leaves a gap."""
-    style.tidy(axes, grid="both")
+    for artist in (*axes.lines, *axes.texts):
+        artist.remove()
+    axes.relim()
     numbers = [epoch.number for epoch in epochs]
     # A single epoch is a point, which a line does not show.
     marker = {"marker": "o", "markersize": 3 if len(epochs) < 40 else 0}
@@ -100,15 +124,11 @@ def _panel(
     room = style.WIDTH * axes.get_position().width
     # At a given height nothing is measured to find one.
     axes.set_title(style.fitted(name, room), fontsize=10, color=style.INK, y=1.0, loc="left")
-    axes.set_xlabel("epoch", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.6g}"))
     if is_empty:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.text(
             0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", color=style.QUIET
         )
-    # Where matplotlib would find room for it, without measuring every number on the axis.
-    axes.xaxis.set_label_coords(0.5, -0.13)

@@ -46,10 +46,21 @@ _SMALLEST_TITLE = 10.0
 def page(title: str, subtitle: str, *, height: float = 4.5) -> Figure:
     """Return an empty figure with a title and a subtitle, `height` inches high.
 
-    A long title is written in smaller letters, and shortened in the middle if that is not enough.
     `margins` leaves room for both lines.
     """
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    head(figure, title, subtitle)
+    return figure
+
+
+def head(figure: Figure, title: str, subtitle: str) -> None:
+    """Write a title and a subtitle, in place of those that the figure has, and of its legend.
+
+    A long title is written in smaller letters, and shortened in the middle if that is not enough.
+    """
+    for artist in (*figure.texts, *figure.legends):
+        artist.remove()
+    height = figure.get_figheight()
     room = WIDTH - 2 * _EDGE
     size = _TITLE_SIZE * room / max(text_width(title, _TITLE_SIZE, "bold"), room)
     size = max(size, _SMALLEST_TITLE)
@@ -61,7 +72,6 @@ def page(title: str, subtitle: str, *, height: float = 4.5) -> Figure:
         _EDGE / WIDTH, 1 - 0.36 / height, fitted(subtitle, room, _SUBTITLE_SIZE), va="top",
         fontsize=_SUBTITLE_SIZE, color=QUIET,
     )  # fmt: skip
-    return figure
 
 
 def margins(

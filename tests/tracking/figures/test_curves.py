@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from programs import run_to_end
 
-from tracking.figures.curves import curves
+from tracking.figures import curves as curves_module
+from tracking.figures.curves import curves, curves_png
 from tracking.figures.style import to_png
 from tracking.records import EpochRecord
 
@@ -62,9 +63,10 @@ def test_of_very_many_metrics_the_first_are_drawn_and_the_subtitle_says_so():
 
 def test_the_epoch_whose_weights_are_kept_is_marked_where_it_is_not_the_last():
     history = epochs({"val_loss": 2.0}, {"val_loss": 1.0}, {"val_loss": 3.0})
-    marked, plain = (curves("a trial", history, kept=kept) for kept in (2, 3))
+    marked = curves("a trial", history, kept=2)
     assert "kept: epoch 2" in texts(marked)
     assert len(marked.axes[0].lines) == 2
+    plain = curves("a trial", history, kept=3)
     assert texts(plain) == ["a trial", "3 epochs", "validation"]
     assert len(plain.axes[0].lines) == 1
 
@@ -97,6 +99,28 @@ def test_the_barest_curves_are_drawn_too(history):
     with Image.open(io.BytesIO(to_png(curves("a trial", history)))) as image:
         assert image.format == "PNG"
         assert (image.width, image.height) == (800, 345)
+
+
+def test_a_figure_that_was_used_before_gives_the_same_pixels():
+    histories = [
+        (
+            "a",
+            epochs({"val_loss": 2.0, "train_loss": 3.0}, {"val_loss": 1e-3, "train_loss": 3.0}),
+            1,
+        ),
+        ("a longer title", epochs({"val_loss": math.nan}, {"val_loss": math.nan}), None),
+        ("b", epochs(*({"val_accuracy": 0.1 * i} for i in range(50))), 20),
+        ("c", epochs({"score": 1e9}, {"score": -1e9}, {"score": 0.0}), None),
+        ("d", epochs(*({"val_loss": 2.0, "val_accuracy": i} for i in range(5))), 5),
+        ("d", epochs(*({"score": 2.0, "regret": -i} for i in range(300))), 5),
+    ]
+    fresh = []
+    for history in histories:
+        curves_module._empty.cache_clear()
+        fresh.append(curves_png(*history))
+    assert len(set(fresh)) == len(histories)
+    for _ in range(2):
+        assert [curves_png(*history) for history in histories] == fresh
 
 
 def test_drawing_does_not_touch_the_state_of_pyplot():
