@@ -19,7 +19,7 @@ the gradient; `AdamW` decouples it instead.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -27,23 +27,52 @@ from nets.arrays import Array
 from nets.settings import Settings
 
 
-class Optimizer(Protocol):
-    """The interface of every optimizer; see the docstring of this module."""
+class Optimizer:
+    """Base of all optimizers; see the docstring of this module.
+
+    Parameters
+    ----------
+    size
+        Number of parameters.
+    dtype
+        Of the parameters and of all vectors here.
+    """
+
+    def __init__(self, size: int, dtype: Any = np.float64) -> None:
+        self.scratch = np.empty(size, dtype)
+        self.vectors: dict[str, Array] = {}
+        """The vectors of the state, by name."""
+
+    def remember(self, name: str) -> Array:
+        """Return a vector of zeros that is part of the state."""
+        self.vectors[name] = np.zeros_like(self.scratch)
+        return self.vectors[name]
 
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step: change the parameters in place."""
-        ...
+        raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
         """Return copies of the optimizer's state: arrays and integers."""
-        ...
+        return {name: vector.copy() for name, vector in self.vectors.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Set the state that `state` returned."""
-        ...
+        for name, vector in self.vectors.items():
+            vector[:] = state[name]
+
+    def step_by_root(
+        self, parameters: Array, direction: Array, squares: Array, epsilon: float, rate: float
+    ) -> None:
+        """Subtract ``rate * direction / (sqrt(squares) + epsilon)`` from the parameters."""
+        np.sqrt(squares, out=self.scratch)
+        self.scratch += epsilon
+        np.divide(direction, self.scratch, out=self.scratch)
+        self.scratch *= rate
+        parameters -= self.scratch
 
 
-class SGD:
+class SGD(Optimizer):
     """Stochastic gradient descent: ``w <- w - r g``.
 
     Simple, but slow where the gradient does not point towards the minimum: in a long valley it
@@ -55,23 +84,13 @@ class SGD:
     array([ 0.95, -2.05])
     """
 
-    def __init__(self, size: int, dtype: Any = np.float64) -> None:
-        self.scratch = np.empty(size, dtype)
-
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step."""
         np.multiply(gradients, learning_rate, out=self.scratch)
         parameters -= self.scratch
 
-    def state(self) -> dict[str, Any]:
-        """Return an empty dict: SGD has no state."""
-        return {}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Do nothing: SGD has no state."""
-
-
-class Momentum:
+class Momentum(Optimizer):
     """``v <- m v + g``, ``w <- w - r v``: steps accumulate like the speed of a rolling ball.
 
     The velocity v does not contain the learning rate, so a schedule acts on the whole step at once.
@@ -88,9 +107,9 @@ class Momentum:
     """
 
     def __init__(self, size: int, dtype: Any = np.float64, *, momentum: float = 0.9) -> None:
+        super().__init__(size, dtype)
         self.momentum = momentum
-        self.velocity = np.zeros(size, dtype)
-        self.scratch = np.empty(size, dtype)
+        self.velocity = self.remember("velocity")
 
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step."""
@@ -99,16 +118,8 @@ class Momentum:
         np.multiply(self.velocity, learning_rate, out=self.scratch)
         parameters -= self.scratch
 
-    def state(self) -> dict[str, Any]:
-        """Return the velocity."""
-        return {"velocity": self.velocity.copy()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the velocity."""
-        self.velocity[:] = state["velocity"]
-
-
-class Nesterov:
+class Nesterov(Momentum):
     """``v <- m v + g``, ``w <- w - r (g + m v)``: momentum that looks one step ahead.
 
     The gradient is meant to be taken at the point where the velocity is about to move w. This
@@ -125,11 +136,6 @@ class Nesterov:
     array([0.675])
     """
 
-    def __init__(self, size: int, dtype: Any = np.float64, *, momentum: float = 0.9) -> None:
-        self.momentum = momentum
-        self.velocity = np.zeros(size, dtype)
-        self.scratch = np.empty(size, dtype)
-
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step."""
         self.velocity *= self.momentum
@@ -139,16 +145,8 @@ class Nesterov:
         self.scratch *= learning_rate
         parameters -= self.scratch
 
-    def state(self) -> dict[str, Any]:
-        """Return the velocity."""
-        return {"velocity": self.velocity.copy()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the velocity."""
-        self.velocity[:] = state["velocity"]
-
-
-class AdaGrad:
+class AdaGrad(Optimizer):
     """``h <- h + g^2``, ``w <- w - r g / (sqrt(h) + eps)``: a learning rate for each w.
 
     Parameters with large past gradients take smaller steps. h only grows, so in the end all steps
@@ -163,30 +161,18 @@ class AdaGrad:
     """
 
     def __init__(self, size: int, dtype: Any = np.float64, *, epsilon: float = 1e-10) -> None:
+        super().__init__(size, dtype)
         self.epsilon = epsilon
-        self.squares = np.zeros(size, dtype)
-        self.scratch = np.empty(size, dtype)
+        self.squares = self.remember("squares")
 
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step."""
         np.square(gradients, out=self.scratch)
         self.squares += self.scratch
-        np.sqrt(self.squares, out=self.scratch)
-        self.scratch += self.epsilon
-        np.divide(gradients, self.scratch, out=self.scratch)
-        self.scratch *= learning_rate
-        parameters -= self.scratch
-
-    def state(self) -> dict[str, Any]:
-        """Return the sums of squares."""
-        return {"squares": self.squares.copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the sums of squares."""
-        self.squares[:] = state["squares"]
+        self.step_by_root(parameters, gradients, self.squares, self.epsilon, learning_rate)
 
 
-class RMSProp:
+class RMSProp(Optimizer):
     """``h <- d h + (1 - d) g^2``, ``w <- w - r g / (sqrt(h) + eps)``: AdaGrad that forgets.
 
     h starts at zero without correction, so the first steps are up to ``1 / sqrt(1 - d)`` times as
@@ -203,10 +189,10 @@ class RMSProp:
     def __init__(
         self, size: int, dtype: Any = np.float64, *, decay: float = 0.99, epsilon: float = 1e-8
     ) -> None:
+        super().__init__(size, dtype)
         self.decay = decay
         self.epsilon = epsilon
-        self.squares = np.zeros(size, dtype)
-        self.scratch = np.empty(size, dtype)
+        self.squares = self.remember("squares")
 
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step."""
@@ -214,22 +200,10 @@ class RMSProp:
         self.scratch *= 1 - self.decay
         self.squares *= self.decay
         self.squares += self.scratch
-        np.sqrt(self.squares, out=self.scratch)
-        self.scratch += self.epsilon
-        np.divide(gradients, self.scratch, out=self.scratch)
-        self.scratch *= learning_rate
-        parameters -= self.scratch
-
-    def state(self) -> dict[str, Any]:
-        """Return the running means of squares."""
-        return {"squares": self.squares.copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set the running means of squares."""
-        self.squares[:] = state["squares"]
+        self.step_by_root(parameters, gradients, self.squares, self.epsilon, learning_rate)
 
 
-class Adam:
+class Adam(Optimizer):
     """Momentum divided by RMSProp's root, both corrected for their start at zero.
 
     At step t (from 1)::
@@ -259,13 +233,13 @@ class Adam:
         beta2: float = 0.999,
         epsilon: float = 1e-8,
     ) -> None:
+        super().__init__(size, dtype)
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
         self.steps = 0
-        self.mean = np.zeros(size, dtype)
-        self.squares = np.zeros(size, dtype)
-        self.scratch = np.empty(size, dtype)
+        self.mean = self.remember("mean")
+        self.squares = self.remember("squares")
 
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step."""
@@ -277,34 +251,26 @@ class Adam:
         self.squares *= self.beta2
         np.square(gradients, out=self.scratch)
         self.squares += self.scratch
-        np.sqrt(self.squares, out=self.scratch)
-        self.scratch += self.epsilon / root_factor
-        np.divide(self.mean, self.scratch, out=self.scratch)
-        self.scratch *= learning_rate * mean_factor / root_factor
-        parameters -= self.scratch
+        rate = learning_rate * mean_factor / root_factor
+        self.step_by_root(parameters, self.mean, self.squares, self.epsilon / root_factor, rate)
 
     def state(self) -> dict[str, Any]:
         """Return the number of steps and both moments."""
-        return {
-            "steps": self.steps,
-            "mean": self.mean.copy(),
-            "squares": self.squares.copy(),
-        }
+        return {"steps": self.steps, **super().state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Set the number of steps and both moments."""
+        super().restore(state)
         self.steps = int(state["steps"])
-        self.mean[:] = state["mean"]
-        self.squares[:] = state["squares"]
 
 
-class AdamW:
+class AdamW(Adam):
     """Adam with decoupled weight decay: first ``w <- w - r decay w``, then Adam's step.
 
     Decay that is added to the gradient is divided by sqrt(h): where gradients are large, weights
     hardly decay. Here every weight shrinks by the same factor. The factor contains the learning
     rate, including the schedule. Only the first ``weights`` numbers decay: a network stores its
-    weights before its biases, scales and shifts.
+    weights before its biases, scales and shifts. The other options are those of `Adam`.
 
     Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization (ICLR 2019), algorithm 2,
     with the learning rate included in the schedule's factor.
@@ -320,13 +286,11 @@ class AdamW:
         size: int,
         dtype: Any = np.float64,
         *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
         weight_decay: float = 0.01,
         weights: int | None = None,
+        **of_adam: float,
     ) -> None:
-        self.adam = Adam(size, dtype, beta1=beta1, beta2=beta2, epsilon=epsilon)
+        super().__init__(size, dtype, **of_adam)
         self.weight_decay = weight_decay
         self.weights = size if weights is None else weights
 
@@ -334,15 +298,7 @@ class AdamW:
         """Take one step."""
         if self.weight_decay:
             parameters[: self.weights] *= 1 - learning_rate * self.weight_decay
-        self.adam.update(parameters, gradients, learning_rate)
-
-    def state(self) -> dict[str, Any]:
-        """Return Adam's state."""
-        return self.adam.state()
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Set Adam's state."""
-        self.adam.restore(state)
+        super().update(parameters, gradients, learning_rate)
 
 
 def clip_by_norm(gradients: Array, largest: float) -> float:
