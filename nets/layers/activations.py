@@ -6,48 +6,24 @@ multiplies by the function's derivative. Only softmax operates on whole rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nets import functions
 from nets.arrays import Array, Shape
 from nets.errors import InputError
 from nets.functions import GELU_CUBIC, GELU_SCALE
-from nets.layers.base import Backward, Layer
-
-Carry: TypeAlias = Callable[[Array], Array]
-"""Gradient with respect to the output -> gradient with respect to the input."""
+from nets.layers.base import Carry, Function
 
 
 @dataclass(frozen=True)
-class Activation(Layer):
-    """Base of the activations: no parameters, and an unchanged shape."""
+class Activation(Function):
+    """Base of the activations, which do not change the shape."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the same shape."""
         return input_shape
-
-    def forward(
-        self,
-        x: Array,
-        parameters: dict[str, Array],
-        *,
-        training: bool,
-        noise: NDArray[Any] | None = None,
-        statistics: dict[str, Array] | None = None,
-    ) -> tuple[Array, Backward]:
-        """Apply the function; backward multiplies by its derivative."""
-        self.check(x)
-        output, carry = self.apply(x)
-        return output, lambda gradient: (carry(gradient), {})
-
-    def apply(self, x: Array) -> tuple[Array, Carry]:
-        """Return f(x) and the function D -> D * f'(x)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ Kind: TypeAlias = Literal["weight", "bias", "scale", "shift"]
 Backward: TypeAlias = Callable[[Array], tuple[Array, dict[str, Array]]]
 """Output gradient -> (input gradient, gradient of each parameter by name)."""
 
+Carry: TypeAlias = Callable[[Array], Array]
+"""Output gradient -> input gradient, in a layer without parameters."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -150,6 +153,29 @@ class Layer:
         if len(shape) != len(axes) or min(shape) < 1:
             expected = f"{describe(*axes)} without an empty axis"
             raise InputError(f"{self.name}.input_shape", shape, expected)
+
+
+@dataclass(frozen=True)
+class Function(Layer):
+    """Base of the layers that compute a fixed function: nothing is learnt, nothing drawn."""
+
+    def forward(
+        self,
+        x: Array,
+        parameters: dict[str, Array],
+        *,
+        training: bool,
+        noise: NDArray[Any] | None = None,
+        statistics: dict[str, Array] | None = None,
+    ) -> tuple[Array, Backward]:
+        """Apply the function; backward carries the gradient through it."""
+        self.check(x)
+        output, carry = self.apply(x)
+        return output, lambda gradient: (carry(gradient), {})
+
+    def apply(self, x: Array) -> tuple[Array, Carry]:
+        """Return f(x), and the function that turns its gradient into that of x."""
+        raise NotImplementedError
 
 
 def snake_case(name: str) -> str:

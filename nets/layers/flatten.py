@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from nets.arrays import Array, Shape
-from nets.layers.base import Backward, Layer
+from nets.layers.base import Carry, Function
 
 
 @dataclass(frozen=True)
-class Flatten(Layer):
+class Flatten(Function):
     """Reshape each input to one row, in (row, column, channel) order.
 
     ``(batch, height, width, channels) -> (batch, height * width * channels)``; any other shape is
@@ -30,15 +27,6 @@ class Flatten(Layer):
         """Return the length of a row."""
         return (math.prod(input_shape),)
 
-    def forward(
-        self,
-        x: Array,
-        parameters: dict[str, Array],
-        *,
-        training: bool,
-        noise: NDArray[Any] | None = None,
-        statistics: dict[str, Array] | None = None,
-    ) -> tuple[Array, Backward]:
-        """Reshape; backward restores the shape."""
-        self.check(x)
-        return x.reshape(len(x), -1), lambda gradient: (gradient.reshape(x.shape), {})
+    def apply(self, x: Array) -> tuple[Array, Carry]:
+        """Reshape; carry restores the shape."""
+        return x.reshape(len(x), -1), lambda gradient: gradient.reshape(x.shape)

@@ -8,18 +8,16 @@ Shapes: ``(batch, height, width, channels) -> (batch, output height, output widt
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nets.arrays import Array, Shape
-from nets.layers.base import Backward, Layer
+from nets.layers.base import Carry, Function
 from nets.layers.convolution import Pair, check_pairs, col2im, im2col, output_size
 
 
 @dataclass(frozen=True)
-class Pooling(Layer):
+class Pooling(Function):
     """Base of both: a window, its stride, and the shapes.
 
     Parameters
@@ -61,26 +59,18 @@ class MaxPooling(Pooling):
     (array([3.]), array([5., 0., 0., 0.]))
     """
 
-    def forward(
-        self,
-        x: Array,
-        parameters: dict[str, Array],
-        *,
-        training: bool,
-        noise: NDArray[Any] | None = None,
-        statistics: dict[str, Array] | None = None,
-    ) -> tuple[Array, Backward]:
-        """Find the largest numbers; backward passes each the gradient of its window."""
+    def apply(self, x: Array) -> tuple[Array, Carry]:
+        """Find the largest numbers; carry passes each the gradient of its window."""
         windows, shape = self._windows(x)
         winners = windows.argmax(axis=1, keepdims=True)
         output = np.take_along_axis(windows, winners, axis=1)
 
-        def backward(gradient: Array) -> tuple[Array, dict[str, Array]]:
+        def carry(gradient: Array) -> Array:
             shares = np.zeros(windows.shape, gradient.dtype)
             np.put_along_axis(shares, winners, gradient.reshape(output.shape), axis=1)
-            return col2im(shares, x.shape, self.window, self.stride), {}
+            return col2im(shares, x.shape, self.window, self.stride)
 
-        return output.reshape(shape), backward
+        return output.reshape(shape), carry
 
 
 @dataclass(frozen=True)
@@ -93,21 +83,13 @@ class AveragePooling(Pooling):
     (array([2.25]), array([1., 1., 1., 1.]))
     """
 
-    def forward(
-        self,
-        x: Array,
-        parameters: dict[str, Array],
-        *,
-        training: bool,
-        noise: NDArray[Any] | None = None,
-        statistics: dict[str, Array] | None = None,
-    ) -> tuple[Array, Backward]:
-        """Average; backward divides the gradient equally."""
+    def apply(self, x: Array) -> tuple[Array, Carry]:
+        """Average; carry divides the gradient equally."""
         windows, shape = self._windows(x)
 
-        def backward(gradient: Array) -> tuple[Array, dict[str, Array]]:
+        def carry(gradient: Array) -> Array:
             share = gradient.reshape(len(windows), 1, -1) / windows.shape[1]
             shares = np.broadcast_to(share, windows.shape)
-            return col2im(shares, x.shape, self.window, self.stride), {}
+            return col2im(shares, x.shape, self.window, self.stride)
 
-        return windows.mean(axis=1).reshape(shape), backward
+        return windows.mean(axis=1).reshape(shape), carry
