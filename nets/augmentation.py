@@ -13,7 +13,7 @@ applied to visual document analysis" (ICDAR 2003), section 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nets.arrays import Array, check_floats
 from nets.errors import InputError
 from nets.resampling import Resampler
+from nets.settings import Settings
 
 ImageShape = tuple[int, int, int]
 
@@ -31,34 +32,9 @@ SMOOTHNESS = 1 / 7
 in 28, as Simard et al. found best for digits."""
 
 
-class Strengths(Protocol):
-    """The settings that augmentation reads; `nets.settings.Settings` has them."""
-
-    @property
-    def shift(self) -> float:
-        """Largest shift along each axis, in pixels."""
-
-    @property
-    def rotation(self) -> float:
-        """Largest angle, in degrees."""
-
-    @property
-    def scale(self) -> float:
-        """Largest relative change of size."""
-
-    @property
-    def shear(self) -> float:
-        """Largest shear, as the tangent of its angle."""
-
-    @property
-    def elastic(self) -> float:
-        """Standard deviation of the elastic displacement along each axis, in pixels."""
-
-
-def wanted(strengths: Strengths) -> bool:
+def wanted(strengths: Settings) -> bool:
     """Whether any strength is above zero.
 
-    >>> from nets.settings import Settings
     >>> wanted(Settings()), wanted(Settings(shear=0.1))
     (False, True)
     """
@@ -119,7 +95,7 @@ class Distortion:
 
 
 def draw(
-    strengths: Strengths, count: int, image_shape: ImageShape, generator: np.random.Generator
+    strengths: Settings, count: int, image_shape: ImageShape, generator: np.random.Generator
 ) -> Distortion:
     """Draw a distortion for each of ``count`` images.
 
@@ -130,7 +106,6 @@ def draw(
     The numbers are drawn in one call, row by row, so the distortion of an image does not depend on
     how many images are drawn together: drawing 3 and then 5 equals drawing 8.
 
-    >>> from nets.settings import Settings
     >>> drawn = draw(Settings(shift=2), 100, (28, 28, 1), np.random.default_rng(0))
     >>> bool(np.abs(drawn.shift).max() <= 2), bool(np.ptp(drawn.rotation) == 0)
     (True, True)
@@ -180,7 +155,7 @@ class Augmenter:
     Parameters
     ----------
     strengths
-        Strength of each distortion, such as `nets.settings.Settings`.
+        The settings; their shift, rotation, scale, shear and elastic are read.
     image_shape
         ``(height, width, channels)``.
     dtype
@@ -188,7 +163,6 @@ class Augmenter:
 
     Examples
     --------
-    >>> from nets.settings import Settings
     >>> images = np.ones((2, 4, 4, 1), np.float32)
     >>> augmenter = Augmenter(Settings(shift=1, rotation=15), (4, 4, 1))
     >>> augmenter(images, np.random.default_rng(0)).shape
@@ -196,7 +170,7 @@ class Augmenter:
     """
 
     def __init__(
-        self, strengths: Strengths, image_shape: ImageShape, dtype: Any = np.float32
+        self, strengths: Settings, image_shape: ImageShape, dtype: Any = np.float32
     ) -> None:
         self.strengths = strengths
         self.image_shape = image_shape
