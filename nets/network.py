@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,14 @@ from numpy.typing import NDArray
 from nets.arrays import FLOATS, Array, Shape
 from nets.errors import InputError
 from nets.initializers import Initializer
-from nets.layers.base import Layer, snake_case
+from nets.layers.base import Layer, Parameter, Statistic, snake_case
 from nets.losses import Loss
 
 Noise = Sequence[NDArray[Any] | None]
 """The random numbers of each layer for one mini-batch, in the order of the layers."""
+
+Slot = tuple[int, str, Parameter | Statistic]
+"""A layer's index, and the name and description of one of its arrays."""
 
 
 class Network:
@@ -83,62 +86,47 @@ class Network:
             self.shapes.append(layer.output_shape(self.shapes[-1]))
         self.input_shape, self.output_shape = self.shapes[0], self.shapes[-1]
 
-        wanted = [
+        shaped = list(enumerate(zip(self.layers, self.shapes, strict=False)))
+        parameters = [
             (index, name, parameter)
-            for index, (layer, shape) in enumerate(zip(self.layers, self.shapes, strict=False))
+            for index, (layer, shape) in shaped
             for name, parameter in layer.parameters(shape).items()
         ]
-        self.slots = sorted(wanted, key=lambda slot: slot[2].kind != "weight")
+        statistics = [
+            (index, name, statistic)
+            for index, (layer, shape) in shaped
+            for name, statistic in layer.statistics(shape).items()
+        ]
+        self.slots = sorted(parameters, key=lambda slot: slot[2].kind != "weight")
         """(layer's index, parameter's name, parameter) in the order of the flat vector."""
-        self.parameters = np.zeros(sum(math.prod(p.shape) for _, _, p in wanted), self.dtype)
+        self.parameters = np.zeros(_size(self.slots), self.dtype)
         self.gradients = np.zeros_like(self.parameters)
-        self.parameter_views = self._views(self.parameters)
-        self.gradient_views = self._views(self.gradients)
+        self.statistics = np.zeros(_size(statistics), self.dtype)
+        self.parameter_views = self._views(self.parameters, self.slots)
+        self.gradient_views = self._views(self.gradients, self.slots)
+        self.statistic_views = self._views(self.statistics, statistics)
+        for index, name, statistic in statistics:
+            self.statistic_views[index][name][...] = statistic.initial
+        for index, name, parameter in self.slots:
+            if parameter.kind == "scale":  # biases and shifts are zero already
+                self.parameter_views[index][name][...] = 1
         self.named = {
             f"{self.layers[index].name}.{name}": self.parameter_views[index][name]
             for index, name, _ in self.slots
         }
-        self.weights = self.parameters[: self._count("weight")]
+        self.weights = self.parameters[: _size(s for s in self.slots if s[2].kind == "weight")]
         """The part of ``parameters`` to which weight decay applies."""
         self.outputs: Array = np.empty((0, *self.output_shape), self.dtype)
-        self._lay_out_statistics()
-        self._set_constants()
 
-    def _count(self, kind: str) -> int:
-        return sum(math.prod(p.shape) for _, _, p in self.slots if p.kind == kind)
-
-    def _views(self, flat: Array) -> list[dict[str, Array]]:
+    def _views(self, flat: Array, slots: Iterable[Slot]) -> list[dict[str, Array]]:
         """Cut a flat vector into each layer's arrays."""
         views: list[dict[str, Array]] = [{} for _ in self.layers]
         start = 0
-        for index, name, parameter in self.slots:
-            end = start + math.prod(parameter.shape)
-            views[index][name] = flat[start:end].reshape(parameter.shape)
+        for index, name, item in slots:
+            end = start + math.prod(item.shape)
+            views[index][name] = flat[start:end].reshape(item.shape)
             start = end
         return views
-
-    def _lay_out_statistics(self) -> None:
-        wanted = [
-            layer.statistics(shape) for layer, shape in zip(self.layers, self.shapes, strict=False)
-        ]
-        sizes = [math.prod(s.shape) for layer in wanted for s in layer.values()]
-        self.statistics: Array = np.empty(sum(sizes), self.dtype)
-        self.statistic_views: list[dict[str, Array]] = []
-        start = 0
-        for layer in wanted:
-            views = {}
-            for name, statistic in layer.items():
-                end = start + math.prod(statistic.shape)
-                views[name] = self.statistics[start:end].reshape(statistic.shape)
-                views[name][...] = statistic.initial
-                start = end
-            self.statistic_views.append(views)
-
-    def _set_constants(self) -> None:
-        """Set scales to one; biases and shifts are zero already."""
-        for index, name, parameter in self.slots:
-            if parameter.kind == "scale":
-                self.parameter_views[index][name][...] = 1
 
     def initialize(self, initializer: Initializer, generator: np.random.Generator) -> None:
         """Draw every weight, layer by layer; biases, scales and shifts remain constants."""
@@ -220,6 +208,10 @@ class Network:
         if not np.isfinite(x).all():
             row = int(np.argmin(np.isfinite(x).reshape(len(x), -1).all(axis=1)))
             raise InputError("network.input", problem=f"NaN or infinity in row {row}")
+
+
+def _size(slots: Iterable[Slot]) -> int:
+    return sum(math.prod(item.shape) for _, _, item in slots)
 
 
 def labelled(layers: Sequence[Layer]) -> tuple[Layer, ...]:
