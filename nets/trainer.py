@@ -29,9 +29,12 @@ from nets.losses import CrossEntropy
 from nets.model_source import to_model
 from nets.optimizers import clip_by_norm, make
 from nets.outcome import Epoch, Outcome, Reason, State
-from nets.randomness import generator_state, restore_generator, stream
+from nets.randomness import Purpose, generator_state, restore_generator, stream
 from nets.schedules import learning_rate
 from nets.settings import Settings
+
+PURPOSES: tuple[Purpose, ...] = ("shuffling", "dropout", "augmentation")
+"""The streams that are drawn from during a training."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,7 @@ class Training:
             settings, self.network.parameters.size, self.network.weights.size, np.float32
         )
         self.loss = CrossEntropy(settings.label_smoothing)
-        self.shuffling = stream(settings.seed, "shuffling")
-        self.dropout = stream(settings.seed, "dropout")
-        self.augmentation = stream(settings.seed, "augmentation")
+        self.generators = {purpose: stream(settings.seed, purpose) for purpose in PURPOSES}
         self.augmenter = Augmenter(settings, data.image_shape) if wanted(settings) else None
         self.epoch = 0
         self.diverged = False
@@ -100,7 +101,7 @@ class Training:
     def run_epoch(self) -> Epoch:
         """Train on every image once, score the validation images, and return the epoch."""
         started = time.perf_counter()
-        order = self.shuffling.permutation(self.training_rows)
+        order = self.generators["shuffling"].permutation(self.training_rows)
         # Overflow in float32 raises no warning here: it shows in the loss, which then ends the
         # training.
         with threads.pinned(), np.errstate(all="ignore"):
@@ -140,8 +141,8 @@ class Training:
         network, settings = self.network, self.settings
         pixels = scaled(self.images[rows], self.data.full_scale, out=self.pixels[: len(rows)])
         if self.augmenter is not None:
-            pixels = self.augmenter(pixels, self.augmentation)
-        noise = network.draw(len(rows), self.dropout)
+            pixels = self.augmenter(pixels, self.generators["augmentation"])
+        noise = network.draw(len(rows), self.generators["dropout"])
         value = self.executor.loss_and_gradients(pixels, self.labels[rows], self.loss, noise)
         if settings.clip_norm:
             clip_by_norm(network.gradients, settings.clip_norm)
@@ -178,15 +179,8 @@ class Training:
             "generators": _sha256(json.dumps(self._generator_states(), sort_keys=True).encode()),
         }
 
-    def _generators(self) -> dict[str, np.random.Generator]:
-        return {
-            "shuffling": self.shuffling,
-            "dropout": self.dropout,
-            "augmentation": self.augmentation,
-        }
-
     def _generator_states(self) -> dict[str, Any]:
-        return {name: generator_state(g) for name, g in self._generators().items()}
+        return {name: generator_state(g) for name, g in self.generators.items()}
 
     def state(self) -> State:
         """Return copies of everything that changes in training; `restore` takes them."""
@@ -218,7 +212,7 @@ class Training:
         self.network.parameters[:] = state["parameters"]
         self.network.statistics[:] = state["statistics"]
         self.optimizer.restore(state["optimizer"])
-        for name, generator in self._generators().items():
+        for name, generator in self.generators.items():
             restore_generator(generator, state["generators"][name])
         self.best = None if state["best"] is None else Best(**state["best"])
 
