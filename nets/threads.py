@@ -10,7 +10,7 @@ result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache
@@ -99,8 +99,5 @@ class Team:
         try:
             first = work(0)
         finally:
-            errors = [other.exception() for other in others]
-        for error in errors:
-            if error is not None:
-                raise error
+            wait(others)
         return [first, *(other.result() for other in others)]
