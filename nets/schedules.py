@@ -2,7 +2,8 @@
 
 Steps count mini-batches from 0; ``steps`` is their number in the whole training. Every function
 here returns a factor, 1 for the full learning rate; `learning_rate` combines those that `Settings`
-select. A schedule has no state, so a resumed training needs only the number of the step.
+select. In a constant schedule only the warm-up has one. A schedule has no state, so a resumed
+training needs only the number of the step.
 """
 
 from __future__ import annotations
@@ -15,15 +16,6 @@ RISE = 0.3
 """Fraction of a one-cycle schedule in which the learning rate rises."""
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START / 10_000
-
-
-def constant(step: int) -> float:
-    """Return 1.
-
-    >>> constant(1000)
-    1.0
-    """
-    return 1.0
 
 
 def staircase(step: int, every: int, factor: float) -> float:
@@ -82,8 +74,6 @@ def learning_rate(settings: Settings, step: int, steps_per_epoch: int) -> float:
     steps = settings.epochs * steps_per_epoch
     factor = warm_up(step, round(settings.warmup * steps))
     match settings.schedule:
-        case "constant":
-            factor *= constant(step)
         case "step":
             factor *= staircase(step, settings.step_epochs * steps_per_epoch, settings.step_factor)
         case "cosine":
