@@ -83,9 +83,7 @@ class BatchNormalizationKernel(Kernel):
         self.total, self.true_mean, self.variance = n, mean, squares / n
         self._normalize(mean, self.variance)
         if n > 1:
-            for name, new in (("mean", mean), ("variance", squares / (n - 1))):
-                self.running[name] *= 1 - self.layer.momentum
-                self.running[name] += self.layer.momentum * new
+            self.layer.follow(self.running, mean, squares / (n - 1))
 
     def gather_gradients(self) -> None:
         """Compute the parameters' gradients, c and d, after `measure_gradient` of all parts."""

@@ -28,15 +28,7 @@ class ConvolutionKernel(Kernel):
         self.relu = relu
         height, width, channels = self.input_shape
         self.sizes = Geometry(
-            rows=1,
-            height=height,
-            width=width,
-            channels=channels,
-            filters=layer.filters,
-            kernel_height=layer.kernel[0],
-            kernel_width=layer.kernel[1],
-            padding_height=layer.padding[0],
-            padding_width=layer.padding[1],
+            1, height, width, channels, layer.filters, *layer.kernel, *layer.padding
         )
         self.weights = Weights(self.sizes, self.dtype, bias=layer.bias)
         self.sums = sums_size(self.sizes)

@@ -99,7 +99,8 @@ class BatchNormalization(Layer):
         values = x.reshape(-1, len(scale))
         if training:
             mean, variance = moments(values)
-            self._follow(statistics, len(values), mean, variance)
+            if (count := len(values)) > 1:
+                self.follow(statistics, mean, variance * (count / (count - 1)))
         else:
             mean, variance = statistics["mean"], statistics["variance"]
         inverse = 1 / np.sqrt(variance + self.epsilon)
@@ -118,11 +119,9 @@ class BatchNormalization(Layer):
 
         return (normalized * scale + shift).reshape(x.shape), backward
 
-    def _follow(self, running: dict[str, Array], count: int, mean: Array, variance: Array) -> None:
+    def follow(self, running: dict[str, Array], mean: Array, variance: Array) -> None:
         """Update the running statistics with those of a mini-batch, in place."""
-        if count == 1:
-            return
-        for name, new in (("mean", mean), ("variance", variance * (count / (count - 1)))):
+        for name, new in (("mean", mean), ("variance", variance)):
             running[name] *= 1 - self.momentum
             running[name] += self.momentum * new
 
