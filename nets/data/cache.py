@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nets.data.dataset import ARRAYS, MANIFEST, Dataset, content_sha256, open_cached
+from nets.data.dataset import ARRAYS, MANIFEST, Content, Dataset, content_sha256, open_cached
 from nets.errors import InputError
 from nets.files import write_whole
 
@@ -33,16 +32,7 @@ def open_verified(path: Path, content: str) -> Dataset | None:
     return dataset if content_sha256(arrays) == content else None
 
 
-def store(
-    path: Path,
-    arrays: dict[str, NDArray[np.uint8]],
-    *,
-    name: str,
-    classes: int,
-    full_scale: int,
-    sha256: str,
-    label_names: tuple[str, ...] = (),
-) -> None:
+def store(path: Path, content: Content, *, name: str, sha256: str) -> None:
     """Write a data set to its cache folder.
 
     Raises
@@ -51,13 +41,13 @@ def store(
         If the folder cannot be written.
     """
     manifest = {
-        "name": name, "classes": classes, "full_scale": full_scale, "sha256": sha256,
-        "label_names": label_names,
+        "name": name, "classes": content.classes, "full_scale": content.full_scale,
+        "sha256": sha256, "label_names": content.label_names,
     }  # fmt: skip
     try:
         path.mkdir(parents=True, exist_ok=True)
         for part in ARRAYS:
-            array = np.ascontiguousarray(arrays[part])
+            array = np.ascontiguousarray(content.arrays[part])
             write_whole(path / f"{part}.npy", partial(np.save, arr=array))
         text = json.dumps(manifest, indent=2).encode() + b"\n"
         write_whole(path / MANIFEST, lambda file: file.write(text))

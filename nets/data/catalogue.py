@@ -97,7 +97,7 @@ def load(
         if dataset and (dataset.classes, dataset.label_names) == (found.classes, found.label_names):
             return dataset
     say(f"writing {path}")
-    caches.store(path, name=name, sha256=sha256, **found._asdict())
+    caches.store(path, found, name=name, sha256=sha256)
     return open_cached(path)
 
 

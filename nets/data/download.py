@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nets.data.idx import read_content
-from nets.data.mnist import FILES, File, candidates, checked_content
+from nets.data.mnist import FILES, File, checked_content, find
 from nets.errors import InputError
 
 MIRRORS = (
@@ -48,7 +48,7 @@ def download(folder: Path, mirrors: Sequence[str], progress: bool) -> list[Path]
 
 def _is_valid(file: File, folder: Path) -> bool:
     """Whether the copy of a file that `load` would read has the published content."""
-    path = next((path for path in candidates(file.name, folder) if path.is_file()), None)
+    path = find(file.name, folder)
     if path is None:
         return False
     try:

@@ -63,7 +63,7 @@ def read(folder: Path, progress: Callable[[str], None]) -> dict[str, NDArray[np.
     InputError
         If a file is missing, damaged or not the published one.
     """
-    paths = {part: _find(file.name, folder) for part, file in FILES.items()}
+    paths = {part: find(file.name, folder) for part, file in FILES.items()}
     missing = [FILES[part].name for part, path in paths.items() if path is None]
     if missing:
         raise InputError(
@@ -95,5 +95,6 @@ def checked_content(path: Path, file: File) -> bytes:
     return content
 
 
-def _find(name: str, folder: Path) -> Path | None:
+def find(name: str, folder: Path) -> Path | None:
+    """Return the path of the copy of a file that `read` uses, or None if there is none."""
     return next((path for path in candidates(name, folder) if path.is_file()), None)

@@ -151,13 +151,13 @@ WRITE_AND_READ = """
 import pathlib, sys
 import numpy as np
 from nets.data.cache import open_verified, store
-from nets.data.dataset import ARRAYS, content_sha256
+from nets.data.dataset import ARRAYS, Content, content_sha256
 shapes = [(50, 8, 8, 1), (50,), (10, 8, 8, 1), (10,)]
 arrays = {name: np.ones(shape, np.uint8) for name, shape in zip(ARRAYS, shapes)}
 sha256 = content_sha256(arrays)
 path = pathlib.Path(sys.argv[1])
 for _ in range(100):
-    store(path, arrays, name="ones", classes=2, full_scale=1, sha256=sha256)
+    store(path, Content(arrays, classes=2, full_scale=1), name="ones", sha256=sha256)
     assert open_verified(path, sha256) is not None
 """
 
