@@ -5,7 +5,7 @@ weights, and augmentation does not change the order of the mini-batches.
 """
 
 import hashlib
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -22,16 +22,6 @@ def stream(seed: int, purpose: Purpose) -> np.random.Generator:
     """
     word = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, word])))
-
-
-def generator_state(generator: np.random.Generator) -> dict[str, Any]:
-    """Return the state of a generator as plain values that JSON represents exactly."""
-    return dict(generator.bit_generator.state)
-
-
-def restore_generator(generator: np.random.Generator, state: dict[str, Any]) -> None:
-    """Set a generator to a state that `generator_state` returned."""
-    generator.bit_generator.state = state
 
 
 def derived_seed(seed: int, *path: int) -> int:

@@ -29,7 +29,7 @@ from nets.losses import CrossEntropy
 from nets.model_source import to_model
 from nets.optimizers import clip_by_norm, make
 from nets.outcome import Epoch, Outcome, Reason, State
-from nets.randomness import Purpose, generator_state, restore_generator, stream
+from nets.randomness import Purpose, stream
 from nets.schedules import learning_rate
 from nets.settings import Settings
 
@@ -180,7 +180,8 @@ class Training:
         }
 
     def _generator_states(self) -> dict[str, Any]:
-        return {name: generator_state(g) for name, g in self.generators.items()}
+        """Return the states as plain values that JSON represents exactly."""
+        return {name: g.bit_generator.state for name, g in self.generators.items()}
 
     def state(self) -> State:
         """Return copies of everything that changes in training; `restore` takes them."""
@@ -213,7 +214,7 @@ class Training:
         self.network.statistics[:] = state["statistics"]
         self.optimizer.restore(state["optimizer"])
         for name, generator in self.generators.items():
-            restore_generator(generator, state["generators"][name])
+            generator.bit_generator.state = state["generators"][name]
         self.best = None if state["best"] is None else Best(**state["best"])
 
     def outcome(self) -> Outcome:

@@ -9,6 +9,7 @@ tiles of all images.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import TypeAlias
 
 import numpy as np
@@ -77,15 +78,14 @@ def runs(
     >>> list(runs(sizes, tile_rows=6, height=28, offset=-1))
     [(0, 1, 1, 6), (1, 5, 0, 6), (6, 1, 0, 5)]
     """
-    first = 0
-    for tile in range(1, sizes.tiles + 1):
-        here, before = (
-            (max(0, -top), min(tile_rows, height - top))
-            for top in (tile * sizes.tile + offset, first * sizes.tile + offset)
-        )
-        if tile == sizes.tiles or here != before:
-            yield (first, tile - first, *before)
-            first = tile
+
+    def extent_of(tile: int) -> tuple[int, int]:
+        top = tile * sizes.tile + offset
+        return max(0, -top), min(tile_rows, height - top)
+
+    for extent, alike in groupby(range(sizes.tiles), extent_of):
+        first, *others = alike
+        yield first, 1 + len(others), *extent
 
 
 def from_lines(
@@ -144,23 +144,17 @@ def blocks(
     [(0, 1, 1, 4, 0, 0), (1, 6, 0, 4, 1, 0), (7, 1, 0, 1, 1, 1)]
     """
     overlap = -(-tile_rows // sizes.tile)
-    run: tuple[int, ...] = ()
-    first = 0
-    for block in range(sizes.tiles + overlap):
+
+    def extent_of(block: int) -> tuple[int, int, int, int]:
         top = block * sizes.tile + offset
-        here = (
-            max(0, -top),
-            min(sizes.tile, height - top),
-            min(block, overlap - 1),
-            max(0, block - sizes.tiles + 1),
-        )
-        exists = here[0] < here[1] and block < sizes.tiles + overlap - 1
-        if run and (not exists or here != run):
-            low, high, oldest, youngest = run
-            yield first, block - first, low, high, oldest, youngest
-            run = ()
-        if exists and not run:
-            run, first = here, block
+        low, high = max(0, -top), min(sizes.tile, height - top)
+        return low, high, min(block, overlap - 1), max(0, block - sizes.tiles + 1)
+
+    for extent, alike in groupby(range(sizes.tiles + overlap - 1), extent_of):
+        low, high, *_ = extent
+        first, *others = alike
+        if low < high:
+            yield first, 1 + len(others), *extent
 
 
 def shifted(matrix: Array, start: int, low: int, high: int) -> Array:
