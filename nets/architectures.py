@@ -7,8 +7,6 @@ convolution or hidden affine layer and its activation; the layer before it then 
 the normalization would subtract it again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

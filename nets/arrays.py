@@ -1,7 +1,5 @@
 """The two kinds of arrays that networks compute with: float32 and float64."""
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -10,10 +10,8 @@ Sources: P. Simard, D. Steinkraus, J. Platt, "Best practices for convolutional n
 applied to visual document analysis" (ICDAR 2003), section 2.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +67,7 @@ class Distortion:
     displacement: Array | None = None
 
     @classmethod
-    def none(cls, count: int) -> Distortion:
+    def none(cls, count: int) -> Self:
         """Return the distortion that does not change any image."""
         zeros, ones = np.zeros(count), np.ones(count)
         return cls(np.zeros((count, 2)), zeros, ones, zeros)

@@ -1,7 +1,5 @@
 """Calibration: whether probabilities match accuracy: of answers with 0.9, nine in ten right."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -9,8 +9,6 @@ Source: the central difference and its best step are in W. Press et al., Numeric
 edition (2007), section 5.7.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeAlias
 

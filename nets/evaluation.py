@@ -1,7 +1,5 @@
 """Score a network on images that it is not trained on."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Protocol
 

@@ -1,7 +1,5 @@
 """How much of its frame a digit fills: images framed as in training are classified better."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

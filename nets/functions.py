@@ -6,8 +6,6 @@ zero, as always in floating point.) The layers in `nets.layers.activations` add
 the derivatives.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -9,8 +9,6 @@ that names the array, the index and both values. Everything is computed in float
 difference itself is wrong in the third digit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

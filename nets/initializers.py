@@ -10,8 +10,6 @@ with mean zero. For a convolution, ``fan_in`` is kernel height times kernel
 width times input channels: the number of products that one output adds up.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import TypeAlias

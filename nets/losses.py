@@ -13,8 +13,6 @@ up.
 Targets are labels, integers ``(batch,)`` in 0..classes-1, or rows ``(batch, classes)``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias

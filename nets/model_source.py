@@ -5,8 +5,6 @@ short Python file that MLflow runs to load them. That file calls `restore` and `
 so can anyone who has the arrays; they do not need MLflow.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any

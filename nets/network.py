@@ -7,8 +7,6 @@ This is the plain form: it calls one layer after the other and is the reference 
 form in `nets.kernels` works on the same vectors.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections import Counter

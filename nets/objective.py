@@ -1,7 +1,5 @@
 """The objective: trains with settings on data, reports every epoch, returns the outcome."""
 
-from __future__ import annotations
-
 from nets.data.dataset import Dataset
 from nets.outcome import Outcome, Report, State
 from nets.settings import Settings

@@ -16,8 +16,6 @@ works with any optimizer. In AdaGrad, RMSProp and Adam it is then divided by the
 the gradient; `AdamW` decouples it instead.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -9,9 +9,8 @@ Sources: F. Rosenblatt, "The perceptron", Psychological Review 65 (1958); A. Nov
 convergence proofs for perceptrons" (1962); M. Minsky, S. Papert, Perceptrons (1969).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,7 +44,7 @@ class Perceptron:
     bias: float
 
     @classmethod
-    def with_threshold(cls, weights: tuple[float, ...], threshold: float) -> Perceptron:
+    def with_threshold(cls, weights: tuple[float, ...], threshold: float) -> Self:
         """Return the perceptron that answers 1 where ``w . x > threshold``."""
         return cls(weights, -threshold)
 

@@ -1,7 +1,5 @@
 """Bilinear resampling: each pixel is fetched from an arbitrary position in an image."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

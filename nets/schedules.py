@@ -6,8 +6,6 @@ select. In a constant schedule only the warm-up has one. A schedule has no state
 training needs only the number of the step.
 """
 
-from __future__ import annotations
-
 import math
 
 from nets.settings import Settings

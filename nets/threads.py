@@ -7,8 +7,6 @@ threads share the parts of a mini-batch instead (`nets.kernels.executor`), witho
 result.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ Everything that changes during a training is in `Training.state`; a training res
 the same results, to the bit, as an uninterrupted one.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -6,8 +6,6 @@ row, column) order. Here filters and channels come last. `load_foreign` converts
 every shape, and changes nothing unless all arrays fit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -11,8 +11,6 @@ mini-batch, and one long product at the end of the step computes dW. A mini-batc
 needs no such copies.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from nets.arrays import Array

@@ -13,8 +13,6 @@ small enough that their activations stay in the cache. Sums over the mini-batch 
 therefore identical to the bit whichever thread computes a lane.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

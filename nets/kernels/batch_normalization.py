@@ -18,8 +18,6 @@ depend on the order of the threads.
 In prediction the running statistics replace mean and variance, and no part waits.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

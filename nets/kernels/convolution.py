@@ -1,7 +1,5 @@
 """Convolution with stride 1, by `nets.kernels.correlation`, with the rectifier after it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from nets.arrays import Array

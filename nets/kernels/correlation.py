@@ -28,8 +28,6 @@ The bias is added in the plane of point 1, whose column of A^T is all ones: a nu
 added to every row of outputs, and in backward this plane holds the sum of each tile's rows of dy.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from nets.arrays import Array

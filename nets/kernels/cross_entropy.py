@@ -9,8 +9,6 @@ Label smoothing e replaces z[label] by ``(1 - e) z[label]`` plus e times the mea
 `nets.losses.CrossEntropy`, which is the reference.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Dropout, in place: ``y = x * mask / (1 - rate)``, and the same for the gradient."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

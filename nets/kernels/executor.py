@@ -9,8 +9,6 @@ architecture; part i adds its sums to lane i modulo 8, one thread computes the p
 order, and at the end the lanes are added in order.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence

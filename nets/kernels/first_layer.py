@@ -11,8 +11,6 @@ forward and backward::
 The gradient of the images is not needed.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

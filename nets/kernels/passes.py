@@ -1,7 +1,5 @@
 """A pass: all stages of a plan, bound to arrays for micro-batches of one size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

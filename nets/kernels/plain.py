@@ -3,8 +3,6 @@
 It is correct for every layer, exactly as fast, and allocates what the layer allocates.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -18,8 +18,6 @@ anything else                                  `PlainKernel`, which calls the la
 =============================================  ==================================================
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from nets.kernels.affine import AffineKernel

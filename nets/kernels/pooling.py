@@ -11,8 +11,6 @@ A rectifier and a max pooling commute: the larger of max(a, 0) and max(b, 0) is 
 or 0. So a ReLU before the pooling is applied after it, to a quarter of the numbers.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from nets.arrays import Array

@@ -7,8 +7,6 @@ vector instructions and is more than three times as fast. The mask of the gradie
 number, comes from a comparison.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from nets.arrays import Array

@@ -6,8 +6,6 @@ extend beyond the image. Most tiles are alike, so a few products with strided vi
 tiles of all images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TypeAlias

@@ -1,7 +1,5 @@
 """Strided views and aligned memory, and the sizes at which matrix products are fast."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -14,8 +14,6 @@ Networks (CVPR 2016), who transform height and width. `nets.kernels.correlation`
 height only: along the width, strided views need no transform.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache, cached_property
 

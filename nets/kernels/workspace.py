@@ -14,8 +14,6 @@ four megabytes on NumPy requests huge pages from the operating system, which sav
 to sum the requests, and then with the real memory.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ Every class here applies a function of `nets.functions` elementwise, in any shap
 multiplies by the function's derivative. Only softmax operates on whole rows.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

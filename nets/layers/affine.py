@@ -1,7 +1,5 @@
 """Affine: every output is a weighted sum of all inputs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -16,8 +16,6 @@ np.float64(220.0)
 [2.2, 110.0, 200.0]
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TypeAlias
 

@@ -17,8 +17,6 @@ Arrays:
   in training is the exception, and sets ``mixes_rows``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field

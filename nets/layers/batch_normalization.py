@@ -1,7 +1,5 @@
 """Batch normalization: keeps the values between layers at mean 0 and variance 1."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

@@ -7,8 +7,6 @@ copied once for every window that contains it) but needs only one long product. 
 form, valid for every stride, padding and kernel; `nets.kernels` has faster ones.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

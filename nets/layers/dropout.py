@@ -1,7 +1,5 @@
 """Dropout: sets units to zero at random, so that none can rely on another."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Flatten: from images to the rows of an affine layer."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

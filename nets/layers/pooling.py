@@ -5,8 +5,6 @@ Both layers slide a window over each channel. An output length is
 Shapes: ``(batch, height, width, channels) -> (batch, output height, output width, channels)``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
