@@ -140,12 +140,10 @@ def _layout(
     if key == "weight" and isinstance(layer, Convolution):
         height, width, channels, filters = shape
         return (filters, channels, height, width), lambda array: array.transpose(2, 3, 1, 0)
-    if key == "weight" and isinstance(layer, Affine):
-        if outputs_first:
-            return shape[::-1], lambda array: _channels_last(array.T, image)
-        return shape, lambda array: _channels_last(array, image)
-    if isinstance(layer, Affine):
+    if key == "bias" and isinstance(layer, Affine):
         return shape, lambda array: array
+    if outputs_first and isinstance(layer, Affine):
+        return shape[::-1], lambda array: _channels_last(array.T, image)
     return shape, lambda array: _channels_last(array, image)
 
 

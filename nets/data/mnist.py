@@ -47,12 +47,13 @@ FILES = {
 }
 
 
-def candidates(name: str, folder: Path) -> list[Path]:
-    """Return the paths at which a file of MNIST is looked for, in this order.
+def find(name: str, folder: Path) -> Path | None:
+    """Return the path of a file of MNIST, the first at which there is one, or None.
 
-    `fetch` writes to the first, so that a fetched file takes precedence over any older one.
+    `fetch` writes to the first of all, so that a fetched file takes precedence over any older one.
     """
-    return [place / file for place in (folder / "mnist", folder) for file in (f"{name}.gz", name)]
+    places = [place / file for place in (folder / "mnist", folder) for file in (f"{name}.gz", name)]
+    return next((path for path in places if path.is_file()), None)
 
 
 def read(folder: Path, progress: Callable[[str], None]) -> dict[str, NDArray[np.uint8]]:
@@ -93,8 +94,3 @@ def checked_content(path: Path, file: File) -> bytes:
             problem=f"not the published file: got content with SHA-256 {received}",
         )
     return content
-
-
-def find(name: str, folder: Path) -> Path | None:
-    """Return the path of the copy of a file that `read` uses, or None if there is none."""
-    return next((path for path in candidates(name, folder) if path.is_file()), None)
