@@ -147,9 +147,8 @@ Pruner = Wrapped | Patient
 
 def build(pruner: Pruner, epochs: int) -> optuna.pruners.BasePruner:
     """Return the Optuna pruner of trials that have at most `epochs` epochs."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
         # Optuna marks it as experimental; constraints.txt pins the version that is tested.
-        warnings.simplefilter("ignore", ExperimentalWarning)
         return pruner.build(epochs)
 
 

@@ -172,9 +172,8 @@ Sampler = Random | TPE | GP | CMAES | QMC | Grid | NSGA2
 
 def build(sampler: Sampler, seeds: Seeds, space: Space) -> optuna.samplers.BaseSampler:
     """Return the Optuna sampler of one trial."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
         # Optuna marks several as experimental; constraints.txt pins the version that is tested.
-        warnings.simplefilter("ignore", ExperimentalWarning)
         return sampler.build(seeds, space)
 
 

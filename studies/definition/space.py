@@ -16,6 +16,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import FrozenTrial, TrialState
 
 from studies.definition import optuna_internals
 from studies.definition.choices import decoded
@@ -116,6 +117,14 @@ class Space:
                 name = parameter.name
                 chosen[name] = optuna_internals.suggest(trial, name, parameter.distribution)
         return chosen
+
+    def trial(self, parameters: Values, state: TrialState, **content: Any) -> FrozenTrial:
+        """Return a trial of Optuna's with these parameters; `content` is the rest of it."""
+        known = self.distributions
+        distributions = {name: known[name] for name in parameters}
+        return optuna.trial.create_trial(
+            state=state, params=parameters, distributions=distributions, **content
+        )
 
     def settings(self, chosen: Values) -> Values:
         """Convert parameters as Optuna stores them to values of settings."""

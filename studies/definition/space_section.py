@@ -1,6 +1,6 @@
 """The section ``[space]`` of a study file: what is searched, and the first trials' values."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from types import UnionType
@@ -81,7 +81,7 @@ def read_space(tables: Values, settings: type[Any], *, whole_steps: bool = True)
     """
     hints = get_type_hints(settings)
     names = [item.name for item in fields(settings) if item.name not in _SEEDS]
-    parameters: list[Parameter] = []
+    parameters: dict[str, Parameter] = {}
     for name, table in tables.items():
         if name not in names:
             raise unknown(f"space.{name}", "setting", names)
@@ -96,8 +96,8 @@ def read_space(tables: Values, settings: type[Any], *, whole_steps: bool = True)
         else:
             distribution = _range(name, table, hints[name], whole_steps)
         condition = _condition(f"space.{name}.when", table.get("when"), parameters)
-        parameters.append(Parameter(name, distribution, condition))
-    return Space(tuple(parameters))
+        parameters[name] = Parameter(name, distribution, condition)
+    return Space(tuple(parameters.values()))
 
 
 def _choices(name: str, table: Values) -> CategoricalDistribution:
@@ -153,11 +153,10 @@ def _range(
     return IntDistribution(low, high, log=found.log, step=1 if step is None else step)
 
 
-def _condition(key: str, when: Any, before: Iterable[Parameter]) -> Condition | None:
+def _condition(key: str, when: Any, earlier: Mapping[str, Parameter]) -> Condition | None:
     """Return the ``when`` of an entry: one level, on a parameter that precedes it in the file."""
     if when is None:
         return None
-    earlier = {parameter.name: parameter for parameter in before}
     if len(when) != 1:
         raise InputError(
             key, when, 'one condition such as { optimizer = ["momentum", "nesterov"] }'

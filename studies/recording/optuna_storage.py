@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
@@ -82,8 +81,7 @@ class OptunaFeed:
 
 def open_storage(url: str) -> optuna.storages.RDBStorage:
     """Open Optuna's storage; raises ModuleMissing where a database driver is missing."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         try:
             return optuna.storages.RDBStorage(url)
         except ImportError as error:
@@ -157,28 +155,21 @@ class Target:
             self._present += 1
         return self._present - before
 
-    def _frozen(self, record: TrialRecord, ledger: Ledger) -> optuna.trial.FrozenTrial:
+    def _frozen(self, record: TrialRecord, ledger: Ledger) -> FrozenTrial:
+        """Return a finished trial for Optuna's storage, with its recorded times."""
         epochs = ledger.epochs(self._study.name, record.number)
         result = Result.of(record, epochs, self._study.section.metric)
-        reason = record.outcome.reason or "failed"
-        attributes: dict[str, Any] = {"reason": reason, "seed": record.settings.get("seed")}
-        return _finished_trial(self._study, record, result, attributes)
-
-
-def _finished_trial(
-    study: Study, record: TrialRecord, result: Result, attributes: dict[str, Any] | None = None
-) -> FrozenTrial:
-    """Return a finished trial for Optuna's storage, with its recorded times."""
-    distributions = study.space.distributions
-    trial = optuna.trial.create_trial(
-        state=TRIAL_STATES[result.state],
-        value=result.value,
-        params=record.parameters,
-        distributions={name: distributions[name] for name in record.parameters},
-        system_attrs={**(record.sampler_attributes.trial or {}), **result.attributes},
-        user_attrs=attributes or {},
-        intermediate_values=result.intermediate,
-    )
-    trial.datetime_start = datetime.fromtimestamp(record.started or record.asked)
-    trial.datetime_complete = datetime.fromtimestamp(record.finished or time.time())
-    return trial
+        trial = self._study.space.trial(
+            record.parameters,
+            TRIAL_STATES[result.state],
+            value=result.value,
+            system_attrs={**(record.sampler_attributes.trial or {}), **result.attributes},
+            user_attrs={
+                "reason": record.outcome.reason or "failed",
+                "seed": record.settings.get("seed"),
+            },
+            intermediate_values=result.intermediate,
+        )
+        trial.datetime_start = datetime.fromtimestamp(record.started or record.asked)
+        trial.datetime_complete = datetime.fromtimestamp(record.finished or time.time())
+        return trial

@@ -92,15 +92,11 @@ class Search:
             for number, record in self._records.items()
             if record.is_finished
         }
-        self._prefix = 0
-        self._finished_results: list[Result] = []
-        self._advance_prefix()
+        self._prefix: list[Result] = []
+        self._extend_prefix()
         self._view = View(self._study, earlier)
-        numbers = range(len(self._records))
-        self._view.rebuild(
-            [self._records[n] for n in numbers], [self._results[n] for n in range(self._prefix)]
-        )
-        self._waiting = deque(n for n in numbers if n not in self._results and n < plan.total)
+        self._view.rebuild(list(self._records.values()), self._prefix)
+        self._waiting = deque(n for n in self._records if n not in self._results and n < plan.total)
         self._running: dict[int, int] = {}
         self._pruner = pruners.build(self._study.section.pruner, self._study.epochs)
         self._stopping: SearchEnd | None = None
@@ -175,12 +171,12 @@ class Search:
     def _ask(self) -> bool:
         """Ask for the next trial if the rule allows it now; return whether it did."""
         number = self._view.asked
-        if number >= self._plan.total or self._prefix < self._view.needs:
+        if number >= self._plan.total or len(self._prefix) < self._view.needs:
             return False
-        if self._in_doubt(number) or self._stop_rule_met(self._view.needs):
+        if self._in_doubt(number) or self._stop_rule_met():
             return False
         while self._view.known < self._view.needs:
-            self._view.tell(self._results[self._view.known])
+            self._view.tell(self._prefix[self._view.known])
         asked = self._view.ask()
         record = TrialRecord(
             study=self._study.name,
@@ -218,27 +214,19 @@ class Search:
             return len(known) < len(self._first) and same_failure(known) is not None
         return False
 
-    def _stop_rule_met(self, known: int) -> bool:
-        stop = self._study.section.stop
-        if stop is None:
-            return False
-        values = [self._results[n].value for n in range(known) if self._is_complete(n)]
-        numbers = [n for n in range(known) if self._is_complete(n)]
-        return met(stop, numbers, values, known, self._study.section.direction.better)
-
-    def _is_complete(self, number: int) -> bool:
-        return self._results[number].state == "complete"
+    def _stop_rule_met(self) -> bool:
+        section = self._study.section
+        known = self._prefix[: self._view.needs]
+        return section.stop is not None and met(section.stop, known, section.direction.better)
 
     def _start(self, number: int) -> None:
         """Start an attempt at a trial, from its last checkpoint if it has one."""
         record = self._records[number]
         # Counted before it is sent: a driver killed in between has only used up a number.
         attempt = self._ledger.start_attempt(self._study.name, number)
-        checkpoint = self._ledger.checkpoint(self._study.name, number)
-        past: dict[int, float] = {}
-        if checkpoint is not None:
-            epochs = self._ledger.epochs(self._study.name, number)
-            past = {e.number: e.metrics[self._metric] for e in epochs if e.number <= checkpoint[0]}
+        last, state = self._ledger.checkpoint(self._study.name, number) or (0, None)
+        epochs = self._ledger.epochs(self._study.name, number)
+        past = {e.number: e.metrics[self._metric] for e in epochs if e.number <= last}
         section = self._study.section
         job = Job(
             trial=number,
@@ -250,7 +238,7 @@ class Search:
             data_sha256=self._plan.digests.get(record.settings.get("data", "")),
             pruning=self._pruning(number, past),
             metric=section.metric,
-            state=None if checkpoint is None else checkpoint[1],
+            state=state,
             past=past,
             threads=self._plan.threads,
             checkpoint_seconds=self._plan.checkpoint_seconds,
@@ -276,7 +264,7 @@ class Search:
             pruner=self._pruner,
             number=number,
             known=known,
-            history=self._finished_results[:known],
+            history=self._prefix[:known],
             past=dict(past),
         )
 
@@ -328,8 +316,8 @@ class Search:
         assert record is not None
         self._records[number] = record
         self._results[number] = Result.of(record, self._ledger.epochs(name, number), self._metric)
-        self._running.pop(number, None)
-        self._advance_prefix()
+        del self._running[number]
+        self._extend_prefix()
         for listener in self._listeners:
             listener.finished(record)
 
@@ -349,8 +337,7 @@ class Search:
         for listener in self._listeners:
             listener.warned(message)
 
-    def _advance_prefix(self) -> None:
-        """Advance over the trials from 0 on that have finished without a gap."""
-        while self._prefix in self._results:
-            self._finished_results.append(self._results[self._prefix])
-            self._prefix += 1
+    def _extend_prefix(self) -> None:
+        """Extend the results of the trials from 0 on that have finished without a gap."""
+        while len(self._prefix) in self._results:
+            self._prefix.append(self._results[len(self._prefix)])

@@ -43,35 +43,33 @@ class View:
 
     def __init__(self, study: Study, earlier: Sequence[FrozenTrial] = ()) -> None:
         self._definition = study
-        self._study = _quiet_study(study)
+        self._study = optuna.create_study(
+            storage=InMemoryStorage(),
+            study_name=study.name,
+            direction=StudyDirection[study.section.direction.name],
+            sampler=optuna.samplers.RandomSampler(seed=0),
+            pruner=optuna.pruners.NopPruner(),
+        )
         self._offset = len(earlier)
-        self._asked = 0
-        self._known = 0
+        self.asked = 0
+        """Number of trials asked so far; the number of the next one."""
+        self.known = 0
+        """Number of trials, from 0 on, whose results the view knows."""
         for trial in earlier:
             self._study.add_trial(trial)
 
     @property
-    def asked(self) -> int:
-        """Number of trials asked so far; the number of the next one."""
-        return self._asked
-
-    @property
-    def known(self) -> int:
-        """Number of trials, from 0 on, whose results the view knows."""
-        return self._known
-
-    @property
     def needs(self) -> int:
         """Number of trials, from 0 on, whose results the next `ask` must know: k-W+1."""
-        return max(0, self._asked - self._definition.section.window + 1)
+        return max(0, self.asked - self._definition.section.window + 1)
 
     def ask(self) -> Asked:
         """Ask for the next trial; `tell` must have been called for `needs` trials."""
-        if self._known != self.needs:
+        if self.known != self.needs:
             raise RuntimeError(
-                f"trial {self._asked} needs the results of {self.needs} trials, knows {self._known}"
+                f"trial {self.asked} needs the results of {self.needs} trials, knows {self.known}"
             )
-        number, section = self._asked, self._definition.section
+        number, section = self.asked, self._definition.section
         storage, study_id = storage_of(self._study)
         seeds = samplers.Seeds(
             study=section.seed % 2**32, trial=derived_seed(section.seed, number, 1) % 2**32
@@ -85,7 +83,7 @@ class View:
         after = storage.get_study_system_attrs(study_id)
         changed = {k: v for k, v in after.items() if k not in before or before[k] != v}
         of_trial = dict(storage.get_trial_system_attrs(trial_id(trial)))
-        self._asked += 1
+        self.asked += 1
         return Asked(number, parameters, SamplerAttributes(of_trial, changed))
 
     def tell(self, result: Result) -> None:
@@ -95,16 +93,14 @@ class View:
         where grid and brute force stop the study.
         """
         storage, study_id = storage_of(self._study)
-        trial = storage.get_trial_id_from_study_id_trial_number(
-            study_id, self._known + self._offset
-        )
+        trial = storage.get_trial_id_from_study_id_trial_number(study_id, self.known + self._offset)
         for epoch, value in result.intermediate.items():
             storage.set_trial_intermediate_value(trial, epoch, value)
         for key, value in result.attributes.items():
             storage.set_trial_system_attr(trial, key, value)
         values = None if result.value is None else [result.value]
         storage.set_trial_state_values(trial, TRIAL_STATES[result.state], values)
-        self._known += 1
+        self.known += 1
 
     def rebuild(self, records: Sequence[TrialRecord], results: Sequence[Result]) -> None:
         """Bring a new view to where the ledger stands.
@@ -114,30 +110,14 @@ class View:
         """
         storage, study_id = storage_of(self._study)
         for record in records:
-            self._study.add_trial(self._open_trial(record))
-            for key, value in (record.sampler_attributes.study or {}).items():
+            attributes = record.sampler_attributes
+            self._study.add_trial(
+                self._definition.space.trial(
+                    record.parameters, TrialState.RUNNING, system_attrs=attributes.trial or {}
+                )
+            )
+            for key, value in (attributes.study or {}).items():
                 storage.set_study_system_attr(study_id, key, value)
-            self._asked += 1
-        for result in results[: max(0, self._asked - self._definition.section.window)]:
+            self.asked += 1
+        for result in results[: max(0, self.asked - self._definition.section.window)]:
             self.tell(result)
-
-    def _open_trial(self, record: TrialRecord) -> FrozenTrial:
-        """Return a running trial with its parameters and the attributes that `ask` set."""
-        distributions = self._definition.space.distributions
-        return optuna.trial.create_trial(
-            state=TrialState.RUNNING,
-            params=record.parameters,
-            distributions={name: distributions[name] for name in record.parameters},
-            system_attrs=record.sampler_attributes.trial or {},
-        )
-
-
-def _quiet_study(study: Study) -> optuna.Study:
-    """Return an empty in-memory study that prunes nothing."""
-    return optuna.create_study(
-        storage=InMemoryStorage(),
-        study_name=study.name,
-        direction=StudyDirection[study.section.direction.name],
-        sampler=optuna.samplers.RandomSampler(seed=0),
-        pruner=optuna.pruners.NopPruner(),
-    )

@@ -3,35 +3,30 @@
 from collections.abc import Callable, Sequence
 
 from studies.definition.study_section import Stop
+from studies.workers.messages import Result
 from tracking.records import Failure, TrialRecord
 
 
-def met(
-    stop: Stop,
-    numbers: Sequence[int],
-    values: Sequence[float | None],
-    known: int,
-    better: Callable[[float, float], bool],
-) -> bool:
+def met(stop: Stop, results: Sequence[Result], better: Callable[[float, float], bool]) -> bool:
     """Return whether the best value has not improved for `stop.patience` trials.
 
-    `numbers` and `values` are the complete ones among trials 0..known-1. An improvement is a value
+    `results` are those of trials 0, 1, ...; only complete ones count. An improvement is a value
     better than the best before it by more than `stop.min_delta`.
 
-    >>> up = lambda one, other: one > other
-    >>> met(Stop(patience=2), [0, 1, 2], [0.5, 0.4, 0.5], 3, up)
-    True
-    >>> met(Stop(patience=2), [0, 1, 2], [0.5, 0.4, 0.6], 3, up)
-    False
+    >>> from operator import gt
+    >>> results = [Result("complete", value, {}, {}) for value in (0.5, 0.4, 0.5, 0.6)]
+    >>> met(Stop(patience=2), results[:3], gt), met(Stop(patience=2), results, gt)
+    (True, False)
     """
     best: float | None = None
     improved = -1
-    for number, value in zip(numbers, values, strict=True):
-        if value is None:
+    for number, result in enumerate(results):
+        value = result.value
+        if result.state != "complete" or value is None:
             continue
         if best is None or (better(value, best) and abs(value - best) > stop.min_delta):
             best, improved = value, number
-    return known > 0 and known - 1 - improved >= stop.patience
+    return len(results) - 1 - improved >= stop.patience
 
 
 def same_failure(first: Sequence[TrialRecord | None]) -> Failure | None:

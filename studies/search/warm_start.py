@@ -6,7 +6,6 @@ the study's notes when it is created, so the other study may grow without changi
 
 from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial
 
 from nets.errors import InputError
@@ -50,13 +49,11 @@ def snapshot(study: Study, ledger: Ledger) -> tuple[EarlierTrial, ...]:
 def earlier_trials(study: Study, ledger: Ledger) -> list[FrozenTrial]:
     """Return the trials that `snapshot` stored with the study."""
     stored = ledger.study(study.name)
-    distributions = study.space.distributions
     return [
-        optuna.trial.create_trial(
-            state=TRIAL_STATES[trial.state],
+        study.space.trial(
+            trial.parameters,
+            TRIAL_STATES[trial.state],
             value=trial.value,
-            params=trial.parameters,
-            distributions={name: distributions[name] for name in trial.parameters},
             intermediate_values={int(epoch): value for epoch, value in trial.intermediate},
         )
         for trial in (stored and stored.notes.warm_start) or ()

@@ -8,13 +8,10 @@ not of what has finished meanwhile.
 import copy
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
@@ -88,7 +85,8 @@ class PrunerStudy:
         self._last = (epoch, value)
         self._before = self._in_memory.get_trial(trial_id(self._trial))
         self._trial.report(value, epoch)
-        with _quiet():
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            # NumPy warns of a trial that has only NaN values so far.
             return bool(self._trial.should_prune())
 
     @property
@@ -141,27 +139,15 @@ class PrunerStudy:
         # Successive halving sets attributes on the trial. They must not influence the next
         # question, and Optuna cannot remove an attribute, so each one gets a fresh trial.
         replace_trial(self._study, self._trial, asked)
-        with _quiet():
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
             return not self._context.pruner.prune(self._study, asked)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress NumPy's warnings about a trial that has only NaN values so far."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
 
 
 def _frozen(seen: Result, number: int) -> FrozenTrial:
     """Return a finished trial as a pruner sees it; it needs no parameters."""
-    parameters: dict[str, Any] = {}
-    distributions: dict[str, BaseDistribution] = {}
     trial = optuna.trial.create_trial(
         state=TRIAL_STATES[seen.state],
         value=seen.value,
-        params=parameters,
-        distributions=distributions,
         system_attrs=seen.attributes,
         intermediate_values=seen.intermediate,
     )

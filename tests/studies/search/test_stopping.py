@@ -5,6 +5,7 @@ from searches import ShuffledEngine, a_study, search, trials, trials_shuffled
 
 from studies.definition.study_section import Stop
 from studies.search.stopping import met, same_failure
+from studies.workers.messages import Result
 from tracking.records import Failure, SamplerAttributes, TrialOutcome, TrialRecord
 
 
@@ -17,27 +18,26 @@ def down(one, other):
 
 
 @pytest.mark.parametrize(
-    ("values", "known", "patience", "min_delta", "better", "expected"),
+    ("values", "patience", "min_delta", "better", "expected"),
     [
-        ([], 0, 1, 0.0, up, False),
-        ([0.5], 1, 1, 0.0, up, False),
-        ([0.5, 0.4], 2, 1, 0.0, up, True),
-        ([0.5, 0.4, 0.6], 3, 2, 0.0, up, False),
-        ([0.5, 0.4, 0.5], 3, 2, 0.0, up, True),  # equal is no improvement
-        ([0.5, 0.55, 0.58], 3, 2, 0.1, up, True),  # small steps are none either
-        ([0.5, 0.55, 0.61], 3, 2, 0.1, up, False),
-        ([0.5, 0.6, 0.4], 3, 1, 0.0, down, False),
-        ([0.5, 0.6, 0.7], 3, 2, 0.0, down, True),
-        ([None, None], 2, 2, 0.0, up, True),  # nothing but pruned trials
+        ([], 1, 0.0, up, False),
+        ([0.5], 1, 0.0, up, False),
+        ([0.5, 0.4], 1, 0.0, up, True),
+        ([0.5, 0.4, 0.6], 2, 0.0, up, False),
+        ([0.5, 0.4, 0.5], 2, 0.0, up, True),  # equal is no improvement
+        ([0.5, 0.55, 0.58], 2, 0.1, up, True),  # small steps are none either
+        ([0.5, 0.55, 0.61], 2, 0.1, up, False),
+        ([0.5, 0.6, 0.4], 1, 0.0, down, False),
+        ([0.5, 0.6, 0.7], 2, 0.0, down, True),
+        ([None, None], 2, 0.0, up, True),  # nothing but pruned trials
     ],
 )
 def test_stop_rule_is_met_after_trials_without_improvement(
-    values, known, patience, min_delta, better, expected
+    values, patience, min_delta, better, expected
 ):
-    complete = [(n, v) for n, v in enumerate(values) if v is not None]
-    numbers, kept = [n for n, _ in complete], [v for _, v in complete]
+    results = [Result("pruned" if v is None else "complete", v, {}, {}) for v in values]
     rule = Stop(patience=patience, min_delta=min_delta)
-    assert met(rule, numbers, kept, known, better) is expected
+    assert met(rule, results, better) is expected
 
 
 def failed(kind, place):
