@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
@@ -100,7 +99,7 @@ class LocalEngine:
         """Request that all running trials stop at the end of their epoch."""
         for worker in self._workers:
             if worker.job is not None:
-                worker.request_stop()
+                worker.post("stop")
 
     def close(self) -> None:
         """End all workers, at once."""
@@ -146,7 +145,9 @@ class _Worker:
             self._executor.submit(_serve)
         (self._process,) = self._executor._processes.values()
         far.close()
-        self._unsent: SimpleQueue[bytes | None] | None = None
+        self._unsent: SimpleQueue[bytes | None] = SimpleQueue()
+        arguments = (self.connection, self._unsent)
+        threading.Thread(target=_send, args=arguments, daemon=True).start()
 
     @property
     def has_ended(self) -> bool:
@@ -173,19 +174,11 @@ class _Worker:
             # The whole history with each job would soon take longer than the job.
             job = replace(job, pruning=context.after(self._known))
             self._known = max(self._known, context.known)
-        self._post(job)
+        self.post(job)
         return True
 
-    def request_stop(self) -> None:
-        """Request that the running trial stops at the end of its epoch."""
-        self._post("stop")
-
-    def _post(self, message: Job | str) -> None:
+    def post(self, message: Job | str) -> None:
         """Send a message in a thread: a worker that does not read must not block the driver."""
-        if self._unsent is None:
-            self._unsent = SimpleQueue()
-            arguments = (self.connection, self._unsent)
-            threading.Thread(target=_send, args=arguments, daemon=True).start()
         self._unsent.put(pickle.dumps(message))
 
     def cause_of_crash(self) -> str:
@@ -206,10 +199,7 @@ class _Worker:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left
                 os.killpg(self._process.pid, signal.SIGKILL)
         self._executor.shutdown(wait=True, kill_workers=True)
-        if self._unsent is None:
-            self.connection.close()
-        else:
-            self._unsent.put(None)
+        self._unsent.put(None)
 
 
 def _send(connection: Connection, unsent: "SimpleQueue[bytes | None]") -> None:
@@ -223,8 +213,7 @@ def _send(connection: Connection, unsent: "SimpleQueue[bytes | None]") -> None:
 
 _connection: Connection
 _stopping = threading.Event()
-_jobs: deque[Job] = deque()
-_available = threading.Semaphore(0)
+_jobs: SimpleQueue[Job] = SimpleQueue()
 
 
 def _initialize(connection: Connection, path: list[str]) -> None:
@@ -250,8 +239,7 @@ def _receive() -> None:
             os.killpg(os.getpgrp(), signal.SIGKILL)  # with everything it started
         if isinstance(message, Job):
             _stopping.clear()
-            _jobs.append(message)
-            _available.release()
+            _jobs.put(message)
         else:
             _stopping.set()
 
@@ -261,8 +249,8 @@ def _serve() -> None:
     from studies.workers.attempt import run
 
     while True:
-        _available.acquire()
+        job = _jobs.get()
         try:
-            run(_jobs.popleft(), _connection.send, _stopping.is_set)
+            run(job, _connection.send, _stopping.is_set)
         except BaseException:  # the driver has ended, or must see a crash: never silence
             os._exit(1)
