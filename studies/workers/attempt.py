@@ -17,9 +17,11 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from nets import threads
 from nets.errors import InputError
 from nets.outcome import Epoch, Outcome
 from nets.state import pack, unpack
+from studies.workers import validation
 from studies.workers.messages import (
     EpochDone,
     Job,
@@ -29,16 +31,7 @@ from studies.workers.messages import (
     WorkerCrashed,
 )
 from studies.workers.pruning import History, PrunerStudy
-from studies.workers.validation import (
-    MOST_BYTES,
-    digests_of,
-    failure_of,
-    message_of,
-    metrics_of,
-    model_of,
-    reason_of,
-    seconds_of,
-)
+from studies.workers.validation import MOST_BYTES
 from tracking.records import TrialOutcome
 
 Send = Callable[[TrialEvent], None]
@@ -52,6 +45,9 @@ _history = History()
 
 class _Pruned(BaseException):
     """Ends a training that the pruner prunes, whatever Exception the objective catches."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
 
 
 class _Stopped(BaseException):
@@ -69,10 +65,10 @@ def run(job: Job, send: Send, stopping: Callable[[], bool]) -> None:
         end = _Attempt(job, send, stopping).train()
     except (Exception, SystemExit) as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in _RESOURCE_ERRORS:
-            reason = f"{type(error).__name__}: {message_of(error)}".removesuffix(": ")
+            reason = f"{type(error).__name__}: {validation.message_of(error)}".removesuffix(": ")
             end = WorkerCrashed(job.trial, job.attempt, reason)
         else:
-            failed = TrialOutcome(error=failure_of(error))
+            failed = TrialOutcome(error=validation.failure_of(error))
             end = TrialDone(job.trial, job.attempt, "failed", failed)
     send(end)
 
@@ -92,7 +88,6 @@ class _Attempt:
         self._resumable = "resume" in signature(self._objective).parameters
         self._values = dict(job.past)
         self._saved = time.monotonic()
-        self._pruned: Outcome | None = None
 
     def train(self) -> TrialDone | TrialStopped:
         """Train to the end, or until the pruner prunes or the driver stops the trial."""
@@ -103,18 +98,17 @@ class _Attempt:
             data = dataset(job.data, job.settings["data"], job.data_sha256)
         resume = {} if job.state is None else {"resume": unpack(job.state)}
         try:
-            with _threads(job.threads):
+            with threads.use(job.threads):
                 outcome = self._objective(settings, data, self._report, **resume)
-        except _Pruned:
-            assert self._pruned is not None
-            return self._done(self._pruned, pruned=True)
+        except _Pruned as end:
+            return self._done(end.outcome, pruned=True)
         except _Stopped:
             return TrialStopped(job.trial, job.attempt)
         return self._done(outcome)
 
     def _report(self, epoch: Epoch) -> None:
         metrics = self._validated(epoch)
-        digests, seconds = digests_of(epoch), seconds_of(epoch)
+        digests, seconds = validation.digests_of(epoch), validation.seconds_of(epoch)
         number, value = int(epoch.number), metrics[self._job.metric]
         self._values[number] = value
         pruned = self._pruner is not None and self._pruner.prunes(number, value)
@@ -127,8 +121,7 @@ class _Attempt:
         )  # fmt: skip
         if pruned:
             # Valid only until `report` returns, so the model is built here.
-            self._pruned = Outcome(number) if epoch.outcome is None else epoch.outcome()
-            raise _Pruned
+            raise _Pruned(Outcome(number) if epoch.outcome is None else epoch.outcome())
         if stop:
             raise _Stopped
 
@@ -137,7 +130,7 @@ class _Attempt:
         due = max(self._values, default=0) + 1
         if epoch.number != due:
             raise ValueError(f"report: got epoch {epoch.number}, expected the next one: {due}")
-        metrics = metrics_of(epoch)
+        metrics = validation.metrics_of(epoch)
         if self._job.metric not in metrics:
             raise ValueError(
                 f"study.metric: the objective does not report {self._job.metric!r}, expected one "
@@ -170,7 +163,7 @@ class _Attempt:
                 f"1 to {max(self._values)}"
             )
         value = self._values[outcome.epoch]
-        returned = reason_of(outcome)
+        returned = validation.reason_of(outcome)
         reason = "pruned" if pruned else returned
         if returned == "diverged" or not math.isfinite(value):
             reason = "diverged"
@@ -186,7 +179,7 @@ class _Attempt:
                 attributes=pruner.attributes if pruner else {},
                 pruned=pruner.explain() if pruner and reason == "pruned" else None,
             ),
-            model_of(outcome),
+            validation.model_of(outcome),
         )
 
 
@@ -217,10 +210,3 @@ def dataset(folder: str, name: str, sha256: str | None) -> Any:
             expected=f"the study's: {sha256[:12]}",
         )
     return found
-
-
-def _threads(count: int) -> Any:
-    """Return the context in which a trial uses `count` threads."""
-    from nets import threads
-
-    return threads.use(count)

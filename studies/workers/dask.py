@@ -127,8 +127,9 @@ class DaskEngine:
                 self._news.put(partial(self._left, message["worker"], bool(message["expected"])))
 
         self._client.subscribe_topic("all", received)
-        # The topic has the client's name, so that the scheduler drops it with the client.
-        self._client.subscribe_topic(self._client.id, lambda event: self._news.put(_nothing))
+        # The topic has the client's name, so that the scheduler drops it with the client. The
+        # signal is no event itself: there is something in the trials' queue.
+        self._client.subscribe_topic(self._client.id, lambda event: self._news.put(lambda: ()))
 
     def _count(self) -> None:
         """Compare the known workers with those of the scheduler."""
@@ -258,11 +259,6 @@ class DaskEngine:
             while True:
                 news.append(self._news.get_nowait())
         return news
-
-
-def _nothing() -> Iterable[Event]:
-    """Report nothing itself: there is something in the trials' queue."""
-    return ()
 
 
 def _release(worker: _Worker) -> None:

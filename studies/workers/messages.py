@@ -86,11 +86,17 @@ class Job:
 
 
 @dataclass(frozen=True)
-class EpochDone:
-    """A worker finished an epoch; `state` is a packed checkpoint, where one was due."""
+class _OfAttempt:
+    """What a worker reports of its attempt at a trial."""
 
     trial: int
     attempt: int
+
+
+@dataclass(frozen=True)
+class EpochDone(_OfAttempt):
+    """A worker finished an epoch; `state` is a packed checkpoint, where one was due."""
+
     number: int
     metrics: dict[str, float]
     digests: dict[str, str]
@@ -99,22 +105,17 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
-class TrialDone:
+class TrialDone(_OfAttempt):
     """A worker finished a trial."""
 
-    trial: int
-    attempt: int
     state: Literal["complete", "pruned", "failed"]
     outcome: TrialOutcome
     model: Model | None = None
 
 
 @dataclass(frozen=True)
-class TrialStopped:
+class TrialStopped(_OfAttempt):
     """A worker stopped at the end of an epoch, as requested; the trial stays open."""
-
-    trial: int
-    attempt: int
 
 
 CRASH_TYPE = "WorkerDied"
@@ -122,14 +123,12 @@ CRASH_TYPE = "WorkerDied"
 
 
 @dataclass(frozen=True)
-class WorkerCrashed:
+class WorkerCrashed(_OfAttempt):
     """The worker of a trial has ended, or its machine lacks a resource; `reason` is what is known.
 
     Either way the attempt does not count, and says nothing about the trial.
     """
 
-    trial: int
-    attempt: int
     reason: str
 
     def as_failure(self, crashes: int) -> TrialDone:
