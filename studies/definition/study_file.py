@@ -24,7 +24,7 @@ from studies.definition.validation import unknown
 from tracking.records import Values
 from tracking.store.plain_values import flat
 
-__all__ = ["Study", "build", "differences", "find", "read", "stored"]
+__all__ = ["Study", "build", "definition", "differences", "find", "read", "stored"]
 
 SHIPPED = Path(__file__).parents[1]
 
@@ -112,7 +112,7 @@ def build(tables: Values) -> Study:
             for i, values in enumerate(section.first)
         ),
     )
-    study = Study(section, fixed, space, _definition(section, fixed, tables.get("space", {})))
+    study = Study(section, fixed, space, definition(section, fixed, tables.get("space", {})))
     check_study(study)
     return study
 
@@ -205,7 +205,7 @@ def _fixed(
     }
 
 
-def _definition(section: StudySection, fixed: Values, space: Values) -> Values:
+def definition(section: StudySection, fixed: Values, space: Values) -> Values:
     """Return the definition: the study file and the defaults, as JSON values."""
     study = {k: v for k, v in asdict(section).items() if v is not None}
     study |= {"direction": str(section.direction), "first": [dict(v) for v in section.first]}

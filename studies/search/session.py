@@ -130,20 +130,12 @@ def locked(store: Path, study: str, doing: str) -> Iterator[Ledger]:
         yield ledger
 
 
-class Screen(Listener, Protocol):
+class Screen(Listener, contextlib.AbstractContextManager[Any, None], Protocol):
     """A display of a search; it is active while it is entered."""
 
-    def __enter__(self) -> "Screen": ...
 
-    def __exit__(self, *error: Any) -> None: ...
-
-
-class Status(Protocol):
+class Status(contextlib.AbstractContextManager[Any, None], Protocol):
     """A line on what the command is doing; it disappears on exit."""
-
-    def __enter__(self) -> "Status": ...
-
-    def __exit__(self, *error: Any) -> None: ...
 
     def show(self, text: str) -> None:
         """Show the line from now on."""

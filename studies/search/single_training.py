@@ -5,11 +5,10 @@ no sampler and prunes nothing, but its ledger, its record in MLflow and its repr
 of every study. The study itself has exactly the trials that its file defines.
 """
 
-import json
 import time
 import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from nets.errors import InputError, did_you_mean
@@ -17,7 +16,7 @@ from nets.settings import to_plain
 from studies.definition import pruners, samplers
 from studies.definition.choices import decoded, encoded
 from studies.definition.space import Space
-from studies.definition.study_file import Study
+from studies.definition.study_file import Study, definition
 from tracking.ledger import Ledger
 from tracking.records import (
     Environment,
@@ -129,9 +128,7 @@ def companion(study: Study, settings: Any) -> Study:
         warm_start=None,
     )
     fixed = {name: value for name, value in to_plain(settings).items() if name != "seed"}
-    plain = {key: value for key, value in asdict(section).items() if value is not None}
-    definition = json.loads(json.dumps({"study": plain, "fixed": fixed, "space": {}}))
-    return Study(section, fixed, Space(()), definition)
+    return Study(section, fixed, Space(()), definition(section, fixed, space={}))
 
 
 def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: Environment) -> int:
@@ -154,13 +151,13 @@ def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: Env
         _check_equal(stored.definition["study"], study.definition["study"])
     plain = to_plain(settings)
     trials = ledger.trials(study.name)
-    for trial in trials:
-        if trial.state == "running" and trial.settings == plain:
+    interrupted = [trial for trial in trials if trial.state == "running"]
+    for trial in interrupted:
+        if trial.settings == plain:
             return trial.number
-    for trial in trials:
-        if trial.state == "running":
-            given_up = TrialOutcome(error=_GIVEN_UP)
-            ledger.finish_trial(study.name, trial.number, "failed", given_up, None)
+    for trial in interrupted:
+        given_up = TrialOutcome(error=_GIVEN_UP)
+        ledger.finish_trial(study.name, trial.number, "failed", given_up, None)
     number = len(trials)
     nothing = SamplerAttributes()
     ledger.add_trial(TrialRecord(study.name, number, "running", plain, {}, nothing, time.time()))
