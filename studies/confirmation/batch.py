@@ -59,20 +59,18 @@ def train(job: Job, place: int = 0) -> Trained:
 
     Resource errors are retried as often as in a search.
     """
-    crashes = 0
-    while True:
+    for _ in range(MAX_CRASHES):
         events: list[Event] = []
         with redirected_to_stderr():
             run(job, events.append, stopping=lambda: False)
-        end = events[-1]
-        if isinstance(end, WorkerCrashed):
-            crashes += 1
-            if crashes < MAX_CRASHES:
-                continue
-            end = end.as_failure(crashes)
-        assert isinstance(end, TrialDone)
-        epochs = tuple(event for event in events if isinstance(event, EpochDone))
-        return Trained(place, epochs, end)
+        if not isinstance(events[-1], WorkerCrashed):
+            break
+    end = events[-1]
+    if isinstance(end, WorkerCrashed):
+        end = end.as_failure(MAX_CRASHES)
+    assert isinstance(end, TrialDone)
+    epochs = tuple(event for event in events if isinstance(event, EpochDone))
+    return Trained(place, epochs, end)
 
 
 def train_all(jobs: Sequence[Job], processes: int, *, models: bool = False) -> Iterator[Trained]:

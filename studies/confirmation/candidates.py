@@ -39,13 +39,7 @@ class Repetitions:
         self._stored = stored
         if not self.trials:
             raise InputError("study", problem=f"{stored.study.name} has no complete trial yet")
-        known = stored.record.notes.repetitions
-        self._done: dict[tuple[int, int], Repetition] = {}
-        for trial in self.trials:
-            for number in range(1, seeds + 1):
-                key = trial.number, number
-                if key in known:
-                    self._done[key] = known[key]
+        self._done = dict(stored.record.notes.repetitions)
 
     @property
     def missing(self) -> list[tuple[TrialRecord, int]]:
@@ -88,15 +82,15 @@ class Repetitions:
                 trial,
                 [self._done[trial.number, number] for number in range(1, self.seeds + 1)],
                 section.metric,
-                Direction(section.direction),
+                section.direction,
             )
             for trial in self.trials
         )
-        winner, lead = elect(candidates, Direction(section.direction))
+        winner, lead = elect(candidates, section.direction)
         return Confirmation(
             study=section.name,
             metric=section.metric,
-            direction=Direction(section.direction),
+            direction=section.direction,
             top=self.top,
             seeds=self.seeds,
             finished=sum(trial.state != "running" for trial in self._stored.trials),
@@ -113,7 +107,7 @@ def candidate(
     """Return a trial with its mean under fresh seeds, and the luck of the search."""
     value = trial.value
     assert value is not None
-    numbers = [again.value for again in repetitions if again.value is not None]
+    numbers = _values(repetitions)
     if len(numbers) < len(repetitions):
         return Candidate(trial.number, value, tuple(repetitions), mean=None, luck=None)
     is_proportion = metric.endswith("accuracy")
@@ -157,13 +151,13 @@ def elect(
         return None, None
     if len(ranked) == 1:
         return ranked[0][1], None
-    first, second = (_values(candidate) for _, _, candidate in ranked[:2])
+    first, second = (_values(candidate.repetitions) for _, _, candidate in ranked[:2])
     lead = difference_of(first, second) if sign > 0 else difference_of(second, first)
     return ranked[0][1], lead
 
 
-def _values(candidate: Candidate) -> list[float]:
-    return [again.value for again in candidate.repetitions if again.value is not None]
+def _values(repetitions: Sequence[Repetition]) -> list[float]:
+    return [again.value for again in repetitions if again.value is not None]
 
 
 def _repetition(number: int, job: Job, trained: Trained) -> Repetition:

@@ -1,5 +1,6 @@
 """Re-run a recorded trial: the same objective, in a fresh process, from MLflow alone."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -61,8 +62,7 @@ def train(
     the training to end by itself, or for one epoch more.
     """
     epochs: list[EpochRecord] = []
-    engine = LocalEngine(1, environment)
-    try:
+    with contextlib.closing(LocalEngine(1, environment)) as engine:
         engine.start(job)
         while True:
             for event in engine.events(timeout=1.0):
@@ -77,5 +77,3 @@ def train(
                         return epochs, event.outcome
                     case WorkerCrashed():
                         return epochs, TrialOutcome(error=Failure(CRASH_TYPE, event.reason))
-    finally:
-        engine.close()
