@@ -5,32 +5,16 @@ The graph is built layer by layer; the table `NODES` maps each layer type to its
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nets import layers
 from nets.arrays import Array
 from nets.errors import InputError, ModuleMissing, one_of
 from nets.functions import GELU_CUBIC, GELU_SCALE
-from nets.layers import (
-    GELU,
-    Affine,
-    AveragePooling,
-    BatchNormalization,
-    Convolution,
-    Dropout,
-    Flatten,
-    Identity,
-    Layer,
-    LeakyReLU,
-    MaxPooling,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Step,
-    Tanh,
-)
 from nets.network import Network
 from tracking.store import names
 
@@ -140,6 +124,11 @@ class Graph:
         )
         return name
 
+    def constants_of(self, layer: layers.Layer, arrays: "Arrays", *which: str) -> list[str]:
+        """Add those of a layer's arrays that it has; return their names."""
+        own = [name for name in which if name in arrays]
+        return [self.constant(f"{layer.name}.{name}", arrays[name]) for name in own]
+
     def turn(self, *, channels_first: bool) -> None:
         """Move the channels first, or last, unless they are there already."""
         if self.rank < 3 or self.channels_first == channels_first:
@@ -155,61 +144,51 @@ Arrays = dict[str, Array]
 """A layer's parameters and running statistics, by name."""
 
 
-def _affine(graph: Graph, layer: Affine, arrays: Arrays) -> None:
-    others = [graph.constant(f"{layer.name}.weight", arrays["weight"])]
-    if layer.bias:
-        others.append(graph.constant(f"{layer.name}.bias", arrays["bias"]))
-    graph.add("Gemm", layer.name, *others)
+def _affine(graph: Graph, layer: layers.Affine, arrays: Arrays) -> None:
+    graph.add("Gemm", layer.name, *graph.constants_of(layer, arrays, "weight", "bias"))
 
 
-def _convolution(graph: Graph, layer: Convolution, arrays: Arrays) -> None:
+def _convolution(graph: Graph, layer: layers.Convolution, arrays: Arrays) -> None:
     graph.turn(channels_first=True)
     # (height, width, channels, filters) -> (filters, channels, height, width)
-    kernels = arrays["weight"].transpose(3, 2, 0, 1)
-    others = [graph.constant(f"{layer.name}.weight", kernels)]
-    if layer.bias:
-        others.append(graph.constant(f"{layer.name}.bias", arrays["bias"]))
+    arrays = arrays | {"weight": arrays["weight"].transpose(3, 2, 0, 1)}
     graph.add(
         "Conv",
         layer.name,
-        *others,
+        *graph.constants_of(layer, arrays, "weight", "bias"),
         kernel_shape=layer.kernel,
         strides=layer.stride,
         pads=layer.padding * 2,  # at the start of both axes, then at their ends
     )
 
 
-def _pooling(operator: str) -> "Write":
-    def write(graph: Graph, layer: MaxPooling | AveragePooling, arrays: Arrays) -> None:
-        graph.turn(channels_first=True)
-        graph.add(operator, layer.name, kernel_shape=layer.window, strides=layer.stride)
-
-    return write
-
-
-def _batch_normalization(graph: Graph, layer: BatchNormalization, arrays: Arrays) -> None:
+def _pooling(
+    operator: str, graph: Graph, layer: layers.MaxPooling | layers.AveragePooling, arrays: Arrays
+) -> None:
     graph.turn(channels_first=True)
-    others = [
-        graph.constant(f"{layer.name}.{name}", arrays[name])
-        for name in ("scale", "shift", "mean", "variance")
-    ]
+    graph.add(operator, layer.name, kernel_shape=layer.window, strides=layer.stride)
+
+
+def _batch_normalization(graph: Graph, layer: layers.BatchNormalization, arrays: Arrays) -> None:
+    graph.turn(channels_first=True)
+    others = graph.constants_of(layer, arrays, "scale", "shift", "mean", "variance")
     graph.add("BatchNormalization", layer.name, *others, epsilon=layer.epsilon)
 
 
-def _flatten(graph: Graph, layer: Flatten, arrays: Arrays) -> None:
+def _flatten(graph: Graph, layer: layers.Flatten, arrays: Arrays) -> None:
     graph.turn(channels_first=False)
     graph.add("Flatten", layer.name)
 
 
-def _activation(operator: str) -> "Write":
-    return lambda graph, layer, arrays: graph.add(operator, layer.name)
+def _activation(operator: str, graph: Graph, layer: layers.Layer, arrays: Arrays) -> None:
+    graph.add(operator, layer.name)
 
 
-def _leaky_relu(graph: Graph, layer: LeakyReLU, arrays: Arrays) -> None:
+def _leaky_relu(graph: Graph, layer: layers.LeakyReLU, arrays: Arrays) -> None:
     graph.add("LeakyRelu", layer.name, alpha=layer.slope)
 
 
-def _gelu(graph: Graph, layer: GELU, arrays: Arrays) -> None:
+def _gelu(graph: Graph, layer: layers.GELU, arrays: Arrays) -> None:
     """Write the formula of `nets.functions.gelu`; ONNX has a node for it only from opset 20 on."""
     x, name = graph.array, layer.name
     one = graph.constant(f"{name}.one", 1)
@@ -224,37 +203,37 @@ def _gelu(graph: Graph, layer: GELU, arrays: Arrays) -> None:
     graph.add("Mul", name, graph.constant(f"{name}.half", 0.5))
 
 
-def _softmax(graph: Graph, layer: Softmax, arrays: Arrays) -> None:
+def _softmax(graph: Graph, layer: layers.Softmax, arrays: Arrays) -> None:
     graph.turn(channels_first=False)
     graph.add("Softmax", layer.name, axis=-1)
 
 
-def _step(graph: Graph, layer: Step, arrays: Arrays) -> None:
+def _step(graph: Graph, layer: layers.Step, arrays: Arrays) -> None:
     graph.add("Greater", f"{layer.name}.above", graph.constant(f"{layer.name}.zero", 0))
     graph.add("Cast", layer.name, to=TensorProto.FLOAT)
 
 
-def _nothing(graph: Graph, layer: Identity | Dropout, arrays: Arrays) -> None:
+def _nothing(graph: Graph, layer: layers.Identity | layers.Dropout, arrays: Arrays) -> None:
     """Add no node: in prediction, these layers return their input."""
 
 
 Write = Callable[[Graph, Any, Arrays], None]
 
-NODES: dict[type[Layer], Write] = {
-    Affine: _affine,
-    AveragePooling: _pooling("AveragePool"),
-    BatchNormalization: _batch_normalization,
-    Convolution: _convolution,
-    Dropout: _nothing,
-    Flatten: _flatten,
-    GELU: _gelu,
-    Identity: _nothing,
-    LeakyReLU: _leaky_relu,
-    MaxPooling: _pooling("MaxPool"),
-    ReLU: _activation("Relu"),
-    Sigmoid: _activation("Sigmoid"),
-    Softmax: _softmax,
-    Step: _step,
-    Tanh: _activation("Tanh"),
+NODES: dict[type[layers.Layer], Write] = {
+    layers.Affine: _affine,
+    layers.AveragePooling: partial(_pooling, "AveragePool"),
+    layers.BatchNormalization: _batch_normalization,
+    layers.Convolution: _convolution,
+    layers.Dropout: _nothing,
+    layers.Flatten: _flatten,
+    layers.GELU: _gelu,
+    layers.Identity: _nothing,
+    layers.LeakyReLU: _leaky_relu,
+    layers.MaxPooling: partial(_pooling, "MaxPool"),
+    layers.ReLU: partial(_activation, "Relu"),
+    layers.Sigmoid: partial(_activation, "Sigmoid"),
+    layers.Softmax: _softmax,
+    layers.Step: _step,
+    layers.Tanh: partial(_activation, "Tanh"),
 }
 """The function that adds the nodes of each type of layer."""
