@@ -9,7 +9,7 @@ writes nothing twice.
 """
 
 import json
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,13 +26,7 @@ from tracking.records.confirmation import (
     RecordedConfirmation,
     Repetition,
 )
-from tracking.runs import recorded_code
-from tracking.runs.content import (
-    dataset_of_metrics,
-    log_model,
-    write_inputs,
-    write_params,
-)
+from tracking.runs import content, recorded_code
 from tracking.runs.reader import study_run
 from tracking.runs.study_run import source_tags
 from tracking.runs.trial_run import epoch_metrics, missing_metrics
@@ -62,6 +56,8 @@ def record(
     champion = confirmation.champion
     if evidence is not None and (champion is None or champion.settings != evidence.settings):
         evidence = None  # of an earlier winner
+    study = {"name": confirmation.study, "trial": confirmation.winner}
+    environment = replace(environment, study=study)
     return _Recording(store, confirmation, environment, winner_run, evidence, data).write()
 
 
@@ -70,8 +66,8 @@ def read(store: Store, study: str) -> tuple[Confirmation, RecordedConfirmation] 
     run = find(store, study)
     if run is None or run.info.status != "FINISHED":
         return None
-    content = read_file(store.client, run.info.run_id, names.CONFIRMATION_FILE)
-    confirmation = Confirmation.from_json(json.loads(content))
+    text = read_file(store.client, run.info.run_id, names.CONFIRMATION_FILE)
+    confirmation = Confirmation.from_json(json.loads(text))
     versions = store.client.search_model_versions(f"run_id = {names.quoted(run.info.run_id)}")
     version = str(max(int(found.version) for found in versions)) if versions else None
     return confirmation, RecordedConfirmation(str(run.info.run_id), version)
@@ -107,61 +103,51 @@ def describe(confirmation: Confirmation) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
 class _Recording:
     """Writes one confirmation to MLflow."""
 
-    def __init__(
-        self,
-        store: Store,
-        confirmation: Confirmation,
-        environment: Environment,
-        winner_run: str | None,
-        evidence: Evidence | None,
-        data: Dataset | None,
-    ) -> None:
-        self._store = store
-        self._client = store.client
-        self._confirmation = confirmation
-        self._winner_run = winner_run
-        self._evidence = evidence
-        self._data = data
-        study = {"name": confirmation.study, "trial": confirmation.winner}
-        self._environment = replace(environment, study=study)
+    store: Store
+    confirmation: Confirmation
+    environment: Environment
+    winner_run: str | None
+    evidence: Evidence | None
+    data: Dataset | None
 
     def write(self) -> RecordedConfirmation:
         """Write everything; end the run last."""
         from mlflow.entities import RunTag
 
-        parent = study_run(self._store, self._confirmation.study)
-        experiment_id = str(parent.info.experiment_id)
-        run = find(self._store, self._confirmation.study)
+        client = self.store.client
+        parent = study_run(self.store, self.confirmation.study)
+        run = find(self.store, self.confirmation.study)
         if run is None or self._is_of_another(run):
-            run_id = self._create(experiment_id, parent.info.run_id)
-        else:
-            run_id = str(run.info.run_id)
-        recorded_code.keep(self._client, parent.info.run_id, self._environment)
-        write_files(self._client, run_id, self._files())
-        write_inputs(self._client, run_id, self._environment)
-        model_id = self._write_training(experiment_id, run_id, parent.info.run_id)
-        self._client.log_batch(
+            run = self._create(parent)
+        run_id = str(run.info.run_id)
+        recorded_code.keep(client, parent.info.run_id, self.environment)
+        write_files(client, run_id, self._files())
+        content.write_inputs(client, run_id, self.environment)
+        model_id = self._write_training(run_id, parent)
+        client.log_batch(
             run_id,
             metrics=self._metrics(model_id),
             tags=[RunTag(key, value) for key, value in self._tags().items()],
         )
         version = None if model_id is None else self._register(run_id, model_id)
-        self._client.set_terminated(run_id, "FINISHED")
+        client.set_terminated(run_id, "FINISHED")
         return RecordedConfirmation(run_id, version)
 
-    def _create(self, experiment_id: str, parent_id: str) -> str:
+    def _create(self, parent: "Run") -> "Run":
         tags = {
-            "mlflow.parentRunId": parent_id,
+            "mlflow.parentRunId": parent.info.run_id,
             names.KIND_TAG: names.CONFIRMATION_KIND,
-            names.STUDY_TAG: self._confirmation.study,
+            names.STUDY_TAG: self.confirmation.study,
             **self._origin(),
-            **source_tags(self._environment),
+            **source_tags(self.environment),
         }
-        run = self._client.create_run(experiment_id, run_name=names.CONFIRMATION_KIND, tags=tags)
-        return str(run.info.run_id)
+        return self.store.client.create_run(
+            parent.info.experiment_id, run_name=names.CONFIRMATION_KIND, tags=tags
+        )
 
     def _is_of_another(self, run: "Run") -> bool:
         """Return whether a run is about another winner, or another training of it."""
@@ -171,11 +157,11 @@ class _Recording:
 
     def _files(self) -> JsonObject:
         """Return the confirmation, its table and figures, and the files of the training."""
-        found, evidence = self._confirmation, self._evidence
+        found, evidence = self.confirmation, self.evidence
         files: JsonObject = {
             names.CONFIRMATION_FILE: found.to_json(),
             names.REPETITIONS_FILE: _repetitions(found),
-            names.ENVIRONMENT_FILE: self._environment.to_json(),
+            names.ENVIRONMENT_FILE: self.environment.to_json(),
         }
         if evidence is not None:
             files |= {
@@ -183,42 +169,42 @@ class _Recording:
                 names.EPOCHS_FILE: to_json(evidence.epochs),
                 names.OUTCOME_FILE: {"state": "complete", **evidence.outcome.to_json()},
             }
-        for name, figure in _figures(found, evidence, self._data).items():
+        for name, figure in _figures(found, evidence, self.data).items():
             files[f"{names.FIGURES_FOLDER}/{name}.png"] = figure
         return files
 
-    def _write_training(self, experiment_id: str, run_id: str, parent_id: str) -> str | None:
+    def _write_training(self, run_id: str, parent: "Run") -> str | None:
         """Write the same record as a trial's run; return the model's id if there is one."""
-        evidence = self._evidence
+        client, evidence = self.store.client, self.evidence
         if evidence is None:
             return None
-        if self._confirmation.test is not None:  # otherwise the winner may still change
-            write_params(self._client, run_id, evidence.settings)
+        if self.confirmation.test is not None:  # otherwise the winner may still change
+            content.write_params(client, run_id, evidence.settings)
         metrics = epoch_metrics(evidence.epochs)
-        run = self._client.get_run(run_id)
-        self._client.log_batch(run_id, missing_metrics(self._client, run, metrics))
+        run = client.get_run(run_id)
+        client.log_batch(run_id, missing_metrics(client, run, metrics))
         if evidence.model is None:
             return None
-        return log_model(
-            self._client,
-            experiment_id,
+        return content.log_model(
+            client,
+            parent.info.experiment_id,
             run_id,
             evidence.model,
             name=names.CHAMPION,
             tags={
-                names.STUDY_TAG: self._confirmation.study,
-                names.DESCRIPTION_TAG: describe(self._confirmation),
+                names.STUDY_TAG: self.confirmation.study,
+                names.DESCRIPTION_TAG: describe(self.confirmation),
                 **self._origin(),
             },
             params=evidence.settings,
             step=evidence.outcome.epoch or 0,
-            code=recorded_code.for_model(self._client, parent_id, self._environment),
+            code=recorded_code.for_model(client, parent.info.run_id, self.environment),
         )
 
     def _origin(self) -> dict[str, str]:
         """Return the tags that name the champion's trial, weights and data."""
-        champion, test = self._confirmation.champion, self._confirmation.test
-        tags = {names.WINNER_TAG: str(self._confirmation.winner)}
+        champion, test = self.confirmation.champion, self.confirmation.test
+        tags = {names.WINNER_TAG: str(self.confirmation.winner)}
         if champion is not None and champion.weights is not None:
             tags[names.WEIGHTS_TAG] = champion.weights
         if test is not None:
@@ -226,14 +212,14 @@ class _Recording:
         return tags
 
     def _tags(self) -> dict[str, str]:
-        metric = self._evidence.metric if self._evidence else self._confirmation.metric
+        metric = self.evidence.metric if self.evidence else self.confirmation.metric
         table_of = [{"path": names.REPETITIONS_FILE, "type": "table"}]
         return {
             **self._origin(),
             names.STATE_TAG: "complete",
             names.METRIC_TAG: metric,
-            names.DIRECTION_TAG: self._confirmation.direction,
-            names.DESCRIPTION_TAG: describe(self._confirmation),
+            names.DIRECTION_TAG: self.confirmation.direction,
+            names.DESCRIPTION_TAG: describe(self.confirmation),
             # MLflow's pages show this file as a table.
             "mlflow.loggedArtifacts": json.dumps(table_of),
         }
@@ -242,7 +228,7 @@ class _Recording:
         """Return the metrics, all at the time of the confirmation, so that none is logged twice."""
         from mlflow.entities import Metric
 
-        found, test = self._confirmation, self._confirmation.test
+        found, test = self.confirmation, self.confirmation.test
         values: dict[str, float | None] = {}
         if found.winner is not None:
             values |= _with_interval(names.MEAN_METRIC, found.candidate(found.winner).mean)
@@ -255,7 +241,7 @@ class _Recording:
                 names.TEST_LOSS_METRIC: test.loss,
                 names.CALIBRATION_METRIC: test.calibration_error,
             }
-        data = dataset_of_metrics(self._environment)
+        data = content.dataset_of_metrics(self.environment)
         return [
             Metric(key, value, int(found.at * 1000), 0, model_id=model_id, **data)
             for key, value in values.items()
@@ -263,24 +249,24 @@ class _Recording:
         ]
 
     def _register(self, run_id: str, model_id: str) -> str:
-        test = self._confirmation.test
-        tags = {names.STUDY_TAG: self._confirmation.study, **self._origin()}
+        test = self.confirmation.test
+        tags = {names.STUDY_TAG: self.confirmation.study, **self._origin()}
         if test is not None:
             tags[names.TEST_TAG] = (
                 f"accuracy {number(test.accuracy.value)}, {test.correct} of {test.count}, "
                 f"95 % {interval(test.accuracy)}"
             )
-        if self._winner_run is not None:
-            tags[names.TRIAL_RUN_TAG] = self._winner_run
-            verdict = self._client.get_run(self._winner_run).data.tags.get(names.VERDICT_TAG)
+        if self.winner_run is not None:
+            tags[names.TRIAL_RUN_TAG] = self.winner_run
+            verdict = self.store.client.get_run(self.winner_run).data.tags.get(names.VERDICT_TAG)
             if verdict:
                 tags[names.TRIAL_VERDICT_TAG] = verdict
         return registry.register(
-            self._store,
-            self._confirmation.study,
+            self.store,
+            self.confirmation.study,
             run_id=run_id,
             model_id=model_id,
-            description=describe(self._confirmation),
+            description=describe(self.confirmation),
             tags=tags,
         )
 
