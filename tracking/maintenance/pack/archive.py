@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import zipfile
@@ -42,75 +43,60 @@ class Manifest:
     version: int = VERSION
 
 
-class Writer:
-    """Writes a pack to a temporary file in the same folder and renames it when it is complete.
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator["Writer"]:
+    """Write a pack to a temporary file in the same folder and rename it when it is complete.
 
     An exception within the context leaves no file. Raises InputError when the file exists or
     cannot be written.
     """
+    if path.exists():
+        problem, hint = f"file exists: {path}", "choose the name of a new file"
+        raise InputError("pack", path, problem=problem, hint=hint)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        archive = zipfile.ZipFile(beside, "w")
+    except OSError as error:
+        problem = f"cannot write {path} ({error.strerror})"
+        expected = "a file in a folder that this user can write to"
+        raise InputError("pack", path, expected, problem=problem) from error
+    try:
+        with archive:
+            yield Writer(archive)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._beside = path.with_name(f".{path.name}.{os.getpid()}")
+
+class Writer:
+    """Adds files to the archive of a new pack, and their digests to its manifest."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._zip = archive
         self._files: dict[str, JsonObject] = {}
-
-    def __enter__(self) -> "Writer":
-        if self._path.exists():
-            problem, hint = f"file exists: {self._path}", "choose the name of a new file"
-            raise InputError("pack", self._path, problem=problem, hint=hint)
-        try:
-            self._zip = zipfile.ZipFile(self._beside, "w", allowZip64=True)
-        except OSError as error:
-            problem = f"cannot write {self._path} ({error.strerror})"
-            expected = "a file in a folder that this user can write to"
-            raise InputError("pack", self._path, expected, problem=problem) from error
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._zip.close()
-            if kind is None:
-                os.replace(self._beside, self._path)
-        finally:
-            self._beside.unlink(missing_ok=True)
-
-    def add(self, name: str, content: bytes) -> None:
-        """Add a file by its content."""
-        with self._entry(name) as write:
-            write(content)
 
     def add_json(self, name: str, value: Any) -> None:
         """Add a value as JSON."""
-        self.add(name, json_text(value).encode())
+        self._add(name, io.BytesIO(json_text(value).encode()))
 
     def add_file(self, name: str, path: Path) -> None:
         """Add a file from disk."""
-        with path.open("rb") as source, self._entry(name) as write:
-            while chunk := source.read(_CHUNK):
-                write(chunk)
+        with path.open("rb") as source:
+            self._add(name, source)
 
     def finish(self, manifest: Manifest) -> None:
         """Write the manifest, which lists the added files."""
         text = json.dumps({**asdict(manifest), "files": self._files}, indent=1)
         self._zip.writestr(zipfile.ZipInfo(MANIFEST), text, zipfile.ZIP_DEFLATED)
 
-    @contextlib.contextmanager
-    def _entry(self, name: str) -> "Iterator[Any]":
+    def _add(self, name: str, source: IO[bytes]) -> None:
         stored = PurePosixPath(name).suffix in _COMPRESSED
         info = zipfile.ZipInfo(name)
         info.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
         info.external_attr = 0o644 << 16
-        digest, length = hashlib.sha256(), 0
         with self._zip.open(info, "w", force_zip64=True) as target:
-
-            def write(chunk: bytes) -> None:
-                nonlocal length
-                digest.update(chunk)
-                length += len(chunk)
-                target.write(chunk)
-
-            yield write
-        self._files[name] = {"bytes": length, "sha256": digest.hexdigest()}
+            digest, length = _copy(source, target)
+        self._files[name] = {"bytes": length, "sha256": digest}
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -1,18 +1,17 @@
 """Pack a study, and unpack it into another store, completely or not at all."""
 
 import contextlib
-import shutil
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from nets.errors import InputError
 from tracking.ledger import Ledger
 from tracking.ledger.copy import copy_study
 from tracking.maintenance import deletion
-from tracking.maintenance.pack.archive import Manifest, Writer, damaged, extract, read_manifest
+from tracking.maintenance.pack.archive import Manifest, damaged, extract, read_manifest, writing
 from tracking.maintenance.pack.export import EXPERIMENT_FILE, export
 from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
 from tracking.store import names
@@ -28,9 +27,10 @@ def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
     The caller must hold the study's lock. Raises InputError when the file exists or cannot be
     written.
     """
-    with Writer(file) as writer, tempfile.TemporaryDirectory() as folder:
+    with writing(file) as writer, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / names.LEDGER
-        copied = _copy_of(ledger, path, study)
+        with contextlib.closing(Ledger(path)) as copy:
+            copied = copy_study(ledger, copy, study)
         writer.add_file(names.LEDGER, path)
         recorded = export(store, study, writer)
         manifest = Manifest(
@@ -52,7 +52,11 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
     """
     manifest = read_manifest(file)
     check_free(store, ledger, manifest.study)
-    with _beside(store.root) as folder:
+    # In the store, on whose disk there has to be room for the study anyway.
+    with tempfile.TemporaryDirectory(
+        prefix=f"{BESIDE}{names.writer()}-", dir=store.root, ignore_cleanup_errors=True
+    ) as created:
+        folder = Path(created)
         extract(file, folder)
         with contextlib.closing(Ledger(folder / names.LEDGER)) as packed:
             _check_ledger(file, packed, manifest.study)
@@ -90,8 +94,7 @@ def check_free(store: Store, ledger: Ledger, study: str) -> None:
     experiment = store.client.get_experiment_by_name(study)
     if experiment is not None and UNPACKING_TAG in experiment.tags:
         clear(store, study)  # left by a killed attempt
-        experiment = None
-    if experiment is not None:
+    elif experiment is not None:
         deleted = " (deleted)" if experiment.lifecycle_stage != "active" else ""
         raise _in_use(study, f"MLflow already has an experiment {study!r}{deleted}")
     if store.client.search_registered_models(f"name = {names.quoted(study)}"):
@@ -103,24 +106,8 @@ def _in_use(study: str, problem: str) -> InputError:
     return InputError("unpack", study, problem=problem, hint=hint)
 
 
-def _copy_of(ledger: Ledger, path: Path, study: str) -> dict[str, int]:
-    """Write a ledger with one study only; return its number of rows by table."""
-    with contextlib.closing(Ledger(path)) as copy:
-        return copy_study(ledger, copy, study)
-
-
 def clear(store: Store, study: str, registered: Iterable[str] | None = None) -> None:
     """Remove what an attempt to unpack a study has created in MLflow."""
     deletion.remove(store, deletion.survey(store, study, made_here=True))
     for name in [study] if registered is None else registered:
         deletion.remove_empty_model(store, name)
-
-
-@contextlib.contextmanager
-def _beside(root: Path) -> Iterator[Path]:
-    """Create a folder in the store, if there is room for its content; remove it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{BESIDE}{names.writer()}-", dir=root))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

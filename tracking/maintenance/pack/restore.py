@@ -4,19 +4,13 @@ All references to runs, models and artifact locations are translated: in tags, d
 registered versions and text files (an `MLmodel` names its run, its own id and its location).
 """
 
+import contextlib
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-from tracking.maintenance.pack.export import (
-    ARTIFACTS,
-    DATASET_KEYS,
-    EXPERIMENT_FILE,
-    MODELS_FILE,
-    REGISTRY_FILE,
-    RUNS_FILE,
-)
+from tracking.maintenance.pack import export
 from tracking.records import JsonObject
 from tracking.store import names
 from tracking.store.store import Store
@@ -72,8 +66,8 @@ class Restoring:
 
     def run(self) -> None:
         """Write everything; raises what MLflow raises."""
-        experiment = self._read(EXPERIMENT_FILE)
-        runs, models = self._read(RUNS_FILE), self._read(MODELS_FILE)
+        experiment = self._read(export.EXPERIMENT_FILE)
+        runs, models = self._read(export.RUNS_FILE), self._read(export.MODELS_FILE)
         self._create_experiment(experiment)
         for run in runs:
             self._create_run(run)
@@ -83,7 +77,7 @@ class Restoring:
             self._fill_run(run, [m for m in models if m["run"] == run["id"]])
         for model in models:
             self._fill_model(model)
-        for registered in self._read(REGISTRY_FILE):
+        for registered in self._read(export.REGISTRY_FILE):
             self._register(registered)
         # Last, because only now can links be translated.
         for key, value in experiment["tags"].items():
@@ -124,15 +118,7 @@ class Restoring:
         self.translation.add(model["id"], new.model_id, model["location"], new.artifact_location)
 
     def _fill_run(self, run: JsonObject, models: list[JsonObject]) -> None:
-        from mlflow.entities import (
-            Dataset,
-            DatasetInput,
-            InputTag,
-            LoggedModelOutput,
-            Metric,
-            Param,
-            RunTag,
-        )
+        from mlflow import entities
 
         run_id = self.translation(run["id"])
         # A metric that was logged with a model is one of the model's metrics, too.
@@ -142,24 +128,26 @@ class Restoring:
             for key, step, at, _ in model["metrics"]
         }
         metrics = [
-            Metric(key, value, at, step, model_id=of_model.get((key, step, at)))
+            entities.Metric(key, value, at, step, model_id=of_model.get((key, step, at)))
             for key, points in run["metrics"].items()
             for step, at, value in points
         ]
-        params = [Param(key, value) for key, value in run["params"].items()]
-        tags = [RunTag(key, self.translation(value)) for key, value in run["tags"].items()]
+        params = [entities.Param(key, value) for key, value in run["params"].items()]
+        tags = [entities.RunTag(key, self.translation(value)) for key, value in run["tags"].items()]
         self._client.log_batch(run_id, metrics, params, tags)
         if run["inputs"]:
             inputs = [
-                DatasetInput(
-                    Dataset(**{key: entry[key] for key in DATASET_KEYS}),
-                    [InputTag(key, value) for key, value in entry["tags"].items()],
+                entities.DatasetInput(
+                    entities.Dataset(**{key: entry[key] for key in export.DATASET_KEYS}),
+                    [entities.InputTag(key, value) for key, value in entry["tags"].items()],
                 )
                 for entry in run["inputs"]
             ]
             self._client.log_inputs(run_id, datasets=inputs)
         if run["outputs"]:
-            outputs = [LoggedModelOutput(self.translation(m), step) for m, step in run["outputs"]]
+            outputs = [
+                entities.LoggedModelOutput(self.translation(m), step) for m, step in run["outputs"]
+            ]
             self._client.log_outputs(run_id, outputs)
         if (files := self._files(run["id"])) is not None:
             self._client.log_artifacts(run_id, str(files))
@@ -198,23 +186,15 @@ class Restoring:
 
     def _files(self, identity: str) -> Path | None:
         """Return the folder of the translated artifacts of a run or model; None if it has none."""
-        folder = self._folder / ARTIFACTS / identity
+        folder = self._folder / export.ARTIFACTS / identity
         if not folder.is_dir():
             return None
         for path in folder.rglob("*"):
             if path.suffix in _TEXTS and path.is_file() and path.stat().st_size < _LONGEST_TEXT:
-                _translate_file(path, self.translation)
+                with contextlib.suppress(UnicodeDecodeError):  # it is no text
+                    text = path.read_bytes().decode()
+                    path.write_bytes(self.translation(text).encode())
         return folder
 
     def _read(self, name: str) -> Any:
         return json.loads((self._folder / name).read_text(encoding="utf-8"))
-
-
-def _translate_file(path: Path, translation: Translation) -> None:
-    try:
-        before = path.read_bytes().decode()
-    except UnicodeDecodeError:
-        return
-    after = translation(before)
-    if after != before:
-        path.write_bytes(after.encode())
