@@ -38,21 +38,18 @@ def survey(store: Store, study: str, *, made_here: bool = False) -> Holdings:
     experiment = store.client.get_experiment_by_name(study)
     if experiment is None:
         return Holdings()
-    runs = all_runs(store.client, experiment.experiment_id, deleted=True)
-    models = all_models(store.client, experiment.experiment_id)
-    foreign: list[str] = []
-    if not made_here:
-        others = [run for run in runs if names.KIND_TAG not in run.data.tags]
-        foreign += [f"run {run.info.run_name}" for run in others]
-        ours = {run.info.run_id for run in runs} - {run.info.run_id for run in others}
-        runs = [run for run in runs if run.info.run_id in ours]
-        of_others = [
-            model
-            for model in models
-            if model.source_run_id not in ours and names.STUDY_TAG not in model.tags
-        ]
-        foreign += [f"model {model.name}" for model in of_others]
-        models = [model for model in models if model not in of_others]
+    found_runs = all_runs(store.client, experiment.experiment_id, deleted=True)
+    found_models = all_models(store.client, experiment.experiment_id)
+    runs = [run for run in found_runs if made_here or names.KIND_TAG in run.data.tags]
+    ours = {run.info.run_id for run in runs}
+    models = [
+        model
+        for model in found_models
+        if made_here or model.source_run_id in ours or names.STUDY_TAG in model.tags
+    ]
+    kept = ours | {model.model_id for model in models}
+    foreign = [f"run {run.info.run_name}" for run in found_runs if run.info.run_id not in kept]
+    foreign += [f"model {model.name}" for model in found_models if model.model_id not in kept]
     sizes = [
         size
         for place in [*(r.info.artifact_uri for r in runs), *(m.artifact_location for m in models)]
@@ -63,7 +60,7 @@ def survey(store: Store, study: str, *, made_here: bool = False) -> Holdings:
         foreign=foreign,
         runs=runs,
         models=models,
-        versions=versions_of(store.client, [run.info.run_id for run in runs]),
+        versions=versions_of(store.client, ours),
         files=len(sizes),
         bytes=sum(sizes),
     )

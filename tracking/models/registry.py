@@ -50,16 +50,11 @@ def register(
         )
     # By its location: for ``models:/ID``, MLflow would ask the process's own tracking URI.
     location = client.get_logged_model(model_id).artifact_location
-    found = [
-        version
-        for version in client.search_model_versions(
-            f"name = {names.quoted(study)} and run_id = {names.quoted(run_id)}"
-        )
-        if version.source == location
-    ]
-    if found:
-        version = found[0]
-    else:
+    there = client.search_model_versions(
+        f"name = {names.quoted(study)} and run_id = {names.quoted(run_id)}"
+    )
+    version = next((found for found in there if found.source == location), None)
+    if version is None:
         version = client.create_model_version(study, location, run_id=run_id, model_id=model_id)
     client.update_model_version(study, version.version, description)
     for key, value in tags.items():

@@ -70,9 +70,6 @@ TRIAL_RUN_TAG = "retrial.trial.run"  # of a model version: the run of the trial 
 TRIAL_VERDICT_TAG = "retrial.trial.verdict"
 TEST_TAG = "retrial.test"
 
-# In a trial's environment: how its worker differs from the study's first worker
-MIXED = "mixed"
-
 # In the metadata of an exported model, in addition to the tags of its study, trial and weights
 RUN_PROPERTY = "retrial.run"
 VERSION_PROPERTY = "retrial.version"

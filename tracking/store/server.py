@@ -9,30 +9,20 @@ import subprocess
 import sys
 import tempfile
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from nets.errors import InputError
 from tracking.store import names
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import open_store, prepare_mlflow, tracking_uri, without_password
 
-_LEAN = {
-    # One server process and no pool of job runners: 0.5 GB instead of 1.2 GB.
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
+_HOST = "127.0.0.1"
 
 
-def serve(
-    root: Path,
-    host: str = "127.0.0.1",
-    port: int = 5000,
-    ready: Callable[[str], None] = print,
-) -> None:
+def serve(root: Path, port: int = 5000, ready: Callable[[str], None] = print) -> None:
     """Serve the MLflow UI on the store in `root` until Ctrl-C or SIGTERM.
 
     Calls `ready` with the URL once the server responds. Port 0 stands for any free port. The server
@@ -54,14 +44,14 @@ def serve(
         raise StoreUnavailable(
             "ui", problem=f"MLFLOW_TRACKING_URI is a server; its UI is at {without_password(uri)}"
         )
-    port = _free_port(host, port)
+    port = _free_port(port)
     if uri != names.mlflow_uri(root) or not (root / names.MLFLOW_DATABASE).exists():
         open_store(root).close()
     prepare_mlflow()
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"http://{_HOST}:{port}"
     with (
         tempfile.TemporaryFile("w+") as log,
-        _server(root, uri, host, port, log) as process,
+        _server(root, uri, port, log) as process,
         contextlib.suppress(KeyboardInterrupt),
         _terminated_by_signal(),
     ):
@@ -90,19 +80,18 @@ def study_pages(url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _server(
-    root: Path, uri: str, host: str, port: int, log: IO[str]
-) -> Iterator["subprocess.Popen[bytes]"]:
+def _server(root: Path, uri: str, port: int, log: IO[str]) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the MLflow server in its own process group, and end the whole group."""
     process = subprocess.Popen(
         [
             sys.executable, "-m", "mlflow", "server",
             "--backend-store-uri", uri,
             "--artifacts-destination", str(root / names.ARTIFACTS),
-            "--host", host, "--port", str(port), "--workers", "1",
+            "--host", _HOST, "--port", str(port), "--workers", "1",
         ],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        env={**os.environ, **_LEAN},
+        # One server process and no pool of job runners: 0.5 GB instead of 1.2 GB.
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         # Ctrl-C reaches this process only, which then ends the whole group.
         start_new_session=True,
     )  # fmt: skip
@@ -112,10 +101,7 @@ def _server(
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, sign)
-            if _has_exited(process, within=5):
-                break
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+            _has_exited(process, within=5)
 
 
 @contextlib.contextmanager
@@ -124,11 +110,10 @@ def _terminated_by_signal() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def interrupt(_number: int, _frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = {sign: signal.signal(sign, interrupt) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    before = {
+        sign: signal.signal(sign, signal.default_int_handler)
+        for sign in (signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
@@ -136,19 +121,18 @@ def _terminated_by_signal() -> Iterator[None]:
             signal.signal(sign, handler)
 
 
-def _free_port(host: str, port: int) -> int:
+def _free_port(port: int) -> int:
     """Return the port, or a free one for 0; raise InputError if it cannot be bound."""
     if not 0 <= port <= 65535:
         raise InputError("port", port, "an integer from 0 to 65535")
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as candidate:
+        with socket.socket() as candidate:
             # A port that another process has just released is free.
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            candidate.bind((host, port))
+            candidate.bind((_HOST, port))
             return int(candidate.getsockname()[1])
     except OSError as error:
-        problem = f"cannot listen on port {port} of {host} ({error.strerror or error})"
+        problem = f"cannot listen on port {port} of {_HOST} ({error.strerror or error})"
         hint = "choose a free port (--port)"
         raise InputError("port", port, hint=hint, problem=problem) from error
 
@@ -157,7 +141,7 @@ def _responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
             return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
 
 
