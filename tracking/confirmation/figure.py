@@ -48,10 +48,9 @@ def _draw(axes: Axes, place: int, candidate: Candidate, color: str) -> None:
     axes.plot(values, [place] * len(values), color=color, **_REPETITION)  # type: ignore[arg-type]
     mean = candidate.mean
     if mean is not None:
-        low, high = mean.low, mean.high
         spans = None
-        if low is not None and high is not None:
-            spans = [[mean.value - low], [high - mean.value]]
+        if mean.low is not None and mean.high is not None:
+            spans = [[mean.value - mean.low], [mean.high - mean.value]]
         axes.errorbar([mean.value], [place + 0.22], xerr=spans, color=color, capsize=4, **_MEAN)  # type: ignore[arg-type]
     axes.plot([candidate.value], [place], zorder=3, **_SEARCH)  # type: ignore[arg-type]
 

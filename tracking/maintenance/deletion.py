@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracking.store import names
-from tracking.store.artifacts import files_at
-from tracking.store.client import all_models, all_runs, versions_of
+from tracking.store.client import all_models, all_runs, files_at, versions_of
 from tracking.store.store import Store
 
 if TYPE_CHECKING:

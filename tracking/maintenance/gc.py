@@ -8,7 +8,7 @@ import contextlib
 import re
 import socket
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,7 @@ from tracking.maintenance.pack.packing import BESIDE, clear
 from tracking.maintenance.pack.restore import UNPACKING_TAG
 from tracking.runs import trial_run
 from tracking.store import names
-from tracking.store.artifacts import Files, files_at
-from tracking.store.client import all_models, all_pages, all_runs
+from tracking.store.client import Files, all_models, all_pages, all_runs, files_at
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -91,23 +90,6 @@ def _experiments(store: Store) -> "Iterator[Experiment]":
 
 def _deleted_runs(store: Store, busy: Collection[str]) -> Waste:
     """Find deleted runs and their models; users delete runs, and so do drivers after a crash."""
-    found: list[tuple[str, Run, list[LoggedModel]]] = []
-    if deletion.can_erase(store):
-        for experiment in _experiments(store):
-            if experiment.lifecycle_stage != "active" or experiment.name in busy:
-                continue
-            deleted = [
-                run
-                for run in all_runs(store.client, experiment.experiment_id, deleted=True)
-                if run.info.lifecycle_stage != "active" and names.KIND_TAG in run.data.tags
-            ]
-            models = all_models(store.client, experiment.experiment_id) if deleted else []
-            for run in deleted:
-                of_run = [model for model in models if model.source_run_id == run.info.run_id]
-                found.append((experiment.name, run, of_run))
-    places = [run.info.artifact_uri for _, run, _ in found]
-    places += [model.artifact_location for _, _, models in found for model in models]
-    files = [files_at(store, place) for place in places]
 
     def remove(run_id: str, models: "list[LoggedModel]") -> None:
         now = _run(store, run_id)
@@ -115,8 +97,23 @@ def _deleted_runs(store: Store, busy: Collection[str]) -> Waste:
             deletion.remove_models(store, models)
             deletion.remove_runs(store, [now])
 
-    removals = [(study, partial(remove, run.info.run_id, models)) for study, run, models in found]
-    return Waste("deleted runs in MLflow", len(found), _bytes(files), removals)
+    places: list[str] = []
+    removals = []
+    for experiment in _experiments(store) if deletion.can_erase(store) else ():
+        if experiment.lifecycle_stage != "active" or experiment.name in busy:
+            continue
+        deleted = [
+            run
+            for run in all_runs(store.client, experiment.experiment_id, deleted=True)
+            if run.info.lifecycle_stage != "active" and names.KIND_TAG in run.data.tags
+        ]
+        models = all_models(store.client, experiment.experiment_id) if deleted else []
+        for run in deleted:
+            of_run = [model for model in models if model.source_run_id == run.info.run_id]
+            places += [run.info.artifact_uri, *(model.artifact_location for model in of_run)]
+            removals.append((experiment.name, partial(remove, run.info.run_id, of_run)))
+    size = _bytes(files_at(store, place) for place in places)
+    return Waste("deleted runs in MLflow", len(removals), size, removals)
 
 
 def _unfinished_experiments(store: Store, ledger: Ledger, busy: Collection[str]) -> Waste:
@@ -140,24 +137,23 @@ def _unfinished_experiments(store: Store, ledger: Ledger, busy: Collection[str])
 
 def _forgotten_runs(store: Store, ledger: Ledger, busy: Collection[str]) -> Waste:
     """Find runs that MLflow shows as running although they have no driver."""
-    known = set(ledger.study_names()) - set(busy)
-    found = [
-        (experiment.name, run.info.run_id)
-        for experiment in _experiments(store)
-        if experiment.name in known and experiment.lifecycle_stage == "active"
-        for run in all_runs(store.client, experiment.experiment_id)
-        # Runs that a user created by hand are not ours.
-        if run.info.status == "RUNNING" and names.KIND_TAG in run.data.tags
-    ]
 
     def mark(run_id: str) -> None:
         now = _run(store, run_id)
         if now is not None and now.info.status == "RUNNING":
             trial_run.kill(store.client, run_id)
 
+    known = set(ledger.study_names()) - set(busy)
+    removals = [
+        (experiment.name, partial(mark, run.info.run_id))
+        for experiment in _experiments(store)
+        if experiment.name in known and experiment.lifecycle_stage == "active"
+        for run in all_runs(store.client, experiment.experiment_id)
+        # Runs that a user created by hand are not ours.
+        if run.info.status == "RUNNING" and names.KIND_TAG in run.data.tags
+    ]
     what = "runs with status RUNNING but no driver: marked as killed"
-    removals = [(study, partial(mark, run_id)) for study, run_id in found]
-    return Waste(what, len(found), 0, removals)
+    return Waste(what, len(removals), 0, removals)
 
 
 def _run(store: Store, run_id: str) -> "Run | None":
@@ -195,7 +191,7 @@ def _orphans(store: Store, folders: dict[str, Path]) -> Waste:
             if identity not in known:
                 files.remove()
 
-    size = _bytes([*orphans.values()])
+    size = _bytes(orphans.values())
     return Waste("artifact folders without a run", len(orphans), size, [("", remove)])
 
 
@@ -265,5 +261,5 @@ def _is_abandoned(name: str) -> bool:
     return not psutil.pid_exists(int(written["process"]))
 
 
-def _bytes(files: list[Files]) -> int:
+def _bytes(files: Iterable[Files]) -> int:
     return sum(sum(found.sizes().values()) for found in files)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,8 +56,8 @@ def serve(root: Path, port: int = 5000, ready: Callable[[str], None] = print) ->
         contextlib.suppress(KeyboardInterrupt),
         _terminated_by_signal(),
     ):
-        while not _has_exited(process, within=0.1) and not _responds(url):
-            pass
+        while process.poll() is None and not _responds(url):
+            time.sleep(0.1)
         if process.returncode is None:
             ready(url)
             process.wait()
@@ -99,9 +100,9 @@ def _server(root: Path, uri: str, port: int, log: IO[str]) -> Iterator["subproce
         yield process
     finally:
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(process.pid, sign)
-            _has_exited(process, within=5)
+                process.wait(5)
 
 
 @contextlib.contextmanager
@@ -143,14 +144,6 @@ def _responds(url: str) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
-
-
-def _has_exited(process: "subprocess.Popen[bytes]", within: float) -> bool:
-    try:
-        process.wait(within)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def _last_line(log: IO[str]) -> str:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from tracking.maintenance.pack.archive import Writer
 from tracking.records import JsonObject
-from tracking.store.artifacts import files_at
-from tracking.store.client import all_models, all_runs, versions_of
+from tracking.store.client import all_models, all_runs, files_at, versions_of
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
