@@ -141,7 +141,6 @@ class _Recording:
         tags = {
             "mlflow.parentRunId": parent.info.run_id,
             names.KIND_TAG: names.CONFIRMATION_KIND,
-            names.STUDY_TAG: self.confirmation.study,
             **self._origin(),
             **source_tags(self.environment),
         }
@@ -191,20 +190,17 @@ class _Recording:
             run_id,
             evidence.model,
             name=names.CHAMPION,
-            tags={
-                names.STUDY_TAG: self.confirmation.study,
-                names.DESCRIPTION_TAG: describe(self.confirmation),
-                **self._origin(),
-            },
+            tags={**self._origin(), names.DESCRIPTION_TAG: describe(self.confirmation)},
             params=evidence.settings,
             step=evidence.outcome.epoch or 0,
             code=recorded_code.for_model(client, parent.info.run_id, self.environment),
         )
 
     def _origin(self) -> dict[str, str]:
-        """Return the tags that name the champion's trial, weights and data."""
-        champion, test = self.confirmation.champion, self.confirmation.test
-        tags = {names.WINNER_TAG: str(self.confirmation.winner)}
+        """Return the tags that name the study, and the champion's trial, weights and data."""
+        found = self.confirmation
+        champion, test = found.champion, found.test
+        tags = {names.STUDY_TAG: found.study, names.WINNER_TAG: str(found.winner)}
         if champion is not None and champion.weights is not None:
             tags[names.WEIGHTS_TAG] = champion.weights
         if test is not None:
@@ -250,7 +246,7 @@ class _Recording:
 
     def _register(self, run_id: str, model_id: str) -> str:
         test = self.confirmation.test
-        tags = {names.STUDY_TAG: self.confirmation.study, **self._origin()}
+        tags = self._origin()
         if test is not None:
             tags[names.TEST_TAG] = (
                 f"accuracy {number(test.accuracy.value)}, {test.correct} of {test.count}, "

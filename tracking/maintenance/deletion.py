@@ -52,7 +52,7 @@ def survey(store: Store, study: str, *, made_here: bool = False) -> Holdings:
     sizes = [
         size
         for place in [*(r.info.artifact_uri for r in runs), *(m.artifact_location for m in models)]
-        for size in files_at(store, place).sizes().values()
+        for size in files_at(store, place).sizes()
     ]
     return Holdings(
         experiment_id=str(experiment.experiment_id),

@@ -262,4 +262,4 @@ def _is_abandoned(name: str) -> bool:
 
 
 def _bytes(files: Iterable[Files]) -> int:
-    return sum(sum(found.sizes().values()) for found in files)
+    return sum(sum(found.sizes()) for found in files)

@@ -115,13 +115,11 @@ def _missing(store: Store, text: str, name: str) -> InputError:
     client = store.client
     models = {model.name: model for model in all_pages(client.search_registered_models)}
     if name not in models:
-        known = sorted(models)
+        hint = "run `retrial confirm STUDY` first"
         if _is_study(store, name):
             hint = f"run `retrial confirm {name}` first"
-        elif known:
-            hint = did_you_mean(name, known) or f"registered: {', '.join(known)}"
-        else:
-            hint = "run `retrial confirm STUDY` first"
+        elif models:
+            hint = did_you_mean(name, models) or f"registered: {', '.join(sorted(models))}"
         return InputError("model", text, hint=hint, problem=f"no registered model {name!r}")
     of_model = f"name = {names.quoted(name)}"
     versions = all_pages(client.search_model_versions, filter_string=of_model)

@@ -7,7 +7,6 @@ a heavy package; versions come from the metadata of the installed packages.
 import contextlib
 import getpass
 import importlib.metadata
-import importlib.util
 import os
 import platform
 import shlex
@@ -118,12 +117,9 @@ def _simd() -> tuple[str, ...]:
 
 def _git() -> Git:
     """Return the commit of the checkout that this code is part of, and what is not committed."""
-    origin = importlib.util.find_spec("nets")
-    if origin is None or not origin.submodule_search_locations:
-        return Git(UNKNOWN)
-    folder = Path(origin.submodule_search_locations[0])
+    folder = source_code.folder_of("nets")
     # An installation inside somebody else's repository is no checkout of ours.
-    if _run_git(folder, "ls-files", "__init__.py") == "":
+    if folder is None or not _run_git(folder, "ls-files", "nets/__init__.py"):
         return Git(UNKNOWN)
     status = _run_git(folder, "status", "--porcelain", "--untracked-files=no")
     git = Git(_run_git(folder, "rev-parse", "HEAD").strip(), dirty=bool(status.strip()))

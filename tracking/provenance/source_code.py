@@ -28,9 +28,6 @@ LARGEST = 32 << 20
 _LIBRARIES = ("site-packages", "dist-packages")
 """Folders that libraries are installed in."""
 
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)
-"""The date of every file in an archive, so that equal code gives equal bytes."""
-
 
 def digest(name: str) -> str:
     """Return the SHA-256 of a package's or module's Python source, without importing it.
@@ -75,11 +72,11 @@ def with_imported(modules: Iterable[str]) -> list[str]:
     waiting = {name.partition(".")[0] for name in modules}
     while waiting:
         found.add(name := waiting.pop())
-        folder = _folder_of(name)
+        folder = folder_of(name)
         if folder is None or folder.name in _LIBRARIES:
             continue
         imported = {other for file in _files_of(name).values() for other in _imported_by(file)}
-        waiting |= {one for one in imported.difference(found, OWN) if _folder_of(one) == folder}
+        waiting |= {one for one in imported.difference(found, OWN) if folder_of(one) == folder}
     return sorted(found.union(modules))
 
 
@@ -90,6 +87,20 @@ def key(digests: Mapping[str, str]) -> str:
     'cc964211d735'
     """
     return hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()[:12]
+
+
+def folder_of(name: str) -> Path | None:
+    """Return the folder that contains a module or package, or None."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ValueError:  # a module that was not imported, such as __main__
+        return None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or [])
+    if spec.origin and spec.has_location:  # a built-in module has none
+        places.append(spec.origin)
+    return Path(places[0]).absolute().parent if places else None
 
 
 @functools.lru_cache(maxsize=4)
@@ -141,20 +152,6 @@ def _files_of(name: str, beside: tuple[str, ...] = ()) -> dict[str, Path]:
     return {}
 
 
-def _folder_of(name: str) -> Path | None:
-    """Return the folder that contains a module or package, or None."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ValueError:  # a module that was not imported, such as __main__
-        return None
-    if spec is None:
-        return None
-    places = list(spec.submodule_search_locations or [])
-    if spec.origin and spec.has_location:  # a built-in module has none
-        places.append(spec.origin)
-    return Path(places[0]).absolute().parent if places else None
-
-
 def _imported_by(file: Path) -> set[str]:
     """Return the top-level names that a Python file imports, except from its own package."""
     try:
@@ -185,7 +182,7 @@ def _zipped(contents: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
         for path, content in sorted(contents.items()):
-            info = zipfile.ZipInfo(path, _LONG_AGO)
+            info = zipfile.ZipInfo(path)  # dated 1980, so that equal code gives equal bytes
             info.external_attr = 0o644 << 16
             target.writestr(info, content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()

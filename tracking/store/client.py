@@ -95,22 +95,18 @@ class Files:
     local: Path | None = None
     remote: "ArtifactRepository | None" = None
 
-    def sizes(self) -> dict[str, int]:
-        """Return the size of every file in bytes, by its path."""
+    def sizes(self) -> list[int]:
+        """Return the size of every file in bytes."""
         if self.local is not None:
-            return {
-                path.relative_to(self.local).as_posix(): path.stat().st_size
-                for path in sorted(self.local.rglob("*"))
-                if path.is_file()
-            }
-        sizes: dict[str, int] = {}
+            return [path.stat().st_size for path in self.local.rglob("*") if path.is_file()]
+        sizes: list[int] = []
         folders: list[str | None] = [None]
         while folders and self.remote is not None:
             for found in self.remote.list_artifacts(folders.pop()):
                 if found.is_dir:
                     folders.append(found.path)
                 else:
-                    sizes[found.path] = int(found.file_size or 0)
+                    sizes.append(int(found.file_size or 0))
         return sizes
 
     def fetch(self, folder: Path) -> Path:

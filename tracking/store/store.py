@@ -121,9 +121,7 @@ def check_writable(root: Path) -> None:
             f"{root.resolve()} contains {syntax[0]!r}, a part of URLs to MLflow and SQLAlchemy",
             "a path without '?' and without '%' before two hexadecimal digits",
         )
-    folder = root
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = next(path for path in (root, *root.parents) if path.exists())
     try:
         # An unnamed file: nothing is left even when the process is killed here.
         with tempfile.TemporaryFile(dir=folder):
@@ -186,8 +184,8 @@ def without_password(text: str) -> str:
     return re.sub(r"(\w://)[^/@\s]*@", r"\1", text)
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
-    """Return an error's message on one line of limited length, without passwords."""
+def one_line(error: BaseException) -> str:
+    """Return an error's message on one line of at most 200 characters, without passwords."""
     message = str(error).partition("\n[SQL:")[0]  # SQLAlchemy adds the statement, and a link
     text = without_password(" ".join(message.split())) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -20,8 +20,6 @@ FORMAT = "retrial-pack"
 VERSION = 1
 MANIFEST = "manifest.json"
 
-_CHUNK = 1 << 20
-_EXPECTED = "a file written by `retrial pack`"
 _COMPRESSED = {".png", ".npz", ".jpg", ".zip", ".gz", ".onnx"}
 """Extensions of files that are compressed already."""
 
@@ -105,7 +103,7 @@ def read_manifest(path: Path) -> Manifest:
         return _manifest(path, archive)
 
 
-def extract(path: Path, folder: Path) -> Manifest:
+def extract(path: Path, folder: Path) -> None:
     """Extract all files of a pack into a folder; raise InputError where one is damaged."""
     with _opened(path) as archive:
         manifest = _manifest(path, archive)
@@ -121,7 +119,6 @@ def extract(path: Path, folder: Path) -> Manifest:
                 recorded = expected["sha256"][:12]
                 reason = f"{name} has the SHA-256 {digest[:12]}, the manifest says {recorded}"
                 raise damaged(path, reason)
-    return manifest
 
 
 def damaged(path: Path, reason: str) -> InputError:
@@ -147,7 +144,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _not_a_pack(path: Path, reason: object) -> InputError:
     problem = f"{path} is damaged or not a pack ({reason})"
-    return InputError("pack", path, _EXPECTED, problem=problem)
+    return InputError("pack", path, "a file written by `retrial pack`", problem=problem)
 
 
 def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
@@ -192,7 +189,7 @@ def _safe(path: Path, name: str) -> PurePosixPath:
 def _copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
     """Copy a file; return SHA-256 and length of its content."""
     digest, length = hashlib.sha256(), 0
-    while chunk := source.read(_CHUNK):
+    while chunk := source.read(1 << 20):
         digest.update(chunk)
         length += len(chunk)
         target.write(chunk)
