@@ -19,8 +19,7 @@ def comparison(confirmation: Confirmation) -> Figure:
     """
     candidates = confirmation.candidates
     height = 1.45 + 0.5 * len(candidates)
-    title, subtitle = _heading(confirmation)
-    figure = page(title, subtitle, height=height)
+    figure = page(*_heading(confirmation), height=height)
     axes = figure.subplots(gridspec_kw=margins(height, left=1.0))
     tidy(axes, grid="x")
     for place, candidate in enumerate(candidates):
@@ -46,8 +45,7 @@ def _draw(axes: Axes, place: int, candidate: Candidate, color: str) -> None:
     """Draw a candidate in its row."""
     values = [again.value for again in candidate.repetitions if again.value is not None]
     axes.plot(values, [place] * len(values), color=color, **_REPETITION)  # type: ignore[arg-type]
-    mean = candidate.mean
-    if mean is not None:
+    if (mean := candidate.mean) is not None:
         spans = None
         if mean.low is not None and mean.high is not None:
             spans = [[mean.value - mean.low], [mean.high - mean.value]]

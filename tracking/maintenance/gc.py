@@ -169,13 +169,12 @@ def _run(store: Store, run_id: str) -> "Run | None":
 def _folders(store: Store) -> dict[str, Path]:
     """Return the artifact folders by the id of their run or model."""
     root = store.root / names.ARTIFACTS
-    if store.uri != names.mlflow_uri(store.root) or not root.is_dir():
+    if store.uri != names.mlflow_uri(store.root):
         return {}
     return {
         path.name: path
         for folder, pattern in ((root, _RUN_FOLDER), (root / "models", _MODEL_FOLDER))
-        if folder.is_dir()
-        for path in folder.iterdir()
+        for path in folder.glob("*")
         if pattern.fullmatch(path.name)
     }
 
@@ -197,11 +196,9 @@ def _orphans(store: Store, folders: dict[str, Path]) -> Waste:
 
 def _known(store: Store) -> set[str]:
     """Return the ids of all runs and models, including deleted ones, which the client omits."""
-    known: set[str] = set()
+    ids = "SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models"
     with contextlib.closing(sqlite3.connect(store.root / names.MLFLOW_DATABASE)) as database:
-        for statement in ("SELECT run_uuid FROM runs", "SELECT model_id FROM logged_models"):
-            known |= {identity for (identity,) in database.execute(statement)}
-    return known
+        return {identity for (identity,) in database.execute(ids)}
 
 
 def _ledger_rows(ledger: Ledger, what: str, table: str, blob: str, condition: str) -> Waste:
@@ -232,7 +229,7 @@ def _unused_space(ledger: Ledger) -> Waste:
 
 def _temporary(root: Path) -> Waste:
     """Find temporary files of processes that no longer exist."""
-    found = [path for path in (root.iterdir() if root.is_dir() else ()) if _is_abandoned(path.name)]
+    found = [path for path in root.glob("*") if _is_abandoned(path.name)]
     folders = [Files(local=path) for path in found if path.is_dir()]
     files = [path for path in found if path.is_file()]
 

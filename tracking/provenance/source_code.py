@@ -122,8 +122,7 @@ def _archive(digests: tuple[tuple[str, str], ...], also: tuple[str, ...]) -> byt
 def _within(name: str, contents: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the Python files of a module or package in an archive, as `digest` reads them."""
     folder = name.replace(".", "/")
-    if f"{folder}.py" in contents:
-        path = f"{folder}.py"
+    if (path := f"{folder}.py") in contents:
         return {path.rpartition("/")[2]: contents[path]}
     return {
         path.removeprefix(f"{folder}/"): content
