@@ -79,12 +79,10 @@ def _luck(confirmation: Confirmation) -> str:
     if best.luck is None or best.mean is None:
         return ""
     text = f"luck: trial {best.trial}, the best of the search with {number(best.value)}, "
+    had = f"{number(best.luck.value)} of it ({interval(best.luck)})"
     if best.luck.value <= 0:
-        return f"{text}had none: its settings are worth {number(best.mean.value)}"
-    return (
-        f"{text}had {number(best.luck.value)} of it ({interval(best.luck)}): its settings are "
-        f"worth {number(best.mean.value)}"
-    )
+        had = "none"
+    return f"{text}had {had}: its settings are worth {number(best.mean.value)}"
 
 
 def _test(confirmation: Confirmation) -> str:
