@@ -5,16 +5,16 @@ import itertools
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
 
 from studies.analysis.stored_study import StoredStudy
 from studies.definition.space import Parameter
-from studies.figures.marks import mark_best
-from studies.figures.parameters import by_importance, values_of
-from studies.figures.progress import MANY
-from studies.figures.scale import ValueScale, parameter_ticks
+from studies.figures.marks import MANY, label_axis, mark_best
+from studies.figures.parameters import by_importance
+from studies.figures.scale import ValueScale, parameter_ticks, values_of
 from tracking.figures.style import INK, QUIET, SHADES, WIDTH, fitted, margins, page, tidy
 from tracking.records import Direction, TrialRecord
 
@@ -22,6 +22,8 @@ MOST_PARAMETERS = 4
 FEWEST_TRIALS = 4
 _CELLS = 80
 """Cells along each side of the map."""
+_UNIT = (0, 1, 0, 1)
+"""The map's left, right, lower and upper end."""
 
 
 def contour(stored: StoredStudy) -> Figure | None:
@@ -44,27 +46,21 @@ def contour(stored: StoredStudy) -> Figure | None:
         height=height,
     )
     panels = figure.subplots(
-        side,
-        side,
-        squeeze=False,
-        gridspec_kw={**margins(height, top=0.92), "wspace": 0.08, "hspace": 0.08},
+        side, side, squeeze=False, gridspec_kw=margins(height, top=0.92, wspace=0.08, hspace=0.08)
     )
+    shades = SHADES if section.direction == Direction.MAXIMIZE else SHADES.reversed()
     for row, column in itertools.product(range(side), repeat=2):
         axes = panels[row, column]
         if column > row:
             axes.set_visible(False)
             continue
         # The most important parameter is the x axis of the first column.
-        _map(axes, parameters[column], parameters[row + 1], trials, scale, section.direction)
-        x, y = (p.place(best.parameters[p.name]) for p in (parameters[column], parameters[row + 1]))
+        pair = parameters[column], parameters[row + 1]
+        _map(axes, *pair, trials, scale, shades)
+        x, y = (p.place(best.parameters[p.name]) for p in pair)
         mark_best(axes, x, y, size=20)
-        if row < side - 1:
-            axes.set_xlabel("")
-            axes.tick_params(axis="x", labelbottom=False)
-        if column > 0:
-            axes.set_ylabel("")
-            axes.tick_params(axis="y", labelleft=False)
-    _color_bar(figure, scale, section.metric, section.direction)
+        axes.label_outer()
+    _color_bar(figure, scale, section.metric, shades)
     return figure
 
 
@@ -104,22 +100,20 @@ def _map(
     vertical: Parameter,
     trials: list[TrialRecord],
     scale: ValueScale,
-    direction: Direction,
+    shades: Colormap,
 ) -> None:
     """Draw one panel: the map, and the trials it was computed from."""
     x, y = (
         np.array([p.place(t.parameters[p.name]) for t in trials]) for p in (horizontal, vertical)
     )
-    shades = SHADES if direction == Direction.MAXIMIZE else SHADES.reversed()
     places = scale.place(values_of(trials))
     mean, weight = smoothed(x, y, places, _CELLS)
     image = shades(mean)
     image[..., 3] = np.clip((weight - 0.05) / 0.5, 0, 1)
-    axes.imshow(image, origin="lower", extent=(0, 1, 0, 1), aspect="auto", interpolation="bilinear")
-    centers = (np.arange(_CELLS) + 0.5) / _CELLS
+    axes.imshow(image, origin="lower", extent=_UNIT, aspect="auto", interpolation="bilinear")
     if levels := [place for place, _ in scale.ticks() if mean.min() < place < mean.max()]:
         hidden = np.ma.masked_where(weight < 0.3, mean)
-        axes.contour(centers, centers, hidden, levels, colors="white", linewidths=0.8)
+        axes.contour(hidden, levels, origin="lower", extent=_UNIT, colors="white", linewidths=0.8)
     many = len(trials) > MANY
     axes.scatter(
         x, y, s=7 if many else 26, c=places, cmap=shades, vmin=0, vmax=1, edgecolor="white",
@@ -128,22 +122,19 @@ def _map(
     tidy(axes, grid="")
     figure, place = axes.get_figure(root=True), axes.get_position()
     assert figure is not None
-    for write, label, parameter, room in (
-        (axes.set_xticks, axes.set_xlabel, horizontal, place.width * WIDTH),
-        (axes.set_yticks, axes.set_ylabel, vertical, place.height * figure.get_figheight()),
+    for axis, parameter, room in (
+        (axes.xaxis, horizontal, place.width * WIDTH),
+        (axes.yaxis, vertical, place.height * figure.get_figheight()),
     ):
-        ticks = parameter_ticks(parameter, 5)
-        write([place for place, _ in ticks], [text for _, text in ticks])
-        label(fitted(parameter.name, room), fontsize=10, color=INK)
+        label_axis(axis, parameter_ticks(parameter, 5), parameter.name, room)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
 
 
-def _color_bar(figure: Figure, scale: ValueScale, metric: str, direction: Direction) -> None:
+def _color_bar(figure: Figure, scale: ValueScale, metric: str, shades: Colormap) -> None:
     """Draw the colour bar at the upper right, below the title and beside the subtitle."""
     height = figure.get_figheight()
     axes = figure.add_axes((5.2 / WIDTH, 1 - 0.5 / height, 2.6 / WIDTH, 0.13 / height))
-    shades = SHADES if direction == Direction.MAXIMIZE else SHADES.reversed()
     bar = figure.colorbar(ScalarMappable(cmap=shades), cax=axes, orientation="horizontal")
     ticks = scale.ticks()
     bar.set_ticks([place for place, _ in ticks], labels=[text for _, text in ticks])

@@ -5,11 +5,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from studies.figures.scale import ValueScale
+from studies.figures.scale import Ticks, ValueScale
 from tracking.figures.style import BEST, COLORS, INK, fitted, key
+
+MANY = 200
+"""With more trials than this, marks and lines are drawn smaller."""
 
 _MARKS: dict[str, dict[str, Any]] = {
     "complete": {"marker": "o", "facecolor": COLORS["complete"], "edgecolor": "white"},
@@ -82,9 +86,13 @@ def value_axis(axes: Axes, scale: ValueScale, metric: str, size: float = 10) -> 
     """Label the y axis with the metric and its ticks, in letters of `size` points."""
     figure = axes.get_figure(root=True)
     assert figure is not None
-    ticks = scale.ticks()
-    axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks])
     # Between panels there is room for a label that is a little longer than its axis.
     room = 1.3 * axes.get_position().height * figure.get_figheight()
-    axes.set_ylabel(fitted(scale.label(metric), room, size), fontsize=size, color=INK)
+    label_axis(axes.yaxis, scale.ticks(), scale.label(metric), room, size)
     axes.set_ylim(-0.05, 1.05)
+
+
+def label_axis(axis: Axis, ticks: Ticks, name: str, room: float, size: float = 10) -> None:
+    """Write an axis's ticks and its name, which gets `room` inches."""
+    axis.set_ticks([place for place, _ in ticks], [text for _, text in ticks])
+    axis.set_label_text(fitted(name, room, size), fontsize=size, color=INK)

@@ -1,32 +1,19 @@
 """The effect of parameters: importances, slices, parallel coordinates."""
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from studies.analysis.stored_study import StoredStudy
 from studies.definition.space import Parameter
-from studies.figures.marks import best_key, mark, mark_best, mark_key, value_axis
-from studies.figures.progress import MANY
-from studies.figures.scale import Ticks, ValueScale, parameter_ticks
-from tracking.figures.style import (
-    BEST,
-    COLORS,
-    INK,
-    QUIET,
-    SHADES,
-    WIDTH,
-    fitted,
-    key,
-    legend,
-    margins,
-    page,
-    text_width,
-    tidy,
-)
+from studies.figures.marks import MANY, best_key, label_axis, mark, mark_best, mark_key, value_axis
+from studies.figures.scale import Ticks, ValueScale, parameter_ticks, values_of
+from tracking.figures import style
 from tracking.records import Direction, TrialRecord
 
 MOST_PANELS = 12
@@ -39,19 +26,19 @@ def parameter_importances(stored: StoredStudy) -> Figure | None:
     if len(shares) < 2:
         return None
     height = 1.15 + 0.42 * len(shares)
-    figure = page(
+    figure = style.page(
         f"{stored.study.name}: importance of parameters",
         f"share in what distinguishes the best of {len(stored.ranked())} complete trials",
         height=height,
     )
-    names = [fitted(name, 2.5) for name in shares]
-    left = 0.3 + max(text_width(name, 10) for name in names)
-    axes = figure.subplots(gridspec_kw=margins(height, left=left, right=0.6, bottom=0.25))
+    names = [style.fitted(name, 2.5) for name in shares]
+    left = 0.3 + max(style.text_width(name, 10) for name in names)
+    axes = figure.subplots(gridspec_kw=style.margins(height, left=left, right=0.6, bottom=0.25))
     places, values = range(len(shares))[::-1], list(shares.values())
-    bars = axes.barh(places, values, color=COLORS["complete"], height=0.62)
+    bars = axes.barh(places, values, color=style.COLORS["complete"], height=0.62)
     axes.bar_label(bars, [f"{share:.0%}" for share in values], padding=5, fontsize=10)
     axes.set_yticks(places, names)
-    tidy(axes, grid="")
+    style.tidy(axes, grid="")
     axes.set_xlim(0, max(shares.values()))
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
@@ -71,16 +58,17 @@ def slices(stored: StoredStudy) -> Figure | None:
     columns = min(len(parameters), 3 if len(parameters) in (3, 5, 6, 9) else 4)
     rows = math.ceil(len(parameters) / columns)
     height = 1.3 + 2.75 * rows
-    figure = page(f"{stored.study.name}: value by parameter", "darker: asked later", height=height)
+    figure = style.page(
+        f"{stored.study.name}: value by parameter", "darker: asked later", height=height
+    )
     panels = figure.subplots(
-        rows, columns, squeeze=False,
-        gridspec_kw={**margins(height), "wspace": 0.1, "hspace": 0.45},
-    )  # fmt: skip
+        rows, columns, squeeze=False, gridspec_kw=style.margins(height, wspace=0.1, hspace=0.45)
+    )
     for position, axes in enumerate(panels.flat):
         if position >= len(parameters):
             axes.set_visible(False)
             continue
-        tidy(axes, grid="both")
+        style.tidy(axes, grid="both")
         _slice(axes, parameters[position], complete, pruned, best, scale)
         value_axis(axes, scale, section.metric, size=10 if rows == 1 else 8.5)
         if position % columns:
@@ -89,7 +77,7 @@ def slices(stored: StoredStudy) -> Figure | None:
             axes.spines["left"].set_visible(False)
     keys = [mark_key("pruned", f"{len(pruned)} pruned")] if pruned else []
     keys.append(mark_key("complete", f"{len(complete)} complete"))
-    legend(figure, [*keys, best_key(best.number)])
+    style.legend(figure, [*keys, best_key(best.number)])
     return figure
 
 
@@ -101,26 +89,14 @@ def parallel_coordinates(stored: StoredStudy) -> Figure | None:
     parameters = by_importance(stored)[:MOST_AXES][::-1]
     if scale is None or best is None or len(ranked) < 2 or len(parameters) < 2:
         return None
-    figure = page(
+    figure = style.page(
         f"{stored.study.name}: from parameters to value",
         f"{len(ranked)} complete trials; darker: better; importance grows to the right",
     )
-    axes = figure.subplots(gridspec_kw=margins(4.5, left=0.7, right=0.85, bottom=0.3, top=1.15))
+    axes = figure.subplots(gridspec_kw=style.margins(left=0.7, right=0.85, bottom=0.3, top=1.15))
     places = scale.place(values_of(ranked))
-    shades = SHADES(places if section.direction == Direction.MAXIMIZE else 1 - places)
-    lines = [
-        np.array(
-            [
-                *(
-                    (i, parameter.place(trial.parameters[parameter.name]))
-                    for i, parameter in enumerate(parameters)
-                    if parameter.name in trial.parameters
-                ),
-                (len(parameters), place),
-            ]
-        )
-        for trial, place in zip(ranked, places, strict=True)
-    ]
+    shades = style.SHADES(places if section.direction == Direction.MAXIMIZE else 1 - places)
+    lines = [_line(trial, parameters, place) for trial, place in zip(ranked, places, strict=True)]
     many = len(lines) > MANY
     # The worst first, so that the good ones are drawn over them.
     axes.add_collection(
@@ -129,18 +105,18 @@ def parallel_coordinates(stored: StoredStudy) -> Figure | None:
             alpha=0.5 if many else 0.9, zorder=2,
         )
     )  # fmt: skip
-    axes.plot(*lines[0].T, color=BEST, linewidth=2.4, zorder=3)
+    look: dict[str, Any] = {"color": style.BEST, "linewidth": 2.4}
+    axes.plot(*lines[0].T, zorder=3, **look)
     # If there is little room, the names alternate between two heights.
     heights = [1.04 + 0.07 * (i % 2) * (len(parameters) > 4) for i in range(len(parameters) + 1)]
     room = min(1.4, 6.45 / len(parameters) * (2 if len(parameters) > 4 else 1) - 0.1)
     for i, parameter in enumerate(parameters):
-        _upright(axes, i, fitted(parameter.name, room), parameter_ticks(parameter), heights[i])
-    metric = fitted(section.metric, 1.4, weight="bold")
-    _upright(axes, len(parameters), metric, scale.ticks(), heights[-1], weight="bold")
+        _upright(axes, i, parameter.name, room, parameter_ticks(parameter), heights[i])
+    _upright(axes, len(parameters), section.metric, 1.4, scale.ticks(), heights[-1], weight="bold")
     axes.set_xlim(0, len(parameters))
     axes.set_ylim(-0.02, 1.02)
     axes.set_axis_off()
-    legend(figure, [key(f"best: trial {best.number}", color=BEST, linestyle="-", linewidth=2.4)])
+    style.legend(figure, [style.key(f"best: trial {best.number}", linestyle="-", **look)])
     return figure
 
 
@@ -150,9 +126,14 @@ def by_importance(stored: StoredStudy) -> list[Parameter]:
     return sorted(stored.study.space.parameters, key=lambda p: -shares.get(p.name, 0.0))
 
 
-def values_of(trials: list[TrialRecord]) -> list[float]:
-    """Return the values of trials that have one."""
-    return [trial.value for trial in trials if trial.value is not None]
+def _line(trial: TrialRecord, parameters: list[Parameter], end: float) -> NDArray[np.float64]:
+    """Return a trial as points on the parallel axes that it has; the last axis is its value's."""
+    points = [
+        (i, parameter.place(trial.parameters[parameter.name]))
+        for i, parameter in enumerate(parameters)
+        if parameter.name in trial.parameters
+    ]
+    return np.array([*points, (len(parameters), end)])
 
 
 def _slice(
@@ -165,14 +146,13 @@ def _slice(
 ) -> None:
     """Draw one panel of slices."""
     ticks = parameter_ticks(parameter, 5)
-    axes.set_xticks([place for place, _ in ticks], [text for _, text in ticks])
-    room = WIDTH * axes.get_position().width
-    longest = max((text_width(text, 9) for _, text in ticks), default=0.0)
+    room = style.WIDTH * axes.get_position().width
+    label_axis(axes.xaxis, ticks, parameter.name, room)
+    longest = max((style.text_width(text, 9) for _, text in ticks), default=0.0)
     if (longest + 0.1) * len(ticks) > room:
         axes.tick_params(axis="x", labelrotation=25)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
-    axes.set_xlabel(fitted(parameter.name, room), fontsize=10, color=INK)
     axes.set_xlim(-0.03, 1.03)
     size = 14 if len(complete) + len(pruned) > MANY else 34
     last = max(trial.number for trial in complete)
@@ -180,7 +160,7 @@ def _slice(
         having = [trial for trial in trials if parameter.name in trial.parameters]
         x = np.array([parameter.place(t.parameters[parameter.name]) for t in having])
         ages = [0.15 + 0.85 * trial.number / max(last, 1) for trial in having]
-        colors = SHADES(ages) if state == "complete" else None
+        colors = style.SHADES(ages) if state == "complete" else None
         mark(axes, x, values_of(having), scale, state, size=size, colors=colors)
     if parameter.name in best.parameters:
         place = parameter.place(best.parameters[parameter.name])
@@ -188,15 +168,25 @@ def _slice(
 
 
 def _upright(
-    axes: Axes, x: int, name: str, ticks: Ticks, height: float, weight: str = "normal"
+    axes: Axes,
+    x: int,
+    name: str,
+    room: float,
+    ticks: Ticks,
+    height: float,
+    weight: str = "normal",
 ) -> None:
     """Draw one of the parallel axes, with its name above it and its tick labels on its right."""
-    axes.plot([x, x], [0, 1], color=QUIET, linewidth=1.0, zorder=4, clip_on=False)
-    axes.text(x, height, name, ha="center", va="bottom", fontsize=10, color=INK, weight=weight)
+    look: dict[str, Any] = {"color": style.QUIET, "zorder": 4, "clip_on": False}
+    axes.plot([x, x], [0, 1], linewidth=1.0, **look)
+    name = style.fitted(name, room, weight=weight)
+    axes.text(
+        x, height, name, ha="center", va="bottom", fontsize=10, color=style.INK, weight=weight
+    )
     behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
     for place, text in ticks:
-        axes.plot([x], [place], marker="_", color=QUIET, markersize=7, zorder=4, clip_on=False)
+        axes.plot([x], [place], marker="_", markersize=7, **look)
         axes.annotate(
             text, (x, place), (6, 0), textcoords="offset points", va="center", fontsize=8.5,
-            color=INK, zorder=5, bbox=behind,
+            color=style.INK, zorder=5, bbox=behind,
         )  # fmt: skip

@@ -8,25 +8,21 @@ from numpy.typing import NDArray
 
 from studies.analysis.formatting import plural, shown
 from studies.analysis.stored_study import StoredStudy
-from studies.figures.marks import mark, mark_best, mark_ends, mark_key, value_axis
-from studies.figures.scale import ValueScale
+from studies.figures.marks import MANY, mark, mark_best, mark_ends, mark_key, value_axis
+from studies.figures.scale import ValueScale, values_of
 from tracking.figures.style import BEST, COLORS, key, legend, margins, page, tidy
 from tracking.records import EpochRecord
-
-MANY = 200
-"""With more trials than this, marks and lines are drawn smaller."""
 
 
 def optimization_history(stored: StoredStudy) -> Figure | None:
     """Draw the value of each trial, and the best so far."""
     section, best = stored.study.section, stored.best
-    complete = [trial.value for trial in stored.ranked() if trial.value is not None]
-    scale = ValueScale.of(complete, section.metric, section.direction)
+    scale = ValueScale.of(values_of(stored.ranked()), section.metric, section.direction)
     if best is None or best.value is None or scale is None:
         return None
     subtitle = f"best: trial {best.number}, {section.metric} {shown(best.value)}"
     figure = page(f"{stored.study.name}: value of each trial", subtitle)
-    axes = figure.subplots(gridspec_kw=margins(4.5))
+    axes = figure.subplots(gridspec_kw=margins())
     tidy(axes)
     value_axis(axes, scale, section.metric)
     axes.set_xlabel("trial", fontsize=10)
@@ -63,7 +59,7 @@ def intermediate_values(stored: StoredStudy) -> Figure | None:
         return None
     subtitle = f"{plural(len(curves), 'trial')}, up to {plural(last, 'epoch')}"
     figure = page(f"{stored.study.name}: {section.metric} over the epochs", subtitle)
-    axes = figure.subplots(gridspec_kw=margins(4.5))
+    axes = figure.subplots(gridspec_kw=margins())
     tidy(axes)
     value_axis(axes, scale, section.metric)
     axes.set_xlabel("epoch", fontsize=10)

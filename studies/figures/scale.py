@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from studies.definition.choices import decoded
 from studies.definition.space import Parameter
 from tracking.figures.style import fitted
-from tracking.records import Direction
+from tracking.records import Direction, TrialRecord
 
 Ticks = list[tuple[float, str]]
 """Places from 0 to 1, each with its label."""
@@ -52,22 +52,17 @@ class ValueScale:
         if low == high:
             margin = abs(low) / 20 or 1.0
             return cls("linear", low - margin, high + margin)
-        if (
-            metric.endswith("accuracy")
-            and direction == Direction.MAXIMIZE
-            and low >= 0
-            and high <= 1
-        ):
+        is_maximized = direction == Direction.MAXIMIZE
+        if metric.endswith("accuracy") and is_maximized and 0 <= low < high <= 1:
             errors = 1 - known
             # No error is placed as far above one error as one error above two.
-            high = min(high, 1 - float(errors[errors > 0].min()) / 2)
-            if (1 - low) / (1 - high) >= 5:
-                return cls("error", low, high)
+            top = min(high, 1 - float(errors[errors > 0].min()) / 2)
+            if (1 - low) / (1 - top) >= 5:
+                return cls("error", low, top)
         elif low > 0 and high / low >= 20:
             return cls("logarithm", low, high)
-        low, high = float(known.min()), float(known.max())
         first, third = np.percentile(known, [25, 75])
-        if third > first and direction == Direction.MAXIMIZE:
+        if third > first and is_maximized:
             low = max(low, float(first - 3 * (third - first)))
         elif third > first:
             high = min(high, float(third + 3 * (third - first)))
@@ -119,6 +114,11 @@ class ValueScale:
         if self.kind == "logarithm":
             return np.log10(values)
         return -np.log10(1 - values) if self.kind == "error" else values
+
+
+def values_of(trials: list[TrialRecord]) -> list[float]:
+    """Return the values of trials that have one."""
+    return [trial.value for trial in trials if trial.value is not None]
 
 
 def parameter_ticks(parameter: Parameter, most: int = 6) -> Ticks:

@@ -152,11 +152,7 @@ def calibration(labels: NDArray[Any], answers: Array) -> Figure:
         height=height,
     )
     upper, lower = figure.subplots(
-        2,
-        1,
-        sharex=True,
-        height_ratios=(3, 1),
-        gridspec_kw={**style.margins(height), "hspace": 0.08},
+        2, 1, sharex=True, height_ratios=(3, 1), gridspec_kw=style.margins(height, hspace=0.08)
     )
     style.tidy(upper, grid="both")
     style.tidy(lower, grid="both")
@@ -212,15 +208,15 @@ def first_layer_filters(network: Network) -> Figure | None:
     )
     # A few large weights would leave all others pale.
     limit = float(np.quantile(np.abs(filters[shown]), 0.997)) or 1.0
-    image = None
-    for axes, index in zip(grid, shown, strict=False):
-        image = _show(axes, filters[index], cmap="RdBu_r", vmin=-limit, vmax=limit)
-    assert image is not None
+    pictures = [
+        _show(axes, filters[index], cmap="RdBu_r", vmin=-limit, vmax=limit)
+        for axes, index in zip(grid, shown, strict=False)
+    ]
     height = figure.get_figheight()
     bar = figure.add_axes(
         (1 - 0.85 / style.WIDTH, 0.15 / height, 0.15 / style.WIDTH, 1 - (0.72 + 0.15) / height)
     )
-    figure.colorbar(image, cax=bar, extend="both").outline.set_visible(False)
+    figure.colorbar(pictures[0], cax=bar, extend="both").outline.set_visible(False)
     bar.tick_params(labelsize=8, length=2, color=style.QUIET, labelcolor=style.INK)
     return figure
 
@@ -228,15 +224,13 @@ def first_layer_filters(network: Network) -> Figure | None:
 def first_filters(network: Network) -> NDArray[Any] | None:
     """Return the first layer's weights as images, ``(filters, height, width)``, or None."""
     for layer, views in zip(network.layers, network.parameter_views, strict=True):
-        if not views:
-            continue
-        weight = views.get("weight")
-        if weight is not None and isinstance(layer, Convolution):
-            return np.moveaxis(weight, -1, 0).mean(axis=-1)  # type: ignore[no-any-return]
-        if weight is not None and isinstance(layer, Affine):
-            images = weight.T.reshape(-1, *network.input_shape)
+        if isinstance(layer, Convolution):
+            return np.moveaxis(views["weight"], -1, 0).mean(axis=-1)  # type: ignore[no-any-return]
+        if isinstance(layer, Affine):
+            images = views["weight"].T.reshape(-1, *network.input_shape)
             return images.mean(axis=-1)  # type: ignore[no-any-return]
-        return None
+        if views:
+            break
     return None
 
 
@@ -254,11 +248,10 @@ def _grid(
     figure = style.page(title, subtitle, height=height)
     grid = figure.subplots(
         rows, _COLUMNS, squeeze=False,
-        gridspec_kw={
-            **style.margins(height, left=0.15, right=right, bottom=edge, top=0.72 + edge),
-            "wspace": between,
-            "hspace": space,
-        },
+        gridspec_kw=style.margins(
+            height, left=0.15, right=right, bottom=edge, top=0.72 + edge,
+            wspace=between, hspace=space,
+        ),
     ).ravel()  # fmt: skip
     for axes in grid:
         axes.set_axis_off()

@@ -75,22 +75,25 @@ def head(figure: Figure, title: str, subtitle: str) -> None:
 
 
 def margins(
-    height: float,
+    height: float = 4.5,
     *,
     left: float = 0.75,
     right: float = 0.2,
     bottom: float = 0.55,
     top: float = 0.72,
+    **between: float,
 ) -> dict[str, float]:
     """Return margins given in inches as matplotlib expects them, in fractions of the figure.
 
-    An automatic layout would draw everything twice to measure it.
+    `between` are `wspace` and `hspace`, the space between panels as a share of their size. An
+    automatic layout would draw everything twice to measure it.
     """
     return {
         "left": left / WIDTH,
         "right": 1 - right / WIDTH,
         "bottom": bottom / height,
         "top": 1 - top / height,
+        **between,
     }
 
 
