@@ -1,4 +1,4 @@
-"""Format values, durations and counts as all commands print them."""
+"""Format values, durations, counts and sizes as all commands print them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,3 +43,17 @@ def plural(count: int, noun: str) -> str:
     ('1 run', '2 runs')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def shown_bytes(count: int) -> str:
+    """Return a number of bytes in the unit people use.
+
+    >>> shown_bytes(0), shown_bytes(1200), shown_bytes(3_450_000)
+    ('0 bytes', '1.2 kB', '3.5 MB')
+    """
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}" if size < 10 and unit != "bytes" else f"{size:.0f} {unit}"

@@ -3,6 +3,7 @@
 import argparse
 import math
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,19 +37,9 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def positive(text: str) -> int:
-    """Return an integer of at least 1."""
-    return _integer(text, 1)
-
-
-def natural(text: str) -> int:
-    """Return an integer of at least 0."""
-    return _integer(text, 0)
-
-
-def port(text: str) -> int:
-    """Return the number of a TCP port; 0 stands for any free one."""
-    return _integer(text, 0, 65535)
+def add_flag(parser: argparse.ArgumentParser, name: str, description: str) -> None:
+    """Add an option without a value, which is False unless it is given."""
+    parser.add_argument(name, action="store_true", help=description)
 
 
 def folder(text: str) -> Path:
@@ -75,3 +66,13 @@ def _integer(text: str, low: int, high: int | None = None) -> int:
         limits = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise argparse.ArgumentTypeError(f"got {text!r}, expected an integer {limits}")
     return number
+
+
+positive = partial(_integer, low=1)
+"""An integer of at least 1."""
+
+natural = partial(_integer, low=0)
+"""An integer of at least 0."""
+
+port = partial(_integer, low=0, high=65535)
+"""The number of a TCP port; 0 stands for any free one."""

@@ -1,12 +1,11 @@
 """``retrial confirm``: re-run the best trials under fresh seeds, then test the winner once."""
 
-import argparse
 import json
-import sys
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from studies.cli.arguments import positive
+from studies.cli.arguments import add_flag, positive
+from studies.cli.messages import fail, warn
 
 if TYPE_CHECKING:
     from studies.confirmation.procedure import Confirmed
@@ -22,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=positive, default=5, metavar="R", help="seeds for each")
     parser.add_argument("--jobs", type=positive, help="worker processes")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
+    add_flag(parser, "--json", "print the result as JSON")
+    add_flag(parser, "--no-record", SUPPRESS)
 
 
 def run(options: Namespace) -> int:
@@ -42,21 +41,17 @@ def run(options: Namespace) -> int:
             data=options.data,
             record=not options.no_record,
             say=lambda line: None if options.json else print(line, flush=True),
-            warn=lambda line: print(f"retrial: {line}", file=sys.stderr),
+            warn=warn,
         )
     except TrainingFailed as error:
-        print(f"retrial: {error}", file=sys.stderr)
-        return 1
+        return fail(str(error))
     if options.json:
         print(json.dumps(as_json(found.confirmation, found.recorded), indent=2))
     else:
         _print(found, options)
     if found.problem:
-        print(
-            f"retrial: not recorded: {found.problem}\nthe same command records it",
-            file=sys.stderr,
-        )
-    return 1 if found.problem or found.confirmation.winner is None else 0
+        return fail(f"not recorded: {found.problem}\nthe same command records it")
+    return 1 if found.confirmation.winner is None else 0
 
 
 def _print(found: "Confirmed", options: Namespace) -> None:
@@ -71,9 +66,8 @@ def _print(found: "Confirmed", options: Namespace) -> None:
         text = f"{known.study}: confirmed before with --top {known.top} --seeds {known.seeds}"
         if (options.top, options.seeds) != (known.top, known.seeds):
             text += f", not --top {options.top} --seeds {options.seeds}"
-        print(
-            f"{text}{ago(found.trials_since)}; the test images are used once, so this result stays"
-        )
+        text += f"{ago(found.trials_since)}; the test images are used once, so this result stays"
+        print(text)
     heading, *rows = table(known)
     shown_table = Table(box=None, padding=(0, 2, 0, 0))
     for name in heading:

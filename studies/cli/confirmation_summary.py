@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from studies.analysis.formatting import plural
 from studies.cli import suggestions
 from tracking.confirmation.text import sentences
 from tracking.records import JsonObject
+from tracking.records.confirmation import Confirmation, RecordedConfirmation
 from tracking.store import names
 
-if TYPE_CHECKING:
-    from tracking.records.confirmation import Confirmation, RecordedConfirmation
 
-
-def as_json(confirmation: "Confirmation", recorded: "RecordedConfirmation | None") -> JsonObject:
+def as_json(confirmation: Confirmation, recorded: RecordedConfirmation | None) -> JsonObject:
     """Return a confirmation as plain values, with its run and its model where MLflow has them."""
     version = recorded and recorded.version
     return {
@@ -25,7 +22,7 @@ def as_json(confirmation: "Confirmation", recorded: "RecordedConfirmation | None
 
 
 def lines(
-    confirmation: "Confirmation", recorded: "RecordedConfirmation | None", store: Path
+    confirmation: Confirmation, recorded: RecordedConfirmation | None, store: Path
 ) -> Iterator[str]:
     """Yield the result in sentences, and where its model is."""
     yield from sentences(confirmation)

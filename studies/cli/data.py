@@ -2,6 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
+from nets import data
 from nets.errors import InputError
 
 INTERRUPTED = "the same command starts it again"
@@ -15,8 +16,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """List the datasets, or fetch one."""
-    from nets import data
-
     folder = options.data or data.default_folder()
     if options.action == "fetch":
         if options.name is None:

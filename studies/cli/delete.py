@@ -2,14 +2,15 @@
 
 from argparse import ArgumentParser, Namespace
 
-from studies.analysis.formatting import plural
-from studies.cli.prompts import agreed, shown_bytes
+from studies.analysis.formatting import plural, shown_bytes
+from studies.cli.arguments import add_flag
+from studies.cli.prompts import agreed
 from tracking.ledger import Ledger, lock
 from tracking.ledger.copy import size_of
 from tracking.maintenance import deletion
 from tracking.store import names
 from tracking.store.errors import StoreUnavailable, StudyNotFound
-from tracking.store.store import Store, open_store
+from tracking.store.store import open_store
 
 INTERRUPTED = "the same command removes the rest"
 
@@ -17,7 +18,7 @@ INTERRUPTED = "the same command removes the rest"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("study", help="name of a study in the store")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_flag(parser, "--yes", "do not ask")
 
 
 def run(options: Namespace) -> int:
@@ -36,9 +37,10 @@ def run(options: Namespace) -> int:
         open_store(options.store) as store,
     ):
         holdings = deletion.survey(store, name)
-        url = _optuna_url(store, ledger, name)
-        trials = optuna_storage.trials_in(url, name)
         stored = ledger.study(name)
+        section = {} if stored is None else stored.definition.get("study", {})
+        url = str(section.get("storage") or names.optuna_uri(store.root))
+        trials = optuna_storage.trials_in(url, name)
         has_record = bool(holdings.runs) or (holdings.experiment_id and not holdings.foreign)
         if stored is None and not has_record and trials is None:
             raise StudyNotFound.among(name, ledger.study_names(), options.store)
@@ -68,10 +70,3 @@ def run(options: Namespace) -> int:
         if not for_good:
             print("the server keeps the rows of deleted runs until `mlflow gc` runs there")
     return 0
-
-
-def _optuna_url(store: Store, ledger: Ledger, name: str) -> str:
-    """Return the URL of the storage that the study's trials were appended to."""
-    stored = ledger.study(name)
-    section = {} if stored is None else stored.definition.get("study", {})
-    return str(section.get("storage") or names.optuna_uri(store.root))

@@ -7,8 +7,7 @@ from pathlib import Path
 from nets import model_source
 from nets.errors import InputError
 from nets.files import write_whole
-from studies.analysis.formatting import shown
-from studies.cli.prompts import shown_bytes
+from studies.analysis.formatting import shown, shown_bytes
 from tracking.models import registry
 from tracking.runs.reader import RecordedRun, find_trial, open_with_trials, read_model
 from tracking.store import names

@@ -4,7 +4,9 @@ import contextlib
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from studies.cli.prompts import agreed, shown_bytes
+from studies.analysis.formatting import shown_bytes
+from studies.cli.arguments import add_flag
+from studies.cli.prompts import agreed
 from tracking.ledger import Ledger, lock
 from tracking.maintenance import gc
 from tracking.store import names
@@ -16,7 +18,7 @@ INTERRUPTED = "the same command removes the rest"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_flag(parser, "--yes", "do not ask")
 
 
 def run(options: Namespace) -> int:

@@ -51,7 +51,8 @@ def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -
     """
     if path.suffix.lower() == ".npy":
         return _read_array(path, shape, full_scale)
-    image = _opened(path)
+    with _readable(path), Image.open(path, formats=("PNG", "JPEG")) as opened:
+        image = ImageOps.exif_transpose(opened)  # rotated as its EXIF data says
     if fill is None:
         pixels, changes = _resized_only(path, image, shape)
     else:
@@ -66,36 +67,20 @@ def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
     forms = [shape, (int(np.prod(shape)),), *([shape[:-1]] if shape[-1] == 1 else [])]
     single = array.shape in forms
     if not single and array.shape[1:] not in forms:
-        raise InputError(
-            str(path),
-            problem=f"got an array of shape {array.shape}",
-            expected=f"one or more images of shape {one_of(forms)}",
-        )
+        expected = f"one or more images of shape {one_of(forms)}"
+        raise _wrong(path, f"got an array of shape {array.shape}", expected)
     if array.dtype.kind not in "uif" or not array.size:
-        raise InputError(
-            str(path), problem=f"got {array.size} pixels of {array.dtype}", expected="numbers"
-        )
+        raise _wrong(path, f"got {array.size} pixels of {array.dtype}", "numbers")
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= full_scale):  # NaN fails both
-        raise InputError(
-            str(path), problem=f"got pixels of {low} to {high}", expected=f"0 to {full_scale}"
-        )
+        raise _wrong(path, f"got pixels of {low} to {high}", f"0 to {full_scale}")
     if array.dtype.kind == "f" and high <= 1 < full_scale:
-        raise InputError(
-            str(path),
-            problem=f"got pixels of {low:g} to {high:g}, which would all be black",
-            expected=f"0 to {full_scale}, as in the training images",
-        )
+        problem = f"got pixels of {low:g} to {high:g}, which would all be black"
+        raise _wrong(path, problem, f"0 to {full_scale}, as in the training images")
     images = array.reshape(-1, *shape)
     if single:
         return [Picture(str(path), images[0])]
     return [Picture(f"{path}[{place}]", image) for place, image in enumerate(images)]
-
-
-def _opened(path: Path) -> Image.Image:
-    """Return the image of a file, rotated as its EXIF data says."""
-    with _readable(path), Image.open(path, formats=("PNG", "JPEG")) as opened:
-        return ImageOps.exif_transpose(opened)
 
 
 def _resized_only(
@@ -104,11 +89,7 @@ def _resized_only(
     """Return the pixels of an image for the user's own data, and the changes made."""
     height, width, channels = shape
     if channels not in (1, 3):
-        raise InputError(
-            str(path),
-            problem=f"the model takes images of {channels} channels",
-            expected="a .npy file",
-        )
+        raise _wrong(path, f"the model takes images of {channels} channels", "a .npy file")
     changes = []
     if channels == 1 and not image.mode.startswith(("1", "L", "I")):
         changes.append("made grey")
@@ -214,11 +195,12 @@ def _readable(path: Path) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except OSError as error:
-        reason = error.strerror or "not an image that can be read"
-        raise InputError(str(path), problem=reason, expected=EXPECTED) from error
+        raise _wrong(path, error.strerror or "not an image that can be read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(str(path), problem="too many pixels", expected=EXPECTED) from error
+        raise _wrong(path, "too many pixels") from error
     except (ValueError, EOFError, SyntaxError) as error:
-        raise InputError(
-            str(path), problem=f"cannot be read: {error}", expected=EXPECTED
-        ) from error
+        raise _wrong(path, f"cannot be read: {error}") from error
+
+
+def _wrong(path: Path, problem: str, expected: str = EXPECTED) -> InputError:
+    return InputError(str(path), problem=problem, expected=expected)

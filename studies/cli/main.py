@@ -8,13 +8,14 @@ is its line in ``retrial --help``. Heavy packages are imported by `run`, so help
 import errno
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from studies.cli.arguments import Parser, add_places
+from studies.cli.messages import fail, warn
 
 COMMANDS = (
     "search", "show", "replay", "reproduce", "confirm", "train", "predict", "export", "ui",
@@ -33,23 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         _explain(name)
     command = import_module(f"studies.cli.{name}")
+    left = getattr(command, "INTERRUPTED", None)
     options = _options(command, name, rest)
     from nets.errors import InputError
 
     try:
         return int(command.run(options))
     except InputError as error:
-        print(f"retrial: {error}", file=sys.stderr)
+        warn(str(error))
         return 2
     except KeyboardInterrupt:
-        left = getattr(command, "INTERRUPTED", "nothing was changed")
-        print(f"interrupted: {left}", file=sys.stderr)
+        print(f"interrupted: {left or 'nothing was changed'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         from studies.workers.stdio import discard_output
 
         discard_output()
-        left = getattr(command, "INTERRUPTED", None)
         # `retrial show | head` is no error, and a search does not stop for a closed pipe.
         if left is None or name == "search":
             return 0
@@ -58,12 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if (problem := _store_problem(error)) is None:
             raise
-        print(
-            f"retrial: store: cannot write {options.store}: {problem}\n"
-            "once that is fixed, the same command continues: what was finished is kept",
-            file=sys.stderr,
+        return fail(
+            f"store: cannot write {options.store}: {problem}\n"
+            "once that is fixed, the same command continues: what was finished is kept"
         )
-        return 1
 
 
 def _explain(name: str) -> None:
@@ -89,7 +87,7 @@ def _summary(name: str) -> str:
         return file.readline().partition(": ")[2].strip().removesuffix('"""').removesuffix(".")
 
 
-def _options(command: ModuleType, name: str, arguments: Sequence[str]) -> Any:
+def _options(command: ModuleType, name: str, arguments: Sequence[str]) -> Namespace:
     summary = _summary(name)
     parser = Parser(prog=f"retrial {name}", description=f"{summary[0].upper()}{summary[1:]}.")
     add_places(parser)

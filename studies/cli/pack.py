@@ -1,11 +1,10 @@
 """``retrial pack``: write a study into one file."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from studies.analysis.formatting import plural
-from studies.cli.prompts import shown_bytes
+from studies.analysis.formatting import plural, shown_bytes
+from studies.cli.messages import fail
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.packing import pack
 from tracking.runs.recorder import Recorder
@@ -30,8 +29,7 @@ def run(options: Namespace) -> int:
         pass  # before a lock is created for a study that does not exist
     with lock.hold(path, options.study, "packed"), Ledger(path) as ledger:
         if problem := _deliver(ledger, options.store, options.study):
-            print(f"retrial: pack: {problem}; nothing was written", file=sys.stderr)
-            return 1
+            return fail(f"pack: {problem}; nothing was written")
         with open_store(options.store) as store:
             manifest = pack(store, ledger, options.study, options.file)
     counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())

@@ -1,7 +1,6 @@
 """``retrial predict``: classify images in files with a registered model."""
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ from nets import threads
 from nets.arrays import Array
 from nets.errors import InputError
 from nets.model_source import probabilities, restore
+from studies.cli.arguments import add_flag
 from studies.cli.image_files import Picture, read
+from studies.cli.messages import warn
 from tracking.models import registry
 from tracking.models.registry import Registered
 from tracking.records import JsonObject
@@ -24,12 +25,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("model", help="STUDY (its champion), NAME@alias or NAME/version")
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG or .npy")
-    parser.add_argument("--json", action="store_true", help="print all scores as JSON")
+    add_flag(parser, "--json", "print all scores as JSON")
 
 
 def run(options: Namespace) -> int:
     """Print the answer for every image; exit 2 when a file cannot be read."""
-    model = _load(options.store, options.model)
+    check_exists(options.store, "models", "retrial confirm")  # a folder that is no store stays one
+    with open_store(options.store) as store:
+        model = registry.load(store, options.model)
     network, full_scale, _ = restore(model.arrays)
     fill = float(model.arrays[names.FILL]) if names.FILL in model.arrays else None
     pictures: list[Picture] = []
@@ -52,7 +55,7 @@ def run(options: Namespace) -> int:
     else:
         _print(model, answers)
     for problem in problems:
-        print(f"retrial: {problem}", file=sys.stderr)
+        warn(problem)
     return 2 if problems else 0
 
 
@@ -78,13 +81,6 @@ def answer(picture: Picture, scores: Array, label_names: Sequence[str] = ()) -> 
 def _one(label: int, scores: Array, label_names: Sequence[str]) -> JsonObject:
     named = {"name": label_names[label]} if label_names else {}
     return {"label": label, **named, "score": float(scores[label])}
-
-
-def _load(root: Path, name: str) -> Registered:
-    """Load the requested model; a folder that is no store is left alone."""
-    check_exists(root, "models", "retrial confirm")
-    with open_store(root) as store:
-        return registry.load(store, name)
 
 
 def _shown(answer: JsonObject) -> str:

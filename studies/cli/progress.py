@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.analysis.formatting import shown, shown_parameters, shown_seconds
+from studies.cli.messages import warn
 from studies.definition.study_file import Study
 from studies.search.session import Screen
 from studies.workers.stdio import discard_output
@@ -34,31 +35,27 @@ class Progress:
         self.best: TrialRecord | None = None
         self.finished = 0
         self.failed = 0
-        self.finished_now = 0
-        self.began = time.monotonic()
+        self._earlier = len(trials)
+        self._began = time.monotonic()
         self._ledger = ledger
         for trial in trials:
             self.add(trial)
-        self.finished_now = 0
 
     def add(self, trial: TrialRecord) -> bool:
         """Count a finished trial; return whether it is the best so far."""
         self.finished += 1
         self.failed += trial.state == "failed"
-        self.finished_now += 1
-        value = trial.value
-        if trial.state != "complete" or value is None:
+        if trial.state != "complete" or trial.value is None:
             return False
-        if self.best is not None:
-            best = self.best.value
-            assert best is not None
-            # Equal values: the lower number, whichever finished first.
-            if not self.study.section.direction.better(value, best) and (
-                value != best or trial.number > self.best.number
-            ):
-                return False
-        self.best = trial
-        return True
+        best = self.best
+        if best is None or best.value is None:
+            is_best = True
+        elif trial.value == best.value:  # the lower number, whichever finished first
+            is_best = trial.number < best.number
+        else:
+            is_best = self.study.section.direction.better(trial.value, best.value)
+        self.best = trial if is_best else best
+        return is_best
 
     def epochs(self, trial: TrialRecord) -> list[EpochRecord]:
         """Return the epochs of a trial, including those of earlier searches and attempts."""
@@ -67,10 +64,10 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """Seconds until the last trial at the speed so far, or None before the first one."""
-        if not self.finished_now:
+        finished_now = self.finished - self._earlier
+        if not finished_now:
             return None
-        elapsed = time.monotonic() - self.began
-        return elapsed / self.finished_now * (self.total - self.finished)
+        return (time.monotonic() - self._began) / finished_now * (self.total - self.finished)
 
     def summary(self) -> str:
         """Return finished trials, best value and time left in one line."""
@@ -85,14 +82,10 @@ class Progress:
         return ", ".join(parts)
 
 
-class PlainLines:
-    """One line per finished trial, for logs and pipes."""
+class Lines:
+    """A `Screen` that prints warnings alone; subclasses print lines as well."""
 
-    def __init__(self, progress: Progress, stream: TextIO | None = None) -> None:
-        self._progress = progress
-        self._stream = stream or sys.stdout
-
-    def __enter__(self) -> "PlainLines":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,16 +98,44 @@ class PlainLines:
         """Print nothing."""
 
     def finished(self, trial: TrialRecord) -> None:
+        """Print nothing."""
+
+    def warned(self, message: str) -> None:
+        """Print a warning to standard error, apart from results."""
+        warn(message)
+
+
+class EpochLines(Lines):
+    """One line per epoch of a single training."""
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """Print the epoch's metrics, the study's own first."""
+        names = dict.fromkeys([self._metric, *sorted(epoch.metrics)])
+        values = "  ".join(
+            f"{name} {shown(epoch.metrics[name])}" for name in names if name in epoch.metrics
+        )
+        of = trial.settings["epochs"]
+        line = f"epoch {epoch.number:3d} of {of}  {values}  {shown_seconds(epoch.seconds)}"
+        print(line, flush=True)
+
+
+class PlainLines(Lines):
+    """One line per finished trial, for logs and pipes."""
+
+    def __init__(self, progress: Progress, stream: TextIO | None = None) -> None:
+        self._progress = progress
+        self._stream = stream or sys.stdout
+
+    def finished(self, trial: TrialRecord) -> None:
         """Print the line of a finished trial."""
         best = self._progress.add(trial)
         try:
             print(_line(self._progress, trial, best), file=self._stream, flush=True)
         except BrokenPipeError:  # the search matters more than the reader of the pipe
             discard_output()
-
-    def warned(self, message: str) -> None:
-        """Print a warning to standard error, apart from results."""
-        print(f"retrial: {message}", file=sys.stderr, flush=True)
 
 
 def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None = None) -> str:
@@ -198,15 +219,13 @@ class LiveTable:
         best = self._progress.add(trial)
         style = {"complete": "", "pruned": "dim", "failed": "red"}[trial.state]
         line = _line(self._progress, trial, best, self._console.width)
-        self._print(Text(line, style="bold green" if best else style))
+        # One line above the table, however long it is; the table is redrawn with it.
+        text = Text(line, style="bold green" if best else style)
+        self._console.print(text, no_wrap=True, overflow="ellipsis")
 
     def warned(self, message: str) -> None:
         """Print a warning above the table."""
         self._console.print(Text(f"retrial: {message}", style="yellow"))
-
-    def _print(self, line: Text) -> None:
-        """Print one line above the table, however long it is; the table is redrawn with it."""
-        self._console.print(line, no_wrap=True, overflow="ellipsis")
 
     def _refresh(self) -> None:
         if self._drawings.take():
@@ -242,20 +261,19 @@ class Status:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
-        self._live: Live | None = None
+        self._live = _live(None, self._console)
 
     def __enter__(self) -> "Status":
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        if self._live is not None:
-            self._live.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
 
     def show(self, text: str) -> None:
         """Show the line from now on."""
-        if self._console.is_terminal and self._live is None:
-            self._live = _live(_whole("dim", text), self._console)
-            self._live.__enter__()
+        if self._console.is_terminal:
+            self._live.update(_whole("dim", text))
+            self._live.start(refresh=True)
 
 
 def _live(content: Any, console: Console) -> Live:

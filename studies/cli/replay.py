@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from studies.analysis.formatting import plural, shown, shown_seconds
+from studies.cli.arguments import add_flag
 from studies.cli.tables import console
 from tracking.records import JsonObject
-
-MOST_NUMBERS = 12
-
 
 if TYPE_CHECKING:
     from studies.analysis.pruner_replay import Replay
     from studies.analysis.stored_study import StoredStudy
+
+MOST_NUMBERS = 12
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME[:KEY=VALUE,...]",
         help="as in a study file, such as median:startup_trials=3; may be given several times",
     )
-    parser.add_argument("--json", action="store_true", help="print the answers as JSON")
+    add_flag(parser, "--json", "print the answers as JSON")
 
 
 def run(options: Namespace) -> int:

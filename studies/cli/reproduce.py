@@ -5,13 +5,12 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
+from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.cli import suggestions
-from studies.cli.arguments import positive
+from studies.cli.arguments import add_flag, positive
 
 if TYPE_CHECKING:
-    from tracking.runs.reader import RecordedRun
     from tracking.runs.verdict import Verdict
-    from tracking.store.store import Store
 
 INTERRUPTED = "no verdict was recorded"
 
@@ -22,79 +21,56 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--study", help="name of the study; not needed with a run id")
     parser.add_argument("--at", type=positive, metavar="EPOCH", help="stop after this epoch")
     parser.add_argument("--threads", type=positive, default=1, help="threads inside the trial")
-    parser.add_argument(
-        "--recorded-code",
-        action="store_true",
-        help="run the source code recorded with the trial, not today's",
-    )
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    add_flag(parser, "--recorded-code", "run the source code recorded with the trial, not today's")
+    add_flag(parser, "--json", "print the verdict as JSON")
 
 
 def run(options: Namespace) -> int:
     """Reproduce the trial; exit 0 for exact and close, 1 for diverged."""
-    from tracking.runs.reader import open_with_trials
-
-    with open_with_trials(options.store) as store:
-        return _reproduce(store, options)
-
-
-def _reproduce(store: "Store", options: Namespace) -> int:
-    from nets.errors import ModuleMissing
-    from studies.analysis.formatting import plural, shown
+    from nets.errors import InputError, ModuleMissing
     from studies.reproduction import recorded_program, rerun
-    from tracking.runs import recorded_code
-    from tracking.runs.reader import find_trial
+    from tracking.runs import reader, recorded_code
     from tracking.runs.verdict import write_certificate
 
-    recorded = find_trial(store, options.study, options.trial)
-    _check_at(recorded, options.at)
-    training = {"until": options.at, "threads": options.threads}
-    if options.recorded_code:
-        return recorded_program.reproduce(
-            store, recorded, options.data, **training, as_json=options.json
-        )
-    if not options.json:
-        print(
-            f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
-            f"{shown(recorded.value)}, {plural(len(recorded.epochs), 'epoch')}, "
-            f"run {recorded.run_id}",
-            flush=True,
-        )
-    began = time.monotonic()
-    with_code = suggestions.reproduce(options, options.trial, options.study, "--recorded-code")
-    try:
-        verdict, environment = rerun.reproduce(store, recorded, options.data, **training)
-    except ModuleMissing as error:
-        if not recorded_code.has(store, recorded):
-            raise
-        raise ModuleMissing(
-            error.key, problem=error.problem, expected=error.expected, hint=f"run `{with_code}`"
-        ) from error
-    write_certificate(store, recorded.run_id, verdict, environment=environment)
-    if options.json:
-        print(json.dumps({**verdict.to_json(), "run_id": recorded.run_id}, indent=2))
-    else:
-        _print(verdict, options.at or len(recorded.epochs), time.monotonic() - began)
-        if verdict.is_other_code and recorded_code.has(store, recorded):
-            print(f"with the recorded code: {with_code}")
-    return 1 if verdict.verdict == "diverged" else 0
-
-
-def _check_at(recorded: "RecordedRun", at: int | None) -> None:
-    """Raise InputError for an epoch that there is nothing to compare with."""
-    from nets.errors import InputError
-
-    if at is not None and recorded.epochs and at > len(recorded.epochs):
-        raise InputError(
-            "--at",
-            at,
-            f"1 to {len(recorded.epochs)}, the epochs recorded of trial {recorded.number}",
-        )
+    with reader.open_with_trials(options.store) as store:
+        recorded = reader.find_trial(store, options.study, options.trial)
+        count = len(recorded.epochs)
+        if options.at is not None and 0 < count < options.at:
+            expected = f"1 to {count}, the epochs recorded of trial {recorded.number}"
+            raise InputError("--at", options.at, expected)
+        training = {"until": options.at, "threads": options.threads}
+        if options.recorded_code:
+            return recorded_program.reproduce(
+                store, recorded, options.data, **training, as_json=options.json
+            )
+        if not options.json:
+            print(
+                f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
+                f"{shown(recorded.value)}, {plural(count, 'epoch')}, "
+                f"run {recorded.run_id}",
+                flush=True,
+            )
+        began = time.monotonic()
+        with_code = suggestions.reproduce(options, options.trial, options.study, "--recorded-code")
+        try:
+            verdict, environment = rerun.reproduce(store, recorded, options.data, **training)
+        except ModuleMissing as error:
+            if not recorded_code.has(store, recorded):
+                raise
+            raise ModuleMissing(
+                error.key, problem=error.problem, expected=error.expected, hint=f"run `{with_code}`"
+            ) from error
+        write_certificate(store, recorded.run_id, verdict, environment=environment)
+        if options.json:
+            print(json.dumps({**verdict.to_json(), "run_id": recorded.run_id}, indent=2))
+        else:
+            _print(verdict, options.at or count, time.monotonic() - began)
+            if verdict.is_other_code and recorded_code.has(store, recorded):
+                print(f"with the recorded code: {with_code}")
+        return 1 if verdict.verdict == "diverged" else 0
 
 
 def _print(verdict: "Verdict", epochs: int, took: float) -> None:
-    from studies.analysis.formatting import plural, shown_seconds
-
     where = f"differs from epoch {verdict.epoch} on ({verdict.metric})"
     summary = {
         "exact": f"all metrics and digests of {plural(epochs, 'epoch')} are equal to the last bit",

@@ -3,18 +3,18 @@
 A study continues from where the ledger stands, with the same trials as without an interruption.
 """
 
-import argparse
 import contextlib
 import os
 import sys
 import time
-from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studies.analysis.formatting import shown, shown_seconds
 from studies.cli import suggestions
-from studies.cli.arguments import natural, positive, seconds
+from studies.cli.arguments import add_flag, natural, positive, seconds
+from studies.cli.messages import fail, warn
 
 if TYPE_CHECKING:
     from nets.data import Dataset
@@ -44,15 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="start no trials after SECONDS; running ones save a checkpoint and can be resumed",
     )
     parser.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
-    parser.add_argument(
-        "--portable",
-        action="store_true",
-        help="pin the BLAS kernel: equal results on different machines",
-    )
-    parser.add_argument(
-        "--mixed", action="store_true", help="admit workers that differ, and record how"
-    )
-    parser.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
+    add_flag(parser, "--portable", "pin the BLAS kernel: equal results on different machines")
+    add_flag(parser, "--mixed", "admit workers that differ, and record how")
+    add_flag(parser, "--no-record", SUPPRESS)
 
 
 def run(options: Namespace) -> int:
@@ -78,7 +72,7 @@ def run(options: Namespace) -> int:
         jobs = _jobs(options.jobs, study.section.window, cluster)
         session, changed = sessions.admit(study, ledger, datasets, on_cluster=cluster is not None)
         for difference in changed:
-            print(f"retrial: since the study began: {difference}", file=sys.stderr)
+            warn(f"since the study began: {difference}")
         total = min(study.section.trials, study.most_trials or study.section.trials)
         finished = [trial for trial in ledger.trials(study.name) if trial.is_finished]
         is_recorded = options.no_record or ledger.notes(study.name).recorded is True
@@ -100,8 +94,7 @@ def run(options: Namespace) -> int:
                 earlier=earlier_trials(study, ledger),
             )
         except EngineLost as error:
-            print(f"retrial: {error}", file=sys.stderr)
-            return 1
+            return fail(str(error))
         if found.is_recorded:
             ledger.update_notes(study.name, recorded=True)
         return _report(study, found, progress, time.monotonic() - began, options)
@@ -134,16 +127,13 @@ def _study(options: Namespace) -> "Study":
     return study_file.stored({**definition, "study": section})
 
 
-@contextlib.contextmanager
-def _cluster(address: str | None) -> Iterator[Any]:
+def _cluster(address: str | None) -> contextlib.AbstractContextManager[Any]:
     """Connect to the cluster at an address; None without one."""
     if address is None:
-        yield None
-        return
-    from studies.workers.dask_client import connect
+        return contextlib.nullcontext()
+    from studies.workers.dask_client import connect  # needs an optional package
 
-    with connect(address) as client:
-        yield client
+    return connect(address)
 
 
 def _load_data(study: "Study", folder: Path | None) -> "dict[str, Dataset]":
@@ -165,16 +155,13 @@ def _jobs(asked: int | None, window: int, cluster: Any) -> int | None:
 
     None is as many as the cluster has and will have.
     """
-    if asked is None:
-        if cluster is None:
-            return max(1, min(len(os.sched_getaffinity(0)), window // 2))
-        _jobs(len(cluster.scheduler_info(n_workers=-1)["workers"]), window, cluster)
-        return None
-    if asked > max(1, window // 2):
-        print(
-            f"retrial: {asked} workers with study.window = {window}: some will wait; a window of "
-            f"{4 * asked} keeps them busy, and changes which trials the study has",
-            file=sys.stderr,
+    if asked is None and cluster is None:
+        return max(1, min(len(os.sched_getaffinity(0)), window // 2))
+    count = asked or len(cluster.scheduler_info(n_workers=-1)["workers"])
+    if count > max(1, window // 2):
+        warn(
+            f"{count} workers with study.window = {window}: some will wait; a window of "
+            f"{4 * count} keeps them busy, and changes which trials the study has"
         )
     return asked
 
@@ -186,12 +173,10 @@ def _nothing_to_do(study: "Study", total: int, finished: "list[TrialRecord]", st
     failed = sum(trial.state == "failed" for trial in finished)
     error = same_failure(finished[: min(study.section.window, total)])
     if error is not None:
-        print(
-            f"retrial: {study.name}: nothing to do, {failed} of {len(finished)} finished trials "
-            f"failed; {_stopped(study, error, store)}",
-            file=sys.stderr,
+        return fail(
+            f"{study.name}: nothing to do, {failed} of {len(finished)} finished trials failed; "
+            f"{_stopped(study, error, store)}"
         )
-        return 1
     known = f"{len(finished)} of {total} trials are finished"
     if len(finished) > total:
         known = f"{len(finished)} trials are finished, {total} were requested"
@@ -212,13 +197,11 @@ def _report(
     study: "Study", found: "Finished", progress: "Progress", took: float, options: Namespace
 ) -> int:
     """Print the result of the search and return the exit code."""
-    from studies.analysis.formatting import shown, shown_seconds
     from studies.cli.tables import console, listed
 
     if found.end == "failed" and (error := found.search.failure) is not None:
         print(error.traceback, file=sys.stderr, end="")
-        print(f"retrial: {_stopped(study, error, options.store)}", file=sys.stderr)
-        return 1
+        return fail(_stopped(study, error, options.store))
     print(f"{study.name}: {progress.summary()}, in {shown_seconds(took)}")
     best = progress.best
     if best is not None:
@@ -228,8 +211,7 @@ def _report(
         print(f"reproduce it: {suggestions.reproduce(options, 'best', study.name)}")
     elif found.end == "finished" and progress.failed == progress.finished:
         why = suggestions.command(options.store, "show", study.name)
-        print(f"retrial: {study.name}: every trial failed; see `{why}`", file=sys.stderr)
-        return 1
+        return fail(f"{study.name}: every trial failed; see `{why}`")
     if found.end == "stopped":
         print("stopped: the same command continues it")
         return 130

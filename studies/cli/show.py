@@ -6,28 +6,29 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from nets import data
 from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.cli import confirmation_summary, suggestions
-from studies.cli.tables import aligned, console, is_wider, listed, print_lines
+from studies.cli.arguments import add_flag
+from studies.cli.tables import aligned, console, listed, print_lines
 from studies.definition.choices import decoded
 from tracking.ledger import lock
 from tracking.provenance.source_code import key
-from tracking.records import JsonObject, TrialRecord
-
-MOST_ROWS = 10
-
+from tracking.records import JsonObject, TrialRecord, Values
 
 if TYPE_CHECKING:
     from studies.analysis.stored_study import StoredStudy
+
+MOST_ROWS = 10
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("study", help="name of a study in the store")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    add_flag(parser, "--json", "print everything as JSON")
 
 
 def run(options: Namespace) -> int:
@@ -89,32 +90,26 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
     screen.print(title, soft_wrap=True)
     ranked = stored.ranked()
     if ranked:
-        heading, *lines = best_lines(stored, ranked[:MOST_ROWS], screen.width)
-        print_lines(screen, [heading], "bold")
-        print_lines(screen, lines)
-    for line in code_lines(stored.trials):
+        print_lines(screen, best_lines(stored, ranked[:MOST_ROWS], screen.width), headed=True)
+    lines = code_lines(stored.trials)
+    if importances := stored.importances():
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
+        lines.append(f"importance: {shares}")
+    for line in [*lines, *(f"look next: {advice}" for advice in stored.advice())]:
         screen.print(Text(line))
-    importances = stored.importances()
-    if importances:
-        text = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
-        screen.print(Text(f"importance: {text}"))
-    for line in stored.advice():
-        screen.print(Text(f"look next: {line}"))
     pruned = [trial for trial in stored.trials if trial.outcome.pruned is not None]
     if pruned:
-        heading, *lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
-        print_lines(screen, [heading], "bold")
-        print_lines(screen, [*lines, *_more(pruned, "pruned")])
+        lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
+        print_lines(screen, [*lines, *_more(pruned, "pruned")], headed=True)
     failed = [trial for trial in stored.trials if trial.state == "failed"]
     print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
     if known := stored.confirmation:
         since = sum(trial.is_finished for trial in stored.trials) - known.finished
-        heading = f"confirmed with --top {known.top} --seeds {known.seeds}"
-        print_lines(screen, [heading + confirmation_summary.ago(since)], "bold")
-        print_lines(
-            screen,
-            confirmation_summary.lines(known, stored.notes.recorded_confirmation, options.store),
-        )
+        ago = confirmation_summary.ago(since)
+        heading = f"confirmed with --top {known.top} --seeds {known.seeds}{ago}"
+        recorded = stored.notes.recorded_confirmation
+        summary = confirmation_summary.lines(known, recorded, options.store)
+        print_lines(screen, [heading, *summary], headed=True)
     if ranked:
         # The store does not know the folder of the user's own images.
         is_here = data.are_here(stored.study.data_names, options.data or data.default_folder())
@@ -144,9 +139,7 @@ def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
 
 def best_lines(stored: "StoredStudy", trials: list[TrialRecord], width: int) -> list[str]:
     """Return a heading and the best trials; in a narrow terminal, parameters are below each."""
-    names = _columns(stored, trials)
-    searched = stored.study.space.parameters
-    parameters = [trial.parameters if searched else trial.settings for trial in trials]
+    names, parameters = _columns(stored, trials)
     heads = [("trial", stored.study.section.metric, "epoch", "time")]
     for trial in trials:
         seconds = sum(epoch.seconds for epoch in stored.epochs(trial.number))
@@ -154,14 +147,13 @@ def best_lines(stored: "StoredStudy", trials: list[TrialRecord], width: int) -> 
         heads.append((str(trial.number), shown(trial.value), epoch, shown_seconds(seconds)))
     cells = [names, *([shown(decoded(p.get(name))) for name in names] for p in parameters)]
     lines = aligned([(*head, *more) for head, more in zip(heads, cells, strict=True)])
-    if not is_wider(lines, width):
+    if max(map(cell_len, lines)) <= width:
         return lines
     heading, *lines = aligned(heads)
-    below = [listed({n: p[n] for n in names if n in p}, width, " " * 7) for p in parameters]
-    return [
-        heading,
-        *(line for rows in zip(lines, below, strict=True) for line in (rows[0], *rows[1])),
-    ]
+    found = [heading]
+    for line, p in zip(lines, parameters, strict=True):
+        found += [line, *listed({n: p[n] for n in names if n in p}, width, " " * 7)]
+    return found
 
 
 def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
@@ -186,9 +178,10 @@ def _more(trials: list[TrialRecord], state: str) -> list[str]:
     return [f"... and {rest} more {state}"] if rest > 0 else []
 
 
-def _columns(stored: "StoredStudy", trials: list[TrialRecord]) -> list[str]:
-    """Return the searched settings, or for trainings those that differ."""
-    if stored.study.space.parameters:
-        return [parameter.name for parameter in stored.study.space.parameters]
-    first = trials[0].settings
-    return [name for name in first if any(t.settings[name] != first[name] for t in trials)]
+def _columns(stored: "StoredStudy", trials: list[TrialRecord]) -> tuple[list[str], list[Values]]:
+    """Return the searched settings, or for trainings those that differ, and the values of all."""
+    if searched := stored.study.space.parameters:
+        return [parameter.name for parameter in searched], [trial.parameters for trial in trials]
+    settings = [trial.settings for trial in trials]
+    differ = [name for name in settings[0] if any(s[name] != settings[0][name] for s in settings)]
+    return differ, settings

@@ -34,11 +34,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def is_wider(lines: Iterable[str], width: int) -> bool:
-    """Return whether one of some lines has more than `width` columns."""
-    return any(cell_len(line) > width for line in lines)
-
-
 def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") -> list[str]:
     """Return parameters as lines of ``name value`` pairs, as many per line as fit.
 
@@ -48,14 +43,15 @@ def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") ->
     lines: list[str] = []
     for name, value in parameters.items():
         pair = f"{name} {shown(decoded(value))}"
-        if lines and not is_wider([longer := f"{lines[-1]}  {pair}"], width):
+        if lines and cell_len(longer := f"{lines[-1]}  {pair}") <= width:
             lines[-1] = longer
         else:
             lines.append(indent + pair)
     return lines
 
 
-def print_lines(to: Console, lines: Iterable[str], style: str = "") -> None:
-    """Print lines unchanged; the terminal breaks one that is too long."""
-    for line in lines:
+def print_lines(to: Console, lines: Iterable[str], *, headed: bool = False) -> None:
+    """Print lines unchanged; the first may be a heading, and the terminal breaks a long one."""
+    for place, line in enumerate(lines):
+        style = "bold" if headed and place == 0 else ""
         to.print(Text(line, style=style), soft_wrap=True)

@@ -1,19 +1,21 @@
 """``retrial train``: train once with settings of your choice, recorded like a trial."""
 
-import argparse
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from studies.analysis.formatting import shown, shown_seconds
 from studies.cli import suggestions
-from studies.cli.arguments import positive
+from studies.cli.arguments import add_flag, positive
+from studies.cli.messages import fail
 
 if TYPE_CHECKING:
     from studies.definition.study_file import Study
     from studies.search.single_training import Chosen
-    from tracking.records import EpochRecord, TrialRecord
+    from tracking.records import TrialRecord
 
 INTERRUPTED = "the same command continues it"
 
@@ -30,13 +32,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="settings; a searched one not given has the best trial's value, or its default",
     )
     parser.add_argument("--threads", type=positive, default=1, help="threads inside the training")
-    parser.add_argument("--no-record", action="store_true", help=argparse.SUPPRESS)
+    add_flag(parser, "--no-record", SUPPRESS)
 
 
 def run(options: Namespace) -> int:
     """Choose the settings, train, record, and print the result."""
     from nets.settings import to_plain
-    from studies.cli.progress import Status
+    from studies.cli.progress import EpochLines, Status
     from studies.search import session as sessions
     from studies.search import single_training
     from tracking.store.store import check_writable
@@ -59,7 +61,7 @@ def run(options: Namespace) -> int:
             session.plan(number + 1, threads=options.threads),
             ledger,
             lambda: session.engine(1),
-            _EpochLines(trained.section.metric),
+            EpochLines(trained.section.metric),
             Status(),
             environment=session.environment,
             store=None if options.no_record else options.store,
@@ -72,8 +74,6 @@ def run(options: Namespace) -> int:
 
 def _study(store: Path, text: str) -> "tuple[Study, TrialRecord | None, dict[str, str]]":
     """Return a study by its name in the store or of a file, its best trial, its pinned kernel."""
-    from contextlib import ExitStack
-
     from studies.analysis.stored_study import StoredStudy
     from studies.definition import study_file
     from studies.search import single_training
@@ -85,75 +85,33 @@ def _study(store: Path, text: str) -> "tuple[Study, TrialRecord | None, dict[str
     with ExitStack() as stack:
         # No ledger is created for a request that may be wrong.
         known = stack.enter_context(Ledger(path)) if path.is_file() else None
-        record = known.study(text) if known else None
-        if known is not None and record is not None:
+        if known and (record := known.study(text)):
             single_training.check_trainable(record)
             stored = StoredStudy(known, record)
             return stored.study, stored.best, record.notes.pinned or {}
         study = study_file.read(study_file.find(text), to_search=False)
-        record = known.study(study.name) if known else None
-        if known is None or record is None:
-            return study, None, cpu_pinning.choose() if study.section.portable else {}
-        return study, StoredStudy(known, record).best, record.notes.pinned or {}
+        if known and (record := known.study(study.name)):
+            return study, StoredStudy(known, record).best, record.notes.pinned or {}
+        return study, None, cpu_pinning.choose() if study.section.portable else {}
 
 
 def _print_settings(study: "Study", number: int, chosen: "Chosen") -> None:
     """Print the settings that were chosen for this training, and where each comes from."""
-    from studies.analysis.formatting import shown
-
     print(f"{study.name}: training {number}")
     width = max(map(len, chosen.sources), default=0)
     for name, source in chosen.sources.items():
         print(f"  {name:{width}s}  {shown(getattr(chosen.settings, name))}  ({source})")
 
 
-class _EpochLines:
-    """Prints one line per epoch; a `Screen` of the search."""
-
-    def __init__(self, metric: str) -> None:
-        self._metric = metric
-
-    def __enter__(self) -> "_EpochLines":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        pass
-
-    def started(self, trial: "TrialRecord") -> None:
-        """Print nothing."""
-
-    def epoch(self, trial: "TrialRecord", epoch: "EpochRecord") -> None:
-        """Print the epoch's metrics, the study's own first."""
-        from studies.analysis.formatting import shown, shown_seconds
-
-        names = dict.fromkeys([self._metric, *sorted(epoch.metrics)])
-        values = "  ".join(
-            f"{name} {shown(epoch.metrics[name])}" for name in names if name in epoch.metrics
-        )
-        of = trial.settings["epochs"]
-        print(f"epoch {epoch.number:3d} of {of}  {values}  {shown_seconds(epoch.seconds)}")
-        sys.stdout.flush()
-
-    def finished(self, trial: "TrialRecord") -> None:
-        """Print nothing."""
-
-    def warned(self, message: str) -> None:
-        """Print a warning to standard error, apart from results."""
-        print(f"retrial: {message}", file=sys.stderr, flush=True)
-
-
 def _report(study: "Study", trial: "TrialRecord", took: float, options: Namespace) -> int:
     """Print the result and return the exit code."""
-    from studies.analysis.formatting import shown, shown_seconds
-
     if not trial.is_finished:
         print("stopped: the same command continues it")
         return 130
     outcome = trial.outcome
     if outcome.error is not None:
         print(outcome.error.traceback, file=sys.stderr, end="")
-        print(f"retrial: the training failed: {outcome.error.summary}", file=sys.stderr)
-        return 1
+        return fail(f"the training failed: {outcome.error.summary}")
     print(
         f"{study.name}: {study.section.metric} {shown(trial.value)} at epoch {outcome.epoch} "
         f"({outcome.reason}), in {shown_seconds(took)}\n"

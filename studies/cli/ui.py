@@ -1,10 +1,10 @@
 """``retrial ui``: start the MLflow UI on the store."""
 
-import sys
 from argparse import ArgumentParser, Namespace
 
 from studies.analysis.formatting import plural
 from studies.cli.arguments import port
+from studies.cli.messages import fail
 from tracking.store.server import serve, study_pages
 
 MOST_STUDIES = 5
@@ -20,8 +20,7 @@ def run(options: Namespace) -> int:
     try:
         serve(options.store, port=options.port, ready=_announce)
     except RuntimeError as error:
-        print(f"retrial: {error}", file=sys.stderr)
-        return 1
+        return fail(str(error))
     return 0
 
 

@@ -1,13 +1,12 @@
 """``retrial unpack``: import a packed study."""
 
-import contextlib
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from nets.errors import InputError
 from studies.analysis.formatting import plural
 from studies.cli import suggestions
+from studies.cli.messages import fail, warn
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.archive import read_manifest
 from tracking.maintenance.pack.packing import unpack
@@ -27,18 +26,17 @@ def run(options: Namespace) -> int:
     name = read_manifest(options.file).study
     check_writable(options.store)
     path = options.store / names.LEDGER
-    with lock.hold(path, name, "unpacked"), contextlib.closing(Ledger(path)) as ledger:
+    with lock.hold(path, name, "unpacked"), Ledger(path) as ledger:
         _check_optuna(ledger, name, options.store)
         try:
             with open_store(options.store) as store:
                 manifest = unpack(store, ledger, options.file)
         except RuntimeError as error:
-            print(f"retrial: {error}", file=sys.stderr)
-            return 1
+            return fail(str(error))
         counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
         print(f"{name}: {counts}, packed {manifest.made}, now in {options.store}")
         if problem := _feed(ledger, name, options.store):
-            print(f"retrial: not in Optuna's storage yet: {problem}", file=sys.stderr)
+            warn(f"not in Optuna's storage yet: {problem}")
     print(f"reproduce it: {suggestions.reproduce(options, 'best', name)}")
     return 0
 
