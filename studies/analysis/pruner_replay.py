@@ -10,9 +10,10 @@ ended there for the trials after it.
 """
 
 import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from nets.errors import InputError
@@ -112,12 +113,13 @@ def replay(stored: StoredStudy, text: str) -> Replay:
     `text` names the pruner as `read_pruner` takes it. Raises InputError for an unknown pruner and
     for a study without a finished trial.
     """
-    study = stored.study
+    study, metric = stored.study, stored.study.section.metric
     pruner = pruners.build(read_pruner(text), study.epochs)
     history: list[Result] = []
     received = History()
     trials = []
-    for record in _finished(stored):
+    # Up to the first open one: later trials saw less than the rule requires.
+    for record in takewhile(lambda record: record.is_finished, stored.trials):
         curve = stored.epochs(record.number)
         known = max(0, record.number - study.section.window + 1)
         context = PruningContext(
@@ -129,9 +131,10 @@ def replay(stored: StoredStudy, text: str) -> Replay:
             history=history[:known],
         )
         asked = PrunerStudy(context.after(max(0, known - 1)), received)
-        trial = ReplayedTrial(record, curve, _pruned_at(asked, curve, study.section.metric))
+        numbers = (e.number for e in curve if asked.prunes(e.number, e.metrics[metric]))
+        trial = ReplayedTrial(record, curve, next(numbers, None))
         trials.append(trial)
-        history.append(_seen(trial, asked.attributes, study.section.metric))
+        history.append(_seen(trial, asked.attributes, metric))
     if not trials:
         raise InputError("study", problem=f"{study.name} has no finished trial")
     by_number = {trial.record.number: trial for trial in trials}
@@ -156,32 +159,15 @@ def read_pruner(text: str) -> pruners.Pruner:
     except tomllib.TOMLDecodeError:
         table = {}
     if colon and not table:
-        raise InputError(
-            "pruner", text, "NAME or NAME:key=value,... with values as in a study file"
-        )
+        expected = "NAME or NAME:key=value,... with values as in a study file"
+        raise InputError("pruner", text, expected)
     return read_section({"name": "replay", "pruner": {**table, "name": name}}, where="").pruner
-
-
-def _finished(stored: StoredStudy) -> Iterator[TrialRecord]:
-    """Yield trials up to the first open one; later ones saw less than the rule requires."""
-    for record in stored.trials:
-        if record.state == "running":
-            return
-        yield record
-
-
-def _pruned_at(asked: PrunerStudy, curve: Sequence[EpochRecord], metric: str) -> int | None:
-    for epoch in curve:
-        if asked.prunes(epoch.number, epoch.metrics[metric]):
-            return epoch.number
-    return None
 
 
 def _seen(trial: ReplayedTrial, attributes: dict[str, Any], metric: str) -> Result:
     """Return a replayed trial as later trials see it."""
-    curve = trial.curve[: trial.epochs]
-    values = {epoch.number: epoch.metrics[metric] for epoch in curve}
-    result = Result.of(trial.record, curve, metric)
+    result = Result.of(trial.record, trial.curve[: trial.epochs], metric)
     if trial.pruned_at is None:
-        return Result(result.state, result.value, values, attributes)
-    return Result("pruned", values[trial.pruned_at], values, attributes)
+        return replace(result, attributes=attributes)
+    value = result.intermediate[trial.pruned_at]
+    return replace(result, state="pruned", value=value, attributes=attributes)

@@ -9,7 +9,6 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from studies.analysis.importances import importances
 from studies.definition import study_file
-from studies.definition.study_file import Study
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, StudyNotes, StudyRecord, TrialRecord
 from tracking.records.confirmation import Confirmation, Evidence
@@ -26,7 +25,7 @@ class StoredStudy:
     def __init__(self, ledger: Ledger, record: StudyRecord) -> None:
         self.ledger = ledger
         self.record = record
-        self.study: Study = study_file.stored(record.definition)
+        self.study = study_file.stored(record.definition)
         self.trials: list[TrialRecord] = ledger.trials(record.name)
 
     def epochs(self, number: int) -> list[EpochRecord]:
@@ -81,12 +80,10 @@ class StoredStudy:
                 continue
             places = sorted(parameter.place(value) for value in values)
             middle = places[len(places) // 2]
-            if middle > 0.9:
-                lines.append(
-                    f"{parameter.name}: the best are near {distribution.high:g}, try higher"
-                )
-            elif middle < 0.1:
-                lines.append(f"{parameter.name}: the best are near {distribution.low:g}, try lower")
+            if not 0.1 <= middle <= 0.9:
+                high = middle > 0.5
+                end, where = (distribution.high, "higher") if high else (distribution.low, "lower")
+                lines.append(f"{parameter.name}: the best are near {end:g}, try {where}")
         return lines
 
 

@@ -56,7 +56,7 @@ def contour(stored: StoredStudy) -> Figure | None:
             continue
         # The most important parameter is the x axis of the first column.
         pair = parameters[column], parameters[row + 1]
-        _map(axes, *pair, trials, scale, shades)
+        _map(axes, pair, trials, scale, shades)
         x, y = (p.place(best.parameters[p.name]) for p in pair)
         mark_best(axes, x, y, size=20)
         axes.label_outer()
@@ -96,16 +96,13 @@ def smoothed(
 
 def _map(
     axes: Axes,
-    horizontal: Parameter,
-    vertical: Parameter,
+    pair: tuple[Parameter, Parameter],
     trials: list[TrialRecord],
     scale: ValueScale,
     shades: Colormap,
 ) -> None:
     """Draw one panel: the map, and the trials it was computed from."""
-    x, y = (
-        np.array([p.place(t.parameters[p.name]) for t in trials]) for p in (horizontal, vertical)
-    )
+    x, y = (np.array([p.place(t.parameters[p.name]) for t in trials]) for p in pair)
     places = scale.place(values_of(trials))
     mean, weight = smoothed(x, y, places, _CELLS)
     image = shades(mean)
@@ -120,13 +117,8 @@ def _map(
         linewidth=0.4 if many else 1.0, clip_on=False, zorder=3,
     )  # fmt: skip
     tidy(axes, grid="")
-    figure, place = axes.get_figure(root=True), axes.get_position()
-    assert figure is not None
-    for axis, parameter, room in (
-        (axes.xaxis, horizontal, place.width * WIDTH),
-        (axes.yaxis, vertical, place.height * figure.get_figheight()),
-    ):
-        label_axis(axis, parameter_ticks(parameter, 5), parameter.name, room)
+    for axis, parameter in zip((axes.xaxis, axes.yaxis), pair, strict=True):
+        label_axis(axis, parameter_ticks(parameter, 5), parameter.name)
     axes.set_xlim(-0.03, 1.03)
     axes.set_ylim(-0.03, 1.03)
 

@@ -84,15 +84,16 @@ def mark_key(state: str, label: str) -> Line2D:
 
 def value_axis(axes: Axes, scale: ValueScale, metric: str, size: float = 10) -> None:
     """Label the y axis with the metric and its ticks, in letters of `size` points."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
     # Between panels there is room for a label that is a little longer than its axis.
-    room = 1.3 * axes.get_position().height * figure.get_figheight()
-    label_axis(axes.yaxis, scale.ticks(), scale.label(metric), room, size)
+    label_axis(axes.yaxis, scale.ticks(), scale.label(metric), size=size, room=1.3)
     axes.set_ylim(-0.05, 1.05)
 
 
-def label_axis(axis: Axis, ticks: Ticks, name: str, room: float, size: float = 10) -> None:
-    """Write an axis's ticks and its name, which gets `room` inches."""
+def label_axis(axis: Axis, ticks: Ticks, name: str, *, size: float = 10, room: float = 1) -> None:
+    """Write an axis's ticks, and its name in letters of `size` points on `room` of its lengths."""
     axis.set_ticks([place for place, _ in ticks], [text for _, text in ticks])
-    axis.set_label_text(fitted(name, room, size), fontsize=size, color=INK)
+    figure = axis.axes.get_figure(root=True)
+    assert figure is not None
+    width, height = axis.axes.get_position().size * figure.get_size_inches()
+    length = width if axis is axis.axes.xaxis else height
+    axis.set_label_text(fitted(name, room * length, size), fontsize=size, color=INK)

@@ -64,12 +64,11 @@ def slices(stored: StoredStudy) -> Figure | None:
     panels = figure.subplots(
         rows, columns, squeeze=False, gridspec_kw=style.margins(height, wspace=0.1, hspace=0.45)
     )
-    for position, axes in enumerate(panels.flat):
-        if position >= len(parameters):
-            axes.set_visible(False)
-            continue
+    for axes in panels.flat[len(parameters) :]:
+        axes.set_visible(False)
+    for position, (axes, parameter) in enumerate(zip(panels.flat, parameters, strict=False)):
         style.tidy(axes, grid="both")
-        _slice(axes, parameters[position], complete, pruned, best, scale)
+        _slice(axes, parameter, complete, pruned, best, scale)
         value_axis(axes, scale, section.metric, size=10 if rows == 1 else 8.5)
         if position % columns:
             axes.set_ylabel("")
@@ -111,8 +110,10 @@ def parallel_coordinates(stored: StoredStudy) -> Figure | None:
     heights = [1.04 + 0.07 * (i % 2) * (len(parameters) > 4) for i in range(len(parameters) + 1)]
     room = min(1.4, 6.45 / len(parameters) * (2 if len(parameters) > 4 else 1) - 0.1)
     for i, parameter in enumerate(parameters):
-        _upright(axes, i, parameter.name, room, parameter_ticks(parameter), heights[i])
-    _upright(axes, len(parameters), section.metric, 1.4, scale.ticks(), heights[-1], weight="bold")
+        name = style.fitted(parameter.name, room)
+        _upright(axes, i, name, parameter_ticks(parameter), heights[i])
+    metric = style.fitted(section.metric, 1.4, weight="bold")
+    _upright(axes, len(parameters), metric, scale.ticks(), heights[-1], weight="bold")
     axes.set_xlim(0, len(parameters))
     axes.set_ylim(-0.02, 1.02)
     axes.set_axis_off()
@@ -146,10 +147,9 @@ def _slice(
 ) -> None:
     """Draw one panel of slices."""
     ticks = parameter_ticks(parameter, 5)
-    room = style.WIDTH * axes.get_position().width
-    label_axis(axes.xaxis, ticks, parameter.name, room)
+    label_axis(axes.xaxis, ticks, parameter.name)
     longest = max((style.text_width(text, 9) for _, text in ticks), default=0.0)
-    if (longest + 0.1) * len(ticks) > room:
+    if (longest + 0.1) * len(ticks) > style.WIDTH * axes.get_position().width:
         axes.tick_params(axis="x", labelrotation=25)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
@@ -168,18 +168,11 @@ def _slice(
 
 
 def _upright(
-    axes: Axes,
-    x: int,
-    name: str,
-    room: float,
-    ticks: Ticks,
-    height: float,
-    weight: str = "normal",
+    axes: Axes, x: int, name: str, ticks: Ticks, height: float, weight: str = "normal"
 ) -> None:
     """Draw one of the parallel axes, with its name above it and its tick labels on its right."""
     look: dict[str, Any] = {"color": style.QUIET, "zorder": 4, "clip_on": False}
     axes.plot([x, x], [0, 1], linewidth=1.0, **look)
-    name = style.fitted(name, room, weight=weight)
     axes.text(
         x, height, name, ha="center", va="bottom", fontsize=10, color=style.INK, weight=weight
     )

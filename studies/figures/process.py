@@ -59,12 +59,11 @@ class DrawingProcess:
 
         They are drawn one by one: curves requested meanwhile wait for one of them, not for all.
         """
-        names = self._submit(_names).result()
-        drawn = {
-            name: self._submit(_draw_one, name, self._ledger, self._study).result()
-            for name in names
+        return {
+            name: figure
+            for name in self._submit(_names).result()
+            if (figure := self._submit(_draw_one, name, self._ledger, self._study).result())
         }
-        return {name: figure for name, figure in drawn.items() if figure is not None}
 
     def close(self) -> None:
         """End the process, even while it draws."""

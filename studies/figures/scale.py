@@ -78,8 +78,7 @@ class ValueScale:
     def beyond(self, values: Iterable[float]) -> NDArray[np.int_]:
         """Return -1 for values below the axis, 1 for those above it, 0 for those on it."""
         array = np.asarray(list(values), np.float64)
-        sides: NDArray[np.int_] = np.where(array > self.high, 1, np.where(array < self.low, -1, 0))
-        return sides
+        return (array > self.high).astype(int) - (array < self.low)
 
     def ticks(self) -> Ticks:
         """Return a few round values."""
@@ -93,15 +92,11 @@ class ValueScale:
 
     def label(self, metric: str) -> str:
         """Return the title of the axis."""
-        return {
-            "linear": metric,
-            "logarithm": f"{metric} (log scale)",
-            "error": f"{metric} (log scale of the error)",
-        }[self.kind]
+        endings = {"linear": "", "logarithm": " (log scale)", "error": " (log scale of the error)"}
+        return metric + endings[self.kind]
 
     def _steps(self) -> list[float]:
         """Return powers of ten, with as many steps between them as there is room for."""
-        values: list[float] = []
         for digits in ((1, 2, 3, 5), (1, 2, 5), (1,)):
             values = [10.0**power * digit for power in range(-15, 16) for digit in digits]
             if self.kind == "error":
@@ -133,15 +128,11 @@ def parameter_ticks(parameter: Parameter, most: int = 6) -> Ticks:
     low, high = distribution.low, distribution.high
     if distribution.log and high / low >= 100:
         powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
-        every = math.ceil(len(powers) / most)
-        plain = powers[0] >= -3 and powers[-1] <= 3
-        return [
-            (
-                parameter.place(10.0**p),
-                f"{10.0**p:g}" if plain else f"10{str(p).translate(_SUPERSCRIPTS)}",
-            )
-            for p in powers[::every]
-        ]
+        is_plain = powers[0] >= -3 and powers[-1] <= 3
+        powers = powers[:: math.ceil(len(powers) / most)]
+        if is_plain:
+            return [(parameter.place(10.0**p), f"{10.0**p:g}") for p in powers]
+        return [(parameter.place(10.0**p), f"10{str(p).translate(_SUPERSCRIPTS)}") for p in powers]
     if distribution.log and high / low >= 4:
         steps = [10.0**power * digit for power in range(-9, 9) for digit in (1, 2, 5)]
         return [(parameter.place(v), f"{v:g}") for v in steps if low <= v <= high]

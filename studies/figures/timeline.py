@@ -66,14 +66,12 @@ def timeline(stored: StoredStudy) -> Figure | None:
     cut = ", pauses cut out" if clock.pauses else ""
     axes.set_xlabel(f"{name} since the search began{cut}", fontsize=10)
     states = [trial.state for trial in {p.trial.number: p.trial for p in pieces}.values()]
-    style.legend(
-        figure,
-        [
-            style.key(f"{states.count(state)} {state}", marker="s", markersize=8, color=color)
-            for state, color in style.COLORS.items()
-            if state in states
-        ],
-    )
+    keys = [
+        style.key(f"{states.count(state)} {state}", marker="s", markersize=8, color=color)
+        for state, color in style.COLORS.items()
+        if state in states
+    ]
+    style.legend(figure, keys)
     return figure
 
 

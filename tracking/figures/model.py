@@ -106,23 +106,15 @@ def misclassified(
     order = wrong[np.argsort(-answers[wrong].max(axis=1), kind="stable")][:MOST_IMAGES]
     rows = max(1, math.ceil(len(order) / _COLUMNS))
     shown = f"all {len(wrong)}" if len(order) == len(wrong) else f"{len(order)} of {len(wrong)}"
-    figure, grid = _grid(
-        f"{shown} misclassified images" if len(wrong) else "no image was misclassified",
-        "highest score first; above: the answer and its score; below: the label and its score"
-        if len(wrong)
-        else "",
-        rows,
-        space=0.8 if names else 0.5,
-    )
+    title = f"{shown} misclassified images" if len(wrong) else "no image was misclassified"
+    note = "highest score first; above: the answer and its score; below: the label and its score"
+    figure, grid = _grid(title, note if len(wrong) else "", rows, space=0.8 if names else 0.5)
+    written = [f"{style.fitted(name, 0.85, 9)}\n" for name in names]
+    written = written or [f"{label}: " for label in range(answers.shape[1])]
     for axes, index in zip(grid, order, strict=False):
         _show(axes, images[index], cmap="gray")
-        label, answer = int(labels[index]), int(predicted[index])
-        above, below = (
-            f"{style.fitted(names[one], 0.85, 9)}\n{answers[index, one]:.3f}"
-            if names
-            else f"{one}: {answers[index, one]:.3f}"
-            for one in (answer, label)
-        )
+        pair = predicted[index], labels[index]
+        above, below = (f"{written[one]}{answers[index, one]:.3f}" for one in pair)
         axes.set_title(above, fontsize=9, color=style.RED, pad=2, weight="bold")
         axes.text(
             0.5, -0.05, below, transform=axes.transAxes, ha="center", va="top", fontsize=9,
