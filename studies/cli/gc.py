@@ -7,7 +7,7 @@ from pathlib import Path
 from studies.analysis.formatting import shown_bytes
 from studies.cli.arguments import add_flag
 from studies.cli.prompts import agreed
-from tracking.ledger import Ledger, lock
+from tracking.ledger import Ledger, damage, lock
 from tracking.maintenance import gc
 from tracking.store import names
 from tracking.store.errors import StoreUnavailable, StudyLocked
@@ -27,6 +27,7 @@ def run(options: Namespace) -> int:
     if not path.is_file():
         raise StoreUnavailable.without_studies(options.store)
     with Ledger(path) as ledger, open_store(options.store) as store:
+        damage.check(ledger)
         found = gc.find(store, ledger, lock.held(ledger))
         if not found:
             print(f"{options.store} is clean")

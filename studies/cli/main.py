@@ -16,6 +16,7 @@ from types import ModuleType
 
 from studies.cli.arguments import Parser, add_places
 from studies.cli.messages import fail, warn
+from tracking.store.names import LEDGER
 
 COMMANDS = (
     "search", "show", "replay", "reproduce", "confirm", "train", "predict", "export", "ui",
@@ -56,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"output closed: {left}", file=sys.stderr)
         return 1
     except Exception as error:
+        from tracking.ledger.damage import damaged, is_damage
+
+        if is_damage(error):
+            return fail(str(damaged(options.store / LEDGER, error)))
         if (problem := _store_problem(error)) is None:
             raise
         return fail(
@@ -102,8 +107,7 @@ def _store_problem(error: BaseException) -> str | None:
     """Return what keeps a store from being written, such as a full disk, or None."""
     import sqlite3
 
-    # A corrupt file raises DatabaseError itself; our own bugs raise its subclasses.
-    if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+    if isinstance(error, sqlite3.OperationalError):
         return str(error)
     full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
     return error.strerror if isinstance(error, OSError) and error.errno in full else None

@@ -111,7 +111,8 @@ def test_a_ledger_damaged_inside_is_an_error_in_words(tmp_path, capsys):
     path.write_bytes(content[:4096] + b"x" * (len(content) - 4096))
     assert main(["show", "digits", "--store", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith(
-        f"retrial: store: cannot write {tmp_path}: database disk image is malformed\n"
+        f"retrial: store: {tmp_path}/ledger.db is damaged: database disk image is malformed; keep "
+        "a copy of the store and search in another one"
     )
 
 
