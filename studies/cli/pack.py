@@ -4,12 +4,13 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from studies.analysis.formatting import plural, shown_bytes
-from studies.cli.messages import fail
+from studies.cli.messages import fail, warn
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.packing import pack
+from tracking.runs.lost import missing_trials
 from tracking.runs.recorder import Recorder
 from tracking.store import names
-from tracking.store.store import open_store
+from tracking.store.store import Store, open_store
 
 INTERRUPTED = "no file was written"
 
@@ -27,11 +28,14 @@ def run(options: Namespace) -> int:
     path = options.store / names.LEDGER
     with open_study(options.store, options.study):
         pass  # before a lock is created for a study that does not exist
-    with lock.hold(path, options.study, "packed"), Ledger(path) as ledger:
-        if problem := _deliver(ledger, options.store, options.study):
+    with (
+        lock.hold(path, options.study, "packed"),
+        Ledger(path) as ledger,
+        open_store(options.store) as store,
+    ):
+        if problem := _deliver(store, ledger, options.study):
             return fail(f"pack: {problem}; nothing was written")
-        with open_store(options.store) as store:
-            manifest = pack(store, ledger, options.study, options.file)
+        manifest = pack(store, ledger, options.study, options.file)
     counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
     print(
         f"{options.study}: {counts} in {options.file} "
@@ -41,16 +45,20 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def _deliver(ledger: Ledger, store: Path, study: str) -> str | None:
+def _deliver(store: Store, ledger: Ledger, study: str) -> str | None:
     """Deliver what MLflow lacks of the finished trials; return what prevents it, or None."""
     unfinished = [trial for trial in ledger.trials(study) if trial.state == "running"]
     lacking = ledger.trials(study, unrecorded=True)
-    if all(trial.state == "running" for trial in lacking):
+    if all(trial.state == "running" for trial in lacking) and not (
+        missing_trials(store, ledger, study)
+    ):
         return None
     record = ledger.study(study)
     assert record is not None
-    recorder = Recorder(ledger.path, store, study, record.environment)
+    recorder = Recorder(ledger.path, store.root, study, record.environment)
     recorder.start()
     recorder.wait_until_open()
     recorder.finish("stopped" if unfinished else "finished")
+    if recorder.notice:
+        warn(recorder.notice)
     return recorder.problem

@@ -56,7 +56,7 @@ def run(options: Namespace) -> int:
     from studies.search import session as sessions
     from studies.search.warm_start import earlier_trials
     from studies.workers.engine import EngineLost
-    from tracking.store.store import check_reachable, check_writable
+    from tracking.store.store import check_reachable, check_writable, remote_uri
 
     study = _study(options)
     if options.mixed and options.cluster is None:
@@ -75,7 +75,7 @@ def run(options: Namespace) -> int:
             warn(f"since the study began: {difference}")
         total = min(study.section.trials, study.most_trials or study.section.trials)
         finished = [trial for trial in ledger.trials(study.name) if trial.is_finished]
-        is_recorded = options.no_record or ledger.notes(study.name).recorded is True
+        is_recorded = options.no_record or sessions.is_recorded(ledger, study.name, options.store)
         if is_recorded and sum(trial.number < total for trial in finished) == total:
             return _nothing_to_do(study, total, finished, options.store)
         workers = None if jobs is None else min(jobs, total)
@@ -96,7 +96,7 @@ def run(options: Namespace) -> int:
         except EngineLost as error:
             return fail(str(error))
         if found.is_recorded:
-            ledger.update_notes(study.name, recorded=True)
+            ledger.update_notes(study.name, recorded=True, recorded_in=remote_uri())
         return _report(study, found, progress, time.monotonic() - began, options)
 
 

@@ -31,7 +31,7 @@ def draw_one(name: str, ledger: Path, study: str) -> bytes | None:
 
     None if it cannot be drawn, or the ledger does not have the study.
     """
-    with Ledger(ledger) as opened:
+    with Ledger(ledger, create=False) as opened:
         record = opened.study(study)
         return None if record is None else draw(StoredStudy(opened, record), [name]).get(name)
 

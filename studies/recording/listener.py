@@ -66,6 +66,8 @@ class Record:
                 end or "stopped",
                 patience=5.0 if end is None else 60.0,
             )
+            if self._recorder.notice:
+                print(f"retrial: {self._recorder.notice}", file=sys.stderr)
             for problem in self.problems:
                 print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
             if drawn is not None:

@@ -61,7 +61,7 @@ class OptunaFeed:
             # Read before appending: what is committed before `finish` is then always appended.
             closing = self._closing
             try:
-                ledger = ledger or Ledger(self._ledger_path)
+                ledger = ledger or Ledger(self._ledger_path, create=False)
                 storage = storage or open_storage(self._url)
                 target = target or Target(storage, self._study)
                 target.append_finished(ledger)

@@ -31,7 +31,8 @@ from studies.workers.messages import Job
 from tracking.ledger import Ledger, lock
 from tracking.records import Difference, Environment, SearchEnd, differences
 from tracking.store import names
-from tracking.store.store import is_remote
+from tracking.store.database import run_ids
+from tracking.store.store import is_remote, remote_uri
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,15 @@ def locked(store: Path, study: str, doing: str) -> Iterator[Ledger]:
     path = store / names.LEDGER
     with lock.hold(path, study, doing), Ledger(path) as ledger:
         yield ledger
+
+
+def is_recorded(ledger: Ledger, study: str, store: Path) -> bool:
+    """Return whether MLflow has every trial, as far as can be known without asking a server."""
+    notes = ledger.notes(study)
+    if notes.recorded is not True or (notes.recorded_in or "") != remote_uri():
+        return False
+    delivered = {trial.recorded_run for trial in ledger.trials(study)} - {None}
+    return is_remote() or delivered <= run_ids(store)
 
 
 class Screen(Listener, contextlib.AbstractContextManager[Any, None], Protocol):

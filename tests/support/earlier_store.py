@@ -1,9 +1,7 @@
 """A store that an earlier version wrote, moved to a folder of the test's own."""
 
-import contextlib
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -26,7 +24,6 @@ class EarlierStore:
             file.extractall(folder, filter="data")
         for path in (*ARCHIVES.glob("*.py"), *ARCHIVES.glob("*.toml")):
             shutil.copy(path, folder)
-        _move_mlflow(self.store)
 
     def run(self, *arguments, store=None):
         """Run retrial in the folder, as its entry point does."""
@@ -36,20 +33,3 @@ class EarlierStore:
             cwd=self.folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-
-
-def _move_mlflow(store):
-    """Replace the path of the store where MLflow has it: it stores absolute paths."""
-    with contextlib.closing(sqlite3.connect(store / "mlflow.db")) as database, database:
-        (location,) = database.execute("SELECT artifact_location FROM experiments").fetchone()
-        before = location.rpartition("/artifacts/")[0]
-        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (table,) in tables:
-            for _, column, *_ in database.execute(f'PRAGMA table_info("{table}")').fetchall():
-                database.execute(
-                    f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?)'
-                    f' WHERE typeof("{column}") = \'text\' AND instr("{column}", ?)',
-                    (before, str(store), before),
-                )
-    for path in store.rglob("MLmodel"):
-        path.write_text(path.read_text("utf-8").replace(before, str(store)), "utf-8")

@@ -12,7 +12,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,18 @@ _TRIAL = ", ".join(_COLUMNS.get(name, name) for name in TrialRecord.__dataclass_
 class Ledger:
     """A connection to the ledger in `path`; each thread opens its own.
 
-    A context manager that closes the connection. Raises StoreUnavailable when the file cannot be
-    opened for writing or was written by a later version.
+    A context manager that closes the connection. Without `create`, a file that does not exist is an
+    error. Raises StoreUnavailable when the file cannot be opened for writing or was written by a
+    later version.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            elif not path.is_file():
+                raise FileNotFoundError(f"no such file: {str(path)!r}")
             self._connection = sqlite3.connect(path, timeout=60)
             self._connection.execute("PRAGMA journal_mode=WAL")
             # NORMAL loses at most the last commits in a power cut, never in a crash of a process;
@@ -369,6 +373,15 @@ class Ledger:
                 self._connection.execute(
                     "DELETE FROM model WHERE study = ? AND trial = ?", (study, number)
                 )
+
+    def mark_unrecorded(self, study: str, numbers: Iterable[int]) -> None:
+        """Store that MLflow has nothing of some trials."""
+        with self._connection:
+            self._connection.executemany(
+                "UPDATE trial SET recorded_run = NULL, recorded_epoch = 0, recorded_state = NULL"
+                " WHERE study = ? AND number = ?",
+                ((study, number) for number in numbers),
+            )
 
 
 def _is_damage(error: Exception) -> bool:

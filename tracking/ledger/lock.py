@@ -45,7 +45,7 @@ def hold(path: Path, study: str, doing: str) -> Iterator[None]:
     is interrupted.
     """
     with closing(Ledger(path)) as ledger:
-        holder = {**_this_process(), "doing": doing}
+        holder = {**_this_process(), "doing": doing, "file": _file(path)}
         _take(ledger, study, holder)
         done = threading.Event()
         beat = threading.Thread(target=_beat, args=(path, study, holder, done), daemon=True)
@@ -64,13 +64,13 @@ def held(ledger: Ledger) -> set[str]:
     """Return the names of the studies whose lock is held by a living process."""
     with ledger.transaction() as connection:
         rows = connection.execute("SELECT study, holder FROM lock").fetchall()
-    return {study for study, holder in rows if _alive(json.loads(holder))}
+    return {study for study, holder in rows if _alive(json.loads(holder), ledger.path)}
 
 
 def _take(ledger: Ledger, study: str, holder: JsonObject) -> None:
     with ledger.transaction() as connection:
         row = connection.execute("SELECT holder FROM lock WHERE study = ?", (study,)).fetchone()
-        if row is not None and _alive(other := json.loads(row[0])):
+        if row is not None and _alive(other := json.loads(row[0]), ledger.path):
             since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(other["since"]))
             raise StudyLocked(
                 "study",
@@ -96,10 +96,18 @@ def _this_process() -> JsonObject:
     }
 
 
-def _alive(holder: JsonObject) -> bool:
-    """Return whether the holder of a lock is still running."""
+def _file(ledger: Path) -> list[int]:
+    """Return what a ledger keeps when it is moved, and a copy of it does not have."""
+    found = ledger.stat()
+    return [found.st_dev, found.st_ino]
+
+
+def _alive(holder: JsonObject, ledger: Path) -> bool:
+    """Return whether the holder of a lock is still running, and has not locked the original."""
     if holder["host"] != socket.gethostname():
         return bool(time.time() - holder["beat"] < _DEAD_SECONDS)
+    if holder.get("file") not in (None, _file(ledger)):
+        return False
     return bool(_birth(holder["pid"]) == holder["born"])
 
 
@@ -128,7 +136,7 @@ def _beat(path: Path, study: str, holder: JsonObject, done: threading.Event) -> 
     ledger: Ledger | None = None
     while not done.wait(_BEAT_SECONDS):
         try:
-            ledger = ledger or Ledger(path)
+            ledger = ledger or Ledger(path, create=False)
             with ledger.transaction() as connection:
                 is_mine = connection.execute(
                     f"UPDATE lock SET holder = ? WHERE {_MINE}",

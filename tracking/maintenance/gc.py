@@ -4,10 +4,8 @@ All waste is found and described first, and removed only on request. Before some
 its current state is checked again.
 """
 
-import contextlib
 import re
 import socket
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,8 +26,6 @@ from tracking.store.store import Store
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, LoggedModel, Run
 
-_RUN_FOLDER = re.compile(r"[0-9a-f]{32}")
-_MODEL_FOLDER = re.compile(r"m-[0-9a-f]{32}")
 _LEAST_UNUSED_BYTES = 1 << 20
 """Least unused space in the ledger for which it is rewritten."""
 
@@ -64,13 +60,10 @@ class Waste:
 
 def find(store: Store, ledger: Ledger, busy: Collection[str]) -> list[Waste]:
     """Return all waste; studies in `busy` are in use and left alone."""
-    # Folders before the rows that they may belong to: a run that starts meanwhile has both.
-    folders = _folders(store)
     kinds = [
         _deleted_runs(store, busy),
         _unfinished_experiments(store, ledger, busy),
         _forgotten_runs(store, ledger, busy),
-        _orphans(store, folders),
         _ledger_rows(ledger, "checkpoints of finished trials", "checkpoint", "state", _FINISHED),
         _ledger_rows(ledger, "models that MLflow also has", "model", "arrays", _RECORDED),
         _temporary(store.root),
@@ -164,41 +157,6 @@ def _run(store: Store, run_id: str) -> "Run | None":
         return store.client.get_run(run_id)
     except MlflowException:
         return None
-
-
-def _folders(store: Store) -> dict[str, Path]:
-    """Return the artifact folders by the id of their run or model."""
-    root = store.root / names.ARTIFACTS
-    if store.uri != names.mlflow_uri(store.root):
-        return {}
-    return {
-        path.name: path
-        for folder, pattern in ((root, _RUN_FOLDER), (root / "models", _MODEL_FOLDER))
-        for path in folder.glob("*")
-        if pattern.fullmatch(path.name)
-    }
-
-
-def _orphans(store: Store, folders: dict[str, Path]) -> Waste:
-    """Find artifact folders that belong to no run and no model."""
-    known = _known(store) if folders else set()
-    orphans = {identity: Files(local=folders[identity]) for identity in folders.keys() - known}
-
-    def remove() -> None:
-        known = _known(store)
-        for identity, files in orphans.items():
-            if identity not in known:
-                files.remove()
-
-    size = _bytes(orphans.values())
-    return Waste("artifact folders without a run", len(orphans), size, [("", remove)])
-
-
-def _known(store: Store) -> set[str]:
-    """Return the ids of all runs and models, including deleted ones, which the client omits."""
-    ids = "SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models"
-    with contextlib.closing(sqlite3.connect(store.root / names.MLFLOW_DATABASE)) as database:
-        return {identity for (identity,) in database.execute(ids)}
 
 
 def _ledger_rows(ledger: Ledger, what: str, table: str, blob: str, condition: str) -> Waste:

@@ -31,7 +31,8 @@ class EarlierTrial(Record):
 class StudyNotes(Record):
     """What commands remember of a study, in addition to its trials.
 
-    `recorded` says that MLflow and Optuna's storage have everything. `warm_start` are the trials of
+    `recorded` says that MLflow and Optuna's storage have everything, `recorded_in` which tracking
+    server that was, empty for the store's own database. `warm_start` are the trials of
     another study that the sampler knows. `pinned` are the variables that pin the BLAS kernel;
     `first_worker` is what the first worker computed with, `mixed` how workers that were allowed to
     train differed from it. `trainings_of` names the study whose settings `retrial train` trains
@@ -41,6 +42,7 @@ class StudyNotes(Record):
     """
 
     recorded: bool | None = None
+    recorded_in: str | None = None
     warm_start: tuple[EarlierTrial, ...] | None = None
     pinned: dict[str, str] | None = None
     first_worker: Environment | None = None

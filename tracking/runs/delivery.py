@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from tracking.ledger import Ledger
 from tracking.records import Environment, EpochRecord, StudyRecord, TrialRecord
 from tracking.runs import trial_run
+from tracking.runs.lost import missing_trials
 from tracking.runs.study_run import StudyRun
 from tracking.store import names
+from tracking.store.errors import StoreUnavailable
 from tracking.store.outage import is_outage
 from tracking.store.store import Store, one_line
 
@@ -50,6 +52,7 @@ class Delivery:
         environment: Environment,
         draw: Draw | None = None,
     ) -> None:
+        self._store = store
         self._client = store.client
         self._ledger = ledger
         self._study = study
@@ -63,6 +66,9 @@ class Delivery:
         """For each trial that MLflow rejected: its state at that time, and MLflow's message."""
         self._certain: set[int] = set()
         """Trials whose runs contain exactly what the ledger says."""
+        self.missing = [trial.number for trial in missing_trials(store, ledger, study.name)]
+        """Trials that MLflow had and has lost, which are delivered again without their models."""
+        ledger.mark_unrecorded(study.name, self.missing)
         # The curve of the best value continues after the trials that have already finished.
         finished = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
         self._parent.count([trial for trial in finished if trial.state == trial.recorded_state])
@@ -86,17 +92,21 @@ class Delivery:
         """
         failure: Exception | None = None
         in_a_row = 0
+        self._store.check_in_place()
         trials = self._ledger.trials(self._study.name, unrecorded=True)
         trials = [t for t in trials if self._rejected.get(t.number, ("", ""))[0] != t.state]
         trials.sort(key=lambda trial: self._failures[trial.number])
         for place, trial in enumerate(trials):
             try:
+                self._store.check_in_place()
                 # While one trial is written, the curves of the next ones are drawn.
                 for one in trials[place : place + DRAWN_AHEAD]:
                     self._begin_curves(one)
                 self._deliver_trial(trial)
                 self._rejected.pop(trial.number, None)
                 in_a_row = 0
+            except StoreUnavailable:
+                raise
             except Exception as error:
                 self._certain.discard(trial.number)
                 if not is_outage(error):
@@ -210,6 +220,7 @@ class Delivery:
         return epochs[-1].number if epochs else None
 
     def _mark(self, trial: TrialRecord, **what: Any) -> None:
+        self._store.check_in_place()  # else it was perhaps written to where the store was
         self._ledger.mark_recorded(trial.study, trial.number, **what)
 
     def _environment_of(self, trial: TrialRecord) -> Environment:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from nets.errors import InputError
 from tracking.models.model_folder import read_weights
 from tracking.records import Direction, Environment, EpochRecord, Training, TrialOutcome
+from tracking.runs.lost import check_not_lost
 from tracking.store import names
 from tracking.store.client import all_pages, read_file
 from tracking.store.errors import StudyNotFound
+from tracking.store.plain_values import ranges
 from tracking.store.store import Store, check_exists, open_store
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
     Raises InputError for a trial that MLflow does not have, that has not finished, or whose run
     was created by hand and lacks the files that its reproduction needs.
     """
+    check_not_lost(store, study, which)
     text = str(which)
     if text == "best":
         run = _best(store, _named(study))
@@ -178,7 +181,7 @@ def _numbered(store: Store, study: str, number: int) -> "Run":
         max_results=1,
     )
     if not runs:
-        recorded = _ranges(_numbers(store, study)) or "none yet"
+        recorded = ranges(_numbers(store, study)) or "none yet"
         raise InputError("trial", number, f"best or a recorded trial of {study}: {recorded}")
     return runs[0]
 
@@ -192,21 +195,6 @@ def _numbers(store: Store, study: str) -> list[int]:
         max_results=_PAGE,
     )
     return sorted(map(_number, runs))
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Return sorted numbers as a list of ranges.
-
-    >>> _ranges([0, 1, 2, 3, 5, 7, 8])
-    '0 to 3, 5, 7 to 8'
-    """
-    ends: list[list[int]] = []
-    for number in numbers:
-        if ends and number == ends[-1][1] + 1:
-            ends[-1][1] = number
-        else:
-            ends.append([number, number])
-    return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in ends)
 
 
 def _by_id(store: Store, run_id: str) -> "Run":

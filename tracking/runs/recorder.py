@@ -14,6 +14,8 @@ from tracking.ledger import Ledger
 from tracking.records import Environment, SearchEnd, StudyRecord
 from tracking.runs.delivery import Delivery, Draw
 from tracking.store.errors import StoreUnavailable, StudyNotFound
+from tracking.store.outage import is_outage
+from tracking.store.plain_values import ranges
 from tracking.store.store import one_line, open_store
 
 STATUS: dict[SearchEnd, str] = {
@@ -56,7 +58,10 @@ class Recorder:
         self._finishing = threading.Event()
         self._status = STATUS["stopped"]
         self._deadline = 0.0
+        self._delivery: Delivery | None = None
         self._rejection: InputError | None = None
+        self.notice: str | None = None
+        """What was recorded again, in one sentence."""
         self._problem: str | None = None
 
     @property
@@ -69,9 +74,9 @@ class Recorder:
         self._thread.start()
 
     def wait_until_open(self) -> None:
-        """Wait until the store is open, seconds after `start`; raise InputError if that fails.
+        """Wait until the store is open, or in an outage; raise InputError if it refuses.
 
-        A search must not begin to train before this returns.
+        A search must not begin to train before this returns, seconds after `start`.
         """
         self._opened.wait()
         if self._rejection is not None:
@@ -96,41 +101,31 @@ class Recorder:
 
     def _run(self) -> None:
         try:
-            ledger = Ledger(self._ledger_path)
+            with Ledger(self._ledger_path, create=False) as ledger, contextlib.ExitStack() as stack:
+                self._follow(ledger, stack)
         except InputError as error:
-            self._reject(error)
-            return
-        with contextlib.closing(ledger), contextlib.ExitStack() as stack:
-            try:
-                store = stack.enter_context(open_store(self._store_root))
-                study = _study(ledger, self._study)
-                delivery = Delivery(store, ledger, study, self._environment, self._draw)
-            except InputError as error:
-                self._reject(error)
-            except Exception as error:
-                self._reject(StoreUnavailable("store", problem=f"cannot record: {one_line(error)}"))
-            else:
-                self._opened.set()
-                self._follow(delivery)
+            self._rejection = error
+            self._problem = str(error)
+        finally:
+            self._opened.set()
 
-    def _reject(self, error: InputError) -> None:
-        self._rejection = error
-        self._problem = str(error)
-        self._opened.set()
-
-    def _follow(self, delivery: Delivery) -> None:
+    def _follow(self, ledger: Ledger, stack: contextlib.ExitStack) -> None:
+        """Deliver until the search has ended; raise InputError for a store that refuses."""
         pause = INTERVAL
         while True:
             finishing = self._finishing.is_set()
             self._news.clear()
-            failure = self._attempt(delivery, finishing)
-            problem = delivery.problem if failure is None else one_line(failure)
+            failure = self._attempt(ledger, stack, finishing)
+            delivery = self._delivery
+            problem = one_line(failure) if failure else delivery and delivery.problem
             self._problem = None if problem is None else f"MLflow: {problem}"
+            self._opened.set()  # the search does not wait for the end of an outage
             if finishing and failure is None:
                 return
             if finishing and time.monotonic() > self._deadline:
                 with contextlib.suppress(Exception):  # the outage may last
-                    delivery.end(self._status)
+                    if delivery is not None:
+                        delivery.end(self._status)
                 return
             pause = INTERVAL if failure is None else min(2 * pause, LONGEST_PAUSE)
             if finishing:
@@ -140,15 +135,46 @@ class Recorder:
                 self._finishing.wait(pause)
                 self._news.wait(INTERVAL)
 
-    def _attempt(self, delivery: Delivery, finishing: bool) -> Exception | None:
-        """Deliver, and end the study when it is time; return what failed."""
+    def _attempt(
+        self, ledger: Ledger, stack: contextlib.ExitStack, finishing: bool
+    ) -> Exception | None:
+        """Deliver, and end the study when it is time; return what failed.
+
+        Raises InputError for a store that refuses.
+        """
         try:
-            failure = delivery.deliver()
+            if self._delivery is None:
+                self._delivery = self._open(ledger, stack)
+            self._opened.set()
+            failure = self._delivery.deliver()
             if finishing and failure is None:
-                delivery.end(self._status)
+                self._delivery.end(self._status)
+        except InputError:
+            raise
         except Exception as error:
             return error
         return failure
+
+    def _open(self, ledger: Ledger, stack: contextlib.ExitStack) -> Delivery:
+        """Open the store; raise InputError if it refuses, and other errors in an outage."""
+        try:
+            store = stack.enter_context(open_store(self._store_root))
+            study = _study(ledger, self._study)
+            delivery = Delivery(store, ledger, study, self._environment, self._draw)
+        except StoreUnavailable as error:
+            if error.__cause__ is not None and is_outage(error.__cause__):
+                raise error.__cause__ from error
+            raise
+        except Exception as error:
+            if isinstance(error, InputError) or is_outage(error):
+                raise
+            raise StoreUnavailable("store", problem=f"cannot record: {one_line(error)}") from error
+        if delivery.missing:
+            self.notice = (
+                f"MLflow had lost trials that it had before ({ranges(delivery.missing)}): they are "
+                "recorded again from the ledger, without their models, which it does not keep"
+            )
+        return delivery
 
 
 def _study(ledger: Ledger, name: str) -> StudyRecord:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tracking.store import names
+from tracking.store.database import is_inside
+from tracking.store.errors import StoreUnavailable
 from tracking.store.plain_values import json_text
 from tracking.store.store import Store
 
@@ -131,10 +133,15 @@ class Files:
 
 
 def files_at(store: Store, location: str) -> Files:
-    """Return the files at one of MLflow's artifact locations."""
+    """Return the files at one of MLflow's artifact locations.
+
+    Raises StoreUnavailable for a location in a store's own database that is outside of the store.
+    """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
+    if store.is_own and not is_inside(location, store.root / names.ARTIFACTS):
+        raise StoreUnavailable("store", problem=f"{location} is outside of {store.root}")
     found = get_artifact_repository(location, tracking_uri=store.uri)
     if isinstance(found, LocalArtifactRepository):
         return Files(local=Path(found.artifact_dir))

@@ -1,4 +1,4 @@
-"""MLflow's database of a new store.
+"""MLflow's database of a store: how a new one gets it, and what a copied or moved one needs.
 
 MLflow creates it by dozens of migrations, which take seconds and may be killed halfway. They run
 once for each version of MLflow, in a temporary folder. The resulting database is kept in the user's
@@ -43,6 +43,74 @@ def create_database(final: Path, artifacts: Path) -> None:
                 os.link(beside, final)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def relocate(path: Path, artifacts: Path) -> None:
+    """Let a database locate the files of its runs and models in the folder `artifacts`.
+
+    MLflow stores absolute paths, which are those of another folder after a store was copied or
+    moved. The default experiment, whose location `create_database` sets, has the former folder.
+
+    Raises ValueError if a run or a model of retrial then has its files outside of `artifacts`.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+        default = database.execute(
+            "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
+        ).fetchone()
+        before = Path(default[0]).parent if default else artifacts
+        if before != artifacts and before.is_absolute() and before.name == names.ARTIFACTS:
+            old = f"{before}/"
+            with database:
+                database.execute("BEGIN IMMEDIATE")
+                for table, column in _LOCATIONS:
+                    database.execute(
+                        f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
+                        f" WHERE substr({column} || '/', 1, ?) = ?",
+                        (str(artifacts), len(old), len(old), old),
+                    )
+        for statement in _OURS:
+            for (location,) in database.execute(statement):
+                if not is_inside(location, artifacts):
+                    raise ValueError(f"it has files of a study in {location}, outside of the store")
+
+
+def run_ids(root: Path) -> set[str]:
+    """Return the runs of a store's own database whose files the store has, without MLflow.
+
+    Deleted runs are among them until `retrial gc` erases them.
+    """
+    path, artifacts = root / names.MLFLOW_DATABASE, root / names.ARTIFACTS
+    if not path.is_file() or not artifacts.is_dir():
+        return set()
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+        known = {identity for (identity,) in database.execute("SELECT run_uuid FROM runs")}
+    return known & set(os.listdir(artifacts))
+
+
+def is_inside(location: str, folder: Path) -> bool:
+    """Return whether an artifact location is remote, or a local one in a folder."""
+    if not location.startswith(("/", "file:")):
+        return True
+    return f"{location}/".startswith(f"{folder}/") and ".." not in location.split("/")
+
+
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Tables and columns of MLflow's database that have absolute paths."""
+
+_OURS = (
+    "SELECT artifact_location FROM experiments JOIN experiment_tags USING (experiment_id)"
+    f" WHERE key = '{names.KIND_TAG}'",
+    f"SELECT artifact_uri FROM runs JOIN tags USING (run_uuid) WHERE key = '{names.KIND_TAG}'",
+    "SELECT artifact_location FROM logged_models JOIN logged_model_tags USING (model_id)"
+    f" WHERE tag_key = '{names.STUDY_TAG}'",
+)
+"""The locations of what retrial has recorded."""
 
 
 def _migrate(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Nested plain values, as JSON and TOML hold them: flattened, as JSON files, as text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -33,3 +33,18 @@ def as_text(value: Any) -> str:
     ('adam', '[100, 50]')
     """
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return sorted numbers as a list of ranges.
+
+    >>> ranges([0, 1, 2, 3, 5, 7, 8])
+    '0 to 3, 5, 7 to 8'
+    """
+    ends: list[list[int]] = []
+    for number in numbers:
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in ends)

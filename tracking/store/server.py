@@ -17,6 +17,7 @@ from typing import IO
 
 from nets.errors import InputError
 from tracking.store import names
+from tracking.store.database import relocate
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import open_store, prepare_mlflow, tracking_uri, without_password
 
@@ -46,7 +47,9 @@ def serve(root: Path, port: int = 5000, ready: Callable[[str], None] = print) ->
             "ui", problem=f"MLFLOW_TRACKING_URI is a server; its UI is at {without_password(uri)}"
         )
     port = _free_port(port)
-    if uri != names.mlflow_uri(root) or not (root / names.MLFLOW_DATABASE).exists():
+    if uri == names.mlflow_uri(root) and (root / names.MLFLOW_DATABASE).exists():
+        relocate(root / names.MLFLOW_DATABASE, root / names.ARTIFACTS)  # without loading MLflow
+    else:
         open_store(root).close()
     prepare_mlflow()
     url = f"http://{_HOST}:{port}"

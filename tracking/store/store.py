@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tracking.store import names
-from tracking.store.database import create_database
+from tracking.store.database import create_database, relocate
 from tracking.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Store:
     uri: str
     artifact_location: str | None
     client: "MlflowClient"
+    folder: tuple[int, int] | None = None
+    """Device and inode of `root` while this process writes there itself, which a move keeps."""
 
     def __enter__(self) -> Self:
         return self
@@ -49,9 +51,25 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def is_own(self) -> bool:
+        """Whether MLflow's database and files are those in `root`, not a server's."""
+        return self.uri == names.mlflow_uri(self.root)
+
+    def check_in_place(self) -> None:
+        """Raise StoreUnavailable if the store was moved or removed since it was opened.
+
+        Writing on would create it again where it was.
+        """
+        if self.is_own and _folder(self.root) != self.folder:
+            raise _unavailable(
+                f"{self.root} was moved or removed while it was in use",
+                "a store that stays where it is; the same command with --store continues there",
+            )
+
     def close(self) -> None:
         """Write the local database's log into its main file, so that this file can be copied."""
-        if self.uri == names.mlflow_uri(self.root):
+        if self.is_own and _folder(self.root) == self.folder:
             # This fails while another process is writing: the last one to close does it.
             with (
                 contextlib.suppress(sqlite3.Error),
@@ -67,7 +85,12 @@ def tracking_uri(root: Path) -> str:
 
 def is_remote() -> bool:
     """Return whether ``MLFLOW_TRACKING_URI`` replaces the store's own database."""
-    return bool(os.environ.get("MLFLOW_TRACKING_URI"))
+    return bool(remote_uri())
+
+
+def remote_uri() -> str:
+    """Return ``MLFLOW_TRACKING_URI`` without a password; empty for the store's own database."""
+    return without_password(os.environ.get("MLFLOW_TRACKING_URI", ""))
 
 
 def open_store(root: Path) -> Store:
@@ -84,12 +107,17 @@ def open_store(root: Path) -> Store:
     prepare_mlflow()
     try:
         from mlflow import MlflowClient
+        from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
         # Importing MLflow sets the levels of its loggers; its errors arrive as exceptions.
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         logging.getLogger("alembic").setLevel(logging.CRITICAL)
         if is_own and not (root / names.MLFLOW_DATABASE).exists():
             create_database(root / names.MLFLOW_DATABASE, root / names.ARTIFACTS)
+        # MLflow keeps the locations of runs by their ids, which a copy of a store has too.
+        _artifact_repos_cache.clear()
+        if is_own:
+            relocate(root / names.MLFLOW_DATABASE, root / names.ARTIFACTS)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except Exception as error:
@@ -98,7 +126,17 @@ def open_store(root: Path) -> Store:
             "a folder (--store) or a tracking URI (MLFLOW_TRACKING_URI) that MLflow can open",
         ) from error
     is_served = uri.startswith(("http:", "https:"))
-    return Store(root, uri, None if is_served else str(root / names.ARTIFACTS), client)
+    location = None if is_served else str(root / names.ARTIFACTS)
+    return Store(root, uri, location, client, _folder(root) if is_own else None)
+
+
+def _folder(root: Path) -> tuple[int, int] | None:
+    """Return what identifies a folder wherever it is moved; None if there is none."""
+    try:
+        found = root.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def check_exists(root: Path, content: str, command: str) -> None:
@@ -152,8 +190,8 @@ def check_reachable() -> None:
         pass  # it responds; whether it grants access, MLflow finds out
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
-        if isinstance(reason, ssl.SSLError):
-            return  # it responds, and MLflow may be configured to trust it
+        if isinstance(reason, ssl.SSLError | TimeoutError | ConnectionResetError):
+            return  # MLflow may be configured to trust it; or an outage, which does not last
         raise _unavailable(
             f"no response from MLFLOW_TRACKING_URI={uri} ({one_line(reason)})",
             "the address of a running MLflow server",

@@ -82,7 +82,9 @@ def test_a_study_that_is_being_searched_is_left_alone(arguments, store, capsys):
 
 def test_a_study_that_is_searched_while_gc_asks_is_left_alone(store, capsys, monkeypatch):
     client = open_store(store).client
-    experiment = client.create_experiment("digits", tags={names.KIND_TAG: names.STUDY_KIND})
+    experiment = client.create_experiment(
+        "digits", str(store / names.ARTIFACTS), tags={names.KIND_TAG: names.STUDY_KIND}
+    )
     run = client.create_run(experiment, tags={names.KIND_TAG: names.TRIAL_KIND})
     with contextlib.ExitStack() as held:
 

@@ -1,6 +1,7 @@
 """The thread that follows the ledger, through outages and the death of its process."""
 
 import dataclasses
+import shutil
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ from programs import run_to_end
 from waiting import PATIENCE
 
 from nets.errors import InputError
+from tracking.maintenance import deletion
 from tracking.runs import recorder
 from tracking.runs.recorder import Recorder
 from tracking.store import names
@@ -158,6 +160,54 @@ def test_an_outage_delays_the_record_and_changes_nothing_in_it(
     assert set(statuses(found).values()) == {"FINISHED"}
     assert [step for step, *_ in found["trial 0000"]["metrics"]["val_loss"]] == [1, 2]
     assert [step for step, *_ in found["trial 0001"]["metrics"]["val_loss"]] == [1, 2, 3, 4]
+
+
+def test_an_outage_at_the_start_does_not_end_the_search(record, trials, store, unsteady, contents):
+    unsteady.is_up = False
+    one = record()  # returns during the outage
+    assert one.problem == "MLflow: http://host:5000 is gone and stays so"
+    trials.whole(0)
+    unsteady.is_up = True
+    one.finish("finished")
+    assert one.problem is None
+    assert set(statuses(contents(store)).values()) == {"FINISHED"}
+
+
+def test_a_store_that_refuses_after_an_outage_at_the_start_is_reported(
+    trials, store, unsteady, ledger, root, environment
+):
+    store.client.create_experiment("digits")
+    experiment = store.client.get_experiment_by_name("digits").experiment_id
+    store.client.delete_experiment(experiment)
+    unsteady.is_up = False
+    one = Recorder(ledger.path, root, "digits", environment)
+    one.start()
+    one.wait_until_open()
+    unsteady.is_up = True
+    one.finish("finished")
+    assert "has been deleted; restore it" in one.problem
+
+
+def test_runs_that_mlflow_has_lost_are_recorded_again(record, trials, store, contents):
+    trials.whole(0)
+    trials.whole(1, "pruned")
+    record().finish("finished")
+    before = contents(store)
+    lost = trials.ledger.trial("digits", 0).recorded_run
+    deletion.remove_runs(store, [store.client.get_run(lost)])
+    shutil.rmtree(store.root / names.ARTIFACTS / trials.ledger.trial("digits", 1).recorded_run)
+
+    one = record()
+    one.finish("finished")
+    assert one.notice.startswith("MLflow had lost trials that it had before (0 to 1)")
+    after = contents(store)
+    for name in ("trial 0000", "trial 0001"):
+        assert after[name]["metrics"] == before[name]["metrics"]
+        assert after[name]["files"] == before[name]["files"]
+        assert after[name]["params"] == before[name]["params"]
+    quiet = record()
+    quiet.finish("finished")
+    assert quiet.notice is None
 
 
 def test_an_outage_is_reported_in_one_line_without_passwords(record, trials, unsteady, until):

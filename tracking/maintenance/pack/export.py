@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nets.errors import InputError
 from tracking.maintenance.pack.archive import Writer
 from tracking.records import JsonObject
 from tracking.store.client import all_models, all_runs, files_at, versions_of
@@ -21,7 +22,11 @@ ARTIFACTS = "mlflow/artifacts"
 
 
 def export(store: Store, study: str, writer: Writer) -> dict[str, int]:
-    """Write what MLflow has of a study into a pack; return the counts, empty if it has nothing."""
+    """Write what MLflow has of a study into a pack; return the counts, empty if it has nothing.
+
+    Raises InputError if the files of a model are missing; a run without files was recorded again
+    before.
+    """
     experiment = store.client.get_experiment_by_name(study)
     if experiment is None or experiment.lifecycle_stage != "active":
         return {}
@@ -31,11 +36,16 @@ def export(store: Store, study: str, writer: Writer) -> dict[str, int]:
     writer.add_json(RUNS_FILE, [_run(store, run) for run in runs])
     writer.add_json(MODELS_FILE, [_model(model) for model in models])
     writer.add_json(REGISTRY_FILE, _registry(store, {run.info.run_id for run in runs}))
-    for identity, place in [
-        *((run.info.run_id, run.info.artifact_uri) for run in runs),
-        *((model.model_id, model.artifact_location) for model in models),
-    ]:
-        _add_files(store, writer, place, f"{ARTIFACTS}/{identity}")
+    for run in runs:
+        _add_files(store, writer, run.info.artifact_uri, run.info.run_id)
+    for model in models:
+        added = _add_files(store, writer, model.artifact_location, model.model_id)
+        if not added and str(model.status) == "READY":
+            raise InputError(
+                "pack",
+                problem=f"the files of model {model.model_id} ({model.name}) are missing",
+                hint="restore its folder, or delete the model in the MLflow UI",
+            )
     return {"runs": len(runs), "models": len(models)}
 
 
@@ -125,10 +135,14 @@ def _registry(store: Store, run_ids: set[str]) -> list[JsonObject]:
     return list(models.values())
 
 
-def _add_files(store: Store, writer: Writer, place: str, into: str) -> None:
-    """Add all files under an artifact location."""
+def _add_files(store: Store, writer: Writer, place: str, identity: str) -> int:
+    """Add all files at the artifact location of a run or a model; return how many."""
+    count = 0
     with tempfile.TemporaryDirectory() as folder:
         root = files_at(store, place).fetch(Path(folder))
         for path in sorted(root.rglob("*")):
             if path.is_file():
-                writer.add_file(f"{into}/{path.relative_to(root).as_posix()}", path)
+                name = path.relative_to(root).as_posix()
+                writer.add_file(f"{ARTIFACTS}/{identity}/{name}", path)
+                count += 1
+    return count

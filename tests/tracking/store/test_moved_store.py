@@ -1,0 +1,202 @@
+"""A store is a folder: copied or moved, it has all of its studies, and none of another store's."""
+
+import json
+import os
+import shutil
+import sqlite3
+import sys
+
+import pytest
+from programs import Program
+from waiting import until
+
+from studies.cli.main import main
+from tracking.ledger import Ledger
+from tracking.store import names
+from tracking.store.errors import StoreUnavailable
+from tracking.store.store import open_store
+
+# MLflow warns while it loads what describes a model, once per process.
+pytestmark = pytest.mark.filterwarnings("ignore:.*type hint")
+
+STUDY = """
+[study]
+name = "moved"
+trials = {trials}
+objective = "curves:climb"
+settings = "curves:Curve"
+metric = "value"
+pruner = {{ name = "none" }}
+[settings]
+epochs = 3
+delay = {delay}
+[space]
+rate = {{ low = 0.001, high = 1.0, log = true }}
+"""
+
+
+@pytest.fixture
+def retrial(tmp_path, monkeypatch, capsys):
+    """Run a command on a store in the test's folder; return exit code and output."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(store, *arguments):
+        code = main([*arguments, "--store", str(tmp_path / store)])
+        return code, "".join(capsys.readouterr())
+
+    return run
+
+
+def study_file(folder, trials, delay=0.0):
+    path = folder / "moved.toml"
+    path.write_text(STUDY.format(trials=trials, delay=delay))
+    return str(path)
+
+
+def searching(folder, study, store, jobs):
+    """Start a search in another process."""
+    return Program(
+        "-m", "studies.cli.main", "search", study, "--jobs", jobs, "--store", folder / store,
+        folder=folder, PYTHONPATH=os.pathsep.join(path for path in sys.path if path),
+    )  # fmt: skip
+
+
+def contents(store):
+    """Every file of a store's runs and models, by its path, and what the databases say."""
+    files = {
+        path.relative_to(store).as_posix(): path.read_bytes()
+        for path in (store / names.ARTIFACTS).rglob("*")
+        if path.is_file()
+    }
+    with sqlite3.connect(store / names.MLFLOW_DATABASE) as database:
+        runs = database.execute("SELECT run_uuid, artifact_uri, status FROM runs").fetchall()
+    return files, sorted(runs)
+
+
+def locations(store):
+    with sqlite3.connect(store / names.MLFLOW_DATABASE) as database:
+        return {
+            location
+            for statement in (
+                "SELECT artifact_location FROM experiments",
+                "SELECT artifact_uri FROM runs",
+                "SELECT artifact_location FROM logged_models",
+            )
+            for (location,) in database.execute(statement)
+        }
+
+
+def verdict(retrial, store, trial):
+    _, output = retrial(store, "reproduce", str(trial), "--study", "moved", "--json")
+    return json.loads(output)["verdict"]
+
+
+def test_a_copy_continues_in_its_own_files_and_leaves_the_original_alone(retrial, tmp_path):
+    study = study_file(tmp_path, trials=2)
+    assert retrial("one", "search", study, "--jobs", "1")[0] == 0
+    before = contents(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "a copy")
+    assert retrial("a copy", "search", study, "--jobs", "1", "--trials", "4")[0] == 0
+    assert contents(tmp_path / "one") == before
+    inside = f"{tmp_path / 'a copy' / names.ARTIFACTS}"
+    assert {place for place in locations(tmp_path / "a copy") if not place.startswith(inside)} == (
+        set()
+    )
+    assert retrial("one", "gc", "--yes") == (0, f"{tmp_path / 'one'} is clean\n")
+    assert verdict(retrial, "a copy", 3) == "exact"
+    assert retrial("a copy", "delete", "moved", "--yes")[0] == 0
+    assert contents(tmp_path / "one") == before
+    assert verdict(retrial, "one", 1) == "exact"
+
+
+def test_a_moved_store_reproduces_continues_and_packs_all_of_its_files(retrial, tmp_path):
+    study = study_file(tmp_path, trials=2)
+    assert retrial("old", "search", study, "--jobs", "1")[0] == 0
+    (tmp_path / "old").rename(tmp_path / "a new one")
+    assert verdict(retrial, "a new one", 0) == "exact"
+    assert retrial("a new one", "search", study, "--jobs", "1", "--trials", "3")[0] == 0
+    assert not (tmp_path / "old").exists()
+    code, output = retrial("a new one", "pack", "moved", "moved.pack")
+    assert (code, "4 runs" in output) == (0, True)
+    assert retrial("third", "unpack", "moved.pack")[0] == 0
+    assert [verdict(retrial, "third", trial) for trial in range(3)] == ["exact"] * 3
+
+
+def test_a_store_without_its_database_is_recorded_again_from_the_ledger(retrial, tmp_path):
+    study = study_file(tmp_path, trials=3)
+    # In another process: MLflow keeps a database open as long as its process runs.
+    assert searching(tmp_path, study, "one", jobs=1).wait() == 0
+    (tmp_path / "one" / names.MLFLOW_DATABASE).unlink()
+    code, output = retrial("one", "search", study, "--jobs", "1")
+    assert (code, "lost trials that it had before (0 to 2)" in output) == (0, True)
+    assert [verdict(retrial, "one", trial) for trial in ("best", 0, 1, 2)] == ["exact"] * 4
+    code, output = retrial("one", "search", study, "--jobs", "1")
+    assert (code, "nothing to do" in output) == (0, True)
+
+
+def test_the_best_trial_is_not_chosen_among_those_that_mlflow_has_left(retrial, tmp_path):
+    study = study_file(tmp_path, trials=2)
+    assert retrial("one", "search", study, "--jobs", "1")[0] == 0
+    with Ledger(tmp_path / "one" / names.LEDGER) as ledger:
+        lost = ledger.trial("moved", 0).recorded_run
+    shutil.rmtree(tmp_path / "one" / names.ARTIFACTS / lost)
+    for trial in ("best", "0"):
+        code, output = retrial("one", "reproduce", trial, "--study", "moved")
+        assert (code, output) == (
+            2,
+            "retrial: trial: MLflow has lost trials 0 of moved, which the ledger has; searching "
+            "moved again records them from the ledger\n",
+        )
+    assert verdict(retrial, "one", 1) == "exact"
+    assert retrial("one", "pack", "moved", str(tmp_path / "moved.pack"))[0] == 0
+    assert verdict(retrial, "one", "best") == "exact"
+
+
+def test_a_pack_without_the_files_of_a_model_is_refused(retrial, tmp_path):
+    assert retrial("one", "search", study_file(tmp_path, trials=1), "--jobs", "1")[0] == 0
+    (model,) = (tmp_path / "one" / names.ARTIFACTS / "models").iterdir()
+    shutil.rmtree(model)
+    code, output = retrial("one", "pack", "moved", str(tmp_path / "moved.pack"))
+    assert code == 2
+    assert output.startswith(
+        f"retrial: pack: the files of model {model.name} (trial 0000) are miss"
+    )
+    assert not (tmp_path / "moved.pack").exists()
+
+
+@pytest.mark.slow
+def test_a_store_that_moves_during_a_search_loses_nothing(retrial, tmp_path):
+    study = study_file(tmp_path, trials=8, delay=0.1)
+    search = searching(tmp_path, study, "old", jobs=2)
+    search.wait_for("trial +2 +complete")
+    until(lambda: _recorded(tmp_path / "old" / names.LEDGER) >= 2, "two recorded trials")
+    shutil.copytree(tmp_path / "old", tmp_path / "a copy")
+    (tmp_path / "old").rename(tmp_path / "new")
+    code, _, errors = search.finish()
+    assert code == 0
+    assert "was moved or removed while it was in use" in errors
+    for store in ("new", "a copy"):
+        assert retrial(store, "search", study, "--jobs", "2")[0] == 0
+        assert [verdict(retrial, store, trial) for trial in range(8)] == ["exact"] * 8
+        assert _recorded(tmp_path / store / names.LEDGER) == 8
+    assert not (tmp_path / "old" / names.LEDGER).exists()
+    assert not (tmp_path / "old" / names.MLFLOW_DATABASE).exists()
+
+
+def _recorded(path):
+    with Ledger(path, create=False) as ledger:
+        return sum(trial.recorded_state == "complete" for trial in ledger.trials("moved"))
+
+
+def test_files_of_a_study_outside_of_the_store_are_refused(retrial, tmp_path):
+    assert retrial("one", "search", study_file(tmp_path, trials=1), "--jobs", "1")[0] == 0
+    outside = tmp_path / "precious"
+    outside.mkdir()
+    for place in (str(outside), f"{tmp_path}/one/artifacts/../../precious", f"file://{outside}"):
+        with sqlite3.connect(tmp_path / "one" / names.MLFLOW_DATABASE) as database:
+            database.execute("UPDATE runs SET artifact_uri = ? WHERE name = 'trial 0000'", (place,))
+        with pytest.raises(StoreUnavailable, match=r"it has files of a study in .*, outside of"):
+            open_store(tmp_path / "one")
+        code, output = retrial("one", "delete", "moved", "--yes")
+        assert (code, output.count("\n")) == (2, 1)
+    assert outside.is_dir()
