@@ -16,7 +16,6 @@ from types import ModuleType
 
 from studies.cli.arguments import Parser, add_places
 from studies.cli.messages import fail, warn
-from tracking.store.names import LEDGER
 
 COMMANDS = (
     "search", "show", "replay", "reproduce", "confirm", "train", "predict", "export", "ui",
@@ -58,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         from tracking.ledger.damage import damaged, is_damage
+        from tracking.store import names
 
         if is_damage(error):
-            return fail(str(damaged(options.store / LEDGER, error)))
+            return fail(str(damaged(options.store / names.LEDGER, error)))
         if (problem := _store_problem(error)) is None:
             raise
         return fail(
