@@ -113,7 +113,7 @@ def edited(path, before, after):
 
 def with_a_word_more(code):
     path = code / "nets" / "kernels" / "rectifier.py"
-    edited(path, "from __future__", "# a word\nfrom __future__")
+    path.write_text(path.read_text("utf-8") + "# a word\n", "utf-8")
 
 
 def test_code_of_a_layer_that_computes_something_else(code, again):
