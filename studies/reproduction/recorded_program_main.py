@@ -25,10 +25,11 @@ def main() -> int:
     """Run the recorded ``retrial``."""
     driver, modules = int(sys.argv.pop(1)), sys.argv.pop(1).split()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver handles Ctrl-C and ends this process
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # waits for the worker to end
+    # While modules load there is no worker yet, and some turn SystemExit into another error.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     threading.Thread(target=_end_with, args=[driver], daemon=True).start()
-    for module in modules:
+    for module in (*modules, "nets.errors"):
         # A module of the same name in the current folder would take its place later. One that
         # cannot be imported is reported when it is needed.
         with contextlib.suppress(ImportError):
@@ -39,6 +40,7 @@ def main() -> int:
     command_line = importlib.import_module(
         "studies.command_line" if is_early else "studies.cli.main"
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # waits for the worker to end
     return int(command_line.main())
 
 
