@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from studies.cli.arguments import Parser, add_places
+from studies.workers.stdio import discard_output, output_is_closed, prepare_output
 
 COMMANDS = (
     "search", "show", "replay", "reproduce", "confirm", "train", "predict", "export", "ui",
@@ -30,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before MLflow loads: it reads this when it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    # A search matters more than what it prints.
+    prepare_output(forgiving=name == "search")
     if name not in COMMANDS:
         _explain(name)
     command = import_module(f"studies.cli.{name}")
@@ -46,16 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"interrupted: {left}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        from studies.workers.stdio import discard_output
-
+        if not output_is_closed():
+            raise
         discard_output()
         left = getattr(command, "INTERRUPTED", None)
-        # `retrial show | head` is no error, and a search does not stop for a closed pipe.
-        if left is None or name == "search":
+        if left is None:  # `retrial show | head` is no error
             return 0
         print(f"output closed: {left}", file=sys.stderr)
         return 1
     except Exception as error:
+        from studies.workers.engine import EngineLost
+
+        if isinstance(error, EngineLost):
+            print(f"retrial: {error}", file=sys.stderr)
+            return 1
         if (problem := _store_problem(error)) is None:
             raise
         print(

@@ -13,7 +13,6 @@ from rich.text import Text
 from studies.analysis.formatting import shown, shown_parameters, shown_seconds
 from studies.definition.study_file import Study
 from studies.search.session import Screen
-from studies.workers.stdio import discard_output
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, TrialRecord
 
@@ -107,10 +106,7 @@ class PlainLines:
     def finished(self, trial: TrialRecord) -> None:
         """Print the line of a finished trial."""
         best = self._progress.add(trial)
-        try:
-            print(_line(self._progress, trial, best), file=self._stream, flush=True)
-        except BrokenPipeError:  # the search matters more than the reader of the pipe
-            discard_output()
+        print(_line(self._progress, trial, best), file=self._stream, flush=True)
 
     def warned(self, message: str) -> None:
         """Print a warning to standard error, apart from results."""

@@ -61,7 +61,6 @@ def run(options: Namespace) -> int:
     from studies.cli.progress import Progress, Status, display
     from studies.search import session as sessions
     from studies.search.warm_start import earlier_trials
-    from studies.workers.engine import EngineLost
     from tracking.store.store import check_reachable, check_writable
 
     study = _study(options)
@@ -88,20 +87,16 @@ def run(options: Namespace) -> int:
         progress = Progress(study, total, ledger)
         ledger.update_notes(study.name, recorded=False)
         began = time.monotonic()
-        try:
-            found = sessions.run(
-                session.plan(total, threads=options.threads, timeout=options.timeout),
-                ledger,
-                lambda: sessions.engine_for(session, ledger, workers, cluster, mixed=options.mixed),
-                display(progress),
-                Status(),
-                environment=session.environment,
-                store=None if options.no_record else options.store,
-                earlier=earlier_trials(study, ledger),
-            )
-        except EngineLost as error:
-            print(f"retrial: {error}", file=sys.stderr)
-            return 1
+        found = sessions.run(
+            session.plan(total, threads=options.threads, timeout=options.timeout),
+            ledger,
+            lambda: sessions.engine_for(session, ledger, workers, cluster, mixed=options.mixed),
+            display(progress),
+            Status(),
+            environment=session.environment,
+            store=None if options.no_record else options.store,
+            earlier=earlier_trials(study, ledger),
+        )
         if found.is_recorded:
             ledger.update_notes(study.name, recorded=True)
         return _report(study, found, progress, time.monotonic() - began, options)

@@ -1,9 +1,58 @@
-"""Redirect an objective's stdout to stderr, so that `--json` stays parseable."""
+"""Standard output and error: of a command, and of an objective.
+
+An objective's stdout goes to stderr, so that `--json` stays parseable.
+"""
 
 import contextlib
+import io
 import os
+import select
 import sys
 from collections.abc import Iterator
+from typing import Any
+
+
+def prepare_output(*, forgiving: bool) -> None:
+    """Prepare the output of this process, before it opens a file.
+
+    A closed stream discards what is printed, and a character that the terminal lacks becomes "?".
+    A `forgiving` output also discards what cannot be written, as when the reader of a pipe has
+    gone or the disk of a log is full.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one: a file of the store would get it otherwise.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = getattr(sys, name)
+        if stream is None or (forgiving and stream is getattr(sys, f"__{name}__")):
+            kind = _Forgiving if forgiving else io.FileIO
+            encoding = "utf-8" if stream is None else stream.encoding
+            raw = kind(number, "w", closefd=False)
+            stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding, line_buffering=True)
+            setattr(sys, name, stream)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace" if number == 1 else "backslashreplace")
+
+
+class _Forgiving(io.FileIO):
+    """A file that discards what it cannot write."""
+
+    def write(self, content: Any, /) -> int:
+        try:
+            return super().write(content)
+        except OSError:
+            return len(content)
+
+
+def output_is_closed() -> bool:
+    """Return whether nobody reads what this process prints any more."""
+    printed = select.poll()
+    for number in (1, 2):
+        printed.register(number, 0)  # errors are always reported
+    return bool(printed.poll(0))
 
 
 def stdout_to_stderr() -> None:
