@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         from studies.workers.engine import EngineLost
 
-        if isinstance(error, EngineLost):
-            print(f"retrial: {error}", file=sys.stderr)
+        if isinstance(error, EngineLost | MemoryError):
+            print(f"retrial: {str(error) or 'out of memory'}", file=sys.stderr)
             return 1
         if (problem := _store_problem(error)) is None:
             raise

@@ -5,6 +5,7 @@ A study continues from where the ledger stands, with the same trials as without 
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 import time
@@ -99,7 +100,8 @@ def run(options: Namespace) -> int:
         )
         if found.is_recorded:
             ledger.update_notes(study.name, recorded=True)
-        return _report(study, found, progress, time.monotonic() - began, options)
+        trials = ledger.trials(study.name)
+        return _report(study, found, progress, trials, time.monotonic() - began, options)
 
 
 def _study(options: Namespace) -> "Study":
@@ -187,6 +189,9 @@ def _nothing_to_do(study: "Study", total: int, finished: "list[TrialRecord]", st
             file=sys.stderr,
         )
         return 1
+    if (why := _fruitless(study, finished, store)) is not None:
+        print(f"retrial: {study.name}: nothing to do, {why}", file=sys.stderr)
+        return 1
     known = f"{len(finished)} of {total} trials are finished"
     if len(finished) > total:
         known = f"{len(finished)} trials are finished, {total} were requested"
@@ -203,8 +208,22 @@ def _stopped(study: "Study", error: "Failure", store: Path) -> str:
     )
 
 
+def _fruitless(study: "Study", trials: "list[TrialRecord]", store: Path) -> str | None:
+    """Return what to say of trials none of which has a value, and None if one has."""
+    if any(trial.value is not None and math.isfinite(trial.value) for trial in trials):
+        return None
+    failed = all(trial.state == "failed" for trial in trials)
+    what = "every trial failed" if failed else "no trial has a value: all failed or diverged"
+    return f"{what}; see `{suggestions.command(store, 'show', study.name)}`"
+
+
 def _report(
-    study: "Study", found: "Finished", progress: "Progress", took: float, options: Namespace
+    study: "Study",
+    found: "Finished",
+    progress: "Progress",
+    trials: "list[TrialRecord]",
+    took: float,
+    options: Namespace,
 ) -> int:
     """Print the result of the search and return the exit code."""
     from studies.analysis.formatting import shown, shown_seconds
@@ -221,9 +240,8 @@ def _report(
         for line in listed(best.parameters, console().width):
             print(line)
         print(f"reproduce it: {suggestions.reproduce(options, 'best', study.name)}")
-    elif found.end == "finished" and progress.failed == progress.finished:
-        why = suggestions.command(options.store, "show", study.name)
-        print(f"retrial: {study.name}: every trial failed; see `{why}`", file=sys.stderr)
+    elif found.end == "finished" and (why := _fruitless(study, trials, options.store)):
+        print(f"retrial: {study.name}: {why}", file=sys.stderr)
         return 1
     if found.end == "stopped":
         print("stopped: the same command continues it")

@@ -9,7 +9,6 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 
 def prepare_output(*, forgiving: bool) -> None:
@@ -27,24 +26,30 @@ def prepare_output(*, forgiving: bool) -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
-        if stream is None or (forgiving and stream is getattr(sys, f"__{name}__")):
-            kind = _Forgiving if forgiving else io.FileIO
-            encoding = "utf-8" if stream is None else stream.encoding
-            raw = kind(number, "w", closefd=False)
-            stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding, line_buffering=True)
-            setattr(sys, name, stream)
+        if stream is None:
+            stream = open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        elif forgiving and stream is getattr(sys, f"__{name}__"):
+            stream = _Forgiving(stream.buffer, stream.encoding, line_buffering=True)
+        setattr(sys, name, stream)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace" if number == 1 else "backslashreplace")
 
 
-class _Forgiving(io.FileIO):
-    """A file that discards what it cannot write."""
+class _Forgiving(io.TextIOWrapper):
+    """A stream that discards everything once it cannot write."""
 
-    def write(self, content: Any, /) -> int:
+    def write(self, text: str, /) -> int:
         try:
-            return super().write(content)
+            return super().write(text)
         except OSError:
-            return len(content)
+            discard_output(self.fileno())
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            discard_output(self.fileno())
 
 
 def output_is_closed() -> bool:
@@ -62,9 +67,9 @@ def stdout_to_stderr() -> None:
         os.dup2(2, 1)
 
 
-def discard_output() -> None:
+def discard_output(number: int = 1) -> None:
     """Discard what is printed from now on: the reader of the pipe has gone, as `head` does."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 @contextlib.contextmanager
