@@ -25,7 +25,9 @@ class StoredStudy:
     A known `study` is not read from its definition again, for which its settings class is imported.
     """
 
-    def __init__(self, ledger: Ledger, record: StudyRecord, study: study_file.Study | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, record: StudyRecord, study: study_file.Study | None = None
+    ) -> None:
         self.ledger = ledger
         self.record = record
         self.study = study or study_file.stored(record.definition)
