@@ -35,12 +35,12 @@ from tracking.runs import trial_run
 from tracking.runs.delivery import Delivery
 from tracking.runs.study_run import log_study_figures
 from tracking.store import names
+from tracking.store.client import Files
 from tracking.store.store import open_store
 
 PARTS: dict[str, tuple[ModuleType | type, str]] = {
-    "create": (trial_run, "begin"),
-    "epochs": (Delivery, "_deliver_epochs"),
-    "files": (trial_run, "write_files"),
+    "create": (trial_run, "create"),
+    "files": (Files, "write"),
     "model": (trial_run, "log_model"),
     "end": (trial_run, "end"),
 }

@@ -20,12 +20,17 @@ CHAMPION = "champion"
 
 
 class StoredStudy:
-    """Definition and trials of one study in a store."""
+    """Definition and trials of one study in a store.
 
-    def __init__(self, ledger: Ledger, record: StudyRecord) -> None:
+    A known `study` is not read from its definition again, for which its settings class is imported.
+    """
+
+    def __init__(
+        self, ledger: Ledger, record: StudyRecord, study: study_file.Study | None = None
+    ) -> None:
         self.ledger = ledger
         self.record = record
-        self.study = study_file.stored(record.definition)
+        self.study = study or study_file.stored(record.definition)
         self.trials: list[TrialRecord] = ledger.trials(record.name)
 
     def epochs(self, number: int) -> list[EpochRecord]:

@@ -16,6 +16,7 @@ from types import ModuleType
 
 from studies.cli.arguments import Parser, add_places
 from studies.cli.messages import fail, warn
+from studies.workers.stdio import discard_output, output_is_closed, prepare_output
 
 COMMANDS = (
     "search", "show", "replay", "reproduce", "confirm", "train", "predict", "export", "ui",
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Before MLflow loads: it reads this when it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    # A search matters more than what it prints.
+    prepare_output(forgiving=name == "search")
     if name not in COMMANDS:
         _explain(name)
     command = import_module(f"studies.cli.{name}")
@@ -47,18 +50,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"interrupted: {left or 'nothing was changed'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        from studies.workers.stdio import discard_output
-
+        if not output_is_closed():
+            raise
         discard_output()
-        # `retrial show | head` is no error, and a search does not stop for a closed pipe.
-        if left is None or name == "search":
+        if left is None:  # `retrial show | head` is no error
             return 0
         print(f"output closed: {left}", file=sys.stderr)
         return 1
     except Exception as error:
+        from studies.workers.engine import EngineLost
         from tracking.ledger.damage import damaged, is_damage
         from tracking.store import names
 
+        if isinstance(error, EngineLost | MemoryError):
+            return fail(str(error) or "out of memory")
         if is_damage(error):
             return fail(str(damaged(options.store / names.LEDGER, error)))
         if (problem := _store_problem(error)) is None:

@@ -14,7 +14,6 @@ from studies.analysis.formatting import shown, shown_parameters, shown_seconds
 from studies.cli.messages import warn
 from studies.definition.study_file import Study
 from studies.search.session import Screen
-from studies.workers.stdio import discard_output
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, TrialRecord
 
@@ -132,10 +131,7 @@ class PlainLines(Lines):
     def finished(self, trial: TrialRecord) -> None:
         """Print the line of a finished trial."""
         best = self._progress.add(trial)
-        try:
-            print(_line(self._progress, trial, best), file=self._stream, flush=True)
-        except BrokenPipeError:  # the search matters more than the reader of the pipe
-            discard_output()
+        print(_line(self._progress, trial, best), file=self._stream, flush=True)
 
 
 def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None = None) -> str:

@@ -4,6 +4,7 @@ A study continues from where the ledger stands, with the same trials as without 
 """
 
 import contextlib
+import math
 import os
 import sys
 import time
@@ -55,7 +56,6 @@ def run(options: Namespace) -> int:
     from studies.cli.progress import Progress, Status, display
     from studies.search import session as sessions
     from studies.search.warm_start import earlier_trials
-    from studies.workers.engine import EngineLost
     from tracking.store.store import check_reachable, check_writable, remote_uri
 
     study = _study(options)
@@ -82,22 +82,20 @@ def run(options: Namespace) -> int:
         progress = Progress(study, total, ledger)
         ledger.update_notes(study.name, recorded=False)
         began = time.monotonic()
-        try:
-            found = sessions.run(
-                session.plan(total, threads=options.threads, timeout=options.timeout),
-                ledger,
-                lambda: sessions.engine_for(session, ledger, workers, cluster, mixed=options.mixed),
-                display(progress),
-                Status(),
-                environment=session.environment,
-                store=None if options.no_record else options.store,
-                earlier=earlier_trials(study, ledger),
-            )
-        except EngineLost as error:
-            return fail(str(error))
+        found = sessions.run(
+            session.plan(total, threads=options.threads, timeout=options.timeout),
+            ledger,
+            lambda: sessions.engine_for(session, ledger, workers, cluster, mixed=options.mixed),
+            display(progress),
+            Status(),
+            environment=session.environment,
+            store=None if options.no_record else options.store,
+            earlier=earlier_trials(study, ledger),
+        )
         if found.is_recorded:
             ledger.update_notes(study.name, recorded=True, recorded_in=remote_uri())
-        return _report(study, found, progress, time.monotonic() - began, options)
+        trials = ledger.trials(study.name)
+        return _report(study, found, progress, trials, time.monotonic() - began, options)
 
 
 def _study(options: Namespace) -> "Study":
@@ -177,6 +175,8 @@ def _nothing_to_do(study: "Study", total: int, finished: "list[TrialRecord]", st
             f"{study.name}: nothing to do, {failed} of {len(finished)} finished trials failed; "
             f"{_stopped(study, error, store)}"
         )
+    if (why := _fruitless(study, finished, store)) is not None:
+        return fail(f"{study.name}: nothing to do, {why}")
     known = f"{len(finished)} of {total} trials are finished"
     if len(finished) > total:
         known = f"{len(finished)} trials are finished, {total} were requested"
@@ -193,8 +193,22 @@ def _stopped(study: "Study", error: "Failure", store: Path) -> str:
     )
 
 
+def _fruitless(study: "Study", trials: "list[TrialRecord]", store: Path) -> str | None:
+    """Return what to say of trials none of which has a value, and None if one has."""
+    if any(trial.value is not None and math.isfinite(trial.value) for trial in trials):
+        return None
+    failed = all(trial.state == "failed" for trial in trials)
+    what = "every trial failed" if failed else "no trial has a value: all failed or diverged"
+    return f"{what}; see `{suggestions.command(store, 'show', study.name)}`"
+
+
 def _report(
-    study: "Study", found: "Finished", progress: "Progress", took: float, options: Namespace
+    study: "Study",
+    found: "Finished",
+    progress: "Progress",
+    trials: "list[TrialRecord]",
+    took: float,
+    options: Namespace,
 ) -> int:
     """Print the result of the search and return the exit code."""
     from studies.cli.tables import console, listed
@@ -209,9 +223,8 @@ def _report(
         for line in listed(best.parameters, console().width):
             print(line)
         print(f"reproduce it: {suggestions.reproduce(options, 'best', study.name)}")
-    elif found.end == "finished" and progress.failed == progress.finished:
-        why = suggestions.command(options.store, "show", study.name)
-        return fail(f"{study.name}: every trial failed; see `{why}`")
+    elif found.end == "finished" and (why := _fruitless(study, trials, options.store)):
+        return fail(f"{study.name}: {why}")
     if found.end == "stopped":
         print("stopped: the same command continues it")
         return 130

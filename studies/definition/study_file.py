@@ -23,6 +23,7 @@ from studies.definition.user_modules import import_from, load
 from studies.definition.validation import unknown
 from tracking.records import Values
 from tracking.store.plain_values import flat
+from tracking.store.store import without_secrets
 
 __all__ = ["Study", "build", "definition", "differences", "find", "read", "stored"]
 
@@ -132,12 +133,12 @@ def stored(definition: Values) -> Study:
 
 
 def differences(stored: Values, given: Values) -> list[str]:
-    """Return how two definitions differ, one line per key, without the number of trials."""
+    """Return how two definitions differ, one line per key, in what decides the trials."""
     one, other = flat(stored), flat(given)
     return [
         f"{key}: stored {one.get(key, 'nothing')!r}, given {other.get(key, 'nothing')!r}"
         for key in sorted(one.keys() | other.keys())
-        if key != "study.trials" and one.get(key) != other.get(key)
+        if key not in ("study.trials", "study.record_diff") and one.get(key) != other.get(key)
     ]
 
 
@@ -206,7 +207,14 @@ def _fixed(
 
 
 def definition(section: StudySection, fixed: Values, space: Values) -> Values:
-    """Return the definition: the study file and the defaults, as JSON values."""
+    """Return the definition: the study file and the defaults, as JSON values.
+
+    It is stored and packed, so it does not contain the password of a storage.
+    """
     study = {k: v for k, v in asdict(section).items() if v is not None}
     study |= {"direction": str(section.direction), "first": [dict(v) for v in section.first]}
+    if section.storage is not None:
+        study["storage"] = without_secrets(section.storage)
+    if section.record_diff:  # older definitions do not have it
+        del study["record_diff"]
     return {"study": study, "fixed": dict(fixed), "space": {k: dict(v) for k, v in space.items()}}

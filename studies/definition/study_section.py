@@ -46,7 +46,9 @@ class StudySection:
     objective: str = "nets.objective:objective"
     settings: str = "nets.settings:Settings"
     storage: str | None = None
-    """URL of Optuna's storage; the default is optuna.db in the store."""
+    """URL of Optuna's storage, whose password is not recorded; the default is in the store."""
+    record_diff: bool = True
+    """Keep the uncommitted changes of the code's git checkout with the study."""
     portable: bool = False
     """Pin the BLAS kernel, so that results are equal on machines with different processors."""
 

@@ -2,19 +2,24 @@
 
 In the driver, drawing would compete with the recorder for Python's lock, and the figures left to
 draw at the end would keep a search waiting while the cores that trained are idle.
+
+It is sent what it draws. It imports nothing of the user's: a settings class may load a large
+library, or not be importable there.
 """
 
 import contextlib
 import os
-import sys
+import signal
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
+from studies.definition.study import Study
 from studies.workers.local import ONE_THREAD
 from studies.workers.processes import exit_with, signals_held
 from tracking.records import EpochRecord
@@ -22,42 +27,41 @@ from tracking.records import EpochRecord
 P = ParamSpec("P")
 T = TypeVar("T")
 
+LONGEST_DRAWING = 60.0
+"""Seconds within which a figure is drawn; the process is ended after that, as it may never be."""
+
 
 class DrawingProcess:
     """Draws the figures of a study in the ledger at a path, and the curves of its trials.
 
-    Any thread may call it. The process starts with the first figure, or with `prepare`.
+    Any thread may call it. The process starts with the first figure, or with `prepare`; once it has
+    ended, for whatever reason, there are no more figures.
     """
 
-    def __init__(self, ledger: Path, study: str) -> None:
-        self._ledger, self._study = ledger, study
-        # The context in which loky starts its workers: it never forks a process with threads.
-        self._executor = ProcessPoolExecutor(
-            max_workers=1,
-            context=get_context("loky"),
-            env=ONE_THREAD,
-            initializer=_initialize,
-            initargs=(os.getpid(), list(sys.path)),
-        )
+    def __init__(self, ledger: Path, study: Study) -> None:
+        self._ledger = ledger
+        # A copy: it must have neither a class of the user's nor the values of its fields.
+        self._study = replace(study, fixed={}, definition={})
+        self._thread = ThreadPoolExecutor(1)
+        self._process: Any = None
+        self._connection: Connection | None = None
 
     def prepare(self) -> None:
         """Start the process, which takes a second to load matplotlib."""
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(RuntimeError):  # the system has no thread left
             self._submit(_names)
 
     def curves(
         self, title: str, epochs: Sequence[EpochRecord], kept: int | None
     ) -> "Future[bytes]":
-        """Begin to draw the curves of a trial; see `tracking.figures.curves.curves_png`.
-
-        Raises what loky raises if the process was killed or cannot be started.
-        """
+        """Begin to draw the curves of a trial; see `tracking.figures.curves.curves_png`."""
         return self._submit(_draw_curves, title, epochs, kept)
 
     def study(self) -> dict[str, bytes]:
         """Return the figures of the study as PNG files by their names; see `drawing.draw`.
 
         They are drawn one by one: curves requested meanwhile wait for one of them, not for all.
+        Raises EOFError or OSError when the process has ended.
         """
         return {
             name: figure
@@ -67,20 +71,61 @@ class DrawingProcess:
 
     def close(self) -> None:
         """End the process, even while it draws."""
-        self._executor.shutdown(wait=True, kill_workers=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._kill()
+        self._thread.shutdown(wait=True)
+        self._kill()  # it may have been started meanwhile
 
     def _submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
-        with signals_held():  # the first call starts the process
-            future: Future[T] = self._executor.submit(function, *args, **kwargs)
-        return future
+        return self._thread.submit(self._ask, function, args, kwargs)
 
+    def _ask(self, function: Callable[..., T], args: Any, kwargs: Any) -> T:
+        """Let the process call a function, in the only thread that speaks with it."""
+        if self._connection is None:
+            self._connection = self._start()
+        self._connection.send((function, args, kwargs))
+        if not self._connection.poll(LONGEST_DRAWING):
+            self._kill()
+        answer: T | Exception = self._connection.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-def _initialize(driver: int, path: list[str]) -> None:
-    exit_with(driver)
-    sys.path[:] = path  # the settings class may be the user's
+    def _start(self) -> Connection:
+        # The context in which loky starts its workers: it never forks a process with threads.
+        context = get_context("loky")
+        here: Connection
+        here, far = context.Pipe(duplex=True)
+        process = context.Process(target=_serve, args=(far, os.getpid()), env=ONE_THREAD)
+        try:
+            with signals_held():
+                process.start()
+            self._process = process
+        finally:
+            far.close()  # its end is then noticed here, also where it could not be started
+        return here
+
+    def _kill(self) -> None:
+        if self._process is not None and self._process.exitcode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+            self._process.join()
 
 
 # These functions run in the process: matplotlib is loaded there, not in the driver.
+
+
+def _serve(connection: Connection, driver: int) -> None:
+    """Answer one request after another, until the driver has ended."""
+    with contextlib.suppress(EOFError, OSError):
+        exit_with(driver)
+        while True:
+            function, args, kwargs = connection.recv()
+            try:
+                answer = function(*args, **kwargs)
+            except Exception as error:
+                answer = error
+            connection.send(answer)
 
 
 def _draw_curves(title: str, epochs: Sequence[EpochRecord], kept: int | None) -> bytes:
@@ -95,7 +140,7 @@ def _names() -> list[str]:
     return list(FIGURES)
 
 
-def _draw_one(name: str, ledger: Path, study: str) -> bytes | None:
+def _draw_one(name: str, ledger: Path, study: Study) -> bytes | None:
     from studies.figures.drawing import draw_one
 
     return draw_one(name, ledger, study)

@@ -1,5 +1,6 @@
 """What a search writes in addition to the ledger: MLflow's record, Optuna's storage, figures."""
 
+import contextlib
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ class Record:
     ) -> None:
         self._ledger, self._store, self._study = ledger, store, study.name
         self._figures = figures
-        self._drawing = DrawingProcess(ledger, study.name)
+        self._drawing = DrawingProcess(ledger, study)
         self._is_drawing = False
         self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
         self._recorder = Recorder(ledger, store, study.name, now, self._drawing.curves)
@@ -51,13 +52,8 @@ class Record:
 
     def finish(self, end: SearchEnd | None) -> None:
         """Deliver everything and end the study's run; without an end the search has crashed."""
-        try:
-            self._finish(end)
-        finally:
-            self._drawing.close()
-
-    def _finish(self, end: SearchEnd | None) -> None:
-        with ThreadPoolExecutor(1) as thread:
+        # Closed first: the thread then waits for no figure any more.
+        with ThreadPoolExecutor(1) as thread, contextlib.closing(self._drawing):
             drawn: Future[dict[str, bytes]] | None = None
             if end is not None and self._figures:
                 drawn = thread.submit(self._drawing.study)

@@ -23,7 +23,7 @@ from studies.definition.study_file import Study
 from studies.workers.messages import Result
 from tracking.ledger import Ledger
 from tracking.records import TrialRecord
-from tracking.store.store import without_password
+from tracking.store.store import one_line, without_password, without_secrets
 
 
 class OptunaFeed:
@@ -67,7 +67,7 @@ class OptunaFeed:
                 target.append_finished(ledger)
                 self.problem = None
             except Exception as error:  # the search continues whatever happens to the storage
-                self.problem = f"Optuna's storage: {type(error).__name__}: {error}".split("\n")[0]
+                self.problem = f"Optuna's storage: {type(error).__name__}: {one_line(error)}"
                 close_storage(storage)
                 storage = target = None
             if closing:
@@ -87,7 +87,7 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
         except ImportError as error:
             raise ModuleMissing(
                 "study.storage",
-                problem=f"cannot open {without_password(url)!r}: {error}",
+                problem=f"cannot open {without_password(without_secrets(url))!r}: {error}",
                 hint="for PostgreSQL, install it with: pip install 'psycopg[binary]'",
             ) from error
 

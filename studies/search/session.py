@@ -62,6 +62,8 @@ class Session:
         environment = cpu_pinning.capture(
             {} if on_cluster else pinned, data=digests_of(datasets), modules=study.own_modules
         )
+        if not study.section.record_diff:
+            environment = environment.without_diff()
         return cls(study, datasets, pinned, environment)
 
     @property

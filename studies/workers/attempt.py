@@ -17,6 +17,8 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import optuna
+
 from nets import threads
 from nets.errors import InputError
 from nets.outcome import Epoch, Outcome
@@ -101,7 +103,12 @@ class _Attempt:
             with threads.use(job.threads):
                 outcome = self._objective(settings, data, self._report, **resume)
         except _Pruned as end:
-            return self._done(end.outcome, pruned=True)
+            return self._done(end.outcome, pruned=True, by=self._pruner)
+        except optuna.TrialPruned as end:  # the objective prunes itself; it returns no model
+            if not self._values:
+                early = RuntimeError("TrialPruned was raised before an epoch was reported")
+                raise early.with_traceback(end.__traceback__) from None
+            return self._done(Outcome(max(self._values)), pruned=True)
         except _Stopped:
             return TrialStopped(job.trial, job.attempt)
         return self._done(outcome)
@@ -151,7 +158,9 @@ class _Attempt:
         # One that is too large must not fail the trial, or the time of checkpoints would matter.
         return packed if len(packed) <= MOST_BYTES else None
 
-    def _done(self, outcome: Outcome, *, pruned: bool = False) -> TrialDone:
+    def _done(
+        self, outcome: Outcome, *, pruned: bool = False, by: PrunerStudy | None = None
+    ) -> TrialDone:
         """Return the end of a trial; its value is that of the epoch whose weights are kept."""
         if not isinstance(outcome, Outcome):
             raise TypeError(f"the objective returned {outcome!r}, expected an Outcome")
@@ -167,7 +176,6 @@ class _Attempt:
         reason = "pruned" if pruned else returned
         if returned == "diverged" or not math.isfinite(value):
             reason = "diverged"
-        pruner = self._pruner
         return TrialDone(
             self._job.trial,
             self._job.attempt,
@@ -176,8 +184,8 @@ class _Attempt:
                 value=value,
                 epoch=int(outcome.epoch),
                 reason=reason,
-                attributes=pruner.attributes if pruner else {},
-                pruned=pruner.explain() if pruner and reason == "pruned" else None,
+                attributes=self._pruner.attributes if self._pruner else {},
+                pruned=by.explain() if by and reason == "pruned" else None,
             ),
             validation.model_of(outcome),
         )

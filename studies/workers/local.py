@@ -12,8 +12,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
 from typing import Any
@@ -23,7 +24,13 @@ from joblib.externals.loky.backend import get_context
 
 from studies.workers.engine import EngineLost
 from studies.workers.messages import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerCrashed
-from studies.workers.processes import ignore_signals, leave_process_group, signals_held
+from studies.workers.processes import (
+    MARK,
+    end_marked,
+    ignore_signals,
+    leave_process_group,
+    signals_held,
+)
 from studies.workers.stdio import stdout_to_stderr
 from tracking.provenance import source_code
 
@@ -33,6 +40,9 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+
+MOST_STARTS = 3
+"""Processes in a row that may end before they begin with their job; then none can be started."""
 
 
 class LocalEngine:
@@ -52,9 +62,10 @@ class LocalEngine:
         self._environment = {**ONE_THREAD, **(environment or {})}
         self._code = code or {}
         self._workers: list[_Worker] = []
+        self._failed_starts = 0
         try:
             for i in range(count):
-                self._workers.append(_Worker(f"worker {i}", self._environment))
+                self._workers.append(self._started(f"worker {i}"))
         except BaseException:  # also Ctrl-C; Python would wait for these workers at exit
             self.close()
             raise
@@ -67,8 +78,7 @@ class LocalEngine:
     def start(self, job: Job) -> str:
         """Start a job on a free worker and return the worker's name."""
         worker = next(worker for worker in self._workers if worker.job is None)
-        if not worker.start(job):  # it crashed while it was idle, which does not count
-            self._replace(worker).start(job)  # `events` reports another crash
+        worker.start(job)  # `events` finds out whether it began with it
         return worker.name
 
     def events(self, timeout: float) -> Iterable[Event]:
@@ -84,11 +94,18 @@ class LocalEngine:
                 event = worker.receive()
             except (EOFError, OSError):
                 reason = worker.cause_of_crash()
-                self._replace(worker)
-                yield WorkerCrashed(trial, attempt, reason)
+                if worker.has_begun:
+                    self._replace(worker)
+                    yield WorkerCrashed(trial, attempt, reason)
+                else:
+                    self._start_again(worker, worker.job, reason)
                 continue
             if (event.trial, event.attempt) != (trial, attempt):
                 continue  # of an attempt that is over
+            if isinstance(event, _Begun):
+                worker.has_begun = True
+                self._failed_starts = 0
+                continue
             if isinstance(event, WorkerCrashed):
                 self._replace(worker)  # a fresh one has its memory and file handles back
             elif isinstance(event, TrialDone | TrialStopped):
@@ -103,8 +120,25 @@ class LocalEngine:
 
     def close(self) -> None:
         """End all workers, at once."""
-        for worker in self._workers:
-            worker.end()
+        _end(self._workers)
+
+    def _started(self, name: str) -> "_Worker":
+        """Start a worker; raises EngineLost where that fails."""
+        try:
+            return _Worker(name, self._environment)
+        except (OSError, RuntimeError, MemoryError) as error:  # no thread is a RuntimeError
+            raise _not_started(name, f"{type(error).__name__}: {error}") from error
+
+    def _start_again(self, worker: "_Worker", job: Job, reason: str) -> None:
+        """Send a job to the replacement of a worker that ended before it began with it.
+
+        That says nothing about the job, so it is no crash of its trial: the process was killed
+        while it was idle, or none can be started.
+        """
+        self._failed_starts += 1
+        if self._failed_starts == MOST_STARTS:
+            raise _not_started(worker.name, f"its process ended {MOST_STARTS} times with {reason}")
+        self._replace(worker).start(job)
 
     def _replace(self, worker: "_Worker") -> "_Worker":
         """Replace the process of a crashed worker under the same name.
@@ -118,10 +152,26 @@ class LocalEngine:
                     "began, so a new worker would not train with the recorded code; the same "
                     "command continues, with today's code"
                 )
-        worker.end()
-        fresh = _Worker(worker.name, self._environment)
+        _end([worker])
+        fresh = self._started(worker.name)
         self._workers[self._workers.index(worker)] = fresh
         return fresh
+
+
+def _not_started(name: str, reason: str) -> EngineLost:
+    """Return the error of a worker that cannot be started."""
+    if not os.access(sys.executable, os.X_OK):
+        reason = f"{sys.executable} is no program that this user may execute"
+    return EngineLost(
+        f"{name} cannot be started: {reason}; once that is fixed, the same command continues"
+    )
+
+
+def _end(workers: "Sequence[_Worker]") -> None:
+    """Kill the processes of workers, and everything that they have started."""
+    for worker in workers:
+        worker.end()
+    end_marked({worker.mark for worker in workers})
 
 
 class _Worker:
@@ -130,6 +180,9 @@ class _Worker:
     def __init__(self, name: str, environment: dict[str, str]) -> None:
         self.name = name
         self.job: Job | None = None
+        self.has_begun = False
+        """Whether the process has begun with the job."""
+        self.mark = uuid.uuid4().hex
         self._known = 0  # trials that it has received with earlier jobs
         context = get_context("loky")
         self.connection, far = context.Pipe(duplex=True)
@@ -138,11 +191,15 @@ class _Worker:
             context=context,
             initializer=_initialize,
             initargs=(far, list(sys.path)),
-            env=environment,
+            env={**environment, MARK: self.mark},
         )
         # The process starts with the first submission; only then does it get its end of the pipe.
-        with signals_held():
-            self._executor.submit(_serve)
+        try:
+            with signals_held():
+                self._executor.submit(_serve)
+        except BaseException:
+            self._executor.shutdown(wait=False, kill_workers=True)
+            raise
         (self._process,) = self._executor._processes.values()
         far.close()
         self._unsent: SimpleQueue[bytes | None] = SimpleQueue()
@@ -157,25 +214,22 @@ class _Worker:
         """
         return self._process.exitcode is not None
 
-    def receive(self) -> TrialEvent:
+    def receive(self) -> "TrialEvent | _Begun":
         """Return the next message; raises EOFError or OSError when there will be none."""
         # A process that has ended writes nothing more, though a child may hold its pipe open.
         if self.has_ended and not self.connection.poll():
             raise EOFError
-        event: TrialEvent = self.connection.recv()
+        event: TrialEvent | _Begun = self.connection.recv()
         return event
 
-    def start(self, job: Job) -> bool:
-        """Send a job; return False when the process has ended."""
-        if self.has_ended or self.connection.poll():  # an idle worker sends nothing but its end
-            return False
-        self.job = job
+    def start(self, job: Job) -> None:
+        """Send a job."""
+        self.job, self.has_begun = job, False
         if (context := job.pruning) is not None:
             # The whole history with each job would soon take longer than the job.
             job = replace(job, pruning=context.after(self._known))
             self._known = max(self._known, context.known)
         self.post(job)
-        return True
 
     def post(self, message: Job | str) -> None:
         """Send a message in a thread: a worker that does not read must not block the driver."""
@@ -193,7 +247,7 @@ class _Worker:
         return f"{names.get(code, 'EXIT' if code >= 0 else 'SIGNAL')}({code})"
 
     def end(self) -> None:
-        """Kill the process and everything it started; release what the driver holds of it."""
+        """Kill the process and its group; release what the driver holds of it."""
         # The id of a process that ended long ago, while it was idle, may be another's by now.
         if self.job is not None or not self.has_ended:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # none is left
@@ -207,6 +261,14 @@ def _send(connection: Connection, unsent: "SimpleQueue[bytes | None]") -> None:
         with contextlib.suppress(OSError):  # the worker has crashed, which `events` reports
             connection.send_bytes(message)
     connection.close()  # here, since it must not be closed while it is written to
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A worker has begun with its job: until then, its end says nothing about the job."""
+
+    trial: int
+    attempt: int
 
 
 # The worker's side. Its state is the process's: one connection, one flag.
@@ -236,7 +298,8 @@ def _receive() -> None:
         try:
             message: Any = _connection.recv()
         except BaseException:  # mostly EOFError; a worker without a driver must not train on
-            os.killpg(os.getpgrp(), signal.SIGKILL)  # with everything it started
+            end_marked({os.environ[MARK]})  # everything it started
+            os.killpg(os.getpgrp(), signal.SIGKILL)
         if isinstance(message, Job):
             _stopping.clear()
             _jobs.put(message)
@@ -246,11 +309,12 @@ def _receive() -> None:
 
 def _serve() -> None:
     """Run one job after another."""
-    from studies.workers.attempt import run
+    try:
+        from studies.workers.attempt import run
 
-    while True:
-        job = _jobs.get()
-        try:
+        while True:
+            job = _jobs.get()
+            _connection.send(_Begun(job.trial, job.attempt))
             run(job, _connection.send, _stopping.is_set)
-        except BaseException:  # the driver has ended, or must see a crash: never silence
-            os._exit(1)
+    except BaseException:  # the driver has ended, or must see a crash: never silence
+        os._exit(1)

@@ -9,11 +9,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from multiprocessing import resource_tracker
 from multiprocessing.util import Finalize
 
+import psutil
 from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
+
+MARK = "RETRIAL_WORKER"
+"""Environment variable of a worker, which everything that it starts inherits."""
 
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -49,6 +53,23 @@ def leave_process_group() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+
+
+def end_marked(marks: Set[str]) -> None:
+    """Kill all other processes with one of the marks: what workers have started.
+
+    A process group does not have those that began a session of their own, and once its parent has
+    ended, nothing but its environment says where a process comes from.
+    """
+    for _ in range(3):  # one may have started another meanwhile
+        found = False
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):  # it has ended, or is another user's
+                if process.environ().get(MARK) in marks and process.pid != os.getpid():
+                    process.kill()
+                    found = True
+        if not found:
+            return
 
 
 def ignore_signals() -> None:

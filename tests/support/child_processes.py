@@ -44,6 +44,16 @@ def parent(settings, data, report):
     return Outcome(1)
 
 
+def daemon(settings, data, report):
+    """Start a program in a session of its own, report its process id, and leave it behind."""
+    script = 'sleep "$0"; echo "it was not ended" > "$1"'
+    child = subprocess.Popen(
+        ["sh", "-c", script, str(MOST_SECONDS), settings.kind], start_new_session=True
+    )
+    report(Epoch(1, {"value": child.pid}, 0.0))
+    return Outcome(1)
+
+
 def without_memory(settings, data, report):
     """Report the process id of the worker, and run out of memory."""
     report(Epoch(1, {"value": os.getpid()}, 0.0))

@@ -102,6 +102,12 @@ def climb_from_the_start(settings, data, report):
     return Outcome(climb(settings, data, without_state).epoch)
 
 
+def climb_to_nothing(settings, data, report):
+    """Report values that are not finite."""
+    report(Epoch(1, {"value": math.nan}, 0.001))
+    return Outcome(1)
+
+
 def _next(state, settings, number):
     noise = np.random.default_rng([settings.seed, number]).standard_normal(4)
     bonus = {"plain": 0.0, "wavy": 0.05, "steep": -0.05}[settings.kind]

@@ -177,15 +177,15 @@ class _Recording:
         client, evidence = self.store.client, self.evidence
         if evidence is None:
             return None
-        if self.confirmation.test is not None:  # otherwise the winner may still change
-            content.write_params(client, run_id, evidence.settings)
-        metrics = epoch_metrics(evidence.epochs)
+        # Without a test the winner may still change.
+        params = content.params_of(evidence.settings) if self.confirmation.test is not None else []
         run = client.get_run(run_id)
-        client.log_batch(run_id, missing_metrics(client, run, metrics))
+        metrics = missing_metrics(client, run, epoch_metrics(evidence.epochs))
+        client.log_batch(run_id, metrics=metrics, params=params)
         if evidence.model is None:
             return None
         return content.log_model(
-            client,
+            self.store,
             parent.info.experiment_id,
             run_id,
             evidence.model,

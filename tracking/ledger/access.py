@@ -31,6 +31,7 @@ from tracking.records import (
     Values,
 )
 from tracking.store.errors import StoreUnavailable
+from tracking.store.store import without_secrets
 
 _COLUMNS = {"sampler_attributes": "memory", "crashes": "deaths"}
 """Columns of the table of trials whose names differ from those of the record."""
@@ -64,6 +65,8 @@ class Ledger:
                 self._connection.executescript(
                     f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;"
                 )
+            if version <= VERSION:
+                self._remove_secrets()
         except (OSError, sqlite3.Error) as error:
             if _is_damage(error):
                 raise StoreUnavailable(
@@ -82,6 +85,23 @@ class Ledger:
                 problem=f"{path} was written by a later retrial (ledger version {version})",
                 expected=f"a version up to {VERSION}",
             )
+
+    def _remove_secrets(self) -> None:
+        """Remove the passwords of storage URLs, which earlier versions stored."""
+        studies = self._connection.execute(
+            "SELECT name, definition FROM study WHERE definition LIKE '%\"storage\"%://%'"
+        ).fetchall()
+        for name, definition in studies:
+            try:
+                tables = json.loads(definition)
+                url = tables["study"]["storage"]
+                tables["study"]["storage"] = without_secrets(url)
+            except (ValueError, TypeError, LookupError):  # damaged, or from elsewhere
+                continue
+            if tables["study"]["storage"] != url:
+                self._connection.execute("PRAGMA secure_delete=ON")
+                self.set_definition(name, tables)
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def __enter__(self) -> "Ledger":
         return self

@@ -59,7 +59,7 @@ def write_model_folder(
     arrays = dict(model.arrays)
     example = arrays.pop(names.INPUT_EXAMPLE, None)
     weights = folder / "artifacts" / names.WEIGHTS_FILE
-    weights.parent.mkdir(parents=True)
+    weights.parent.mkdir(parents=True, exist_ok=True)  # an interrupted delivery may have begun
     np.savez(weights, **arrays)  # type: ignore[arg-type]
     (folder / names.MODEL_SOURCE_FILE).write_text(names.plain(model.source), encoding="utf-8")
     if code is not None and len(code) > LARGEST_CODE:

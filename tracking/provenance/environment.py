@@ -26,7 +26,7 @@ import threadpoolctl
 from tracking.provenance import source_code
 from tracking.records import UNKNOWN, Blas, Environment, Git
 from tracking.store import names
-from tracking.store.store import without_password
+from tracking.store.store import without_password, without_secrets
 
 PACKAGES = (
     "numpy", "scipy", "scikit-learn", "threadpoolctl", "optuna", "joblib", "mlflow", "matplotlib",
@@ -36,6 +36,13 @@ PACKAGES = (
 
 DIFF_LIMIT = 64 * 1024
 """Bytes of an uncommitted diff that are kept."""
+
+SECRET_FILES = (
+    ".env*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "id_rsa*", "id_dsa*", "id_ecdsa*",
+    "id_ed25519*", "*credential*", "*credential*/**", "*secret*", "*secret*/**", "*password*",
+    ".netrc", ".pgpass", ".pypirc", ".npmrc",
+)  # fmt: skip
+"""Names of files that often hold secrets; the uncommitted diff leaves them out."""
 
 
 def capture(*, data: Mapping[str, str] | None = None, modules: Iterable[str] = ()) -> Environment:
@@ -125,7 +132,8 @@ def _git() -> Git:
     git = Git(_run_git(folder, "rev-parse", "HEAD").strip(), dirty=bool(status.strip()))
     if not git.dirty:
         return git
-    diff = _run_git(folder, "diff", "HEAD").encode()
+    paths = (f":(top,exclude,icase,glob)**/{pattern}" for pattern in SECRET_FILES)
+    diff = without_secrets(_run_git(folder, "diff", "HEAD", "--", ":/", *paths)).encode()
     kept = diff[:DIFF_LIMIT].decode(errors="replace")
     left_out = len(diff) - DIFF_LIMIT
     return replace(git, diff=kept, diff_left_out_bytes=left_out if left_out > 0 else None)

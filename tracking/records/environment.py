@@ -65,17 +65,20 @@ class Environment(Record):
         A later driver, with other code, may deliver the trial. The uncommitted diff is large, and
         the study's run keeps it.
         """
-        git = self.git
-        if isinstance(git, Git):
-            git = replace(git, diff=None, diff_left_out_bytes=None)
         return Environment(
             python=self.python,
             versions=self.versions,
             blas=self.blas,
             simd=self.simd,
             code=self.code,
-            git=git if isinstance(git, Git) else None,
+            git=git if isinstance(git := self.without_diff().git, Git) else None,
         )
+
+    def without_diff(self) -> Self:
+        """Return the environment without the uncommitted diff."""
+        if not isinstance(self.git, Git):
+            return self
+        return replace(self, git=replace(self.git, diff=None, diff_left_out_bytes=None))
 
     def decisive(self) -> "Environment":
         """Return the parts that decide every bit of a training, with the BLAS at one thread.

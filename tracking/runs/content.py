@@ -4,9 +4,7 @@ Every function may be interrupted and called again, and writes nothing twice.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +13,13 @@ from nets.outcome import Model
 from tracking.models.model_folder import write_model_folder
 from tracking.records import Environment, Values
 from tracking.store import names
+from tracking.store.client import files_at
 from tracking.store.plain_values import as_text, flat
+from tracking.store.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Param
 
 
 def as_params(settings: Values) -> dict[str, str]:
@@ -32,12 +33,11 @@ def as_params(settings: Values) -> dict[str, str]:
     }
 
 
-def write_params(client: "MlflowClient", run_id: str, settings: Values) -> None:
-    """Write settings as parameters."""
+def params_of(settings: Values) -> "list[Param]":
+    """Return settings as the parameters of a request."""
     from mlflow.entities import Param
 
-    params = [Param(key, value) for key, value in as_params(settings).items()]
-    client.log_batch(run_id, params=params)
+    return [Param(key, value) for key, value in as_params(settings).items()]
 
 
 def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) -> None:
@@ -52,7 +52,7 @@ def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) 
 
 
 def log_model(
-    client: "MlflowClient",
+    store: Store,
     experiment_id: str,
     run_id: str,
     model: Model,
@@ -62,41 +62,45 @@ def log_model(
     params: Values,
     step: int,
     code: bytes | None = None,
+    is_new: bool = False,
 ) -> str:
     """Log a model under a name, once, as an output of its run; return its id.
 
     If the run already has another model, this one is added. `code` is what its source imports;
-    see `tracking.models.model_folder.write_model_folder`.
+    see `tracking.models.model_folder.write_model_folder`. A run that `is_new` has no model yet.
     """
     from mlflow.entities import LoggedModelOutput
 
+    client = store.client
     tags = {**tags, names.CONTENT_TAG: _content(model)}
-    there = client.search_logged_models(
-        [experiment_id], filter_string=f"source_run_id = {names.quoted(run_id)}"
-    )
-    found = [one for one in there if one.tags.get(names.CONTENT_TAG) == tags[names.CONTENT_TAG]]
-    logged = (
-        found[0]
-        if found
-        else client.create_logged_model(
-            experiment_id, name=name, source_run_id=run_id, tags=tags, params=as_params(params)
-        )
+    found = None if is_new else _logged(client, experiment_id, run_id, tags[names.CONTENT_TAG])
+    logged = found or client.create_logged_model(
+        experiment_id, name=name, source_run_id=run_id, tags=tags, params=as_params(params)
     )
     if str(logged.status) != "READY":
-        with tempfile.TemporaryDirectory() as folder:
+        with files_at(store, logged.artifact_location).folder() as folder:
             write_model_folder(
-                Path(folder),
+                folder,
                 model,
                 model_id=logged.model_id,
                 run_id=run_id,
                 location=logged.artifact_location,
                 code=code,
             )
-            client.log_model_artifacts(logged.model_id, folder)
         client.finalize_logged_model(logged.model_id, "READY")
-    if not found or logged.model_id not in _outputs(client, run_id):
+    if found is None or logged.model_id not in _outputs(client, run_id):
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=step)])
     return str(logged.model_id)
+
+
+def _logged(
+    client: "MlflowClient", experiment_id: str, run_id: str, content: str
+) -> "LoggedModel | None":
+    """Return the model of a run with this content, or None."""
+    models = client.search_logged_models(
+        [experiment_id], filter_string=f"source_run_id = {names.quoted(run_id)}"
+    )
+    return next((one for one in models if one.tags.get(names.CONTENT_TAG) == content), None)
 
 
 def _outputs(client: "MlflowClient", run_id: str) -> set[str]:
@@ -111,7 +115,7 @@ def _content(model: Model) -> str:
     for name, values in sorted(model.arrays.items()):
         array = np.ascontiguousarray(values)
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(array.reshape(-1).view(np.uint8).data)  # without a copy
     return digest.hexdigest()
 
 

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from tracking.ledger import Ledger
 from tracking.records import Environment, EpochRecord, StudyRecord, TrialRecord
 from tracking.runs import trial_run
+from tracking.runs.content import params_of, write_inputs
 from tracking.runs.lost import missing_trials
 from tracking.runs.study_run import StudyRun
 from tracking.store import names
+from tracking.store.client import files_at
 from tracking.store.errors import StoreUnavailable
 from tracking.store.outage import is_outage
 from tracking.store.store import Store, one_line
@@ -31,6 +33,9 @@ Draw = Callable[[str, Sequence[EpochRecord], int | None], "Future[bytes]"]
 
 DRAWN_AHEAD = 16
 """Maximum number of trials whose curves are being drawn or wait to be written."""
+
+BEST_VALUES = 16
+"""Number of points of the curve of the best value that one request carries."""
 
 LONGEST_DRAWING = 30.0
 """Seconds to wait for a trial's curves before drawing them here; drawing takes 0.1 s."""
@@ -64,14 +69,18 @@ class Delivery:
         """Number of outages during the delivery of each trial."""
         self._rejected: dict[int, tuple[str, str]] = {}
         """For each trial that MLflow rejected: its state at that time, and MLflow's message."""
-        self._certain: set[int] = set()
-        """Trials whose runs contain exactly what the ledger says."""
         self.missing = [trial.number for trial in missing_trials(store, ledger, study.name)]
         """Trials that MLflow had and has lost, which are delivered again without their models."""
         ledger.mark_unrecorded(study.name, self.missing)
+        self._certain: dict[int, Run] = {}
+        """Runs that contain exactly what the ledger says, by their trials, as they began."""
+        trials = ledger.trials(study.name)
+        self._in_doubt = self._unknown_runs(trials)
+        """Numbers of trials that may have a run whose id the ledger lacks."""
         # The curve of the best value continues after the trials that have already finished.
-        finished = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
+        finished = [trial for trial in trials if trial.state != "running"]
         self._parent.count([trial for trial in finished if trial.state == trial.recorded_state])
+        self._parent.send_best_values()
 
     @property
     def problem(self) -> str | None:
@@ -103,12 +112,14 @@ class Delivery:
                 for one in trials[place : place + DRAWN_AHEAD]:
                     self._begin_curves(one)
                 self._deliver_trial(trial)
+                self._parent.send_best_values(at_least=BEST_VALUES)
                 self._rejected.pop(trial.number, None)
                 in_a_row = 0
             except StoreUnavailable:
                 raise
             except Exception as error:
-                self._certain.discard(trial.number)
+                self._certain.pop(trial.number, None)
+                self._in_doubt.add(str(trial.number))
                 if not is_outage(error):
                     self._give_up(trial, error)
                     in_a_row = 0
@@ -118,7 +129,25 @@ class Delivery:
                 in_a_row += 1
                 if in_a_row == 2:
                     break
+        if failure is None:
+            self._parent.send_best_values()
         return failure
+
+    def _unknown_runs(self, trials: list[TrialRecord]) -> set[str]:
+        """Return the numbers of trials with a run whose id the ledger lacks, as in its tag.
+
+        A kill or a lost response leaves such runs, of trials that the ledger has, and a power cut
+        may also leave those of trials that the ledger has lost, which began after all others.
+        """
+        if self._parent.is_new:
+            return set()
+        since = min(
+            [trial.started or trial.asked for trial in trials if trial.recorded_run is None],
+            default=max((trial.asked for trial in trials), default=0.0),
+        )
+        known = {trial.recorded_run for trial in trials}
+        runs = [run for run in self._parent.trials_since(since) if run.info.run_id not in known]
+        return {run.data.tags.get(names.TRIAL_TAG, "") for run in runs}
 
     def _give_up(self, trial: TrialRecord, error: Exception) -> None:
         """Keep MLflow's rejection of a trial, and write it to the trial's run if there is one."""
@@ -128,8 +157,8 @@ class Delivery:
         if trial.state != "running":
             with contextlib.suppress(Exception):  # `end` ends the run anyway
                 self._parent.count([trial])
-                if run_id := trial_run.find(self._client, self._parent, trial):
-                    trial_run.give_up(self._client, trial, run_id, message)
+                if run := trial_run.find(self._client, self._parent, trial):
+                    trial_run.give_up(self._client, trial, run.info.run_id, message)
 
     def end(self, status: str) -> None:
         """End the runs of trials that are still open as KILLED, then the study's run.
@@ -142,38 +171,71 @@ class Delivery:
                 if _is_active(self._client.get_run(run_id)):
                     trial_run.kill(self._client, run_id)
                 self._mark(trial, state=trial_run.KILLED)
-        for run_id in self._parent.running_trials():
-            trial_run.kill(self._client, run_id)
+        for run in self._parent.running_trials():
+            trial_run.kill(self._client, run.info.run_id)
         self._parent.end(status)
 
     def _deliver_trial(self, trial: TrialRecord) -> None:
         environment = self._environment_of(trial)
-        run_id = trial.recorded_run
-        if run_id is None:
-            run_id, is_new = trial_run.begin(self._client, self._parent, trial, environment)
-            self._mark(trial, run=run_id, state="running")
-            if is_new:
-                self._certain.add(trial.number)
-        run = None if trial.number in self._certain else self._client.get_run(run_id)
-        if run is not None and not _is_active(run):
-            self._mark(trial, state=trial.state, epoch=self._last_epoch(trial))
+        run = self._certain.get(trial.number)
+        is_certain = run is not None
+        is_new = False
+        if run is None:
+            run, is_new = self._run_of(trial, environment)
+            if not _is_active(run):
+                self._mark(trial, state=trial.state, epoch=self._last_epoch(trial))
+                return
+            self._prepare(trial, run, environment)
+        unsent = self._ledger.epochs(trial.study, trial.number, after=trial.recorded_epoch)
+        metrics = trial_run.epoch_metrics(unsent)
+        if not (is_certain or is_new):
+            metrics = trial_run.missing_metrics(self._client, run, metrics)
+        last = unsent[-1].number if unsent else None
+        if trial.state == "running":
+            params = [] if is_certain else params_of(trial.settings)
+            self._client.log_batch(run.info.run_id, metrics=metrics, params=params)
+            self._mark(trial, epoch=last, state="running")
+            self._certain[trial.number] = run
             return
-        if run is not None and trial.state == "running" and run.info.status != "RUNNING":
-            trial_run.reopen(self._client, run_id)
-        if run is not None and names.REFUSED_TAG in run.data.tags:
-            self._client.delete_tag(run_id, names.REFUSED_TAG)  # by an earlier delivery
-        self._deliver_epochs(trial, run_id, run)
-        if trial.state != "running":
-            epochs = self._ledger.epochs(trial.study, trial.number)
-            model = self._ledger.model(trial.study, trial.number)
-            curves = self._curves_of(trial, epochs)
-            trial_run.end(
-                self._client, self._parent, trial, run_id, epochs, model, environment, curves
-            )
-            self._parent.count([trial])
-            self._mark(trial, state=trial.state)
-            self._certain.discard(trial.number)
-            self._curves.pop(trial.number, None)
+        epochs = self._ledger.epochs(trial.study, trial.number)
+        trial_run.end(
+            self._store,
+            self._parent,
+            trial,
+            run,
+            epochs,
+            self._ledger.model(trial.study, trial.number),
+            environment,
+            self._curves_of(trial, epochs),
+            unsent=metrics,
+            is_new=is_certain or is_new,
+        )
+        self._parent.count([trial])
+        self._mark(trial, epoch=last, state=trial.state)
+        self._certain.pop(trial.number, None)
+        self._curves.pop(trial.number, None)
+
+    def _run_of(self, trial: TrialRecord, environment: Environment) -> tuple["Run", bool]:
+        """Return the run of a trial, and whether it has just been created."""
+        if trial.recorded_run is not None:
+            return self._client.get_run(trial.recorded_run), False
+        found = None
+        if str(trial.number) in self._in_doubt:
+            found = trial_run.find(self._client, self._parent, trial)
+        run = found or trial_run.create(self._client, self._parent, trial, environment)
+        self._mark(trial, run=run.info.run_id, state="running")
+        return run, found is None
+
+    def _prepare(self, trial: TrialRecord, run: "Run", environment: Environment) -> None:
+        """Write what a run needs once in a delivery, in addition to its trial's values."""
+        if trial.state == "running":  # `end` writes these files with the others
+            if run.info.status != "RUNNING":
+                trial_run.reopen(self._client, run.info.run_id)
+            files = trial_run.files_of_start(trial, environment)
+            files_at(self._store, run.info.artifact_uri).write(files)
+        if names.REFUSED_TAG in run.data.tags:
+            self._client.delete_tag(run.info.run_id, names.REFUSED_TAG)  # by an earlier delivery
+        write_inputs(self._client, run.info.run_id, environment)
 
     def _begin_curves(self, trial: TrialRecord) -> None:
         """Begin to draw the curves of a finished trial in another process, once."""
@@ -204,16 +266,6 @@ class Delivery:
     ) -> tuple[str, list[EpochRecord], int | None]:
         title = trial_run.curves_title(trial, self._parent.metric)
         return title, epochs, trial.outcome.epoch
-
-    def _deliver_epochs(self, trial: TrialRecord, run_id: str, run: "Run | None") -> None:
-        """Send the epochs that MLflow lacks; `run` is what it has, if that is uncertain."""
-        epochs = self._ledger.epochs(trial.study, trial.number, after=trial.recorded_epoch)
-        metrics = trial_run.epoch_metrics(epochs)
-        if run is not None:
-            metrics = trial_run.missing_metrics(self._client, run, metrics)
-        self._client.log_batch(run_id, metrics=metrics)
-        self._mark(trial, epoch=epochs[-1].number if epochs else None, state="running")
-        self._certain.add(trial.number)
 
     def _last_epoch(self, trial: TrialRecord) -> int | None:
         epochs = self._ledger.epochs(trial.study, trial.number, after=trial.recorded_epoch)

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from nets.errors import InputError
 from tracking.records import (
@@ -20,6 +20,9 @@ from tracking.runs.reader import study_run
 from tracking.store import names
 from tracking.store.client import all_pages, write_files
 from tracking.store.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 
 class BestSoFar:
@@ -61,6 +64,8 @@ class StudyRun:
     def __init__(self, store: Store, study: StudyRecord, environment: Environment) -> None:
         self._client = store.client
         self._study = study
+        self.is_new = False
+        """Whether MLflow had no run of this study, and therefore none of its trials."""
         self.experiment_id = self._open_experiment(store)
         self.run_id = self._open_run(environment)
         self._best = BestSoFar(self.direction)
@@ -78,29 +83,42 @@ class StudyRun:
         """Whether the metric is maximized or minimized."""
         return Direction(_section(self._study.definition).get("direction", "maximize"))
 
-    def count(self, trials: list[TrialRecord]) -> None:
-        """Add finished trials to the curve of the best value."""
+    def count(self, trials: Iterable[TrialRecord]) -> None:
+        """Add finished trials to the curve of the best value; `send_best_values` sends it."""
+        for trial in trials:
+            new = self._best.add(trial)
+            self._points += [point for point in new if point[0] not in self._sent]
+
+    def send_best_values(self, at_least: int = 1) -> None:
+        """Send the points of the curve that MLflow lacks, if there are that many."""
         from mlflow.entities import Metric
 
-        for trial in trials:
-            self._points += self._best.add(trial)
+        if len(self._points) < at_least:
+            return
         metrics = [
             Metric(names.BEST_VALUE_METRIC, value, int(time * 1000), step)
             for step, value, time in self._points
-            if step not in self._sent
         ]
         self._client.log_batch(self.run_id, metrics=metrics)
         self._points.clear()
 
-    def running_trials(self) -> list[str]:
-        """Return the ids of the runs of trials that MLflow shows as running."""
-        running = all_pages(
-            self._client.search_runs,
-            experiment_ids=[self.experiment_id],
-            filter_string=f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
-            " and attributes.status = 'RUNNING'",
+    def running_trials(self) -> "list[Run]":
+        """Return the runs of trials that MLflow shows as running."""
+        return self._trials("attributes.status = 'RUNNING'")
+
+    def trials_since(self, seconds: float) -> "list[Run]":
+        """Return the runs of trials that started at a time, since the Unix epoch, or later."""
+        return self._trials(f"attributes.start_time >= {int(seconds * 1000)}")
+
+    def _trials(self, condition: str) -> "list[Run]":
+        return list(
+            all_pages(
+                self._client.search_runs,
+                experiment_ids=[self.experiment_id],
+                filter_string=f"{names.of_study(self._study.name, names.TRIAL_KIND)}"
+                f" and {condition}",
+            )
         )
-        return [str(run.info.run_id) for run in running]
 
     def end(self, status: str) -> None:
         """End the parent run as FINISHED, KILLED or FAILED."""
@@ -149,6 +167,7 @@ class StudyRun:
             if found[0].info.status != "RUNNING":
                 self._client.update_run(run_id, status="RUNNING")
         else:
+            self.is_new = True
             run = self._client.create_run(
                 self.experiment_id,
                 start_time=int(self._study.created * 1000),

@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, Any
 from nets.outcome import Model
 from tracking.records import Environment, EpochRecord, Failure, TrialRecord, to_json
 from tracking.runs import recorded_code
-from tracking.runs.content import (
-    dataset_of_metrics,
-    log_model,
-    write_inputs,
-    write_params,
-)
+from tracking.runs.content import dataset_of_metrics, log_model, params_of
 from tracking.runs.study_run import StudyRun, source_tags
 from tracking.store import names
-from tracking.store.client import write_files
+from tracking.store.client import files_at
 from tracking.store.plain_values import as_text
+from tracking.store.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,23 +31,8 @@ INCOMPLETE = "incomplete"
 """State of a run that lacks what MLflow rejected; not a state of the ledger's trials either."""
 
 
-def begin(
-    client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
-) -> tuple[str, bool]:
-    """Find or create a trial's run and write what is known when it starts.
-
-    Returns its id, and whether it is new.
-    """
-    found = find(client, parent, trial)
-    run_id = found or _create(client, parent, trial, environment)
-    write_params(client, run_id, trial.settings)
-    if trial.state == "running":  # `end` writes them with the other files
-        write_files(client, run_id, _files_of_start(trial, environment))
-    write_inputs(client, run_id, environment)
-    return run_id, found is None
-
-
-def _files_of_start(trial: TrialRecord, environment: Environment) -> dict[str, Any]:
+def files_of_start(trial: TrialRecord, environment: Environment) -> dict[str, Any]:
+    """Return the files of a run that are known when its trial starts."""
     return {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment.to_json()}
 
 
@@ -105,21 +86,27 @@ def give_up(client: "MlflowClient", trial: TrialRecord, run_id: str, rejection: 
 
 
 def end(
-    client: "MlflowClient",
+    store: Store,
     parent: StudyRun,
     trial: TrialRecord,
-    run_id: str,
+    run: "Run",
     epochs: Sequence[EpochRecord],
     model: Model | None,
     environment: Environment,
     curves: bytes | None,
+    *,
+    unsent: Sequence["Metric"],
+    is_new: bool,
 ) -> None:
-    """Write the values, files, figure and model of a finished trial; then end its run."""
+    """Write the files, model and values of a finished trial; then end its run.
+
+    `unsent` are the metrics of epochs that the run lacks. A run that `is_new` has nothing yet.
+    """
     from mlflow.entities import Metric, RunTag
 
-    outcome = trial.outcome
+    run_id, outcome = str(run.info.run_id), trial.outcome
     files: dict[str, Any] = {
-        **_files_of_start(trial, environment),
+        **files_of_start(trial, environment),
         names.EPOCHS_FILE: to_json(epochs),
         names.OUTCOME_FILE: {"state": trial.state, **outcome.to_json()},
     }
@@ -127,12 +114,12 @@ def end(
         files[names.CURVES_FILE] = curves
     if outcome.error is not None:
         files[names.ERROR_FILE] = _error_text(outcome.error)
-    write_files(client, run_id, files)
+    files_at(store, run.info.artifact_uri).write(files)
     description = describe(trial, parent)
     model_id = None
     if model is not None:
         model_id = log_model(
-            client,
+            store,
             parent.experiment_id,
             run_id,
             model,
@@ -144,7 +131,8 @@ def end(
             },
             params=trial.parameters,
             step=outcome.epoch or 0,
-            code=recorded_code.for_model(client, parent.run_id, environment),
+            code=recorded_code.for_model(store.client, parent.run_id, environment),
+            is_new=is_new,
         )
     at = int((trial.finished or 0) * 1000)
     values = {
@@ -160,10 +148,12 @@ def end(
         if value is not None
     ]
     weights = _kept_digest(epochs, outcome.epoch)
-    # Values and times come from the ledger, so writing them again changes nothing.
-    client.log_batch(
+    # One request; MLflow writes the tags last. Values and times come from the ledger, so writing
+    # them again changes nothing.
+    store.client.log_batch(
         run_id,
-        metrics=metrics,
+        metrics=[*unsent, *metrics],
+        params=params_of(trial.settings),
         tags=[
             RunTag(names.STATE_TAG, trial.state),
             RunTag(names.REASON_TAG, names.plain(outcome.reason or trial.state)),
@@ -172,7 +162,7 @@ def end(
             *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),
         ],
     )
-    client.set_terminated(run_id, STATUS[trial.state], at or None)
+    store.client.set_terminated(run_id, STATUS[trial.state], at or None)
 
 
 def curves_title(trial: TrialRecord, metric: str) -> str:
@@ -210,7 +200,7 @@ def _mixed(trial: TrialRecord) -> str:
     return "; ".join((environment and environment.mixed) or ())
 
 
-def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | None:
+def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> "Run | None":
     """Return the run that an interrupted attempt created, or None.
 
     If a response was lost, a second run may have been created; the first one stays.
@@ -222,15 +212,16 @@ def find(client: "MlflowClient", parent: StudyRun, trial: TrialRecord) -> str | 
     )
     for run in runs[1:]:
         client.delete_run(run.info.run_id)
-    return str(runs[0].info.run_id) if runs else None
+    return runs[0] if runs else None
 
 
-def _create(
+def create(
     client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
-) -> str:
+) -> "Run":
+    """Create the run of a trial, with tags that say what it is."""
     code = (environment.code or {}).get("nets")
     data = ", ".join((environment.data or {}).values())
-    run = client.create_run(
+    return client.create_run(
         parent.experiment_id,
         start_time=int((trial.started or trial.asked) * 1000),
         run_name=names.trial_run_name(trial.number),
@@ -248,7 +239,6 @@ def _create(
             **source_tags(environment),
         },
     )
-    return str(run.info.run_id)
 
 
 def _kept_digest(epochs: Sequence[EpochRecord], kept: int | None) -> str | None:

@@ -3,6 +3,7 @@
 All pages of a search, files by their content, and all files at an artifact location.
 """
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -73,14 +74,18 @@ def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -
     A name may contain folders.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not isinstance(content, bytes):
-                text = names.plain(content) if isinstance(content, str) else json_text(content)
-                content = text.encode()
-            path.write_bytes(content)
+        _write_into(Path(folder), files)
         client.log_artifacts(run_id, folder)
+
+
+def _write_into(folder: Path, files: Mapping[str, Any]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not isinstance(content, bytes):
+            text = names.plain(content) if isinstance(content, str) else json_text(content)
+            content = text.encode()
+        path.write_bytes(content)
 
 
 def read_file(client: "MlflowClient", run_id: str, name: str) -> bytes:
@@ -118,6 +123,26 @@ class Files:
         if self.remote is not None and self.remote.list_artifacts(None):
             self.remote.download_artifacts("", str(folder))  # type: ignore[no-untyped-call]
         return folder
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        """Return a folder as a context: what is in it at the end is among these files.
+
+        A local folder is written in place, so that no byte is written twice.
+        """
+        if self.local is not None:
+            self.local.mkdir(parents=True, exist_ok=True)
+            yield self.local
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+            if self.remote is not None:
+                self.remote.log_artifacts(folder)  # type: ignore[no-untyped-call]
+
+    def write(self, files: Mapping[str, Any]) -> None:
+        """Write files by their names; see `write_files`."""
+        with self.folder() as folder:
+            _write_into(folder, files)
 
     def remove(self) -> None:
         """Remove all files and their folder."""

@@ -222,8 +222,25 @@ def without_password(text: str) -> str:
     return re.sub(r"(\w://)[^/@\s]*@", r"\1", text)
 
 
+_PASSWORD = re.compile(r"(\w://[^\s:/@'\"]*):[^\s@'\"]*@")
+_SECRET_OPTION = r"(?i:[^\s?&=]*(?:pass|pwd|secret|token)[^\s?&=]*=[^\s&'\"]*)"
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the passwords of its URLs; user names and all else stay.
+
+    >>> without_secrets("postgresql://me:se/cret@host/db?password=x&sslmode=require")
+    'postgresql://me@host/db?sslmode=require'
+    >>> without_secrets("postgresql://me@host/db?passwd=x&sslpassword=y")
+    'postgresql://me@host/db'
+    """
+    text = _PASSWORD.sub(r"\1@", text)
+    text = re.sub(rf"(?<=[?&]){_SECRET_OPTION}&", "", text)
+    return re.sub(rf"[?&]{_SECRET_OPTION}", "", text)
+
+
 def one_line(error: BaseException) -> str:
     """Return an error's message on one line of at most 200 characters, without passwords."""
     message = str(error).partition("\n[SQL:")[0]  # SQLAlchemy adds the statement, and a link
-    text = without_password(" ".join(message.split())) or type(error).__name__
+    text = without_password(without_secrets(" ".join(message.split()))) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."

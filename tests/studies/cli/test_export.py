@@ -87,7 +87,7 @@ def recorded(tmp_path_factory, trained):
             client.log_metric(run_id, names.VALUE_METRIC, value)
         if model is not None:
             model_id = log_model(
-                client, experiment, run_id, model,
+                store, experiment, run_id, model,
                 name=names.trial_run_name(number), tags={}, params={}, step=1,
             )  # fmt: skip
             if number == 0:

@@ -85,6 +85,26 @@ def test_ctrl_c_says_what_is_left(arguments, left, monkeypatch, capsys):
     assert (said.out, said.err) == ("", f"interrupted: {left}\n")
 
 
+def test_only_closed_output_is_taken_for_it(monkeypatch):
+    """The pipe of a worker breaks too."""
+
+    def run(options):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("studies.cli.show.run", run)
+    with pytest.raises(BrokenPipeError):
+        main(["show", "digits"])
+
+
+def test_a_process_without_memory_says_so(monkeypatch, capsys):
+    def run(options):
+        raise MemoryError
+
+    monkeypatch.setattr("studies.cli.show.run", run)
+    assert main(["show", "digits"]) == 1
+    assert capsys.readouterr().err == "retrial: out of memory\n"
+
+
 def test_a_folder_that_is_no_store_is_not_made_one(tmp_path, capsys):
     store = tmp_path / "nothing"
     assert main(["reproduce", "best", "--study", "digits", "--store", str(store)]) == 2

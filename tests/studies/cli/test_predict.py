@@ -278,7 +278,7 @@ def store(tmp_path_factory, model):
     experiment = client.create_experiment("digits", store.artifact_location)
     run_id = client.create_run(experiment).info.run_id
     model_id = log_model(
-        client, experiment, run_id, model, name="champion", tags={}, params={}, step=1
+        store, experiment, run_id, model, name="champion", tags={}, params={}, step=1
     )
     registry.register(
         store, "digits", run_id=run_id, model_id=model_id, description="",

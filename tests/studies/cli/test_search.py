@@ -162,6 +162,32 @@ def test_a_study_whose_trials_fail_for_reasons_of_their_own_has_failed(tmp_path,
     )
 
 
+def test_a_study_without_any_value_has_failed(tmp_path, store, capsys):
+    study = write_study(tmp_path, trials=5, objective="climb_to_nothing")
+    what = (
+        f"no trial has a value: all failed or diverged; see `retrial show curves --store {store}`\n"
+    )
+    assert run(study, "--store", store, "--no-record") == 1
+    assert capsys.readouterr().err == f"retrial: curves: {what}"
+    assert run(study, "--store", store, "--no-record") == 1
+    assert capsys.readouterr().err == f"retrial: curves: nothing to do, {what}"
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_search_needs_no_output(closed, tmp_path, store):
+    """As in ``retrial search ... >&- 2>&-``: no file of the store takes the place of the output."""
+
+    def close():
+        for number in closed:
+            os.close(number)
+
+    study = write_study(tmp_path, trials=8)
+    code, output, errors = Driver(study, store, "--jobs", "1", preexec_fn=close).finish()
+    assert (code, errors) == (0, "")
+    assert ("curves: 8 of 8 trials" in output) == (1 not in closed)
+    assert len(finished(store, study)) == 8
+
+
 def test_failed_trials_are_counted_where_there_is_nothing_to_do(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=8, fault="raise")
     assert run(study, "--store", store, "--no-record") == 0

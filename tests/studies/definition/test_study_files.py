@@ -310,3 +310,23 @@ def test_sampler_takes_every_seed_of_32_bits(kind, seed):
 
 def test_study_takes_a_seed_of_any_size():
     assert math.isqrt(a_study(seed=2**70).section.seed) == 2**35
+
+
+def test_a_password_is_not_in_a_definition_and_makes_no_difference():
+    def build(**section):
+        return study_file.build({"study": {"name": "s", **section}})
+
+    given = build(storage="postgresql://me:hunter2@host/db?password=hunter2")
+    assert given.section.storage.count("hunter2") == 2
+    assert "hunter2" not in str(given.definition)
+    known = build(storage="postgresql://me@host/db")
+    assert study_file.differences(known.definition, given.definition) == []
+
+
+def test_the_recorded_diff_is_no_part_of_what_decides_the_trials():
+    given = study_file.build({"study": {"name": "s"}})
+    without = study_file.build({"study": {"name": "s", "record_diff": False}})
+    assert "record_diff" not in given.definition["study"]
+    assert without.definition["study"]["record_diff"] is False
+    assert study_file.differences(given.definition, without.definition) == []
+    assert study_file.stored(without.definition).section.record_diff is False

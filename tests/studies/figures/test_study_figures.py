@@ -1,6 +1,5 @@
 """The figures of a study: what they show, and of which studies there is nothing to show."""
 
-import contextlib
 import io
 import math
 import sys
@@ -10,11 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from matplotlib.collections import PolyCollection
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from PIL import Image
 from programs import run_to_end
+from searches import ShuffledEngine, a_study
+from searches import search as search_curves
 from stored_studies import CONDITIONAL, SEARCHED, START, a_definition, a_search
 from waiting import PATIENCE, has_ended
 
@@ -55,8 +55,7 @@ def texts(figure):
 
 def pid_of(drawing):
     """The process that draws, once it has started."""
-    (pid,) = drawing._executor._processes
-    return psutil.Process(pid)
+    return psutil.Process(drawing._process.pid)
 
 
 # Which figures there are
@@ -122,20 +121,18 @@ def test_trials_of_equal_value_are_no_obstacle(value, direction, search):
 @pytest.fixture
 def drawing_process(search, tmp_path):
     """The process that draws the figures of a study, and the epochs of its first trial."""
-    search()
-    path = tmp_path / "ledger.db"
-    with contextlib.closing(Ledger(path)) as ledger:
-        epochs = ledger.epochs("digits", 0)
-    drawing = DrawingProcess(path, "digits")
-    yield drawing, epochs
+    stored = search()
+    drawing = DrawingProcess(tmp_path / "ledger.db", stored.study)
+    yield drawing, stored.epochs(0)
     drawing.close()
 
 
 def test_figures_are_drawn_by_a_process_of_their_own(drawing_process, tmp_path):
     drawing, epochs = drawing_process
+    study = a_definition()
     curves, drawn = drawing.curves("trial 0", epochs, 1), drawing.study()
     assert curves.result() == curves_png("trial 0", epochs, 1)
-    assert drawn == {name: draw_one(name, tmp_path / "ledger.db", "digits") for name in FIGURES}
+    assert drawn == {name: draw_one(name, tmp_path / "ledger.db", study) for name in FIGURES}
     process = pid_of(drawing)
     drawing.close()
     assert has_ended(process)
@@ -147,10 +144,48 @@ def test_a_drawing_process_that_was_killed_raises_at_once(drawing_process):
     process = pid_of(drawing)
     process.kill()
     process.wait(PATIENCE)
-    with contextlib.suppress(TerminatedWorkerError):
-        drawing.curves("trial 0", epochs, 1).result(timeout=30)  # at the latest now it is known
-    with pytest.raises(TerminatedWorkerError):
-        drawing.curves("trial 0", epochs, 1)
+    for _ in range(2):
+        with pytest.raises((EOFError, OSError)):
+            drawing.curves("trial 0", epochs, 1).result(PATIENCE)
+    with pytest.raises((EOFError, OSError)):
+        drawing.study()
+
+
+def test_a_drawing_process_that_does_not_answer_is_ended(drawing_process, monkeypatch):
+    drawing, epochs = drawing_process
+    assert drawing.curves("trial 0", epochs, 1).result()
+    process = pid_of(drawing)
+    process.suspend()
+    monkeypatch.setattr("studies.figures.process.LONGEST_DRAWING", 0.1)
+    with pytest.raises((EOFError, OSError)):
+        drawing.curves("trial 0", epochs, 1).result(PATIENCE)
+    assert has_ended(process)
+
+
+def test_a_drawing_process_that_cannot_be_started_raises(drawing_process, monkeypatch):
+    drawing, epochs = drawing_process
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    drawing.prepare()
+    with pytest.raises((EOFError, OSError)):
+        drawing.curves("trial 0", epochs, 1).result(PATIENCE)
+
+
+def _modules():
+    return set(sys.modules)
+
+
+def test_drawing_imports_nothing_of_the_users(ledger):
+    study = a_study(trials=6)
+    search_curves(study, ledger, ShuffledEngine(1, np.random.default_rng(0)))
+    assert study.settings_class.__module__ == "curves"
+    drawing = DrawingProcess(ledger.path, study)
+    try:
+        assert "slice" in drawing.study()
+        loaded = drawing._submit(_modules).result()
+    finally:
+        drawing.close()
+    assert "matplotlib" in loaded
+    assert "curves" not in loaded
 
 
 def test_figures_that_cannot_be_had_cost_a_search_one_line(capsys):
@@ -168,8 +203,9 @@ def test_figures_that_cannot_be_had_cost_a_search_one_line(capsys):
 def test_pyplot_is_never_loaded(search, tmp_path):
     search()
     code = (
-        "import sys; from pathlib import Path; from studies.figures.drawing import draw_one;"
-        f"assert draw_one('slice', Path({str(tmp_path / 'ledger.db')!r}), 'digits');"
+        "import sys; from pathlib import Path; from studies.figures.drawing import draw;"
+        "from studies.analysis.stored_study import open_study;"
+        f"assert draw(open_study(Path({str(tmp_path)!r}), 'digits').__enter__(), ['slice']);"
         "assert 'matplotlib.pyplot' not in sys.modules and 'sklearn' not in sys.modules"
     )
     run_to_end([sys.executable, "-W", "error", "-c", code], check=True)
@@ -357,4 +393,4 @@ def test_parameters_have_few_round_ticks(table, texts):
 
 def test_a_study_that_the_ledger_does_not_have_has_no_figures(tmp_path):
     Ledger(tmp_path / "ledger.db").close()
-    assert draw_one("slice", tmp_path / "ledger.db", "digits") is None
+    assert draw_one("slice", tmp_path / "ledger.db", a_definition()) is None

@@ -7,6 +7,7 @@ import math
 import os
 
 import numpy as np
+import optuna
 import pytest
 
 from nets.errors import InputError
@@ -159,6 +160,33 @@ def test_pruned_trial_of_an_objective_without_outcomes_is_valued_at_its_last_epo
     epoch, end = events_of(job("curves:climb_from_the_start", pruning=median()))
     assert (end.state, end.outcome.epoch, end.model) == ("pruned", 1, None)
     assert end.outcome.value == epoch.metrics["value"]
+
+
+def test_objective_that_prunes_itself_is_pruned_and_no_pruner_is_blamed(monkeypatch):
+    def gives_up(settings, data, report):
+        report(Epoch(1, {"value": 0.5}, 0.0))
+        report(Epoch(2, {"value": 0.25}, 0.0))
+        raise optuna.TrialPruned("enough")
+
+    *epochs, end = events_of(written_here(monkeypatch, gives_up))
+    assert [epoch.number for epoch in epochs] == [1, 2]
+    outcome = end.outcome
+    assert (end.state, outcome.reason, outcome.value, outcome.epoch) == (
+        "pruned",
+        "pruned",
+        0.25,
+        2,
+    )
+    assert outcome.pruned is None
+
+
+def test_objective_that_prunes_itself_before_its_first_epoch_fails_where_it_did(monkeypatch):
+    def gives_up(settings, data, report):
+        raise optuna.TrialPruned
+
+    failure = failure_of(written_here(monkeypatch, gives_up))
+    assert failure.summary == "RuntimeError: TrialPruned was raised before an epoch was reported"
+    assert failure.place.startswith(f"{__file__}:")
 
 
 def test_an_exception_is_reported_with_type_place_and_traceback():

@@ -1,7 +1,9 @@
 """Real worker processes on this machine: determinism, deaths, and what a worker is."""
 
 import os
+import shutil
 import signal
+import sys
 import threading
 from dataclasses import replace
 
@@ -52,6 +54,12 @@ def events_until_the_end(engine, timeout=10.0):
 
     until(ended, "the end of a job")
     return events
+
+
+def next_event(engine):
+    """The next event of the one running job."""
+    (event,) = until(lambda: list(engine.events(10.0)), "an event of a job")
+    return event
 
 
 def pid_of(worker):
@@ -137,8 +145,9 @@ def test_worker_is_replaced_only_by_one_that_has_the_same_code(tmp_path, monkeyp
     events_until_the_end(engine)
     (tmp_path / "mine.py").write_text("one = 2")
     kill_worker(engine)
+    engine.start(a_job(1))
     with pytest.raises(EngineLost, match=r"worker 0 crashed, .* code of mine has changed"):
-        engine.start(a_job(1))
+        events_until_the_end(engine)
     engine.close()
 
 
@@ -189,7 +198,7 @@ def test_a_worker_whose_child_outlives_it_is_reported_and_the_child_ended(
 def test_what_an_objective_has_started_ends_with_the_driver(engine, tmp_path):
     word = tmp_path / "word"
     engine.start(a_job(objective="child_processes:parent", kind=str(word)))
-    (epoch,) = engine.events(timeout=10.0)
+    epoch = next_event(engine)
     engine._workers[0].connection.close()  # as the system does for a driver that is gone
     until(lambda: has_ended(int(epoch.metrics["value"])))
     assert not word.exists()
@@ -372,6 +381,32 @@ def test_trial_that_kills_its_worker_three_times_fails_and_the_study_goes_on(led
         assert heard.messages.count(
             f"trial {number}: its worker crashed (SIGKILL(-9)); retrying"
         ) == 2  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("executable", "said"),
+    [
+        ("/nonexistent", "worker 0 cannot be started: /nonexistent is no program that this user"),
+        (shutil.which("false"), r"worker 0 cannot be started: .*EXIT\(1\)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:resource_tracker")
+def test_search_whose_workers_cannot_be_started_ends(executable, said, ledger, monkeypatch):
+    monkeypatch.setattr(sys, "executable", executable)
+    with pytest.raises(EngineLost, match=said):
+        search(a_study(), ledger, LocalEngine(2))
+    assert {(trial.state, trial.crashes) for trial in ledger.trials("curves")} <= {("running", 0)}
+
+
+def test_a_child_in_a_session_of_its_own_ends_with_its_worker(engine, tmp_path):
+    word = tmp_path / "word"
+    engine.start(a_job(objective="child_processes:daemon", kind=str(word)))
+    epoch, _ = events_until_the_end(engine)
+    child = int(epoch.metrics["value"])
+    assert os.getsid(child) == child
+    engine.close()
+    until(lambda: has_ended(child))
+    assert not word.exists()
 
 
 class Interrupted(ShuffledEngine):

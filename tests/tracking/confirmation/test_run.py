@@ -262,7 +262,7 @@ def test_another_model_in_a_run_takes_the_place_of_none(recorded, evidence):
     run_id = find_trial(recorded, "digits", 0).run_id
     other = dataclasses.replace(evidence.model, source=evidence.model.source + "# another")
     one, two, again = (
-        log_model(recorded.client, experiment, run_id, model, name="m", tags={}, params={}, step=1)
+        log_model(recorded, experiment, run_id, model, name="m", tags={}, params={}, step=1)
         for model in (evidence.model, other, evidence.model)
     )
     assert one == again != two

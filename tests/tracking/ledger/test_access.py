@@ -34,3 +34,15 @@ def test_epoch_that_a_column_does_not_take_is_no_epoch_that_was_there_before(led
     """SQLite makes NULL of NaN."""
     with pytest.raises(sqlite3.IntegrityError, match=r"epoch\.seconds"):
         ledger.add_epoch("a", 0, epoch(seconds=math.nan, value=1.0))
+
+
+def test_a_password_that_an_earlier_version_stored_is_removed_on_opening(tmp_path):
+    path = tmp_path / "ledger.db"
+    section = {"name": "old", "storage": "postgresql://me:hunter2@host/db"}
+    with Ledger(path) as ledger:
+        ledger.add_study("old", {"study": section}, Environment())
+        ledger.add_study("odd", [{"storage": "://"}], Environment())
+    with Ledger(path) as ledger:
+        assert ledger.study("old").definition["study"]["storage"] == "postgresql://me@host/db"
+        for file in tmp_path.iterdir():
+            assert b"hunter2" not in file.read_bytes()

@@ -41,7 +41,7 @@ def registered(store, model):
     run_id = client.create_run(experiment).info.run_id
     code = source_code.archive({"nets": source_code.digest("nets")})
     model_id = log_model(
-        client, experiment, run_id, model, name="trial 0000", tags={}, params={}, step=2, code=code
+        store, experiment, run_id, model, name="trial 0000", tags={}, params={}, step=2, code=code
     )
     registry.register(store, "digits", run_id=run_id, model_id=model_id, description="", tags={})
     return [f"models:/{model_id}", "models:/digits@champion"]

@@ -91,6 +91,17 @@ def test_uncommitted_changes_are_kept_with_the_commit(checkout):
     assert "+x = 2" in found.diff
 
 
+def test_the_diff_has_no_secrets(checkout):
+    (checkout / "deploy").mkdir()
+    for name in (".env", "deploy/Secrets.toml", "deploy/id_rsa", "deploy/server.pem", "notes.txt"):
+        (checkout / name).write_text(f"of {name}: postgresql://me:hunter2@host")
+    git(checkout, "add", "--force", ".")
+
+    diff = capture().git.diff
+    assert "+of notes.txt: postgresql://me@host" in diff
+    assert diff.count("+of ") == 1
+
+
 def test_a_huge_diff_is_cut_and_says_so(checkout, monkeypatch):
     monkeypatch.setattr("tracking.provenance.environment.DIFF_LIMIT", 100)
     (checkout / "__init__.py").write_text("y = 3\n" * 100)

@@ -79,9 +79,9 @@ def test_curves_are_drawn_while_the_trial_before_is_written(
         promised.set_result(b"png")
         return promised
 
-    def end(client, parent, trial, *rest):
+    def end(store, parent, trial, *rest, **more):
         happened.append(("written", trial.number))
-        finish(client, parent, trial, *rest)
+        finish(store, parent, trial, *rest, **more)
 
     finish = trial_run.end
     monkeypatch.setattr(trial_run, "end", end)
@@ -286,14 +286,14 @@ def test_one_trial_that_cannot_be_delivered_does_not_hold_up_the_others(
 ):
     trials.whole(0)
     trials.whole(1)
-    begin = trial_run.begin
+    create = trial_run.create
 
     def refuse_the_first(client, parent, trial, environment):
         if trial.number == 0:
             raise OSError("no room for it")
-        return begin(client, parent, trial, environment)
+        return create(client, parent, trial, environment)
 
-    monkeypatch.setattr(trial_run, "begin", refuse_the_first)
+    monkeypatch.setattr(trial_run, "create", refuse_the_first)
     failure = Delivery(store, ledger, ledger.study("digits"), environment).deliver()
 
     assert str(failure) == "no room for it"
@@ -305,16 +305,16 @@ def refusing(monkeypatch, refused):
     """Have MLflow refuse the start of some trials; return the numbers of all that it was sent."""
     from mlflow.exceptions import MlflowException
 
-    begin, sent = trial_run.begin, []
+    create, sent = trial_run.create, []
 
-    def begin_or_refuse(client, parent, trial, environment):
+    def create_or_refuse(client, parent, trial, environment):
         sent.append(trial.number)
-        begun = begin(client, parent, trial, environment)
+        created = create(client, parent, trial, environment)
         if trial.number in refused:
             raise MlflowException.invalid_parameter_value("Invalid value \udcff for parameter")
-        return begun
+        return created
 
-    monkeypatch.setattr(trial_run, "begin", begin_or_refuse)
+    monkeypatch.setattr(trial_run, "create", create_or_refuse)
     return sent
 
 
@@ -360,14 +360,14 @@ def test_what_only_looks_like_an_outage_of_two_trials_holds_up_the_others_once(
 ):
     for number in range(4):
         trials.whole(number)
-    begin = trial_run.begin
+    create = trial_run.create
 
     def fail(client, parent, trial, environment):
         if trial.number < 2:
             raise ConnectionError("gone")
-        return begin(client, parent, trial, environment)
+        return create(client, parent, trial, environment)
 
-    monkeypatch.setattr(trial_run, "begin", fail)
+    monkeypatch.setattr(trial_run, "create", fail)
     delivery = Delivery(store, ledger, ledger.study("digits"), environment)
     assert str(delivery.deliver()) == str(delivery.deliver()) == "gone"
     assert [trial.number for trial in ledger.trials("digits", unrecorded=True)] == [0, 1]
@@ -378,7 +378,7 @@ def test_the_run_of_a_trial_that_never_was_delivered_does_not_stay_running(
 ):
     trials.add(0)
     delivery = Delivery(store, ledger, ledger.study("digits"), environment)
-    trial_run._create(store.client, delivery._parent, ledger.trial("digits", 0), environment)
+    trial_run.create(store.client, delivery._parent, ledger.trial("digits", 0), environment)
     delivery.end("KILLED")
     assert {run["status"] for run in contents(store).values()} == {"KILLED"}
 
@@ -439,14 +439,82 @@ def test_a_run_that_somebody_deleted_stays_deleted(store, ledger, trials, enviro
 
 def test_a_second_run_that_a_lost_answer_left_is_removed(store, ledger, trials, environment):
     trials.add(0)
-    delivery = Delivery(store, ledger, ledger.study("digits"), environment)
-    parent, trial = delivery._parent, ledger.trial("digits", 0)
-    first, second = (trial_run._create(store.client, parent, trial, environment) for _ in "12")
+    parent = Delivery(store, ledger, ledger.study("digits"), environment)._parent
+    trial = ledger.trial("digits", 0)
+    first, second = (
+        trial_run.create(store.client, parent, trial, environment).info.run_id for _ in "12"
+    )
 
-    delivery.deliver()
+    Delivery(store, ledger, ledger.study("digits"), environment).deliver()
 
     kept = run_of(store, 0).info.run_id
     assert kept == min(first, second) == ledger.trial("digits", 0).recorded_run
+
+
+@pytest.mark.parametrize("is_continued", [True, False])
+def test_a_run_whose_creation_got_no_answer_is_the_one_that_is_written(
+    store, ledger, trials, environment, monkeypatch, is_continued
+):
+    create = trial_run.create
+    created = []
+
+    def create_and_lose_the_answer(*arguments):
+        created.append(create(*arguments).info.run_id)
+        raise ConnectionError("reset")
+
+    trials.whole(0)
+    delivery = Delivery(store, ledger, ledger.study("digits"), environment)
+    monkeypatch.setattr(trial_run, "create", create_and_lose_the_answer)
+    assert str(delivery.deliver()) == "reset"
+    monkeypatch.setattr(trial_run, "create", create)
+    if not is_continued:
+        delivery.end("KILLED")
+        delivery = Delivery(store, ledger, ledger.study("digits"), environment)
+    assert delivery.deliver() is None
+
+    run = run_of(store, 0)
+    assert [run.info.run_id] == created
+    assert (run.info.status, run.data.tags[names.STATE_TAG]) == ("FINISHED", "complete")
+
+
+def test_trials_that_a_power_cut_took_from_the_ledger_keep_their_runs(
+    store, ledger, trials, environment
+):
+    for number in range(4):
+        trials.whole(number)
+    deliver(store, ledger, environment)
+    before = [run_of(store, number).info.run_id for number in range(4)]
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE trial SET recorded_run = NULL, recorded_state = NULL"
+                           " WHERE number = 2")  # fmt: skip
+        connection.execute("DELETE FROM trial WHERE number = 3")
+    trials._now -= 6
+    delivery = Delivery(store, ledger, ledger.study("digits"), environment)
+    trials.whole(3)
+    assert delivery.deliver() is None
+    assert [run_of(store, number).info.run_id for number in range(4)] == before
+
+
+def test_a_finished_trial_takes_few_requests(store, ledger, trials, environment, quick_figures):
+    requests = []
+
+    class Counting:
+        def __getattr__(self, name):
+            requests.append(name)
+            return getattr(store.client, name)
+
+    counted = dataclasses.replace(store, client=Counting())
+    delivery = Delivery(counted, ledger, ledger.study("digits"), environment)
+    trials.whole(0)
+    requests.clear()
+    assert delivery.deliver() is None
+    assert requests == [
+        "create_run", "log_inputs",
+        "list_artifacts",  # for code that is not this process's
+        "create_logged_model", "finalize_logged_model", "log_outputs",
+        "log_batch", "set_terminated",
+        "log_batch",  # the best value, for several trials at once
+    ]  # fmt: skip
 
 
 class Killed(BaseException):

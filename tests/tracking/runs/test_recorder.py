@@ -224,7 +224,7 @@ def test_what_mlflow_refuses_is_reported_and_does_not_delay_the_search(
     def refuse(*_):
         raise ValueError("surrogates not allowed")
 
-    monkeypatch.setattr("tracking.runs.trial_run.write_params", refuse)
+    monkeypatch.setattr("tracking.runs.delivery.write_inputs", refuse)
     trials.whole(0)
     trials.whole(1)
     one = record()
