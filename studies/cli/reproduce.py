@@ -43,7 +43,7 @@ def _reproduce(store: "Store", options: Namespace) -> int:
     from studies.analysis.formatting import plural, shown
     from studies.reproduction import recorded_program, rerun
     from tracking.runs import recorded_code
-    from tracking.runs.reader import find_trial
+    from tracking.runs.reader import champion_result, find_trial
     from tracking.runs.verdict import write_certificate
 
     recorded = find_trial(store, options.study, options.trial)
@@ -54,12 +54,12 @@ def _reproduce(store: "Store", options: Namespace) -> int:
             store, recorded, options.data, **training, as_json=options.json
         )
     if not options.json:
-        print(
-            f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
-            f"{shown(recorded.value)}, {plural(len(recorded.epochs), 'epoch')}, "
-            f"run {recorded.run_id}",
-            flush=True,
+        value = f"{recorded.metric} {shown(recorded.value)}"
+        what = champion_result(store, recorded) or (
+            f"trial {recorded.number} ({recorded.state}), {value}"
         )
+        epochs = plural(len(recorded.epochs), "epoch")
+        print(f"{recorded.study}: {what}, {epochs}, run {recorded.run_id}", flush=True)
     began = time.monotonic()
     with_code = suggestions.reproduce(options, options.trial, options.study, "--recorded-code")
     try:

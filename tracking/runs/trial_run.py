@@ -44,7 +44,7 @@ def begin(
     """
     found = find(client, parent, trial)
     run_id = found or _create(client, parent, trial, environment)
-    write_params(client, run_id, trial.settings)
+    write_params(client, run_id, trial.settings, parent.definition)
     if trial.state == "running":  # `end` writes them with the other files
         write_files(client, run_id, _files_of_start(trial, environment))
     write_inputs(client, run_id, environment)
