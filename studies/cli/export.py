@@ -9,7 +9,13 @@ from nets.errors import InputError
 from nets.files import write_whole
 from studies.analysis.formatting import shown, shown_bytes
 from tracking.models import registry
-from tracking.runs.reader import RecordedRun, find_trial, open_with_trials, read_model
+from tracking.runs.reader import (
+    RecordedRun,
+    champion_result,
+    find_trial,
+    open_with_trials,
+    read_model,
+)
 from tracking.store import names
 from tracking.store.store import Store
 
@@ -32,6 +38,7 @@ def run(options: Namespace) -> int:
     with open_with_trials(options.store) as store:
         recorded = _find(store, options.study, options.trial)
         arrays = read_model(store, recorded)
+        what = champion_result(store, recorded)
     if not set(model_source.ARRAYS) <= arrays.keys():
         raise InputError(
             "export",
@@ -57,11 +64,13 @@ def run(options: Namespace) -> int:
             problem=f"cannot write {options.file}: {error.strerror}",
             expected="a file in a folder this user may write to",
         ) from error
-    state = "" if recorded.state == "complete" else f" ({recorded.state})"
+    if what is None:
+        state = "" if recorded.state == "complete" else f" ({recorded.state})"
+        value = f"{recorded.metric} {shown(recorded.value)}"
+        what = f"trial {recorded.number}{state}, {value}"
     shape = ", ".join(map(str, network.input_shape))
     print(
-        f"{recorded.study}: trial {recorded.number}{state}, {recorded.metric} "
-        f"{shown(recorded.value)}, in {options.file} ({shown_bytes(len(content))}): "
+        f"{recorded.study}: {what}, in {options.file} ({shown_bytes(len(content))}): "
         f"images uint8 (n, {shape}) -> probabilities (n, {classes})"
     )
     return 0

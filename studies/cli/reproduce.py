@@ -10,6 +10,7 @@ from studies.cli import suggestions
 from studies.cli.arguments import add_flag, positive
 
 if TYPE_CHECKING:
+    from tracking.runs.reader import RecordedRun
     from tracking.runs.verdict import Verdict
 
 INTERRUPTED = "no verdict was recorded"
@@ -27,27 +28,27 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Reproduce the trial; exit 0 for exact and close, 1 for diverged."""
-    from nets.errors import InputError, ModuleMissing
+    from nets.errors import ModuleMissing
     from studies.reproduction import recorded_program, rerun
     from tracking.runs import reader, recorded_code
     from tracking.runs.verdict import write_certificate
 
     with reader.open_with_trials(options.store) as store:
         recorded = reader.find_trial(store, options.study, options.trial)
+        _check_at(recorded, options.at)
         count = len(recorded.epochs)
-        if options.at is not None and 0 < count < options.at:
-            expected = f"1 to {count}, the epochs recorded of trial {recorded.number}"
-            raise InputError("--at", options.at, expected)
         training = {"until": options.at, "threads": options.threads}
         if options.recorded_code:
             return recorded_program.reproduce(
                 store, recorded, options.data, **training, as_json=options.json
             )
         if not options.json:
+            what = reader.champion_result(store, recorded) or (
+                f"trial {recorded.number} ({recorded.state}), "
+                f"{recorded.metric} {shown(recorded.value)}"
+            )
             print(
-                f"{recorded.study}: trial {recorded.number} ({recorded.state}), {recorded.metric} "
-                f"{shown(recorded.value)}, {plural(count, 'epoch')}, "
-                f"run {recorded.run_id}",
+                f"{recorded.study}: {what}, {plural(count, 'epoch')}, run {recorded.run_id}",
                 flush=True,
             )
         began = time.monotonic()
@@ -68,6 +69,16 @@ def run(options: Namespace) -> int:
             if verdict.is_other_code and recorded_code.has(store, recorded):
                 print(f"with the recorded code: {with_code}")
         return 1 if verdict.verdict == "diverged" else 0
+
+
+def _check_at(recorded: "RecordedRun", at: int | None) -> None:
+    """Raise InputError for an epoch that there is nothing to compare with."""
+    from nets.errors import InputError
+
+    count = len(recorded.epochs)
+    if at is not None and 0 < count < at:
+        expected = f"1 to {count}, the epochs recorded of trial {recorded.number}"
+        raise InputError("--at", at, expected)
 
 
 def _print(verdict: "Verdict", epochs: int, took: float) -> None:

@@ -104,7 +104,10 @@ class Repetitions:
 def candidate(
     trial: TrialRecord, repetitions: Sequence[Repetition], metric: str, direction: Direction
 ) -> Candidate:
-    """Return a trial with its mean under fresh seeds, and the luck of the search."""
+    """Return a trial with its mean under fresh seeds, and the luck of the search.
+
+    Equal values under different seeds do not show what luck can do: then it is None.
+    """
     value = trial.value
     assert value is not None
     numbers = _values(repetitions)
@@ -112,7 +115,8 @@ def candidate(
         return Candidate(trial.number, value, tuple(repetitions), mean=None, luck=None)
     is_proportion = metric.endswith("accuracy")
     mean = mean_of(numbers, 0.0, 1.0) if is_proportion else mean_of(numbers)
-    luck = luck_of(value, mean, direction)
+    is_measured = len(numbers) == 1 or len(set(numbers)) > 1
+    luck = luck_of(value, mean, direction) if is_measured else None
     return Candidate(trial.number, value, tuple(repetitions), mean, luck)
 
 

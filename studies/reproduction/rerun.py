@@ -32,7 +32,7 @@ def reproduce(
     Raises InputError for a trial without a recorded epoch, or with data that is not here.
     """
     study = definition_of(store, recorded.study)
-    settings = json.loads(recorded.settings)
+    settings = recorded.settings
     last = max((epoch.number for epoch in recorded.epochs), default=0)
     if last == 0:
         raise InputError(

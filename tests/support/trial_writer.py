@@ -96,12 +96,13 @@ class Trials:
                 (self._tick(), number),
             )
 
-    def whole(self, number, state="complete", epochs=4, **outcome):
-        """Add, train and finish a trial."""
+    def whole(self, number, state="complete", epochs=4, *, value=math.nan, **outcome):
+        """Add, train and finish a trial; its last epoch has the value if there is one."""
         self.add(number)
         for epoch in range(1, epochs + 1):
-            self.epoch(number, epoch)
-        self.finish(number, state, **outcome)
+            is_last = epoch == epochs and not math.isnan(value)
+            self.epoch(number, epoch, **({"val_accuracy": value} if is_last else {}))
+        self.finish(number, state, value=value, **outcome)
 
     @staticmethod
     def model():

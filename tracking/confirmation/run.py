@@ -35,7 +35,7 @@ from tracking.store.client import read_file, write_files
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric, Param, Run
 
 
 def record(
@@ -57,6 +57,9 @@ def record(
     if evidence is not None and (champion is None or champion.settings != evidence.settings):
         evidence = None  # of an earlier winner
     study = {"name": confirmation.study, "trial": confirmation.winner}
+    if evidence is not None:
+        # Of the training, which its reproduction needs; the run's tag is that of the study.
+        study["metric"] = evidence.metric
     environment = replace(environment, study=study)
     return _Recording(store, confirmation, environment, winner_run, evidence, data).write()
 
@@ -177,8 +180,10 @@ class _Recording:
         client, evidence = self.store.client, self.evidence
         if evidence is None:
             return None
-        # Without a test the winner may still change.
-        params = content.params_of(evidence.settings) if self.confirmation.test is not None else []
+        definition = json.loads(read_file(client, parent.info.run_id, names.STUDY_FILE))
+        params: list[Param] = []
+        if self.confirmation.test is not None:  # otherwise the winner may still change
+            params = content.params_of(evidence.settings, definition)
         run = client.get_run(run_id)
         metrics = missing_metrics(client, run, epoch_metrics(evidence.epochs))
         client.log_batch(run_id, metrics=metrics, params=params)
@@ -191,7 +196,7 @@ class _Recording:
             evidence.model,
             name=names.CHAMPION,
             tags={**self._origin(), names.DESCRIPTION_TAG: describe(self.confirmation)},
-            params=evidence.settings,
+            params=content.with_effect(evidence.settings, definition),
             step=evidence.outcome.epoch or 0,
             code=recorded_code.for_model(client, parent.info.run_id, self.environment),
         )
@@ -208,12 +213,11 @@ class _Recording:
         return tags
 
     def _tags(self) -> dict[str, str]:
-        metric = self.evidence.metric if self.evidence else self.confirmation.metric
         table_of = [{"path": names.REPETITIONS_FILE, "type": "table"}]
         return {
             **self._origin(),
             names.STATE_TAG: "complete",
-            names.METRIC_TAG: metric,
+            names.METRIC_TAG: self.confirmation.metric,
             names.DIRECTION_TAG: self.confirmation.direction,
             names.DESCRIPTION_TAG: describe(self.confirmation),
             # MLflow's pages show this file as a table.

@@ -43,16 +43,16 @@ def table(confirmation: Confirmation) -> list[tuple[str, ...]]:
 
 def _row(candidate: Candidate) -> tuple[str, ...]:
     trial, value = str(candidate.trial), number(candidate.value)
-    if candidate.mean is None or candidate.luck is None:
+    if candidate.mean is None:
         missing = sum(again.value is None for again in candidate.repetitions)
         return (trial, value, f"{missing} without a value", "", "", "")
+    luck = candidate.luck
     return (
         trial,
         value,
         number(candidate.mean.value),
         interval(candidate.mean),
-        number(candidate.luck.value),
-        interval(candidate.luck),
+        *(("not measured", "") if luck is None else (number(luck.value), interval(luck))),
     )
 
 
@@ -76,8 +76,13 @@ def _winner(confirmation: Confirmation) -> str:
 
 def _luck(confirmation: Confirmation) -> str:
     best = confirmation.candidates[0]
-    if best.luck is None or best.mean is None:
+    if best.mean is None:
         return ""
+    if best.luck is None:
+        return (
+            f"luck: cannot be measured: trial {best.trial} has the same value under all "
+            f"{confirmation.seeds} fresh seeds, {number(best.mean.value)}"
+        )
     text = f"luck: trial {best.trial}, the best of the search with {number(best.value)}, "
     had = f"{number(best.luck.value)} of it ({interval(best.luck)})"
     if best.luck.value <= 0:

@@ -59,8 +59,8 @@ class Candidate(_Whole):
     """One of the top trials, with what its settings are worth under fresh seeds.
 
     `mean` carries Student's t-interval. `luck` is by how much the value of the search was better
-    than that mean. Both are None where a repetition has no value: then the settings cannot be
-    relied on, and the trial cannot win.
+    than that mean; None where all repetitions have the same value. Both are None where a repetition
+    has no value: then the settings cannot be relied on, and the trial cannot win.
     """
 
     trial: int

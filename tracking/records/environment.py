@@ -105,7 +105,7 @@ class Environment(Record):
 
 _PARTS = tuple(item.name for item in fields(Environment) if item.name != "extra")
 
-Kind = Literal["data", "code", "settings", "versions", "threads", "kernel"]
+Kind = Literal["data", "code", "versions", "threads", "kernel"]
 
 
 @dataclass(frozen=True)

@@ -137,8 +137,7 @@ class TrialRecord:
 class Training:
     """A training, recorded or repeated, as a verdict compares it.
 
-    `settings` may be values or the texts of a run's parameters, which say the same. `outcome` is
-    None for a training that was stopped before its own end.
+    `outcome` is None for a training that was stopped before its own end.
     """
 
     metric: str

@@ -5,13 +5,15 @@ Every function may be interrupted and called again, and writes nothing twice.
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nets.outcome import Model
+from nets.settings import Settings
 from tracking.models.model_folder import write_model_folder
-from tracking.records import Environment, Values
+from tracking.records import Environment, JsonObject, Values
 from tracking.store import names
 from tracking.store.client import files_at
 from tracking.store.plain_values import as_text, flat
@@ -20,6 +22,9 @@ from tracking.store.store import Store
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Param
+
+OWN_SETTINGS = "nets.settings:Settings"
+"""What a study's definition calls our own settings."""
 
 
 def as_params(settings: Values) -> dict[str, str]:
@@ -33,11 +38,36 @@ def as_params(settings: Values) -> dict[str, str]:
     }
 
 
-def params_of(settings: Values) -> "list[Param]":
-    """Return settings as the parameters of a request."""
+def params_of(settings: Values, definition: JsonObject) -> "list[Param]":
+    """Return the settings of a trial of a study that have an effect, as parameters of a run."""
     from mlflow.entities import Param
 
-    return [Param(key, value) for key, value in as_params(settings).items()]
+    return [
+        Param(key, value) for key, value in as_params(with_effect(settings, definition)).items()
+    ]
+
+
+def with_effect(settings: Values, definition: JsonObject) -> Values:
+    """Return the settings that can have an effect on a trial of a study.
+
+    Left out are searched ones whose ``when`` is not met and, of our own settings, those that have
+    an effect only with other values of another setting (``only_with``).
+
+    >>> space = {"momentum": {"low": 0, "high": 1, "when": {"optimizer": ["momentum"]}}}
+    >>> with_effect({"optimizer": "sgd", "momentum": 0.9, "beta1": 0.9}, {"space": space})
+    {'optimizer': 'sgd'}
+    """
+    conditions = [(name, table.get("when")) for name, table in definition.get("space", {}).items()]
+    if definition.get("study", {}).get("settings", OWN_SETTINGS) == OWN_SETTINGS:
+        conditions += [(item.name, item.metadata.get("only_with")) for item in fields(Settings)]
+    unused = {
+        name
+        for name, condition in conditions
+        for other, values in (condition or {}).items()
+        if other in settings
+        and settings[other] not in (values if isinstance(values, list | tuple) else [values])
+    }
+    return {name: value for name, value in settings.items() if name not in unused}
 
 
 def write_inputs(client: "MlflowClient", run_id: str, environment: Environment) -> None:

@@ -192,7 +192,7 @@ class Delivery:
             metrics = trial_run.missing_metrics(self._client, run, metrics)
         last = unsent[-1].number if unsent else None
         if trial.state == "running":
-            params = [] if is_certain else params_of(trial.settings)
+            params = [] if is_certain else params_of(trial.settings, self._parent.definition)
             self._client.log_batch(run.info.run_id, metrics=metrics, params=params)
             self._mark(trial, epoch=last, state="running")
             self._certain[trial.number] = run

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from nets.errors import InputError
 from tracking.models.model_folder import read_weights
-from tracking.records import Direction, Environment, EpochRecord, Training, TrialOutcome
+from tracking.records import Direction, Environment, EpochRecord, Training, TrialOutcome, Values
+from tracking.runs import consistency
 from tracking.runs.lost import check_not_lost
 from tracking.store import names
 from tracking.store.client import all_pages, read_file
@@ -31,17 +32,15 @@ _PAGE = 100
 class RecordedRun:
     """A trial as recorded in its MLflow run, read from MLflow alone.
 
-    `settings` is the text of ``settings.json``; `parameters` are those of the run, the same
-    as text (see `tracking.runs.content.as_params`); `epochs` are those of ``epochs.json``, exact to
-    the last bit.
+    `settings` are those of ``settings.json``; `epochs` are those of ``epochs.json``, exact to the
+    last bit. `metric` is that of the training, which a champion may have without validation images.
     """
 
     run_id: str
     study: str
     number: int
     state: str
-    settings: str
-    parameters: dict[str, str]
+    settings: Values
     epochs: tuple[EpochRecord, ...]
     environment: Environment
     outcome: TrialOutcome
@@ -56,7 +55,7 @@ class RecordedRun:
     @property
     def training(self) -> Training:
         """The training that a repetition is compared with."""
-        return Training(self.metric, self.parameters, self.environment, self.epochs, self.outcome)
+        return Training(self.metric, self.settings, self.environment, self.epochs, self.outcome)
 
 
 def open_with_trials(root: Path) -> Store:
@@ -71,8 +70,8 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
     The best is the complete trial with the best recorded value in the study's direction; of equal
     ones the first. `study` may be None for a run id.
 
-    Raises InputError for a trial that MLflow does not have, that has not finished, or whose run
-    was created by hand and lacks the files that its reproduction needs.
+    Raises InputError for a trial that MLflow does not have, that has not finished, whose run was
+    created by hand and lacks the files that its reproduction needs, or whose record is damaged.
     """
     check_not_lost(store, study, which)
     text = str(which)
@@ -112,6 +111,23 @@ def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
         )
     newest = max(models, key=lambda model: model.creation_timestamp)
     return read_weights(store, newest.artifact_location, "trial", subject)
+
+
+def champion_result(store: Store, recorded: RecordedRun) -> str | None:
+    """Return what the confirmation found of a recorded champion; None for a trial.
+
+    Its own training, without validation images, often lacks the study's metric.
+    """
+    run = store.client.get_run(recorded.run_id).data
+    if names.WINNER_TAG not in run.tags:
+        return None
+    metric = study_run(store, recorded.study).data.tags[names.METRIC_TAG]
+    values = (
+        (f"{metric} {{:.4g}} on average", names.MEAN_METRIC),
+        ("test accuracy {:.4g}", names.TEST_ACCURACY_METRIC),
+    )
+    found = [text.format(run.metrics[key]) for text, key in values if key in run.metrics]
+    return ", ".join([f"champion with the settings of trial {recorded.number}", *found])
 
 
 def study_run(store: Store, study: str) -> "Run":
@@ -239,19 +255,22 @@ def _read(store: Store, run: "Run") -> RecordedRun:
     }  # fmt: skip
     found = {name: json.loads(text) for name, text in texts.items()}
     tags: Mapping[str, str] = run.data.tags
-    return RecordedRun(
+    environment = Environment.from_json(found[names.ENVIRONMENT_FILE])
+    recorded = RecordedRun(
         run_id=run.info.run_id,
         study=tags[names.STUDY_TAG],
         number=_number(run),
         state=tags[names.STATE_TAG],
-        settings=texts[names.SETTINGS_FILE],
-        parameters=dict(run.data.params),
+        settings=found[names.SETTINGS_FILE],
         epochs=tuple(map(EpochRecord.from_json, found[names.EPOCHS_FILE])),
-        environment=Environment.from_json(found[names.ENVIRONMENT_FILE]),
+        environment=environment,
         outcome=TrialOutcome.from_json(found[names.OUTCOME_FILE]),
-        metric=tags.get(names.METRIC_TAG, "val_accuracy"),
+        metric=(environment.study or {}).get("metric")
+        or tags.get(names.METRIC_TAG, "val_accuracy"),
         direction=Direction(tags.get(names.DIRECTION_TAG, "maximize")),
     )
+    consistency.check(run, recorded.settings, recorded.epochs, recorded.outcome, recorded.metric)
+    return recorded
 
 
 def _text_of(store: Store, run: "Run", name: str) -> str:

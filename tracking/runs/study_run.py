@@ -74,6 +74,11 @@ class StudyRun:
         self._points: list[tuple[int, float, float]] = []
 
     @property
+    def definition(self) -> JsonObject:
+        """The study's definition."""
+        return self._study.definition
+
+    @property
     def metric(self) -> str:
         """The metric that a trial's value is."""
         return str(_section(self._study.definition).get("metric", "value"))

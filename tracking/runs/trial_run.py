@@ -153,7 +153,7 @@ def end(
     store.client.log_batch(
         run_id,
         metrics=[*unsent, *metrics],
-        params=params_of(trial.settings),
+        params=params_of(trial.settings, parent.definition),
         tags=[
             RunTag(names.STATE_TAG, trial.state),
             RunTag(names.REASON_TAG, names.plain(outcome.reason or trial.state)),

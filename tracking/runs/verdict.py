@@ -1,8 +1,8 @@
 """The verdict: whether a repeated training is the training that was recorded.
 
-**exact**: every metric and digest of every epoch is equal to the last bit. **close**: settings,
-data and code are equal, the environment differs, and the accuracy lies within two standard errors.
-**diverged**: anything else.
+**exact**: every metric and digest of every epoch is equal to the last bit. **close**: data and code
+are equal, the environment differs, and the accuracy lies within two standard errors. **diverged**:
+anything else. The settings are always those of the record, whose parts agree (see `consistency`).
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from tracking.models.registry import certify
 from tracking.records import Difference, Environment, EpochRecord, JsonObject, Training, differences
-from tracking.runs.content import as_params
+from tracking.runs.consistency import is_same, shown
 from tracking.store import names
 from tracking.store.client import write_files
 from tracking.store.store import Store
@@ -89,16 +89,13 @@ def compare(recorded: Training, again: Training, until: int | None = None) -> Ve
     findings = [found.sentence]
     if again.outcome is not None and again.outcome.error is not None:
         findings.insert(0, f"it failed: {again.outcome.error.summary}")
-    settings = _settings_differences(recorded, again)
     inputs = [cause for cause in causes if cause.kind in ("data", "code")]
     verdict: Literal["close", "diverged"] = "diverged"
-    if causes and not settings and not inputs:
+    if causes and not inputs:
         is_close, distance = _is_close(recorded, again, one, two)
         verdict = "close" if is_close else "diverged"
         findings.append(distance)
-    rest = [cause for cause in causes if cause not in inputs]
-    ordered = (*inputs, *settings, *rest)
-    return Verdict(verdict, found.epoch, found.name, tuple(findings), ordered)
+    return Verdict(verdict, found.epoch, found.name, tuple(findings), tuple(causes))
 
 
 def write_certificate(
@@ -131,9 +128,9 @@ def _first_difference(
             )
         for name in {**epoch.metrics, **other.metrics}:
             one, two = epoch.metrics.get(name), other.metrics.get(name)
-            if not _is_same(one, two):
+            if not is_same(one, two):
                 return _Finding(
-                    number, name, f"epoch {number}: {name} was {_shown(one)}, is {_shown(two)}"
+                    number, name, f"epoch {number}: {name} was {shown(one)}, is {shown(two)}"
                 )
         for name in {**epoch.digests, **other.digests}:
             if epoch.digests.get(name) != other.digests.get(name):
@@ -164,30 +161,6 @@ def _end_difference(recorded: Training, again: Training) -> _Finding | None:
     return None
 
 
-def _is_same(one: float | None, two: float | None) -> bool:
-    """Return whether two numbers are equal to the last bit; NaN equals NaN, -0 is not 0.
-
-    >>> _is_same(math.nan, math.nan), _is_same(0.0, -0.0), _is_same(1.0, None)
-    (True, False, False)
-    """
-    if one is None or two is None:
-        return one is two
-    return float(one).hex() == float(two).hex()
-
-
-def _shown(value: float | None) -> str:
-    return "missing" if value is None else repr(float(value))
-
-
-def _settings_differences(recorded: Training, again: Training) -> list[Difference]:
-    one, two = as_params(recorded.settings), as_params(again.settings)
-    return [
-        Difference("settings", name, one.get(name, "missing"), two.get(name, "missing"))
-        for name in {**one, **two}
-        if one.get(name) != two.get(name)
-    ]
-
-
 def _is_close(
     recorded: Training,
     again: Training,
@@ -210,7 +183,7 @@ def _is_close(
     if p is None or q is None or count < 1:
         return False, f"{name}: not known on both sides, so it cannot be called close"
     if not (0 <= p <= 1 and 0 <= q <= 1):
-        return False, f"{name}: was {_shown(p)}, is {_shown(q)} at epoch {number}, no proportions"
+        return False, f"{name}: was {shown(p)}, is {shown(q)} at epoch {number}, no proportions"
     allowed = 2 * max(math.sqrt(r * (1 - r) / count) for r in (p, q))
     return abs(p - q) <= allowed, (
         f"{name}: was {p:.6g}, is {q:.6g} at epoch {number}; two standard errors over {count} "

@@ -77,7 +77,12 @@ def recorded(tmp_path_factory, trained):
         files = {
             names.SETTINGS_FILE: to_json(SETTINGS),
             names.EPOCHS_FILE: [
-                {"epoch": 1, "metrics": {}, "digests": {"weights": digest}, "seconds": 0.1}
+                {
+                    "epoch": 1,
+                    "metrics": {} if value is None else {"val_accuracy": value},
+                    "digests": {"weights": digest},
+                    "seconds": 0.1,
+                }
             ],
             names.ENVIRONMENT_FILE: {},
             names.OUTCOME_FILE: {"state": state, "value": value, "epoch": 1},

@@ -25,6 +25,7 @@ from studies.definition import study_file
 from studies.search.driver import Plan, Search
 from studies.search.session import Session
 from tracking.confirmation import run
+from tracking.confirmation.text import sentences, table
 from tracking.ledger import Ledger, lock
 from tracking.provenance import source_code
 from tracking.records import Direction, Environment, SamplerAttributes, TrialOutcome, TrialRecord
@@ -259,9 +260,24 @@ def test_without_a_value_for_every_seed_nobody_wins():
 
 
 def test_luck_is_positive_where_the_search_was_better():
-    assert a_candidate(0, 0.85, 0.85, search=0.9).luck == Estimate(pytest.approx(0.05))
-    minimized = a_candidate(0, 0.85, 0.85, search=0.8, direction="minimize")
+    assert a_candidate(0, 0.85, search=0.9).luck == Estimate(pytest.approx(0.05))
+    minimized = a_candidate(0, 0.84, 0.86, search=0.8, direction="minimize")
     assert minimized.luck.value == pytest.approx(0.05)
+
+
+def test_equal_values_under_different_seeds_do_not_measure_luck():
+    same = a_candidate(3, 0.85, 0.85, search=0.85)
+    assert (same.mean, same.luck) == (Estimate(0.85), None)
+    winner, lead = elect([same], Direction.MAXIMIZE)
+    found = Confirmation(
+        "s", "val_accuracy", Direction.MAXIMIZE, 1, 2, 1, 0.0, (same,), winner, lead,
+        untested="it is a test",
+    )  # fmt: skip
+    said = sentences(found)
+    assert said[1] == (
+        "luck: cannot be measured: trial 3 has the same value under all 2 fresh seeds, 0.8500"
+    )
+    assert table(found)[1] == ("3", "0.8500", "0.8500", "unknown", "not measured", "")
 
 
 def test_an_accuracy_is_never_reported_above_one():

@@ -78,7 +78,7 @@ def test_threads_that_the_user_asks_blas_for_change_nothing(again):
     assert (code, verdict["verdict"], verdict["differences"]) == (0, "exact", [])
 
 
-def test_another_seed(store, again):
+def test_another_seed(store):
     client = open_store(store).client
     (run,) = client.search_runs(
         [client.get_experiment_by_name("digits").experiment_id], f"tags.`{names.TRIAL_TAG}` = '1'"
@@ -87,14 +87,13 @@ def test_another_seed(store, again):
     before = path.read_text("utf-8")
     settings = json.loads(before)
     path.write_text(json.dumps({**settings, "seed": settings["seed"] + 1}), "utf-8")
-    try:
-        code, verdict = again()
-    finally:
-        path.write_text(before, "utf-8")
-    assert (code, verdict["verdict"], verdict["epoch"]) == (1, "diverged", 1)
-    assert verdict["differences"][1:] == [
-        f"settings: seed was {settings['seed']}, is {settings['seed'] + 1}"
-    ]
+    code, output, errors = retrial("reproduce", run.info.run_id, store=store)
+    path.write_text(before, "utf-8")
+    assert (code, output) == (2, "")
+    assert errors == (
+        f"retrial: trial: run {run.info.run_id} (trial 0001) is damaged: settings.json has seed "
+        f"{settings['seed'] + 1}, its run {settings['seed']}; it cannot be judged or used\n"
+    )
 
 
 @pytest.fixture

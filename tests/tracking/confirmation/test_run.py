@@ -29,7 +29,7 @@ from tracking.records.confirmation import (
 )
 from tracking.runs.content import log_model
 from tracking.runs.delivery import Delivery
-from tracking.runs.reader import find_trial
+from tracking.runs.reader import champion_result, find_trial
 from tracking.runs.verdict import Verdict, write_certificate
 from tracking.store import names
 from tracking.store.store import open_store
@@ -83,7 +83,10 @@ def a_confirmation(evidence=None, *, winner=1, tested=True):
         )
         for trial in (0, 1)
     )  # fmt: skip
-    champion = None if evidence is None else Champion(evidence.settings, 60, "b" * 64, 1.5)
+    champion = None
+    if evidence is not None:
+        weights = evidence.epochs[-1].digests.get("weights", "b" * 64)
+        champion = Champion(evidence.settings, 60, weights, 1.5)
     test = TestResult(Estimate(0.95, 0.76, 0.99), 19, 20, 0.125, 0.05, "d" * 64)
     return Confirmation(
         study="digits", metric="val_accuracy", direction="maximize", top=2, seeds=2, finished=2,
@@ -290,7 +293,7 @@ def test_champion_is_a_model_version_that_tells_where_it_comes_from(champion, ev
     assert (version.version, version.run_id) == (1, run_id)
     assert version.tags[names.WINNER_TAG] == "1"
     assert version.tags[names.TEST_TAG] == "accuracy 0.9500, 19 of 20, 95 % 0.7600 to 0.9900"
-    assert version.tags[names.WEIGHTS_TAG] == "b" * 64
+    assert version.tags[names.WEIGHTS_TAG] == evidence.epochs[-1].digests["weights"]
     assert version.tags[names.TRIAL_RUN_TAG] == find_trial(store, "digits", 1).run_id
     assert "winner: trial 1" in version.description
     (model,) = store.client.search_logged_models(
@@ -383,8 +386,26 @@ def test_champions_run_can_be_reproduced_like_a_trial(champion, evidence):
     store, run_id = champion
     found = find_trial(store, None, run_id)
     assert (found.study, found.number, found.metric) == ("digits", 1, "train_loss")
-    assert json.loads(found.settings) == evidence.settings
+    assert found.settings == evidence.settings
     assert [epoch.digests for epoch in found.epochs] == [e.digests for e in evidence.epochs]
+
+
+def test_champions_run_has_the_metric_and_the_result_of_the_study(champion):
+    store, run_id = champion
+    tags = store.client.get_run(run_id).data.tags
+    assert (tags[names.METRIC_TAG], tags[names.DIRECTION_TAG]) == ("val_accuracy", "maximize")
+    assert champion_result(store, find_trial(store, None, run_id)) == (
+        "champion with the settings of trial 1, val_accuracy 0.9115 on average, test accuracy 0.95"
+    )
+    assert champion_result(store, find_trial(store, "digits", 1)) is None
+
+
+def test_settings_without_effect_are_no_parameters_of_the_champion(champion, evidence):
+    store, run_id = champion
+    params = store.client.get_run(run_id).data.params
+    assert params["optimizer"] == "adam"
+    assert not {"momentum", "initial_std", "step_epochs"} & params.keys()
+    assert {"momentum", "initial_std", "step_epochs"} <= evidence.settings.keys()
 
 
 # Interrupted, and repeated

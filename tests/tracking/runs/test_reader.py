@@ -38,7 +38,7 @@ def test_a_trial_is_read_unchanged(trials, ledger, recorded, environment):
     assert (found.metric, found.direction, found.value) == (
         "val_accuracy", "maximize", trial.value
     )  # fmt: skip
-    assert json.loads(found.settings) == trial.settings
+    assert found.settings == trial.settings
     assert [entry.metrics for entry in found.epochs] == [epoch.metrics for epoch in epochs]
     assert [entry.digests for entry in found.epochs] == [epoch.digests for epoch in epochs]
     assert found.outcome.epoch == 4
@@ -60,7 +60,7 @@ def test_the_best_is_found_by_its_value_whatever_an_objective_calls_its_metrics(
 ):
     for number, (value, last) in enumerate([(0.9, 1.0), (0.1, 99.0)]):
         trials.add(number)
-        trials.epoch(number, 1, **{metric: last})
+        trials.epoch(number, 1, **{"val_accuracy": value, metric: last})
         trials.finish(number, model=False, value=value)
     assert find_trial(recorded(), "digits", "best").number == 0
 
