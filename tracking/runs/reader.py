@@ -1,6 +1,5 @@
 """Reading recorded trials back, from MLflow alone."""
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,16 @@ from numpy.typing import NDArray
 
 from nets.errors import InputError
 from tracking.models.model_folder import read_weights
-from tracking.records import Direction, Environment, EpochRecord, Training, TrialOutcome
+from tracking.records import (
+    Direction,
+    Environment,
+    EpochRecord,
+    RecordDamaged,
+    Training,
+    TrialOutcome,
+    built,
+    parsed,
+)
 from tracking.store import names
 from tracking.store.client import all_pages, read_file
 from tracking.store.errors import StudyNotFound
@@ -84,7 +92,7 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
         _refuse_foreign(run)
         raise InputError(
             "trial",
-            problem=f"{run.info.run_name} of {run.data.tags[names.STUDY_TAG]} has not finished",
+            problem=f"{run.info.run_name} of {run.data.tags.get(names.STUDY_TAG)} has not finished",
             hint="the command that started the search continues it",
         )
     return _read(store, run)
@@ -221,7 +229,7 @@ def _by_id(store: Store, run_id: str) -> "Run":
 def _check_study(run: "Run", study: str | None) -> None:
     """Raise InputError for a run of another study than `study`."""
     _refuse_foreign(run)
-    found = run.data.tags[names.STUDY_TAG]
+    found = run.data.tags.get(names.STUDY_TAG)
     if study not in (None, found):
         raise InputError(
             "study",
@@ -249,21 +257,33 @@ def _read(store: Store, run: "Run") -> RecordedRun:
             names.SETTINGS_FILE, names.EPOCHS_FILE, names.ENVIRONMENT_FILE, names.OUTCOME_FILE,
         )
     }  # fmt: skip
-    found = {name: json.loads(text) for name, text in texts.items()}
     tags: Mapping[str, str] = run.data.tags
-    return RecordedRun(
-        run_id=run.info.run_id,
-        study=tags[names.STUDY_TAG],
-        number=_number(run),
-        state=tags[names.STATE_TAG],
-        settings=texts[names.SETTINGS_FILE],
-        parameters=dict(run.data.params),
-        epochs=tuple(map(EpochRecord.from_json, found[names.EPOCHS_FILE])),
-        environment=Environment.from_json(found[names.ENVIRONMENT_FILE]),
-        outcome=TrialOutcome.from_json(found[names.OUTCOME_FILE]),
-        metric=tags.get(names.METRIC_TAG, "val_accuracy"),
-        direction=Direction(tags.get(names.DIRECTION_TAG, "maximize")),
-    )
+    try:
+        found = {name: parsed(text, name) for name, text in texts.items()}
+        if not isinstance(found[names.SETTINGS_FILE], dict):
+            raise RecordDamaged(names.SETTINGS_FILE, problem="is no object")
+        if not isinstance(found[names.EPOCHS_FILE], list):
+            raise RecordDamaged(names.EPOCHS_FILE, problem="is no list")
+        recorded = built(
+            RecordedRun,
+            {
+                "run_id": run.info.run_id,
+                "study": tags.get(names.STUDY_TAG),
+                "number": _number(run),
+                "state": tags.get(names.STATE_TAG),
+                "settings": texts[names.SETTINGS_FILE],
+                "parameters": dict(run.data.params),
+                "epochs": found[names.EPOCHS_FILE],
+                "environment": found[names.ENVIRONMENT_FILE],
+                "outcome": found[names.OUTCOME_FILE],
+                "metric": tags.get(names.METRIC_TAG, "val_accuracy"),
+                "direction": tags.get(names.DIRECTION_TAG, "maximize"),
+            },
+        )
+    except RecordDamaged as error:
+        what = f"run {run.info.run_id} ({run.info.run_name})"
+        raise RecordDamaged("trial", problem=f"{what} is damaged: {error}") from error
+    return recorded
 
 
 def _text_of(store: Store, run: "Run", name: str) -> str:
@@ -280,4 +300,8 @@ def _text_of(store: Store, run: "Run", name: str) -> str:
 def _number(run: "Run") -> int:
     """Return the number of the trial, or of the winner whose settings a champion has."""
     tags = run.data.tags
-    return int(tags.get(names.TRIAL_TAG) or tags[names.WINNER_TAG])
+    text = tags.get(names.TRIAL_TAG) or tags.get(names.WINNER_TAG, "")
+    if not re.fullmatch("[0-9]{1,18}", text):
+        problem = f"got {text!r:.100} in run {run.info.run_id}"
+        raise RecordDamaged(names.TRIAL_TAG, problem=problem, expected="the number of a trial")
+    return int(text)
