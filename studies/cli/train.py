@@ -88,13 +88,13 @@ def _study(store: Path, text: str) -> "tuple[Study, TrialRecord | None, dict[str
         record = known.study(text) if known else None
         if known is not None and record is not None:
             single_training.check_trainable(record)
-            stored = StoredStudy(known, record)
+            stored = StoredStudy(known, record, to_train=True)
             return stored.study, stored.best, record.notes.pinned or {}
         study = study_file.read(study_file.find(text), to_search=False)
         record = known.study(study.name) if known else None
         if known is None or record is None:
             return study, None, cpu_pinning.choose() if study.section.portable else {}
-        return study, StoredStudy(known, record).best, record.notes.pinned or {}
+        return study, StoredStudy(known, record, to_train=True).best, record.notes.pinned or {}
 
 
 def _print_settings(study: "Study", number: int, chosen: "Chosen") -> None:

@@ -24,6 +24,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Import everything, or nothing."""
+    from studies.analysis.stored_study import check
+
     name = read_manifest(options.file).study
     check_writable(options.store)
     path = options.store / names.LEDGER
@@ -31,7 +33,7 @@ def run(options: Namespace) -> int:
         _check_optuna(ledger, name, options.store)
         try:
             with open_store(options.store) as store:
-                manifest = unpack(store, ledger, options.file)
+                manifest = unpack(store, ledger, options.file, check)
         except RuntimeError as error:
             print(f"retrial: {error}", file=sys.stderr)
             return 1
@@ -58,18 +60,13 @@ def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
 
 def _feed(ledger: Ledger, name: str, store: Path) -> str | None:
     """Bring Optuna's storage up to date; return what prevents it, which the next search retries."""
-    from studies.definition import study_file
+    from studies.analysis.stored_study import StoredStudy
     from studies.recording import optuna_storage
 
     record = ledger.study(name)
     assert record is not None
-    try:
-        study = study_file.stored(record.definition)
-    except InputError as error:  # the user's objective is not installed here
-        return str(error)
-    feed = optuna_storage.OptunaFeed(
-        ledger.path, study, study.section.storage or names.optuna_uri(store)
-    )
+    study = StoredStudy(ledger, record).study
+    feed = optuna_storage.OptunaFeed(ledger.path, study, names.optuna_uri(store))
     feed.start()
     feed.finish()
     return feed.problem

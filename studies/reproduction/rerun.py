@@ -10,7 +10,15 @@ from studies.definition.study_file import Study
 from studies.search.session import Session, load_datasets
 from studies.workers.local import LocalEngine
 from studies.workers.messages import CRASH_TYPE, EpochDone, Job, TrialDone, WorkerCrashed
-from tracking.records import Environment, EpochRecord, Failure, Training, TrialOutcome
+from tracking.records import (
+    Environment,
+    EpochRecord,
+    Failure,
+    RecordDamaged,
+    Training,
+    TrialOutcome,
+    parsed,
+)
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.runs.verdict import Verdict, compare
 from tracking.store import names
@@ -21,7 +29,10 @@ from tracking.store.store import Store
 def definition_of(store: Store, study: str) -> Study:
     """Return the study that a trial belongs to, as MLflow has it."""
     run_id = study_run(store, study).info.run_id
-    return study_file.stored(json.loads(read_file(store.client, run_id, names.STUDY_FILE)))
+    values = parsed(read_file(store.client, run_id, names.STUDY_FILE), names.STUDY_FILE)
+    if not isinstance(values, dict):
+        raise RecordDamaged(names.STUDY_FILE, problem=f"run {run_id} does not define a study")
+    return study_file.stored(values)
 
 
 def reproduce(
