@@ -35,11 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = import_module(f"studies.cli.{name}")
     options = _options(command, name, rest)
     from nets.errors import InputError
+    from tracking.store.plain_values import visible
 
     try:
         return int(command.run(options))
     except InputError as error:
-        print(f"retrial: {error}", file=sys.stderr)
+        print(f"retrial: {visible(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         left = getattr(command, "INTERRUPTED", "nothing was changed")

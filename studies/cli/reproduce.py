@@ -94,6 +94,7 @@ def _check_at(recorded: "RecordedRun", at: int | None) -> None:
 
 def _print(verdict: "Verdict", epochs: int, took: float) -> None:
     from studies.analysis.formatting import plural, shown_seconds
+    from tracking.store.plain_values import visible
 
     where = f"differs from epoch {verdict.epoch} on ({verdict.metric})"
     summary = {
@@ -103,4 +104,4 @@ def _print(verdict: "Verdict", epochs: int, took: float) -> None:
     }[verdict.verdict]
     print(f"{verdict.verdict}: {summary}, in {shown_seconds(took)}")
     for difference in verdict.differences:
-        print(f"  {difference}")
+        print(f"  {visible(difference)}")

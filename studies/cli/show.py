@@ -92,14 +92,12 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
         heading, *lines = best_lines(stored, ranked[:MOST_ROWS], screen.width)
         print_lines(screen, [heading], "bold")
         print_lines(screen, lines)
-    for line in code_lines(stored.trials):
-        screen.print(Text(line))
+    print_lines(screen, code_lines(stored.trials))
     importances = stored.importances()
     if importances:
         text = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
-        screen.print(Text(f"importance: {text}"))
-    for line in stored.advice():
-        screen.print(Text(f"look next: {line}"))
+        print_lines(screen, [f"importance: {text}"])
+    print_lines(screen, [f"look next: {line}" for line in stored.advice()])
     pruned = [trial for trial in stored.trials if trial.outcome.pruned is not None]
     if pruned:
         heading, *lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
@@ -177,8 +175,8 @@ def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
 
 def _why_failed(trial: TrialRecord) -> str:
     error = trial.outcome.error
-    assert error is not None
-    return f"trial {trial.number} failed: {error.summary}".split("\n")[0]
+    reason = "no reason is recorded" if error is None else error.summary
+    return f"trial {trial.number} failed: {reason}".split("\n")[0]
 
 
 def _more(trials: list[TrialRecord], state: str) -> list[str]:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from studies.analysis.formatting import shown
 from studies.definition.choices import decoded
+from tracking.store.plain_values import visible
 
 _UNLIMITED = 100_000
 
@@ -56,6 +57,6 @@ def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") ->
 
 
 def print_lines(to: Console, lines: Iterable[str], style: str = "") -> None:
-    """Print lines unchanged; the terminal breaks one that is too long."""
+    """Print lines; the terminal breaks one that is too long."""
     for line in lines:
-        to.print(Text(line, style=style), soft_wrap=True)
+        to.print(Text(visible(line), style=style), soft_wrap=True)
