@@ -32,9 +32,12 @@ class StoredStudy:
         self.ledger = ledger
         self.record = record
         self.trials: list[TrialRecord] = ledger.trials(record.name)
+        if to_train:
+            self.study: Study = study_file.stored(record.definition)
+            return
         with damaged(f"study {record.name!r}"):
-            chosen = None if to_train else [trial.parameters for trial in self.trials]
-            self.study: Study = study_file.stored(record.definition, chosen)
+            chosen = [trial.parameters for trial in self.trials]
+            self.study = study_file.stored(record.definition, chosen)
             if self.study.name != record.name:
                 raise InputError("study.name", self.study.name, repr(record.name))
 

@@ -19,19 +19,19 @@ from tracking.records import (
     TrialOutcome,
     parsed,
 )
-from tracking.runs.reader import RecordedRun, study_run
+from tracking.runs.reader import RecordedRun, study_run, text_of
 from tracking.runs.verdict import Verdict, compare
 from tracking.store import names
-from tracking.store.client import read_file
 from tracking.store.store import Store
 
 
 def definition_of(store: Store, study: str) -> Study:
     """Return the study that a trial belongs to, as MLflow has it."""
-    run_id = study_run(store, study).info.run_id
-    values = parsed(read_file(store.client, run_id, names.STUDY_FILE), names.STUDY_FILE)
+    run = study_run(store, study)
+    values = parsed(text_of(store, run, names.STUDY_FILE), names.STUDY_FILE)
     if not isinstance(values, dict):
-        raise RecordDamaged(names.STUDY_FILE, problem=f"run {run_id} does not define a study")
+        problem = f"run {run.info.run_id} does not define a study"
+        raise RecordDamaged(names.STUDY_FILE, problem=problem)
     return study_file.stored(values)
 
 

@@ -252,7 +252,7 @@ def _refuse_foreign(run: "Run") -> None:
 def _read(store: Store, run: "Run") -> RecordedRun:
     _refuse_foreign(run)
     texts = {
-        name: _text_of(store, run, name)
+        name: text_of(store, run, name)
         for name in (
             names.SETTINGS_FILE, names.EPOCHS_FILE, names.ENVIRONMENT_FILE, names.OUTCOME_FILE,
         )
@@ -286,7 +286,8 @@ def _read(store: Store, run: "Run") -> RecordedRun:
     return recorded
 
 
-def _text_of(store: Store, run: "Run", name: str) -> str:
+def text_of(store: Store, run: "Run", name: str) -> str:
+    """Return a text file of a run; raises InputError where the run lacks it."""
     try:
         return read_file(store.client, run.info.run_id, name).decode()
     except Exception as error:
