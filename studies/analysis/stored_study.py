@@ -113,8 +113,8 @@ def damaged(what: str) -> Iterator[None]:
         raise RecordDamaged("store", problem=f"{what} is damaged in the ledger: {error}") from error
 
 
-def check(ledger: Ledger, name: str) -> None:
-    """Raise RecordDamaged unless commands can work with a study of a ledger from elsewhere."""
+def check(ledger: Ledger, name: str) -> Study:
+    """Return a study of a ledger from elsewhere; raise RecordDamaged if commands cannot read it."""
     record = ledger.study(name)
     assert record is not None
     stored = StoredStudy(ledger, record)
@@ -132,6 +132,7 @@ def check(ledger: Ledger, name: str) -> None:
             ledger.model(name, number)
     with damaged(f"the confirmation of study {name!r}"):
         _ = stored.confirmation
+    return stored.study
 
 
 def stored_definition(store: Path, name: str) -> dict[str, Any] | None:

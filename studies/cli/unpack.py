@@ -11,6 +11,7 @@ from studies.cli import suggestions
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.archive import read_manifest
 from tracking.maintenance.pack.packing import unpack
+from tracking.records import RecordDamaged
 from tracking.store import names
 from tracking.store.store import check_writable, open_store
 
@@ -24,8 +25,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Import everything, or nothing."""
-    from studies.analysis.stored_study import check
-
     name = read_manifest(options.file).study
     check_writable(options.store)
     path = options.store / names.LEDGER
@@ -33,7 +32,7 @@ def run(options: Namespace) -> int:
         _check_optuna(ledger, name, options.store)
         try:
             with open_store(options.store) as store:
-                manifest = unpack(store, ledger, options.file, check)
+                manifest = unpack(store, ledger, options.file, _check_study)
         except RuntimeError as error:
             print(f"retrial: {error}", file=sys.stderr)
             return 1
@@ -43,6 +42,18 @@ def run(options: Namespace) -> int:
             print(f"retrial: not in Optuna's storage yet: {problem}", file=sys.stderr)
     print(f"reproduce it: {suggestions.reproduce(options, 'best', name)}")
     return 0
+
+
+def _check_study(packed: Ledger, name: str) -> None:
+    """Raise RecordDamaged unless the study in the ledger of a pack can be read and continued."""
+    from studies.analysis import stored_study
+    from studies.search.warm_start import earlier_trials
+
+    study = stored_study.check(packed, name)
+    try:
+        earlier_trials(study, packed)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise RecordDamaged("notes", problem="the trials of the warm start are damaged") from error
 
 
 def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
