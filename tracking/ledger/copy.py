@@ -60,6 +60,10 @@ def check_tables(ledger: Ledger) -> None:
             ).fetchone()
             if kind != ("table",) or any(found.get(name, 1) for name in columns):
                 raise RecordDamaged(f"table {table}", problem="is not one of a ledger")
+        for table, column in _WITH_IDS.items():
+            other = f"SELECT 1 FROM {table} WHERE typeof({column}) NOT IN ('text', 'null')"
+            if connection.execute(other).fetchone() is not None:
+                raise RecordDamaged(f"{table}.{column}", problem="is no text")
         if (row := connection.execute("PRAGMA foreign_key_check").fetchone()) is not None:
             raise RecordDamaged(f"table {row[0]}", problem=f"a row belongs to no {row[2]}")
 
