@@ -33,7 +33,7 @@ def path_of(name: str, folder: Path) -> Path:
 
 def is_name(name: str) -> bool:
     """Whether a file in the data folder may have this name: no path, no hidden file."""
-    return _NAME.fullmatch(name) is not None
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 def sha256_of(content: str, full_scale: int) -> str:

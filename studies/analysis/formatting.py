@@ -1,5 +1,6 @@
 """Format values, durations, counts and sizes as all commands print them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,10 +26,10 @@ def shown_parameters(parameters: Mapping[str, Any]) -> str:
 def shown_seconds(seconds: float) -> str:
     """Return a duration in the units people use.
 
-    >>> shown_seconds(7.21), shown_seconds(130), shown_seconds(7300)
-    ('7.2 s', '2 min 10 s', '2 h 1 min')
+    >>> shown_seconds(7.21), shown_seconds(130), shown_seconds(7300), shown_seconds(float("inf"))
+    ('7.2 s', '2 min 10 s', '2 h 1 min', 'inf s')
     """
-    if seconds < 60:
+    if seconds < 60 or not math.isfinite(seconds):
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

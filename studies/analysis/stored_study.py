@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import TrialState
 
+from nets.errors import InputError, ModuleMissing
 from studies.analysis.importances import importances
 from studies.definition import study_file
+from studies.definition.study import Study
 from tracking.ledger import Ledger
-from tracking.records import EpochRecord, StudyNotes, StudyRecord, TrialRecord
+from tracking.records import EpochRecord, RecordDamaged, StudyNotes, StudyRecord, TrialRecord
 from tracking.records.confirmation import Confirmation, Evidence
 from tracking.store import names
 from tracking.store.errors import StoreUnavailable, StudyNotFound
@@ -22,16 +25,21 @@ CHAMPION = "champion"
 class StoredStudy:
     """Definition and trials of one study in a store.
 
-    A known `study` is not read from its definition again, for which its settings class is imported.
+    The user's modules are imported only `to_train`.
     """
 
-    def __init__(
-        self, ledger: Ledger, record: StudyRecord, study: study_file.Study | None = None
-    ) -> None:
+    def __init__(self, ledger: Ledger, record: StudyRecord, *, to_train: bool = False) -> None:
         self.ledger = ledger
         self.record = record
-        self.study = study or study_file.stored(record.definition)
         self.trials: list[TrialRecord] = ledger.trials(record.name)
+        if to_train:
+            self.study: Study = study_file.stored(record.definition)
+            return
+        with damaged(f"study {record.name!r}"):
+            chosen = [trial.parameters for trial in self.trials]
+            self.study = study_file.stored(record.definition, chosen)
+            if self.study.name != record.name:
+                raise InputError("study.name", self.study.name, repr(record.name))
 
     def epochs(self, number: int) -> list[EpochRecord]:
         """Return the epochs of a trial."""
@@ -92,6 +100,39 @@ class StoredStudy:
         return lines
 
 
+@contextmanager
+def damaged(what: str) -> Iterator[None]:
+    """Say that something is damaged in the ledger, where reading it raises InputError."""
+    try:
+        yield
+    except ModuleMissing:
+        raise
+    except InputError as error:
+        raise RecordDamaged("store", problem=f"{what} is damaged in the ledger: {error}") from error
+
+
+def check(ledger: Ledger, name: str) -> Study:
+    """Return a study of a ledger from elsewhere; raise RecordDamaged if commands cannot read it."""
+    record = ledger.study(name)
+    assert record is not None
+    stored = StoredStudy(ledger, record)
+    for number, trial in enumerate(stored.trials):
+        with damaged(f"trial {trial.number} of study {name!r}"):
+            if trial.number != number:
+                raise InputError("number", trial.number, str(number))
+            try:
+                stored.study.space.trial(trial.parameters, TrialState.RUNNING)
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError("parameters", trial.parameters, "values of the space") from error
+            if any(epoch.number < 1 for epoch in stored.epochs(number)):
+                raise InputError("epochs", problem="got an epoch below 1")
+            ledger.checkpoint(name, number)
+            ledger.model(name, number)
+    with damaged(f"the confirmation of study {name!r}"):
+        _ = stored.confirmation
+    return stored.study
+
+
 def stored_definition(store: Path, name: str) -> dict[str, Any] | None:
     """Return the definition of a study that a store has, or None."""
     path = store / names.LEDGER
@@ -103,8 +144,8 @@ def stored_definition(store: Path, name: str) -> dict[str, Any] | None:
 
 
 @contextmanager
-def open_study(store: Path, name: str) -> Iterator[StoredStudy]:
-    """Open a study of a store; raises StoreUnavailable or StudyNotFound."""
+def open_study(store: Path, name: str, *, to_train: bool = False) -> Iterator[StoredStudy]:
+    """Open a study of a store; raises StoreUnavailable, StudyNotFound or RecordDamaged."""
     path = store / names.LEDGER
     if not path.is_file():
         raise StoreUnavailable.without_studies(store)
@@ -112,4 +153,4 @@ def open_study(store: Path, name: str) -> Iterator[StoredStudy]:
         record = ledger.study(name)
         if record is None:
             raise StudyNotFound.among(name, ledger.study_names(), store)
-        yield StoredStudy(ledger, record)
+        yield StoredStudy(ledger, record, to_train=to_train)

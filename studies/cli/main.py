@@ -40,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     left = getattr(command, "INTERRUPTED", None)
     options = _options(command, name, rest)
     from nets.errors import InputError
+    from tracking.store.plain_values import visible
 
     try:
         return int(command.run(options))
     except InputError as error:
-        warn(str(error))
+        warn(visible(str(error)))
         return 2
     except KeyboardInterrupt:
         print(f"interrupted: {left or 'nothing was changed'}", file=sys.stderr)

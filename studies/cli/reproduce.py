@@ -82,6 +82,8 @@ def _check_at(recorded: "RecordedRun", at: int | None) -> None:
 
 
 def _print(verdict: "Verdict", epochs: int, took: float) -> None:
+    from tracking.store.plain_values import visible
+
     where = f"differs from epoch {verdict.epoch} on ({verdict.metric})"
     summary = {
         "exact": f"all metrics and digests of {plural(epochs, 'epoch')} are equal to the last bit",
@@ -90,4 +92,4 @@ def _print(verdict: "Verdict", epochs: int, took: float) -> None:
     }[verdict.verdict]
     print(f"{verdict.verdict}: {summary}, in {shown_seconds(took)}")
     for difference in verdict.differences:
-        print(f"  {difference}")
+        print(f"  {visible(difference)}")

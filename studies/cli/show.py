@@ -95,8 +95,7 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
     if importances := stored.importances():
         shares = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
         lines.append(f"importance: {shares}")
-    for line in [*lines, *(f"look next: {advice}" for advice in stored.advice())]:
-        screen.print(Text(line))
+    print_lines(screen, [*lines, *(f"look next: {advice}" for advice in stored.advice())])
     pruned = [trial for trial in stored.trials if trial.outcome.pruned is not None]
     if pruned:
         lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
@@ -169,8 +168,8 @@ def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
 
 def _why_failed(trial: TrialRecord) -> str:
     error = trial.outcome.error
-    assert error is not None
-    return f"trial {trial.number} failed: {error.summary}".split("\n")[0]
+    reason = "no reason is recorded" if error is None else error.summary
+    return f"trial {trial.number} failed: {reason}".split("\n")[0]
 
 
 def _more(trials: list[TrialRecord], state: str) -> list[str]:

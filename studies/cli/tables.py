@@ -9,6 +9,7 @@ from rich.text import Text
 
 from studies.analysis.formatting import shown
 from studies.definition.choices import decoded
+from tracking.store.plain_values import visible
 
 _UNLIMITED = 100_000
 
@@ -51,7 +52,7 @@ def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") ->
 
 
 def print_lines(to: Console, lines: Iterable[str], *, headed: bool = False) -> None:
-    """Print lines unchanged; the first may be a heading, and the terminal breaks a long one."""
+    """Print lines; the first may be a heading, and the terminal breaks a long one."""
     for place, line in enumerate(lines):
         style = "bold" if headed and place == 0 else ""
-        to.print(Text(line, style=style), soft_wrap=True)
+        to.print(Text(visible(line), style=style), soft_wrap=True)

@@ -87,11 +87,12 @@ def _study(store: Path, text: str) -> "tuple[Study, TrialRecord | None, dict[str
         known = stack.enter_context(Ledger(path)) if path.is_file() else None
         if known and (record := known.study(text)):
             single_training.check_trainable(record)
-            stored = StoredStudy(known, record)
+            stored = StoredStudy(known, record, to_train=True)
             return stored.study, stored.best, record.notes.pinned or {}
         study = study_file.read(study_file.find(text), to_search=False)
         if known and (record := known.study(study.name)):
-            return study, StoredStudy(known, record).best, record.notes.pinned or {}
+            stored = StoredStudy(known, record, to_train=True)
+            return study, stored.best, record.notes.pinned or {}
         return study, None, cpu_pinning.choose() if study.section.portable else {}
 
 

@@ -10,6 +10,7 @@ from studies.cli.messages import fail, warn
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.archive import read_manifest
 from tracking.maintenance.pack.packing import unpack
+from tracking.records import RecordDamaged
 from tracking.store import names
 from tracking.store.store import check_writable, open_store
 
@@ -30,7 +31,7 @@ def run(options: Namespace) -> int:
         _check_optuna(ledger, name, options.store)
         try:
             with open_store(options.store) as store:
-                manifest = unpack(store, ledger, options.file)
+                manifest = unpack(store, ledger, options.file, _check_study)
         except RuntimeError as error:
             return fail(str(error))
         counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
@@ -39,6 +40,18 @@ def run(options: Namespace) -> int:
             warn(f"not in Optuna's storage yet: {problem}")
     print(f"reproduce it: {suggestions.reproduce(options, 'best', name)}")
     return 0
+
+
+def _check_study(packed: Ledger, name: str) -> None:
+    """Raise RecordDamaged unless the study in the ledger of a pack can be read and continued."""
+    from studies.analysis import stored_study
+    from studies.search.warm_start import earlier_trials
+
+    study = stored_study.check(packed, name)
+    try:
+        earlier_trials(study, packed)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise RecordDamaged("notes", problem="the trials of the warm start are damaged") from error
 
 
 def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
@@ -56,18 +69,13 @@ def _check_optuna(ledger: Ledger, name: str, store: Path) -> None:
 
 def _feed(ledger: Ledger, name: str, store: Path) -> str | None:
     """Bring Optuna's storage up to date; return what prevents it, which the next search retries."""
-    from studies.definition import study_file
+    from studies.analysis.stored_study import StoredStudy
     from studies.recording import optuna_storage
 
     record = ledger.study(name)
     assert record is not None
-    try:
-        study = study_file.stored(record.definition)
-    except InputError as error:  # the user's objective is not installed here
-        return str(error)
-    feed = optuna_storage.OptunaFeed(
-        ledger.path, study, study.section.storage or names.optuna_uri(store)
-    )
+    study = StoredStudy(ledger, record).study
+    feed = optuna_storage.OptunaFeed(ledger.path, study, names.optuna_uri(store))
     feed.start()
     feed.finish()
     return feed.problem

@@ -61,7 +61,7 @@ def confirm(
         pass  # before a lock is created for a study that does not exist
     with contextlib.ExitStack() as stack:
         stack.enter_context(lock.hold(store / names.LEDGER, study, "confirmed"))
-        stored = stack.enter_context(open_study(store, study))
+        stored = stack.enter_context(open_study(store, study, to_train=True))
         confirmation = stored.confirmation
         mlflow = problem = None
         if record and not _is_done(confirmation, stored):
@@ -148,8 +148,9 @@ def _prepare(stored: StoredStudy, data: Path | None, warn: Say) -> Session:
     name, notes = stored.study.name, stored.record.notes
     datasets = load_datasets(stored.study.data_names, data)
     check_data(stored.record, digests_of(datasets))
-    os.environ.update(notes.pinned or {})  # for the processes that train; this one has NumPy loaded
     session = Session.prepare(stored.study, datasets, notes.pinned)
+    # For the processes that train; this one has NumPy loaded.
+    os.environ.update(session.pinned)
     earlier = notes.confirmation_environment
     what = "the study" if earlier is None else "this confirmation"
     began = earlier or stored.record.environment.with_worker(notes.first_worker)

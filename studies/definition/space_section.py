@@ -1,6 +1,6 @@
 """The section ``[space]`` of a study file: what is searched, and the first trials' values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from types import UnionType
@@ -71,20 +71,40 @@ _SEEDS = ("seed", "split_seed")
 """Settings that follow from the study's seed and cannot be searched."""
 
 
-def read_space(tables: Values, settings: type[Any], *, whole_steps: bool = True) -> Space:
+def types_of(settings: type[Any]) -> dict[str, Any]:
+    """Return the type of each field of a settings class that can be searched."""
+    hints = get_type_hints(settings)
+    return {item.name: hints[item.name] for item in fields(settings) if item.name not in _SEEDS}
+
+
+def types_in(tables: Values, trials: Sequence[Values]) -> dict[str, Any]:
+    """Return the type of each searched setting as its range and the values of trials show it.
+
+    A float may be given as an integer in a range, but a trial's value is of the setting's type.
+    """
+    found: dict[str, Any] = {}
+    for name, table in tables.items():
+        values = [table.get(key) for key in KEYS] if isinstance(table, dict) else []
+        values += [trial.get(name) for trial in trials]
+        if name.isidentifier():
+            found[name] = float if any(isinstance(value, float) for value in values) else int
+    return found
+
+
+def read_space(tables: Values, types: Mapping[str, Any], *, whole_steps: bool = True) -> Space:
     """Return the space that the ``[space]`` section of a study file describes.
+
+    `types` are those of the settings that can be searched, by name.
 
     With `whole_steps` a range that its step does not divide is rejected, because its high end would
     never be tried. Studies stored by earlier versions may have one; it ends at the last whole step.
 
     Raises InputError with the key's full name, the value received and what is expected.
     """
-    hints = get_type_hints(settings)
-    names = [item.name for item in fields(settings) if item.name not in _SEEDS]
     parameters: dict[str, Parameter] = {}
     for name, table in tables.items():
-        if name not in names:
-            raise unknown(f"space.{name}", "setting", names)
+        if name not in types:
+            raise unknown(f"space.{name}", "setting", types)
         if not isinstance(table, dict):
             raise InputError(
                 f"space.{name}",
@@ -94,7 +114,7 @@ def read_space(tables: Values, settings: type[Any], *, whole_steps: bool = True)
         if "choices" in table:
             distribution: Distribution = _choices(name, table)
         else:
-            distribution = _range(name, table, hints[name], whole_steps)
+            distribution = _range(name, table, types[name], whole_steps)
         condition = _condition(f"space.{name}.when", table.get("when"), parameters)
         parameters[name] = Parameter(name, distribution, condition)
     return Space(tuple(parameters.values()))

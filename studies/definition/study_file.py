@@ -6,6 +6,7 @@ the key's full name, the value received and what is expected.
 """
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from studies.definition.checks import check_settings, check_study
 from studies.definition.choices import encoded
 from studies.definition.sections import Sections, full_names, sections_of, unknown_key
 from studies.definition.space import Space
-from studies.definition.space_section import check_first, read_space
+from studies.definition.space_section import check_first, read_space, types_in, types_of
 from studies.definition.study import Study
 from studies.definition.study_section import StudySection, read_section
-from studies.definition.user_modules import import_from, load
+from studies.definition.user_modules import import_from, load, user_modules
 from studies.definition.validation import unknown
 from tracking.records import Values
 from tracking.store.plain_values import flat
@@ -104,7 +105,7 @@ def build(tables: Values) -> Study:
             raise unknown(name, "section", known)
         if not isinstance(table, dict):
             raise InputError(name, table, f"a section [{name}]")
-    space = read_space(tables.get("space", {}), settings)
+    space = read_space(tables.get("space", {}), types_of(settings))
     fixed = _fixed(tables, sections, settings, space, section)
     section = replace(
         section,
@@ -118,16 +119,28 @@ def build(tables: Values) -> Study:
     return study
 
 
-def stored(definition: Values) -> Study:
+def stored(definition: Values, trials: Sequence[Values] | None = None) -> Study:
     """Return the study that a stored definition describes, even if it is no longer accepted.
 
     A definition does not contain the folder of its file: the user's modules are imported from the
-    current folder, or from where Python finds them.
+    current folder, or from where Python finds them. To read a study, they are not needed: with
+    `trials`, the parameters of its trials, none is imported.
+
+    Raises InputError for a definition that no study file has.
     """
+    for name in ("study", "fixed", "space"):
+        if not isinstance(table := definition.get(name), dict):
+            raise InputError(
+                f"definition.{name}", problem=f"got {table!r:.100}", expected="a table"
+            )
     section = read_section({**definition["study"]})
-    import_from(section, Path.cwd())
-    settings = load(section.settings, "study.settings")
-    space = read_space(definition["space"], settings, whole_steps=False)
+    tables = definition["space"]
+    if trials is None or not user_modules(section):
+        import_from(section, Path.cwd())
+        types = types_of(_settings_class(section))
+    else:
+        types = types_in(tables, trials)
+    space = read_space(tables, types, whole_steps=False)
     first = tuple({k: encoded(v) for k, v in values.items()} for values in section.first)
     return Study(replace(section, first=first), dict(definition["fixed"]), space, dict(definition))
 
@@ -138,7 +151,8 @@ def differences(stored: Values, given: Values) -> list[str]:
     return [
         f"{key}: stored {one.get(key, 'nothing')!r}, given {other.get(key, 'nothing')!r}"
         for key in sorted(one.keys() | other.keys())
-        if key not in ("study.trials", "study.record_diff") and one.get(key) != other.get(key)
+        if key not in ("study.trials", "study.storage", "study.record_diff")
+        and one.get(key) != other.get(key)
     ]
 
 

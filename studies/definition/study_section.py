@@ -8,6 +8,7 @@ from pydantic import Field
 from studies.definition import pruners, samplers
 from studies.definition.validation import forbid_unknown_keys, validate
 from tracking.records import Direction, Values
+from tracking.store import names
 
 _METRIC = "val_accuracy"
 
@@ -24,7 +25,7 @@ class Stop:
 class StudySection:
     """The section ``[study]``."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    name: Annotated[str, Field(pattern=f"^{names.STUDY_NAME}$", max_length=100)]
     trials: Annotated[int, Field(ge=1)] = 20
     window: Annotated[int, Field(ge=1)] = 8
     """Largest number of open trials; the result depends on it, but not on the workers."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from studies.analysis.stored_study import StoredStudy
-from studies.definition.study import Study
 from studies.figures.contour import contour
 from studies.figures.parameters import parallel_coordinates, parameter_importances, slices
 from studies.figures.progress import intermediate_values, optimization_history
@@ -27,15 +26,15 @@ FIGURES: dict[str, Callable[[StoredStudy], Figure | None]] = {
 """Each figure by its file name; a function returns None if there is nothing to draw."""
 
 
-def draw_one(name: str, ledger: Path, study: Study) -> bytes | None:
+def draw_one(name: str, ledger: Path, study: str) -> bytes | None:
     """Return one of the `FIGURES` of a study as a PNG file; `ledger` is the path of the ledger.
 
     None if it cannot be drawn, or the ledger does not have the study.
     """
     with Ledger(ledger, create=False) as opened:
-        if (record := opened.study(study.name)) is None:
+        if (record := opened.study(study)) is None:
             return None
-        return draw(StoredStudy(opened, record, study), [name]).get(name)
+        return draw(StoredStudy(opened, record), [name]).get(name)
 
 
 def draw(stored: StoredStudy, names: Iterable[str] = tuple(FIGURES)) -> dict[str, bytes]:

@@ -3,8 +3,8 @@
 In the driver, drawing would compete with the recorder for Python's lock, and the figures left to
 draw at the end would keep a search waiting while the cores that trained are idle.
 
-It is sent what it draws. It imports nothing of the user's: a settings class may load a large
-library, or not be importable there.
+It reads the study from the ledger and imports nothing of the user's: a settings class may load a
+large library, or not be importable there.
 """
 
 import contextlib
@@ -12,14 +12,12 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from joblib.externals.loky.backend import get_context
 
-from studies.definition.study import Study
 from studies.workers.local import ONE_THREAD
 from studies.workers.processes import exit_with, signals_held
 from tracking.records import EpochRecord
@@ -38,10 +36,9 @@ class DrawingProcess:
     ended, for whatever reason, there are no more figures.
     """
 
-    def __init__(self, ledger: Path, study: Study) -> None:
+    def __init__(self, ledger: Path, study: str) -> None:
         self._ledger = ledger
-        # A copy: it must have neither a class of the user's nor the values of its fields.
-        self._study = replace(study, fixed={}, definition={})
+        self._study = study
         self._thread = ThreadPoolExecutor(1)
         self._process: Any = None
         self._connection: Connection | None = None
@@ -140,7 +137,7 @@ def _names() -> list[str]:
     return list(FIGURES)
 
 
-def _draw_one(name: str, ledger: Path, study: Study) -> bytes | None:
+def _draw_one(name: str, ledger: Path, study: str) -> bytes | None:
     from studies.figures.drawing import draw_one
 
     return draw_one(name, ledger, study)

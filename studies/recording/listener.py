@@ -34,7 +34,7 @@ class Record:
     ) -> None:
         self._ledger, self._store, self._study = ledger, store, study.name
         self._figures = figures
-        self._drawing = DrawingProcess(ledger, study)
+        self._drawing = DrawingProcess(ledger, study.name)
         self._is_drawing = False
         self._feed = OptunaFeed(ledger, study, study.section.storage or names.optuna_uri(store))
         self._recorder = Recorder(ledger, store, study.name, now, self._drawing.curves)

@@ -1,7 +1,6 @@
 """Re-run a recorded trial: the same objective, in a fresh process, from MLflow alone."""
 
 import contextlib
-import json
 from pathlib import Path
 
 from nets.errors import InputError
@@ -10,18 +9,29 @@ from studies.definition.study_file import Study
 from studies.search.session import Session, load_datasets
 from studies.workers.local import LocalEngine
 from studies.workers.messages import CRASH_TYPE, EpochDone, Job, TrialDone, WorkerCrashed
-from tracking.records import Environment, EpochRecord, Failure, Training, TrialOutcome
-from tracking.runs.reader import RecordedRun, study_run
+from tracking.records import (
+    Environment,
+    EpochRecord,
+    Failure,
+    RecordDamaged,
+    Training,
+    TrialOutcome,
+    parsed,
+)
+from tracking.runs.reader import RecordedRun, study_run, text_of
 from tracking.runs.verdict import Verdict, compare
 from tracking.store import names
-from tracking.store.client import read_file
 from tracking.store.store import Store
 
 
 def definition_of(store: Store, study: str) -> Study:
     """Return the study that a trial belongs to, as MLflow has it."""
-    run_id = study_run(store, study).info.run_id
-    return study_file.stored(json.loads(read_file(store.client, run_id, names.STUDY_FILE)))
+    run = study_run(store, study)
+    values = parsed(text_of(store, run, names.STUDY_FILE), names.STUDY_FILE)
+    if not isinstance(values, dict):
+        problem = f"run {run.info.run_id} does not define a study"
+        raise RecordDamaged(names.STUDY_FILE, problem=problem)
+    return study_file.stored(values)
 
 
 def reproduce(

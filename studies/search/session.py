@@ -58,7 +58,7 @@ class Session:
         on_cluster: bool = False,
     ) -> "Session":
         """Describe where trials train: processes of this machine, or on a cluster the driver."""
-        pinned = pinned or {}
+        pinned = cpu_pinning.checked(pinned)
         environment = cpu_pinning.capture(
             {} if on_cluster else pinned, data=digests_of(datasets), modules=study.own_modules
         )

@@ -9,6 +9,7 @@ a process is started with them and never switched.
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -56,6 +57,31 @@ def choose() -> dict[str, str]:
             expected="a NumPy with OpenBLAS, on a machine with that BLAS kernel",
         )
     return variables
+
+
+def checked(variables: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the variables of a record, for the environment of a process.
+
+    A record may come from anywhere, and other variables can run code. Raises InputError for what
+    `choose` never returns.
+
+    >>> checked({BLAS: "Haswell"}), checked(None)
+    ({'OPENBLAS_CORETYPE': 'Haswell'}, {})
+    """
+    found = dict(variables or {})
+    for name, value in found.items():
+        if not re.fullmatch(_FORMS.get(name, "(?!)"), value):
+            problem = f"the record sets {name[:100]!r} to {value[:100]!r} for the training"
+            expected = f"{one_of(_FORMS)}, with names of CPU features"
+            raise InputError("pinned", found, expected, problem=problem)
+    if found and BLAS not in found:
+        raise InputError("pinned", found, BLAS, problem="the record does not name a BLAS kernel")
+    return found
+
+
+_FEATURE = rf"({'|'.join(_BEYOND)})[A-Z0-9_]{{0,40}}"
+_FORMS = {BLAS: "|".join(CORES.values()), NUMPY: f"{_FEATURE}( {_FEATURE}){{0,99}}"}
+"""The variables that a record may set, and the form of their values."""
 
 
 def unpinned(variables: Mapping[str, str], described: Environment) -> list[str]:

@@ -22,13 +22,15 @@ from tracking.ledger.schema import SCHEMA, VERSION
 from tracking.records import (
     Environment,
     EpochRecord,
-    SamplerAttributes,
+    RecordDamaged,
     StudyNotes,
     StudyRecord,
     TrialOutcome,
     TrialRecord,
     TrialState,
     Values,
+    built,
+    parsed,
 )
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import without_secrets
@@ -88,9 +90,14 @@ class Ledger:
 
     def _remove_secrets(self) -> None:
         """Remove the passwords of storage URLs, which earlier versions stored."""
-        studies = self._connection.execute(
-            "SELECT name, definition FROM study WHERE definition LIKE '%\"storage\"%://%'"
-        ).fetchall()
+        try:
+            studies = self._connection.execute(
+                "SELECT name, definition FROM study WHERE definition LIKE '%\"storage\"%://%'"
+            ).fetchall()
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error):  # found, and explained, when a study is read
+                return
+            raise
         for name, definition in studies:
             try:
                 tables = json.loads(definition)
@@ -151,13 +158,17 @@ class Ledger:
         if row is None:
             return None
         definition, environment, created, notes = row
-        return StudyRecord(
-            name,
-            json.loads(definition),
-            Environment.from_json(json.loads(environment)),
-            created,
-            StudyNotes.from_json(json.loads(notes)),
-        )
+        with _naming(f"study {name!r}"):
+            return built(
+                StudyRecord,
+                {
+                    "name": name,
+                    "definition": parsed(definition, "definition"),
+                    "environment": parsed(environment, "environment"),
+                    "created": created,
+                    "notes": parsed(notes, "notes"),
+                },
+            )
 
     def notes(self, name: str) -> StudyNotes:
         """Return the notes of a study that the store has."""
@@ -354,7 +365,20 @@ class Ledger:
             " WHERE study = ? AND trial = ? AND number > ? ORDER BY number",
             (study, number, after),
         )
-        return [EpochRecord(n, json.loads(m), json.loads(d), s, at) for n, m, d, s, at in rows]
+        with _naming(f"trial {number} of study {study!r}"):
+            return [
+                built(
+                    EpochRecord,
+                    {
+                        "number": epoch,
+                        "metrics": parsed(metrics, "metrics"),
+                        "digests": parsed(digests, "digests"),
+                        "seconds": seconds,
+                        "at": at,
+                    },
+                )
+                for epoch, metrics, digests, seconds, at in rows
+            ]
 
     def checkpoint(self, study: str, number: int) -> tuple[int, bytes] | None:
         """Return epoch and packed state of a trial's last checkpoint, or None."""
@@ -410,12 +434,18 @@ def _is_damage(error: Exception) -> bool:
     return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Name the study or trial in errors about a damaged record."""
+    try:
+        yield
+    except RecordDamaged as error:
+        raise RecordDamaged("store", problem=f"{what} is damaged in the ledger: {error}") from error
+
+
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
     values = dict(zip(TrialRecord.__dataclass_fields__, row, strict=True))
-    values["settings"] = json.loads(values["settings"])
-    values["parameters"] = json.loads(values["parameters"])
-    values["sampler_attributes"] = SamplerAttributes.from_json(
-        json.loads(values["sampler_attributes"])
-    )
-    values["outcome"] = TrialOutcome.from_json(json.loads(values["outcome"]))
-    return TrialRecord(**values)
+    with _naming(f"trial {values['number']} of study {values['study']!r}"):
+        for name in ("settings", "parameters", "sampler_attributes", "outcome"):
+            values[name] = parsed(values[name], name)
+        return built(TrialRecord, values)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracking.ledger.access import Ledger
+from tracking.records import RecordDamaged
 
 _LEFT_BEHIND = {"lock"}
 """Tables without data of the study itself."""
@@ -39,6 +40,32 @@ def copy_study(
                 (_translated(row, place, translate) for row in rows),
             ).rowcount
     return {table: max(count, 0) for table, count in counts.items()}
+
+
+def check_tables(ledger: Ledger) -> None:
+    """Raise RecordDamaged unless the tables of a ledger are plain ones, with plain values.
+
+    A view or a generated column in the place of ours would be computed while it is read.
+    """
+    with ledger.transaction() as connection:
+        for table, columns in _tables():
+            found = {
+                name: hidden
+                for _, name, _, _, _, _, hidden in connection.execute(
+                    f"PRAGMA table_xinfo({table})"
+                )
+            }
+            kind = connection.execute(
+                "SELECT type FROM sqlite_master WHERE name = ? AND rootpage > 0", (table,)
+            ).fetchone()
+            if kind != ("table",) or any(found.get(name, 1) for name in columns):
+                raise RecordDamaged(f"table {table}", problem="is not one of a ledger")
+        for table, column in _WITH_IDS.items():
+            other = f"SELECT 1 FROM {table} WHERE typeof({column}) NOT IN ('text', 'null')"
+            if connection.execute(other).fetchone() is not None:
+                raise RecordDamaged(f"{table}.{column}", problem="is no text")
+        if (row := connection.execute("PRAGMA foreign_key_check").fetchone()) is not None:
+            raise RecordDamaged(f"table {row[0]}", problem=f"a row belongs to no {row[2]}")
 
 
 def size_of(ledger: Ledger, study: str) -> tuple[dict[str, int], int]:

@@ -117,15 +117,15 @@ def remove_runs(store: Store, runs: "list[Run]") -> None:
 def erase(store: Store, kind: str, identity: str) -> None:
     """Erase the rows of a deleted entity from MLflow's database, if it is accessible."""
     if can_erase(store):
-        getattr(_tracking_store(store), f"_hard_delete_{kind}")(identity)
+        getattr(tracking_store(store), f"_hard_delete_{kind}")(identity)
 
 
 def can_erase(store: Store) -> bool:
     """Return whether MLflow's database is accessible, not behind a server."""
-    return hasattr(_tracking_store(store), "_hard_delete_experiment")
+    return hasattr(tracking_store(store), "_hard_delete_experiment")
 
 
-def _tracking_store(store: Store) -> Any:
+def tracking_store(store: Store) -> Any:
     """Return MLflow's internal store, which `mlflow gc` uses and the client does not expose."""
     return store.client._tracking_client.store
 

@@ -16,8 +16,8 @@ import psutil
 
 from tracking.ledger import Ledger
 from tracking.maintenance import deletion
+from tracking.maintenance.pack.contents import UNPACKING_TAG
 from tracking.maintenance.pack.packing import BESIDE, clear
-from tracking.maintenance.pack.restore import UNPACKING_TAG
 from tracking.runs import trial_run
 from tracking.store import names
 from tracking.store.client import Files, all_models, all_pages, all_runs, files_at

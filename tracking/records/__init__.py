@@ -7,6 +7,8 @@ from tracking.records.base import JsonObject as JsonObject
 from tracking.records.base import Record as Record
 from tracking.records.base import RecordDamaged as RecordDamaged
 from tracking.records.base import Values as Values
+from tracking.records.base import built as built
+from tracking.records.base import parsed as parsed
 from tracking.records.base import to_json as to_json
 from tracking.records.direction import Direction as Direction
 from tracking.records.environment import UNKNOWN as UNKNOWN

@@ -1,6 +1,5 @@
 """Reading recorded trials back, from MLflow alone."""
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -13,7 +12,17 @@ from numpy.typing import NDArray
 
 from nets.errors import InputError
 from tracking.models.model_folder import read_weights
-from tracking.records import Direction, Environment, EpochRecord, Training, TrialOutcome, Values
+from tracking.records import (
+    Direction,
+    Environment,
+    EpochRecord,
+    RecordDamaged,
+    Training,
+    TrialOutcome,
+    Values,
+    built,
+    parsed,
+)
 from tracking.runs import consistency
 from tracking.runs.lost import check_not_lost
 from tracking.store import names
@@ -86,7 +95,7 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
         _refuse_foreign(run)
         raise InputError(
             "trial",
-            problem=f"{run.info.run_name} of {run.data.tags[names.STUDY_TAG]} has not finished",
+            problem=f"{run.info.run_name} of {run.data.tags.get(names.STUDY_TAG)} has not finished",
             hint="the command that started the search continues it",
         )
     return _read(store, run)
@@ -225,7 +234,7 @@ def _by_id(store: Store, run_id: str) -> "Run":
 def _check_study(run: "Run", study: str | None) -> None:
     """Raise InputError for a run of another study than `study`."""
     _refuse_foreign(run)
-    found = run.data.tags[names.STUDY_TAG]
+    found = run.data.tags.get(names.STUDY_TAG)
     if study not in (None, found):
         raise InputError(
             "study",
@@ -248,32 +257,44 @@ def _refuse_foreign(run: "Run") -> None:
 def _read(store: Store, run: "Run") -> RecordedRun:
     _refuse_foreign(run)
     texts = {
-        name: _text_of(store, run, name)
+        name: text_of(store, run, name)
         for name in (
             names.SETTINGS_FILE, names.EPOCHS_FILE, names.ENVIRONMENT_FILE, names.OUTCOME_FILE,
         )
     }  # fmt: skip
-    found = {name: json.loads(text) for name, text in texts.items()}
     tags: Mapping[str, str] = run.data.tags
-    environment = Environment.from_json(found[names.ENVIRONMENT_FILE])
-    recorded = RecordedRun(
-        run_id=run.info.run_id,
-        study=tags[names.STUDY_TAG],
-        number=_number(run),
-        state=tags[names.STATE_TAG],
-        settings=found[names.SETTINGS_FILE],
-        epochs=tuple(map(EpochRecord.from_json, found[names.EPOCHS_FILE])),
-        environment=environment,
-        outcome=TrialOutcome.from_json(found[names.OUTCOME_FILE]),
-        metric=(environment.study or {}).get("metric")
-        or tags.get(names.METRIC_TAG, "val_accuracy"),
-        direction=Direction(tags.get(names.DIRECTION_TAG, "maximize")),
-    )
+    try:
+        found = {name: parsed(text, name) for name, text in texts.items()}
+        if not isinstance(found[names.SETTINGS_FILE], dict):
+            raise RecordDamaged(names.SETTINGS_FILE, problem="is no object")
+        if not isinstance(found[names.EPOCHS_FILE], list):
+            raise RecordDamaged(names.EPOCHS_FILE, problem="is no list")
+        environment = Environment.from_json(found[names.ENVIRONMENT_FILE])
+        recorded = built(
+            RecordedRun,
+            {
+                "run_id": run.info.run_id,
+                "study": tags.get(names.STUDY_TAG),
+                "number": _number(run),
+                "state": tags.get(names.STATE_TAG),
+                "settings": found[names.SETTINGS_FILE],
+                "epochs": found[names.EPOCHS_FILE],
+                "environment": found[names.ENVIRONMENT_FILE],
+                "outcome": found[names.OUTCOME_FILE],
+                "metric": (environment.study or {}).get("metric")
+                or tags.get(names.METRIC_TAG, "val_accuracy"),
+                "direction": tags.get(names.DIRECTION_TAG, "maximize"),
+            },
+        )
+    except RecordDamaged as error:
+        what = f"run {run.info.run_id} ({run.info.run_name})"
+        raise RecordDamaged("trial", problem=f"{what} is damaged: {error}") from error
     consistency.check(run, recorded.settings, recorded.epochs, recorded.outcome, recorded.metric)
     return recorded
 
 
-def _text_of(store: Store, run: "Run", name: str) -> str:
+def text_of(store: Store, run: "Run", name: str) -> str:
+    """Return a text file of a run; raises InputError where the run lacks it."""
     try:
         return read_file(store.client, run.info.run_id, name).decode()
     except Exception as error:
@@ -287,4 +308,8 @@ def _text_of(store: Store, run: "Run", name: str) -> str:
 def _number(run: "Run") -> int:
     """Return the number of the trial, or of the winner whose settings a champion has."""
     tags = run.data.tags
-    return int(tags.get(names.TRIAL_TAG) or tags[names.WINNER_TAG])
+    text = tags.get(names.TRIAL_TAG) or tags.get(names.WINNER_TAG, "")
+    if not re.fullmatch("[0-9]{1,18}", text):
+        problem = f"got {text!r:.100} in run {run.info.run_id}"
+        raise RecordDamaged(names.TRIAL_TAG, problem=problem, expected="the number of a trial")
+    return int(text)

@@ -8,6 +8,9 @@ import re
 import socket
 from pathlib import Path
 
+STUDY_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""The form of a study's name, which is part of the names of files."""
+
 # Files of a store
 LEDGER = "ledger.db"
 MLFLOW_DATABASE = "mlflow.db"

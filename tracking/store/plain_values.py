@@ -48,3 +48,19 @@ def ranges(numbers: Sequence[int]) -> str:
         else:
             ends.append([number, number])
     return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in ends)
+
+
+def visible(text: str, longest: int = 2000) -> str:
+    r"""Return a text for the terminal: control characters are escaped, and a long one is cut.
+
+    What a store or a pack contains may come from anywhere, and a terminal obeys such characters.
+
+    >>> visible("two\x1b[2J\nlines"), visible("long", 3)
+    ('two\\x1b[2J\nlines', 'lon...')
+    """
+    cut = text if len(text) <= longest else f"{text[:longest]}..."
+    if cut.isprintable():
+        return cut
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in cut
+    )

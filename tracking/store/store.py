@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from tracking.store import names
 from tracking.store.database import create_database, relocate
 from tracking.store.errors import StoreUnavailable
+from tracking.store.plain_values import visible
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -242,5 +243,6 @@ def without_secrets(text: str) -> str:
 def one_line(error: BaseException) -> str:
     """Return an error's message on one line of at most 200 characters, without passwords."""
     message = str(error).partition("\n[SQL:")[0]  # SQLAlchemy adds the statement, and a link
-    text = without_password(without_secrets(" ".join(message.split()))) or type(error).__name__
+    message = without_password(without_secrets(" ".join(message.split())))
+    text = visible(message or type(error).__name__)
     return text if len(text) <= 200 else text[:197] + "..."

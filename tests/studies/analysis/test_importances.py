@@ -9,7 +9,7 @@ from stored_studies import CONDITIONAL, SEARCHED, a_definition, a_search, draw
 
 from nets.settings import Settings
 from studies.analysis.importances import density, importances
-from studies.definition.space_section import read_space
+from studies.definition.space_section import read_space, types_of
 
 
 def test_the_parameter_that_decides_has_the_largest_share(ledger):
@@ -37,7 +37,7 @@ def test_a_conditional_parameter_counts_where_it_exists(ledger):
 
 @pytest.mark.parametrize("space", [SEARCHED, CONDITIONAL], ids=["plain", "conditional"])
 def test_densities_sum_to_one_and_are_nowhere_empty(space, generator):
-    space = read_space(space, Settings)
+    space = read_space(space, types_of(Settings))
     drawn = [draw(space, generator) for _ in range(50)]
     for parameter in space.parameters:
         values = [chosen[parameter.name] for chosen in drawn if parameter.name in chosen]

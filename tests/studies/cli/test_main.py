@@ -139,7 +139,7 @@ def test_a_ledger_damaged_inside_is_an_error_in_words(tmp_path, capsys):
 def test_an_epoch_that_was_not_recorded_cannot_be_compared(monkeypatch, tmp_path, capsys):
     epochs = tuple(EpochRecord(number, {}, {}, 0.0) for number in range(1, 21))
     recorded = RecordedRun(
-        "1f", "digits", 2, "complete", "{}", {}, epochs, Environment(), TrialOutcome(), "value",
+        "1f", "digits", 2, "complete", {}, epochs, Environment(), TrialOutcome(), "value",
         Direction.MAXIMIZE,
     )  # fmt: skip
     monkeypatch.setattr("tracking.runs.reader.open_with_trials", lambda root: nullcontext())

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import sys
 
 import pytest
 from drivers import ledger_of
@@ -14,6 +15,7 @@ from studies.cli import gc, prompts
 from studies.cli.main import main
 from studies.recording import optuna_storage
 from tracking.ledger import lock
+from tracking.maintenance.pack import packing
 from tracking.store import names
 from tracking.store.store import open_store
 
@@ -160,6 +162,104 @@ def small(tmp_path):
     path = tmp_path / "small.toml"
     path.write_text(SMALL)
     return path
+
+
+@pytest.fixture
+def untrusted(store, tmp_path):
+    """A pack that names modules and a storage, and a folder that has these modules."""
+    (folder := tmp_path / "folder").mkdir()
+    (folder / "trap.py").write_text("from pathlib import Path\nPath('imported').touch()\n")
+    ledger = ledger_of(store)
+    definition = ledger.study("digits").definition
+    modules = {"settings": "trap:Settings", "objective": "trap:train"}
+    section = {**definition["study"], **modules, "storage": f"sqlite:///{folder / 'elsewhere.db'}"}
+    ledger.set_definition("digits", {**definition, "study": section})
+    with open_store(store) as opened:
+        packing.pack(opened, ledger, "digits", tmp_path / "digits.pack")
+    ledger.close()
+    return tmp_path / "digits.pack", folder
+
+
+def test_a_pack_is_read_without_its_modules_and_its_storage(
+    command, untrusted, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("sys.path", sys.path[:])
+    file, folder = untrusted
+    there = ["--store", tmp_path / "there"]
+    assert command("unpack", file, *there, cwd=folder).startswith("digits: 3 trials, 30 epochs")
+    assert "digits: 3 of 20 trials" in command("show", "digits", *there, cwd=folder)
+    assert {path.name for path in folder.iterdir()} == {"trap.py"}
+    ledger = ledger_of(tmp_path / "there")
+    section = ledger.study("digits").definition["study"]
+    ledger.close()
+    assert (section["settings"], "storage" in section) == ("trap:Settings", False)
+    assert optuna_storage.trials_in(names.optuna_uri(tmp_path / "there"), "digits") == 3
+    # To train, the module is imported, and what it has is no class of settings.
+    said = command("confirm", "digits", *there, cwd=folder, code=2)
+    assert "retrial: study.settings: got 'trap:Settings', but trap has no Settings" in said
+    assert (folder / "imported").exists()
+
+
+TABLES = {"definition": "study", "notes": "study", "metrics": "epoch"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "definition = '[]'",
+            "study 'digits' is damaged in the ledger: StudyRecord.def",
+        ),
+        ("definition = '{}'", "definition.study: got None, expected a table"),
+        ("notes = '[]'", "StudyNotes: got [], expected an object"),
+        (
+            "outcome = 'x'",
+            "trial 0 of study 'digits' is damaged in the ledger: outcome: is ",
+        ),
+        ("parameters = '{\"a\": 1}'", "parameters: got {'a': 1}, expected values of the space"),
+        ("number = number + 7", "trial 7 of study 'digits' is damaged in the ledger: number: "),
+        (
+            'notes = \'{"warm_start": [{"parameters": {"a": 1}, "state": "complete", "value": 1,'
+            ' "intermediate": []}]}\'',
+            "notes: the trials of the warm start are damaged",
+        ),
+        ("notes = x'7b7d'", "study.notes: is no text"),
+        ("metrics = '[1]'", "EpochRecord.metrics: got [1], expected an object"),
+    ],
+)
+def test_a_damaged_ledger_is_refused_in_a_pack_and_named_in_a_store(
+    change, message, command, untrusted, store, tmp_path
+):
+    ledger = ledger_of(store)
+    a_search(ledger, a_definition(name="other"), ["complete"])
+    with ledger.transaction() as connection:
+        column = change.partition(" ")[0]
+        table = TABLES.get(column, "trial")
+        name = "name" if table == "study" else "study"
+        connection.execute(f"UPDATE {table} SET {change} WHERE {name} = 'digits'")
+    with open_store(store) as opened:
+        packing.pack(opened, ledger, "digits", tmp_path / "damaged.pack")
+    ledger.close()
+    said = command("unpack", tmp_path / "damaged.pack", "--store", tmp_path / "there", code=2)
+    assert message in said
+    assert said.count("\n") == 1
+    assert "no study 'digits'" in command("show", "digits", "--store", tmp_path / "there", code=2)
+    if message.startswith(("study ", "trial 0", "definition", "StudyNotes", "EpochRecord")):
+        assert message in command("show", "digits", "--json", "--store", store, code=2)
+    assert "other: 1 of 20 trials" in command("show", "other", "--store", store)
+
+
+def test_what_a_store_contains_cannot_control_the_terminal(command, store):
+    ledger = ledger_of(store)
+    outcome = json.dumps(
+        {"error": {"type": "E", "message": "\x1b[2J\x1b]0;title\x07" + "x" * 9000}}
+    )
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE trial SET state = 'failed', outcome = ?", (outcome,))
+    ledger.close()
+    said = command("show", "digits", "--store", store)
+    assert r"trial 0 failed: E: \x1b[2J\x1b]0;title\x07xxx" in said
+    assert max(map(len, said.splitlines())) < 2100
 
 
 @pytest.fixture

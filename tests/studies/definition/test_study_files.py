@@ -13,7 +13,7 @@ from searches import MIXED, a_study
 
 from nets.errors import InputError
 from studies.definition import checks, samplers, study_file
-from studies.definition.space_section import read_space
+from studies.definition.space_section import read_space, types_of
 
 TWO_OPTIMIZERS = 'optimizer = { choices = ["sgd", "momentum"] }\n'
 
@@ -269,7 +269,7 @@ def test_steps_are_decimals_as_written():
 @given(low=st.floats(1e-300, 1e300), high=st.floats(1e-300, 1e300), log=st.booleans())
 def test_ends_of_a_range_keep_every_bit(low, high, log):
     assume(low < high)
-    space = read_space({"rate": {"low": low, "high": high, "log": log}}, Curve)
+    space = read_space({"rate": {"low": low, "high": high, "log": log}}, types_of(Curve))
     assert space.parameters[0].ends == [low, high]
 
 

@@ -122,17 +122,16 @@ def test_trials_of_equal_value_are_no_obstacle(value, direction, search):
 def drawing_process(search, tmp_path):
     """The process that draws the figures of a study, and the epochs of its first trial."""
     stored = search()
-    drawing = DrawingProcess(tmp_path / "ledger.db", stored.study)
+    drawing = DrawingProcess(tmp_path / "ledger.db", stored.study.name)
     yield drawing, stored.epochs(0)
     drawing.close()
 
 
 def test_figures_are_drawn_by_a_process_of_their_own(drawing_process, tmp_path):
     drawing, epochs = drawing_process
-    study = a_definition()
     curves, drawn = drawing.curves("trial 0", epochs, 1), drawing.study()
     assert curves.result() == curves_png("trial 0", epochs, 1)
-    assert drawn == {name: draw_one(name, tmp_path / "ledger.db", study) for name in FIGURES}
+    assert drawn == {name: draw_one(name, tmp_path / "ledger.db", "digits") for name in FIGURES}
     process = pid_of(drawing)
     drawing.close()
     assert has_ended(process)
@@ -178,7 +177,7 @@ def test_drawing_imports_nothing_of_the_users(ledger):
     study = a_study(trials=6)
     search_curves(study, ledger, ShuffledEngine(1, np.random.default_rng(0)))
     assert study.settings_class.__module__ == "curves"
-    drawing = DrawingProcess(ledger.path, study)
+    drawing = DrawingProcess(ledger.path, study.name)
     try:
         assert "slice" in drawing.study()
         loaded = drawing._submit(_modules).result()
@@ -393,4 +392,4 @@ def test_parameters_have_few_round_ticks(table, texts):
 
 def test_a_study_that_the_ledger_does_not_have_has_no_figures(tmp_path):
     Ledger(tmp_path / "ledger.db").close()
-    assert draw_one("slice", tmp_path / "ledger.db", a_definition()) is None
+    assert draw_one("slice", tmp_path / "ledger.db", "digits") is None

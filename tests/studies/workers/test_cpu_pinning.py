@@ -2,12 +2,14 @@
 
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 from programs import run_to_end
 
 from nets.errors import InputError
 from studies.cli.main import main
+from studies.search.session import Session
 from studies.workers import cpu_pinning
 from tracking.ledger import Ledger
 from tracking.records import Blas, Environment
@@ -42,6 +44,30 @@ def test_a_blas_that_does_not_follow_is_refused(monkeypatch):
     monkeypatch.setattr(cpu_pinning, "capture", lambda variables: other)
     with pytest.raises(InputError, match="computes with Accelerate here despite OPENBLAS_CORE"):
         cpu_pinning.choose()
+
+
+@pytest.mark.parametrize("recorded", [None, {}, cpu_pinning.choose()])
+def test_what_was_chosen_may_be_set_again(recorded):
+    assert cpu_pinning.checked(recorded) == (recorded or {})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "message"),
+    [
+        ({"PYTHONPATH": "/tmp"}, "the record sets 'PYTHONPATH' to '/tmp' for the training"),
+        ({cpu_pinning.BLAS: "Haswell", "LD_PRELOAD": "x.so"}, "the record sets 'LD_PRELOAD'"),
+        ({cpu_pinning.BLAS: "SkylakeX"}, "the record sets 'OPENBLAS_CORETYPE' to 'SkylakeX'"),
+        ({cpu_pinning.BLAS: "Haswell\n"}, "the record sets 'OPENBLAS_CORETYPE'"),
+        ({cpu_pinning.BLAS: "Haswell", cpu_pinning.NUMPY: "X86_V2"}, "to 'X86_V2'"),
+        ({cpu_pinning.BLAS: "Haswell", cpu_pinning.NUMPY: "AVX512F;x"}, "to 'AVX512F;x'"),
+        ({cpu_pinning.BLAS: "Haswell", cpu_pinning.NUMPY: ""}, "sets 'NPY_DISABLE_CPU_FEATURES'"),
+        ({cpu_pinning.NUMPY: "X86_V4"}, "the record does not name a BLAS kernel"),
+    ],
+)
+def test_no_other_variable_of_a_record_reaches_a_process(recorded, message):
+    study = SimpleNamespace(own_modules=[])
+    with pytest.raises(InputError, match=message):
+        Session.prepare(study, {}, recorded)
 
 
 @pytest.mark.slow

@@ -7,7 +7,6 @@ import threading
 
 import pytest
 from programs import run_to_end
-from searches import a_study
 
 from studies.confirmation import batch
 from studies.figures.process import DrawingProcess
@@ -43,7 +42,7 @@ def interrupted(*_):
 
 
 def test_the_process_that_draws_cannot_be_reached(tmp_path):
-    drawing = DrawingProcess(tmp_path / "ledger.db", a_study())
+    drawing = DrawingProcess(tmp_path / "ledger.db", "curves")
     assert drawing._submit(interrupted).result() == "went on"
     assert not drawing._submit(held).result()
     drawing.close()

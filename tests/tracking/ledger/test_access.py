@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from tracking.ledger import Ledger
-from tracking.records import Environment, EpochRecord, SamplerAttributes, TrialRecord
+from tracking.records import Environment, EpochRecord, RecordDamaged, SamplerAttributes, TrialRecord
 
 
 @pytest.fixture
@@ -46,3 +46,47 @@ def test_a_password_that_an_earlier_version_stored_is_removed_on_opening(tmp_pat
         assert ledger.study("old").definition["study"]["storage"] == "postgresql://me@host/db"
         for file in tmp_path.iterdir():
             assert b"hunter2" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("study SET definition = '[]'", "StudyRecord.definition: got [], expected an object"),
+        ("study SET notes = '[]'", "StudyNotes: got [], expected an object"),
+        ("study SET notes = '{'", "notes: is no valid JSON"),
+        ("study SET environment = 'null'", "Environment: got None, expected an object"),
+        ("study SET created = 'today'", "StudyRecord.created: got 'today', expected a number"),
+        ("trial SET outcome = 'x'", "outcome: is no valid JSON"),
+        ("trial SET outcome = '[]'", "TrialOutcome: got [], expected an object"),
+        (
+            "trial SET state = 'asleep'",
+            "TrialRecord.state: got 'asleep', expected running, complete, pruned, failed",
+        ),
+        ("trial SET parameters = '3'", "TrialRecord.parameters: got 3, expected an object"),
+        ("trial SET attempts = 'many'", "TrialRecord.attempts: got 'many', expected an integer"),
+        ("epoch SET metrics = '[1]'", "EpochRecord.metrics: got [1], expected an object"),
+        (
+            """epoch SET metrics = '{"loss": "low"}'""",
+            "EpochRecord.metrics: got 'low', expected a number",
+        ),
+        ("epoch SET digests = x'ff'", "digests: is no valid JSON"),
+    ],
+)
+def test_a_damaged_record_is_named_and_others_stay_readable(ledger, change, message):
+    ledger.add_epoch("a", 0, epoch(loss=1.0))
+    ledger.add_study("b", {}, Environment())
+    read = change.partition(" ")[0]
+    with ledger.transaction() as connection:
+        which = "WHERE name = 'a'" if read == "study" else ""
+        connection.execute(f"UPDATE {change} {which}")
+    reading = {
+        "study": lambda: ledger.study("a"),
+        "trial": lambda: ledger.trials("a"),
+        "epoch": lambda: ledger.epochs("a", 0),
+    }
+    with pytest.raises(RecordDamaged) as error:
+        reading[read]()
+    subject = "study 'a'" if read == "study" else "trial 0 of study 'a'"
+    assert str(error.value) == f"store: {subject} is damaged in the ledger: {message}"
+    assert ledger.study("b").definition == {}
+    assert set(ledger.study_names()) == {"a", "b"}

@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from tracking.maintenance import deletion, gc
+from tracking.maintenance.pack.contents import UNPACKING_TAG
 from tracking.maintenance.pack.packing import BESIDE
-from tracking.maintenance.pack.restore import UNPACKING_TAG
 from tracking.records import Environment, EpochRecord
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial

@@ -15,12 +15,13 @@ import pytest
 from nets.errors import InputError
 from tracking.ledger.access import EpochRecord, Ledger
 from tracking.maintenance import deletion
-from tracking.maintenance.pack import packing
+from tracking.maintenance.pack import archive, contents, packing
 from tracking.maintenance.pack.archive import MANIFEST, read_manifest
+from tracking.maintenance.pack.contents import UNPACKING_TAG
 from tracking.maintenance.pack.packing import pack, unpack
-from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
+from tracking.maintenance.pack.restore import Restoring
 from tracking.models import registry
-from tracking.records import Environment, TrialOutcome
+from tracking.records import Environment, RecordDamaged, TrialOutcome
 from tracking.records.confirmation import RecordedConfirmation
 from tracking.runs.delivery import Delivery
 from tracking.runs.reader import find_trial, study_run
@@ -30,6 +31,7 @@ from tracking.store import names
 from tracking.store.store import open_store
 
 STUDY = "digits"
+ID = "0123456789abcdef" * 2
 
 
 @pytest.fixture(scope="module")
@@ -316,20 +318,194 @@ def test_other_tables_and_columns_do_not_reach_sql_statements(file, there, ledge
     assert len(ledger_there.trials(STUDY)) == 4
 
 
+def test_views_are_not_read_in_place_of_tables(file, there, ledger_there):
+    with_ledger(
+        """DROP TABLE epoch; CREATE VIEW epoch AS WITH RECURSIVE n(x) AS
+        (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT 'digits' AS study, 0 AS trial, x AS number,
+        '{}' AS metrics, '{}' AS digests, 0.0 AS seconds, 0.0 AS at FROM n"""
+    )(file)
+    with pytest.raises(InputError, match="is damaged: table epoch: is not one of a ledger"):
+        unpack(there, ledger_there, file)
+    assert is_empty(there, ledger_there)
+
+
+def inflated(declared, method=zipfile.ZIP_DEFLATED, length=50_000_000):
+    """Return a function that adds a file of zeros to a pack, and declares its length."""
+    name = f"mlflow/artifacts/{ID}/zeros"
+
+    def damage(path):
+        with zipfile.ZipFile(path) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        manifest = json.loads(files[MANIFEST])
+        manifest["files"][name] = {"bytes": declared, "sha256": "0" * 64}
+        files[MANIFEST] = json.dumps(manifest).encode()
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for each, content in {**files, name: bytes(length)}.items():
+                archive.writestr(each, content, method if each == name else zipfile.ZIP_DEFLATED)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message", "most"),
+    [
+        (inflated(10), "zeros has more than the 10 bytes declared", 2 << 20),
+        (inflated(1 << 40), r"its [0-9]+ bytes declare [0-9]+ bytes of files", 0),
+        (inflated(10, zipfile.ZIP_LZMA), "zeros is neither stored nor deflated", 0),
+        (inflated(60_000_000), "zeros has less than the 60000000 bytes declared", 50_000_000),
+    ],
+)
+def test_no_more_is_extracted_than_is_declared(
+    damage, message, most, file, there, ledger_there, monkeypatch
+):
+    extracted = []
+    copy = archive._copy
+
+    def watched(*arguments):
+        digest, length = copy(*arguments)
+        extracted.append(length)
+        return digest, length
+
+    monkeypatch.setattr(archive, "_copy", watched)
+    damage(file)
+    with pytest.raises(InputError, match=message):
+        unpack(there, ledger_there, file)
+    assert max(extracted, default=0) <= max(most, 1 << 20)
+    assert is_empty(there, ledger_there)
+
+
+def test_json_files_have_a_limit_of_their_own(file, there, ledger_there):
+    def change(files):
+        files["mlflow/runs.json"] = b"[" + b"{}," * 30_000_000 + b"{}]"
+        manifest = json.loads(files[MANIFEST])
+        content = files["mlflow/runs.json"]
+        digest = hashlib.sha256(content).hexdigest()
+        manifest["files"]["mlflow/runs.json"] = {"bytes": len(content), "sha256": digest}
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    with zipfile.ZipFile(file) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    change(files)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match=r"declare 90000004 bytes of mlflow/runs\.json"):
+        unpack(there, ledger_there, file)
+
+
+HOSTILE = [
+    "/etc/passwd", "../../outside", "a\\..\\b", "a\0b", "two\nlines", "x" * 10_000, "\ud800",
+    "\x1b[2J", "", None, 3, 1.5, True, [], {}, [["x"]], {"a": [None]}, 2**64,
+]  # fmt: skip
+REFUSED = {
+    "id": HOSTILE,
+    "run": [value for value in HOSTILE if value is not None],
+    "model": [value for value in HOSTILE if value is not None],
+    "source": HOSTILE,
+    "version": HOSTILE,
+    "name": [v for v in HOSTILE if v not in ("/etc/passwd", "../../outside", "a\\..\\b")],
+    "location": [v for v in HOSTILE if v not in ("/etc/passwd", "a\\..\\b")],
+    "status": HOSTILE,
+}
+"""Values that are refused by the key. Names and locations are never used as the path of a file."""
+
+
+def places(value, path=()):
+    """Yield the path of every value in a JSON value."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    for key in keys:
+        yield (*path, key)
+        if isinstance(value[key], dict | list):
+            yield from places(value[key], (*path, key))
+
+
+@pytest.fixture
+def extracted(file, tmp_path):
+    """The files of the pack in a folder."""
+    folder = tmp_path / "extracted"
+    folder.mkdir()
+    archive.extract(file, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["experiment", "runs", "models", "registry"])
+def test_every_field_is_checked_before_it_is_used(name, extracted):
+    path = extracted / "mlflow" / f"{name}.json"
+    good = path.read_text()
+    assert contents.read(extracted, STUDY) is not None
+    for place in list(places(json.loads(good))):
+        for value in HOSTILE:
+            values = json.loads(good)
+            *above, last = place
+            inside = values
+            for key in above:
+                inside = inside[key]
+            inside[last] = value
+            path.write_text(json.dumps(values))
+            refused = value in REFUSED.get(last, []) and not {"tags", "inputs"} & set(above)
+            if (error := refusal(extracted)) is None:
+                assert not refused, (place, value)
+            else:
+                assert len(error) < 300
+                assert error.isprintable()
+
+
+def refusal(extracted):
+    """Return why an extracted pack is refused, or None; any other exception is a bug."""
+    try:
+        contents.read(extracted, STUDY)
+    except RecordDamaged as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"id": "/tmp/x"}, "run.id: got '/tmp/x', expected an id of MLflow"),
+        ({"id": ID + "/../../x"}, "run.id: got '0123456789"),
+        ({"status": "ASLEEP"}, "PackedRun.status: got 'ASLEEP', expected RUNNING, "),
+        ({"name": "\x1b[2J"}, r"run.name: got '\\x1b\[2J', expected a printable name"),
+        ({"outputs": [[f"m-{ID}", 0]]}, "run.outputs: got 'm-0123456789"),
+        ({"metrics": {"a": [[1, 2]]}}, "run.metrics: got .*, expected step, time and value of a"),
+        ({"metrics": {"../a": []}}, "run.metrics: got '../a', expected a name of MLflow"),
+        ({"started": -1}, "run.times: got -1, expected a time"),
+        ({"location": "ab"}, "run.location: got 'ab', expected a location"),
+    ],
+)
+def test_a_wrong_run_is_refused_before_anything_is_imported(
+    change, message, file, there, ledger_there
+):
+    def damage(files):
+        runs = json.loads(files["mlflow/runs.json"])
+        runs[1] |= change
+        files["mlflow/runs.json"] = json.dumps(runs).encode()
+        manifest = json.loads(files[MANIFEST])
+        content = files["mlflow/runs.json"]
+        digest = hashlib.sha256(content).hexdigest()
+        manifest["files"]["mlflow/runs.json"] = {"bytes": len(content), "sha256": digest}
+        files[MANIFEST] = json.dumps(manifest).encode()
+
+    rewrite(file, damage)
+    with pytest.raises(InputError, match=message):
+        unpack(there, ledger_there, file)
+    assert is_empty(there, ledger_there)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (cut, "damaged or not a pack"),
         (flip, "is damaged"),
-        (changed_file, "mlflow/runs.json has the SHA-256 4f53cda18c2b, the manifest says"),
+        (changed_file, "mlflow/runs.json has less than the [0-9]+ bytes declared"),
         (missing_file, "mlflow/runs.json is missing"),
         (lambda path: path.write_text("{}"), r"damaged or not a pack \(File is not a zip file\)"),
         (lambda path: path.unlink(), "^pack: no such file: '.*digits.pack'$"),
         (with_manifest(format="a tune"), NO_MANIFEST),
         (with_manifest(version=2), "by a later retrial, its version is 2, expected at most 1"),
         (
-            with_manifest(files={"../outside": {"bytes": 0, "sha256": ""}}),
-            "is damaged: ../outside is missing",
+            with_manifest(files={"mlflow/outside": {"bytes": 0, "sha256": "0" * 64}}),
+            "is damaged: 'mlflow/outside' is not a path inside a pack",
         ),
         (with_manifest(study="letters"), "its ledger has no study 'letters'"),
         (with_manifest(study=7), NO_MANIFEST),
@@ -340,8 +516,14 @@ def test_other_tables_and_columns_do_not_reach_sql_statements(file, there, ledge
         (with_manifest(files={names.LEDGER: {"bytes": 3}}), NO_MANIFEST),
         (with_manifest(files={names.LEDGER: 3}), NO_MANIFEST),
         (without_counts, NO_MANIFEST),
-        (with_ledger("ALTER TABLE study RENAME COLUMN notes TO mine"), "cannot read its ledger"),
-        (with_ledger("UPDATE study SET definition = '{'"), "cannot read its ledger"),
+        (
+            with_ledger("ALTER TABLE study RENAME COLUMN notes TO mine"),
+            "is damaged: table study: is not one of a ledger",
+        ),
+        (
+            with_ledger("UPDATE study SET definition = '{'"),
+            "study 'digits' is damaged in the ledger: definition: is no valid JSON",
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -354,13 +536,21 @@ def test_a_damaged_file_is_refused_before_anything_is_imported(
     assert is_empty(there, ledger_there)
 
 
-@pytest.mark.parametrize("name", ["../outside", "/outside", "a\\..\\outside"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../outside", "/outside", "a\\..\\outside", "outside", "ledger.db-journal"),
+        *(
+            f"mlflow/artifacts/{ID}/{name}"
+            for name in ("../outside", "a\\b", "\x1b[2J", "/a", "\ud800", "a" * 300)
+        ),
+    ],
+)
 def test_a_file_outside_of_the_pack_is_refused(name, file, there, ledger_there):
     def change(files):
         manifest = json.loads(files[MANIFEST])
-        manifest["files"][name] = {"bytes": 0, "sha256": ""}
+        manifest["files"][name] = {"bytes": 0, "sha256": "0" * 64}
         files[MANIFEST] = json.dumps(manifest).encode()
-        files[name] = b""
 
     rewrite(file, change)
     with pytest.raises(InputError, match="is not a path inside a pack"):
@@ -400,12 +590,14 @@ def test_a_name_that_is_taken_is_refused(take, message, file, there, ledger_ther
     assert not any(path.name.startswith(packing.BESIDE) for path in there.root.iterdir())
 
 
-@pytest.mark.parametrize("step", ["_create_model", "_fill_run", "_fill_model", "_register"])
+@pytest.mark.parametrize(
+    "step", ["tables.insert", "Restoring._move_files", "Restoring._register", "shutil.move"]
+)
 def test_after_a_failure_everything_is_removed_again(step, file, there, ledger_there, monkeypatch):
     def broken(*_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Restoring, step, broken)
+    monkeypatch.setattr(f"tracking.maintenance.pack.restore.{step}", broken)
     with pytest.raises(RuntimeError, match="unpack: No space left on device; nothing was imported"):
         unpack(there, ledger_there, file)
     assert is_empty(there, ledger_there)

@@ -1,13 +1,14 @@
 """What every record does: unknown keys, None, nested records, damage."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar
 
 import pytest
 
-from tracking.records import Record, RecordDamaged, to_json
+from tracking.records import Record, RecordDamaged, parsed, to_json
 
 
 class Colour(StrEnum):
@@ -130,12 +131,34 @@ def test_to_json_converts_what_is_inside_lists_and_mappings():
         ({"name": "s", "pairs": None}, "Shape.pairs: got None, expected a list"),
         ({"name": "s", "labels": ["a"]}, "Shape.labels: got ['a'], expected an object"),
         ({"name": "s", "colour": "green"}, "Shape.colour: got 'green', expected red, blue"),
+        ({"name": "s", "colour": ["red"]}, "Shape.colour: got ['red'], expected red, blue"),
+        ({"name": 3}, "Shape.name: got 3, expected a string"),
+        ({"name": None}, "Shape.name: got None, expected a string"),
+        ({"name": "s", "corners": 1.0}, "Shape.corners: got 1.0, expected an integer"),
+        ({"name": "s", "corners": True}, "Shape.corners: got True, expected an integer"),
+        ({"name": "s", "corners": 2**63}, f"Shape.corners: got {2**63}, expected an integer"),
+        ({"name": "s", "labels": {"a": 1}}, "Shape.labels: got 1, expected a string"),
+        ({"name": "s", "points": [{"x": "1"}]}, "Point.x: got '1', expected a number"),
+        ({"name": "s", "points": [{"x": False}]}, "Point.x: got False, expected a number"),
+        ({"name": "s", "points": [{"x": 10**90}]}, f"Point.x: got {10**90}, expected a number"),
     ],
 )
 def test_a_damaged_value_is_rejected_with_its_place(values, message):
     with pytest.raises(RecordDamaged) as error:
         Shape.from_json(values)
     assert str(error.value) == message
+
+
+def test_floats_may_be_any_number_and_integers_stay_integers():
+    assert math.isnan(Point.from_json({"x": math.nan}).x)
+    assert Point.from_json({"x": -math.inf}).x == -math.inf
+    assert json.dumps(Point.from_json({"x": 1}).to_json()) == '{"x": 1}'
+
+
+@pytest.mark.parametrize("text", ["{", "", None, "[" * 100_000, "1" * 10_000, b"\xff"])
+def test_what_is_no_json_is_damage(text):
+    with pytest.raises(RecordDamaged, match=r"^notes: is no valid JSON$"):
+        parsed(text, "notes")
 
 
 def test_a_long_damaged_value_is_cut_in_the_message():

@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING
 
 from nets.errors import InputError
 from tracking.maintenance.pack.archive import Writer
-from tracking.records import JsonObject
+from tracking.records import to_json
+from tracking.records.pack import (
+    PackedDataset,
+    PackedExperiment,
+    PackedModel,
+    PackedRegistered,
+    PackedRun,
+    PackedVersion,
+)
 from tracking.store.client import all_models, all_runs, files_at, versions_of
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
-    from mlflow.entities import Experiment, LoggedModel, Metric, Run
+    from mlflow.entities import DatasetInput, Experiment, LoggedModel, Metric, Run
 
 EXPERIMENT_FILE = "mlflow/experiment.json"
 RUNS_FILE = "mlflow/runs.json"
@@ -32,10 +40,13 @@ def export(store: Store, study: str, writer: Writer) -> dict[str, int]:
         return {}
     runs = all_runs(store.client, experiment.experiment_id)
     models = all_models(store.client, experiment.experiment_id)
-    writer.add_json(EXPERIMENT_FILE, _experiment(experiment))
-    writer.add_json(RUNS_FILE, [_run(store, run) for run in runs])
-    writer.add_json(MODELS_FILE, [_model(model) for model in models])
-    writer.add_json(REGISTRY_FILE, _registry(store, {run.info.run_id for run in runs}))
+    for name, content in {
+        EXPERIMENT_FILE: _experiment(experiment),
+        RUNS_FILE: [_run(store, run) for run in runs],
+        MODELS_FILE: [_model(model) for model in models],
+        REGISTRY_FILE: _registry(store, {run.info.run_id for run in runs}),
+    }.items():
+        writer.add_json(name, to_json(content))
     for run in runs:
         _add_files(store, writer, run.info.artifact_uri, run.info.run_id)
     for model in models:
@@ -49,90 +60,94 @@ def export(store: Store, study: str, writer: Writer) -> dict[str, int]:
     return {"runs": len(runs), "models": len(models)}
 
 
-def _experiment(experiment: "Experiment") -> JsonObject:
-    return {
-        "id": experiment.experiment_id,
-        "name": experiment.name,
-        "location": experiment.artifact_location,
-        "tags": dict(experiment.tags),
-    }
+def _experiment(experiment: "Experiment") -> PackedExperiment:
+    return PackedExperiment(
+        id=str(experiment.experiment_id),
+        name=experiment.name,
+        location=experiment.artifact_location,
+        tags=dict(experiment.tags),
+    )
 
 
-def _run(store: Store, run: "Run") -> JsonObject:
+def _run(store: Store, run: "Run") -> PackedRun:
     info, data = run.info, run.data
-    return {
-        "id": info.run_id,
-        "name": info.run_name,
-        "status": info.status,
-        "started": info.start_time,
-        "ended": info.end_time,
-        "location": info.artifact_uri,
-        "tags": dict(data.tags),
-        "params": dict(data.params),
-        "metrics": {
-            key: [_point(point) for point in store.client.get_metric_history(info.run_id, key)]
+    return PackedRun(
+        id=info.run_id,
+        name=info.run_name,
+        status=info.status,
+        started=info.start_time,
+        ended=info.end_time,
+        location=info.artifact_uri,
+        tags=dict(data.tags),
+        params=dict(data.params),
+        metrics={
+            key: tuple(map(_point, store.client.get_metric_history(info.run_id, key)))
             for key in data.metrics
         },
-        "inputs": [
-            {
-                **{key: getattr(entry.dataset, key) for key in DATASET_KEYS},
-                "tags": {tag.key: tag.value for tag in entry.tags},
-            }
-            for entry in (run.inputs.dataset_inputs if run.inputs else [])
-        ],
-        "outputs": [
-            [output.model_id, output.step]
+        inputs=tuple(map(_input, run.inputs.dataset_inputs if run.inputs else [])),
+        outputs=tuple(
+            (output.model_id, output.step)
             for output in (run.outputs.model_outputs if run.outputs else [])
-        ],
-    }
+        ),
+    )
 
 
-DATASET_KEYS = ("name", "digest", "source_type", "source", "schema", "profile")
+def _input(entry: "DatasetInput") -> PackedDataset:
+    dataset = entry.dataset
+    return PackedDataset(
+        name=dataset.name,
+        digest=dataset.digest,
+        source_type=dataset.source_type,
+        source=dataset.source,
+        schema=dataset.schema,
+        profile=dataset.profile,
+        tags={tag.key: tag.value for tag in entry.tags},
+    )
 
 
-def _point(metric: "Metric") -> list[float]:
-    """Return a metric as step, milliseconds since the Unix epoch, and value."""
-    return [metric.step, metric.timestamp, metric.value]
+def _point(metric: "Metric") -> tuple[float, ...]:
+    return metric.step, metric.timestamp, metric.value
 
 
-def _model(model: "LoggedModel") -> JsonObject:
-    return {
-        "id": model.model_id,
-        "name": model.name,
-        "run": model.source_run_id,
-        "type": model.model_type,
-        "status": str(model.status),
-        "location": model.artifact_location,
-        "tags": dict(model.tags),
-        "params": dict(model.params),
-        "metrics": [[m.key, *_point(m)] for m in model.metrics or [] if m.run_id is not None],
-    }
+def _model(model: "LoggedModel") -> PackedModel:
+    return PackedModel(
+        id=model.model_id,
+        name=model.name,
+        run=model.source_run_id,
+        type=model.model_type,
+        status=str(model.status),  # type: ignore[arg-type]
+        location=model.artifact_location,
+        tags=dict(model.tags),
+        params=dict(model.params),
+        metrics=tuple((m.key, *_point(m)) for m in model.metrics or [] if m.run_id is not None),
+    )
 
 
-def _registry(store: Store, run_ids: set[str]) -> list[JsonObject]:
+def _registry(store: Store, run_ids: set[str]) -> list[PackedRegistered]:
     """Return the registered models with versions from these runs, and those versions."""
-    models: dict[str, JsonObject] = {}
+    versions: dict[str, list[PackedVersion]] = {}
     for version in versions_of(store.client, run_ids):
-        if version.name not in models:
-            model = store.client.get_registered_model(version.name)
-            models[version.name] = {
-                "name": model.name,
-                "description": model.description,
-                "tags": dict(model.tags),
-                "aliases": dict(model.aliases),
-                "versions": [],
-            }
-        models[version.name]["versions"].append(
-            {
-                "version": str(version.version),
-                "run": version.run_id,
-                "model": version.model_id,
-                "source": version.source,
-                "description": version.description,
-                "tags": dict(version.tags),
-            }
+        versions.setdefault(version.name, []).append(
+            PackedVersion(
+                version=str(version.version),
+                run=str(version.run_id),
+                model=version.model_id,
+                source=str(version.source),
+                description=version.description,
+                tags=dict(version.tags),
+            )
         )
-    return list(models.values())
+    models = [store.client.get_registered_model(name) for name in versions]
+    return [
+        PackedRegistered(
+            name=model.name,
+            description=model.description,
+            tags=dict(model.tags),
+            aliases=dict(model.aliases),
+            versions=tuple(versions[model.name]),
+        )
+        for model in models
+    ]
 
 
 def _add_files(store: Store, writer: Writer, place: str, identity: str) -> int:

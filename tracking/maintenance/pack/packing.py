@@ -4,17 +4,21 @@ import contextlib
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from nets.errors import InputError
 from tracking.ledger import Ledger
-from tracking.ledger.copy import copy_study
+from tracking.ledger.copy import check_tables, copy_study
 from tracking.maintenance import deletion
+from tracking.maintenance.pack import contents
 from tracking.maintenance.pack.archive import Manifest, damaged, extract, read_manifest, writing
-from tracking.maintenance.pack.export import EXPERIMENT_FILE, export
-from tracking.maintenance.pack.restore import UNPACKING_TAG, Restoring
+from tracking.maintenance.pack.contents import UNPACKING_TAG
+from tracking.maintenance.pack.export import export
+from tracking.maintenance.pack.restore import Restoring
+from tracking.records import RecordDamaged
 from tracking.store import names
+from tracking.store.errors import StoreUnavailable
 from tracking.store.store import Store, one_line
 
 BESIDE = ".unpack-"
@@ -43,8 +47,15 @@ def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
     return manifest
 
 
-def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
+def unpack(
+    store: Store,
+    ledger: Ledger,
+    file: Path,
+    check: Callable[[Ledger, str], None] = lambda ledger, study: None,
+) -> Manifest:
     """Import the study of a pack into a store that does not have it.
+
+    `check` raises InputError unless the ledger of the pack has a valid study of that name.
 
     The ledger's transaction completes the import. If something fails before it, everything created
     in MLflow is removed again; a killed process leaves an experiment with a tag, which the next
@@ -58,12 +69,17 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
     ) as created:
         folder = Path(created)
         extract(file, folder)
-        with contextlib.closing(Ledger(folder / names.LEDGER)) as packed:
-            _check_ledger(file, packed, manifest.study)
-            restoring = Restoring(store, folder)
+        restoring = Restoring(store)
+        with _opened(file, folder / names.LEDGER) as packed:
             try:
-                if (folder / EXPERIMENT_FILE).is_file():
-                    restoring.run()
+                _check_ledger(file, packed, manifest.study)
+                check(packed, manifest.study)
+                recorded = contents.read(folder, manifest.study)
+            except RecordDamaged as error:
+                raise damaged(file, one_line(error)) from error
+            try:
+                if recorded is not None:
+                    restoring.run(recorded)
                 copy_study(packed, ledger, manifest.study, restoring.translation)
             except BaseException as error:
                 if restoring.experiment_id:
@@ -77,14 +93,29 @@ def unpack(store: Store, ledger: Ledger, file: Path) -> Manifest:
     return manifest
 
 
-def _check_ledger(file: Path, packed: Ledger, study: str) -> None:
-    """Raise InputError unless the ledger of a pack contains its study."""
+@contextlib.contextmanager
+def _opened(file: Path, path: Path) -> Iterator[Ledger]:
+    """Open the ledger of a pack; raise InputError where that cannot be read."""
     try:
-        stored = packed.study(study)
-    except (sqlite3.Error, ValueError, TypeError) as error:
+        with Ledger(path) as packed:
+            yield packed
+    except (sqlite3.Error, StoreUnavailable) as error:
         raise damaged(file, f"cannot read its ledger ({one_line(error)})") from error
+
+
+def _check_ledger(file: Path, packed: Ledger, study: str) -> None:
+    """Raise InputError unless a pack's ledger has the study; remove the URL of its storage.
+
+    That URL belongs to where the pack comes from: here, Optuna's storage is the store's own.
+    """
+    check_tables(packed)
+    stored = packed.study(study)
     if stored is None:
         raise damaged(file, f"its ledger has no study {study!r}")
+    section = stored.definition.get("study")
+    if isinstance(section, dict) and "storage" in section:
+        section = {key: value for key, value in section.items() if key != "storage"}
+        packed.set_definition(study, {**stored.definition, "study": section})
 
 
 def check_free(store: Store, ledger: Ledger, study: str) -> None:
