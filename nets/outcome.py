@@ -7,8 +7,8 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 State = dict[str, Any]
-"""Everything needed to resume a training with identical results: nested dicts and lists of plain
-values and arrays. `nets.state.pack` turns it into bytes."""
+"""Everything needed to resume a training with identical results: nested dicts, lists and tuples
+of plain values, bytes and arrays. `nets.state.pack` turns it into bytes."""
 
 Reason = Literal["finished", "early stopping", "diverged"]
 
@@ -32,11 +32,13 @@ class Outcome:
     `epoch` is the number of the epoch whose weights are kept: the last one, or the best one if
     early stopping restored it. A study takes the value of the trial from its metric at that epoch,
     so the trainer does not depend on studies. `model` is None for an objective without a model.
+    `files` are kept with the trial, by their relative paths.
     """
 
     epoch: int
     reason: Reason = "finished"
     model: Model | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

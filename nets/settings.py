@@ -189,7 +189,7 @@ def _converted(value: Any, hint: Any) -> Any:
         return float(value) if number and math.isfinite(value) else _WRONG
     if hint is int:
         return value if isinstance(value, int) and not isinstance(value, bool) else _WRONG
-    if isinstance(hint, type):
+    if isinstance(hint, type) and hint is not Any:
         return value if isinstance(value, hint) else _WRONG
     return value
 

@@ -14,38 +14,62 @@ from nets.errors import InputError
 from nets.outcome import State
 
 _TREE = "tree"
-_ARRAY = "__array__"
+_ARRAY, _SCALAR, _BYTES, _TUPLE, _PAIRS = TAGS = (
+    "__array__", "__scalar__", "__bytes__", "__tuple__", "__pairs__",
+)  # fmt: skip
+"""The only key of a JSON object that stands for a value which JSON does not have."""
+
+EXPECTED = "dicts, lists, tuples, numbers, strings, bytes, arrays and None"
 
 
-def pack(state: State) -> bytes:
-    """Return a state, which consists of dicts, lists, plain values and arrays, as bytes.
+def pack(state: State, name: str = "state") -> bytes:
+    """Return a state, which consists of dicts, lists, tuples, plain values and arrays, as bytes.
+
+    Raises TypeError for anything else, with its place in the state, which is called `name`.
 
     >>> state = {"epoch": 3, "weights": np.arange(2.0), "generators": {"dropout": [1, 2**70]}}
     >>> unpack(pack(state))
     {'epoch': 3, 'weights': array([0., 1.]), 'generators': {'dropout': [1, 1180591620717411303424]}}
+    >>> pack({"names": [{"a", "b"}]})
+    Traceback (most recent call last):
+    TypeError: state.names[0]: got set, expected dicts, lists, tuples, numbers, strings, bytes, \
+arrays and None
     """
     arrays: dict[str, NDArray[Any]] = {}
 
-    def fold(value: Any) -> Any:
-        if isinstance(value, np.ndarray):
-            arrays[str(len(arrays))] = value
-            return {_ARRAY: len(arrays) - 1}
-        if isinstance(value, dict):
-            return {str(key): fold(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [fold(item) for item in value]
-        if isinstance(value, np.generic):
-            return value.item()
-        if value is None or isinstance(value, bool | int | float | str):
-            return value
-        raise TypeError(
-            f"a training state holds dicts, lists, numbers, strings and arrays, got {type(value)}"
-        )
+    def kept(array: NDArray[Any], tag: str) -> dict[str, int]:
+        arrays[str(len(arrays))] = array
+        return {tag: len(arrays) - 1}
 
-    tree = json.dumps(fold(state))
+    def fold(value: Any, place: str) -> Any:
+        if isinstance(value, np.ndarray | np.generic):
+            if not value.dtype.hasobject:
+                is_array = isinstance(value, np.ndarray)
+                return kept(np.asarray(value), _ARRAY if is_array else _SCALAR)
+        elif value is None or isinstance(value, bool | int | float | str):
+            return value
+        if isinstance(value, bytes):
+            return kept(np.frombuffer(value, np.uint8), _BYTES)
+        if isinstance(value, list):
+            return [fold(item, f"{place}[{i}]") for i, item in enumerate(value)]
+        if isinstance(value, tuple):
+            return {_TUPLE: [fold(item, f"{place}[{i}]") for i, item in enumerate(value)]}
+        if isinstance(value, dict):
+            items = [(key, fold(item, _joined(place, key))) for key, item in value.items()]
+            if all(type(key) is str for key in value) and not value.keys() & set(TAGS):
+                return dict(items)
+            return {_PAIRS: [[fold(key, f"a key of {place}"), item] for key, item in items]}
+        raise TypeError(f"{place}: got {type(value).__name__}, expected {EXPECTED}")
+
+    tree = json.dumps(fold(state, name))
     buffer = io.BytesIO()
     np.savez(buffer, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def _joined(place: str, key: Any) -> str:
+    """Return the place of a value in a dict at a place."""
+    return f"{place}.{key}" if isinstance(key, str) and key.isidentifier() else f"{place}[{key!r}]"
 
 
 def unpack(content: bytes) -> State:
@@ -53,7 +77,9 @@ def unpack(content: bytes) -> State:
     try:
         _check_arrays(content)
         return _unpacked(content)
-    except (ValueError, KeyError, EOFError, OSError, RecursionError, zipfile.BadZipFile) as error:
+    except (
+        ValueError, TypeError, KeyError, EOFError, OSError, RecursionError, zipfile.BadZipFile,
+    ) as error:  # fmt: skip
         raise InputError("state", problem=f"a damaged training state ({error!s:.100})") from error
 
 
@@ -78,13 +104,19 @@ def _unpacked(content: bytes) -> State:
         tree = json.loads(archive[_TREE].tobytes().decode())
 
         def unfold(value: Any) -> Any:
-            if isinstance(value, dict):
-                if value.keys() == {_ARRAY}:
-                    return archive[str(value[_ARRAY])]
-                return {key: unfold(item) for key, item in value.items()}
             if isinstance(value, list):
                 return [unfold(item) for item in value]
-            return value
+            if not isinstance(value, dict):
+                return value
+            if len(value) == 1 and (tag := next(iter(value))) in TAGS:
+                content = value[tag]
+                if tag == _TUPLE:
+                    return tuple(map(unfold, content))
+                if tag == _PAIRS:
+                    return {unfold(key): unfold(item) for key, item in content}
+                array = archive[str(content)]
+                return array if tag == _ARRAY else array[()] if tag == _SCALAR else array.tobytes()
+            return {key: unfold(item) for key, item in value.items()}
 
         state: State = unfold(tree)
     return state

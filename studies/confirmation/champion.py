@@ -75,9 +75,10 @@ def champion_settings(study: Any, trial: TrialRecord, kept_epochs: Iterable[int 
     in the middle: an epoch that was really kept.)
     """
     known = {item.name for item in fields(study.settings_class)}
-    epochs = statistics.median_high(epoch for epoch in kept_epochs if epoch is not None)
     changes: Values = {name: 0 for name in ("validation", "patience") if name in known}
-    changes |= {"epochs": epochs, "seed": champion_seed(study.section.seed, trial.number)}
+    if "epochs" in known:
+        changes["epochs"] = statistics.median_high(e for e in kept_epochs if e is not None)
+    changes["seed"] = champion_seed(study.section.seed, trial.number)
     return to_plain(study.settings_class(**{**trial.settings, **changes}))
 
 

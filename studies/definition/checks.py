@@ -62,12 +62,18 @@ def check_settings(
 def _check_pruner(study: Study) -> None:
     """Check that a pruner can be built and that it can prune."""
     pruner = study.section.pruner
+    key, least = pruners.min_resource(pruner) or ("", 0)
+    if least and study.epochs is None:
+        raise InputError(
+            "study.pruner",
+            problem=f"{pruner.name} needs the number of epochs of a trial",
+            expected="an objective with the parameter epochs, fixed or searched",
+        )
     try:
         pruners.build(pruner, study.epochs)
     except ValueError as error:
         raise InputError("study.pruner", problem=str(error)) from error
-    key, least = pruners.min_resource(pruner) or ("", 0)
-    if least > study.epochs:
+    if study.epochs is not None and least > study.epochs:
         epochs = full_names(sections_of(study.settings_class))["epochs"]
         raise InputError(
             f"study.pruner.{key}",

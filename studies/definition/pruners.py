@@ -145,11 +145,11 @@ class Patient:
 Pruner = Wrapped | Patient
 
 
-def build(pruner: Pruner, epochs: int) -> optuna.pruners.BasePruner:
-    """Return the Optuna pruner of trials that have at most `epochs` epochs."""
+def build(pruner: Pruner, epochs: int | None) -> optuna.pruners.BasePruner:
+    """Return the Optuna pruner of trials that have at most `epochs` epochs, if that is known."""
     with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
         # Optuna marks it as experimental; constraints.txt pins the version that is tested.
-        return pruner.build(epochs)
+        return pruner.build(epochs or 1)
 
 
 def min_resource(pruner: Pruner) -> tuple[str, int] | None:

@@ -149,6 +149,9 @@ def _range(
 ) -> FloatDistribution | IntDistribution:
     """Return the distribution of an entry with a range, of integers or of floats by the setting."""
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if Any in kinds:  # as it is written
+        bounds = [table.get(key) for key in ("low", "high", "step")]
+        kinds = (float if any(isinstance(bound, float) for bound in bounds) else int,)
     if not ({int, float} & set(kinds)) or bool in kinds:
         literals = f" from {one_of(get_args(hint))}" if get_origin(hint) is Literal else ""
         raise InputError(f"space.{name}", dict(table), f"{{ choices = [...] }}{literals}")

@@ -8,7 +8,7 @@ from nets.randomness import derived_seed
 from studies.definition import samplers
 from studies.definition.space import Space
 from studies.definition.study_section import StudySection
-from studies.definition.user_modules import load, user_modules
+from studies.definition.user_modules import settings_class, user_modules
 from tracking.provenance import source_code
 from tracking.records import Values
 
@@ -31,7 +31,7 @@ class Study:
     @cached_property
     def settings_class(self) -> type[Any]:
         """The class of a trial's settings."""
-        return load(self.section.settings, "study.settings")  # type: ignore[no-any-return]
+        return settings_class(self.section)
 
     def settings(self, number: int, chosen: Values) -> Any:
         """Return the settings of a trial: fixed values, chosen parameters, and its own seed."""
@@ -43,10 +43,12 @@ class Study:
         return {**self.fixed, **self.space.settings(chosen), "seed": seed}
 
     @property
-    def epochs(self) -> int:
-        """The largest number of epochs of a trial."""
-        searched = self.space.by_name.get("epochs")
-        return int(self.fixed["epochs"] if searched is None else max(searched.points or [1]))
+    def epochs(self) -> int | None:
+        """The largest number of epochs of a trial; None for an objective without that setting."""
+        if (searched := self.space.by_name.get("epochs")) is not None:
+            return int(max(searched.points or [1]))
+        epochs = self.fixed.get("epochs")
+        return epochs if isinstance(epochs, int) else None
 
     @property
     def data_names(self) -> list[str]:

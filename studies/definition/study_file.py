@@ -7,7 +7,7 @@ the key's full name, the value received and what is expected.
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from studies.definition.space import Space
 from studies.definition.space_section import check_first, read_space, types_in, types_of
 from studies.definition.study import Study
 from studies.definition.study_section import StudySection, read_section
-from studies.definition.user_modules import import_from, load, user_modules
+from studies.definition.user_modules import import_from, load, settings_class, user_modules
 from studies.definition.validation import unknown
+from studies.objective.signature import is_full, is_required
 from tracking.records import Values
 from tracking.store.plain_values import flat
 from tracking.store.store import without_secrets
@@ -29,6 +30,9 @@ from tracking.store.store import without_secrets
 __all__ = ["Study", "build", "definition", "differences", "find", "read", "stored"]
 
 SHIPPED = Path(__file__).parents[1]
+
+DEFAULT_SETTINGS = "nets.settings:Settings"
+"""The settings class of an objective in the full form that names none."""
 
 
 def find(name: str) -> Path:
@@ -97,7 +101,8 @@ def read(
 def build(tables: Values) -> Study:
     """Return the study that parsed tables describe; raises InputError."""
     section = _section(tables.get("study", {}))
-    settings = _settings_class(section)
+    section = _with_form(section)
+    settings = settings_class(section)
     sections = sections_of(settings)
     for name, table in tables.items():
         known = ["study", *sections, "space"]
@@ -137,7 +142,7 @@ def stored(definition: Values, trials: Sequence[Values] | None = None) -> Study:
     tables = definition["space"]
     if trials is None or not user_modules(section):
         import_from(section, Path.cwd())
-        types = types_of(_settings_class(section))
+        types = types_of(settings_class(section))
     else:
         types = types_in(tables, trials)
     space = read_space(tables, types, whole_steps=False)
@@ -160,22 +165,17 @@ def _section(raw: Values) -> StudySection:
     """Return the section ``[study]``; for a key of another section the error names that one."""
     known = {item.name for item in fields(StudySection)}
     for key in raw:
-        if key not in known and "settings" not in raw:
+        if key not in known and not {"settings", "objective"} & raw.keys():
             raise unknown_key("study", key, sections_of(Settings))
     return read_section(dict(raw))
 
 
-def _settings_class(section: StudySection) -> type[Any]:
-    """Return the settings class, after a check that the search can use it and the objective."""
-    kind = load(section.settings, "study.settings")
-    names = {item.name for item in fields(kind)} if is_dataclass(kind) else set()
-    if not {"seed", "epochs"} <= names or not isinstance(kind, type):
-        raise InputError(
-            "study.settings", section.settings, "a dataclass with the fields seed and epochs"
-        )
-    if not callable(load(section.objective, "study.objective")):
-        raise InputError("study.objective", section.objective, "a function")
-    return kind
+def _with_form(section: StudySection) -> StudySection:
+    """Return a section that names the settings class, unless its objective has the simple form."""
+    objective = load(section.objective, "study.objective")
+    if section.settings is None and callable(objective) and is_full(objective):
+        return replace(section, settings=DEFAULT_SETTINGS)
+    return section
 
 
 def _fixed(
@@ -190,7 +190,7 @@ def _fixed(
     fixed = {
         name: item.default
         for name, item in known.items()
-        if item.default is not MISSING and name != "seed"
+        if item.default is not MISSING and name != "seed" and not is_required(item)
     }
     if "split_seed" in known:
         fixed["split_seed"] = section.seed
@@ -229,6 +229,7 @@ def definition(section: StudySection, fixed: Values, space: Values) -> Values:
     study |= {"direction": str(section.direction), "first": [dict(v) for v in section.first]}
     if section.storage is not None:
         study["storage"] = without_secrets(section.storage)
-    if section.record_diff:  # older definitions do not have it
-        del study["record_diff"]
+    for key in ("record_diff", "models"):  # older definitions do not have them
+        if getattr(section, key) == StudySection.__dataclass_fields__[key].default:
+            del study[key]
     return {"study": study, "fixed": dict(fixed), "space": {k: dict(v) for k, v in space.items()}}

@@ -1,10 +1,11 @@
 """The section ``[study]`` of a study file: how to search."""
 
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from nets.errors import InputError
 from studies.definition import pruners, samplers
 from studies.definition.validation import forbid_unknown_keys, validate
 from tracking.records import Direction, Values
@@ -45,7 +46,12 @@ class StudySection:
     warm_start: str | None = None
     """Name of a study in the same store whose finished trials the sampler starts with."""
     objective: str = "nets.objective:objective"
-    settings: str = "nets.settings:Settings"
+    settings: str | None = None
+    """The class of a trial's settings; None for an objective whose parameters are its settings."""
+    test: str | None = None
+    """``package.module:function`` that `confirm` calls once, with the champion's model."""
+    models: Literal["all", "champion"] = "all"
+    """Which trainings keep their model: all, or only the champion's."""
     storage: str | None = None
     """URL of Optuna's storage, whose password is not recorded; the default is in the store."""
     record_diff: bool = True
@@ -54,14 +60,20 @@ class StudySection:
     """Pin the BLAS kernel, so that results are equal on machines with different processors."""
 
 
-def natural_direction(metric: str) -> Direction:
-    """Return the direction in which a metric improves: losses and errors fall, all others rise.
+_FALLING = ("loss", "error", "mse", "rmse", "mae", "nll", "perplexity")
+_RISING = ("accuracy", "score", "auc", "f1", "r2", "precision", "recall")
 
-    >>> [str(natural_direction(metric)) for metric in ("val_loss", "error", "val_accuracy")]
-    ['minimize', 'minimize', 'maximize']
+
+def natural_direction(metric: str) -> Direction | None:
+    """Return the direction in which a metric improves, by the end of its name; None if unknown.
+
+    >>> [str(natural_direction(metric)) for metric in ("val_loss", "RMSE", "val_auc", "depth")]
+    ['minimize', 'minimize', 'maximize', 'None']
     """
-    falls = metric.lower().endswith(("loss", "error"))
-    return Direction.MINIMIZE if falls else Direction.MAXIMIZE
+    name = metric.lower()
+    if name.endswith(_FALLING):
+        return Direction.MINIMIZE
+    return Direction.MAXIMIZE if name.endswith(_RISING) else None
 
 
 def read_section(raw: Values, where: str = "study") -> StudySection:
@@ -69,7 +81,15 @@ def read_section(raw: Values, where: str = "study") -> StudySection:
 
     `where` is the name of the section in errors. Raises InputError for what is wrong with a key.
     """
-    raw = {"direction": natural_direction(str(raw.get("metric", _METRIC))), **raw}
+    if "direction" not in raw:
+        metric = str(raw.get("metric", _METRIC))
+        raw = {**raw, "direction": natural_direction(metric)}
+        if raw["direction"] is None:
+            raise InputError(
+                f"{where}.direction",
+                problem=f"missing, and the name {metric!r} does not imply it",
+                expected='"minimize" or "maximize"',
+            )
     section: StudySection = validate(StudySection, raw, where, _KNOWN_KEYS)
     return section
 

@@ -3,17 +3,20 @@
 import importlib
 import sys
 import traceback
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError, ModuleMissing
 from studies.definition.study_section import StudySection
+from studies.objective import signature
 from tracking.store.store import one_line
 
 
 def user_modules(section: StudySection) -> list[str]:
     """Return the user's modules that a section names; those of nets are not among them."""
-    modules = {path.partition(":")[0] for path in (section.objective, section.settings)}
+    paths = filter(None, (section.objective, section.settings, section.test))
+    modules = {path.partition(":")[0] for path in paths}
     return sorted(m for m in modules if m.split(".")[0] != "nets")
 
 
@@ -48,6 +51,22 @@ def load(path: str, key: str) -> Any:
     if not hasattr(loaded, name):
         raise InputError(key, path, problem=f"got {path!r}, but {module} has no {name}")
     return getattr(loaded, name)
+
+
+def settings_class(section: StudySection) -> type[Any]:
+    """Return the class of a trial's settings; raises InputError for one that cannot be used."""
+    objective = load(section.objective, "study.objective")
+    if not callable(objective):
+        raise InputError("study.objective", section.objective, "a function")
+    if section.settings is None:
+        return signature.settings_class(objective)
+    kind = load(section.settings, "study.settings")
+    names = {item.name for item in fields(kind)} if is_dataclass(kind) else set()
+    if not {"seed", "epochs"} <= names or not isinstance(kind, type):
+        raise InputError(
+            "study.settings", section.settings, "a dataclass with the fields seed and epochs"
+        )
+    return kind
 
 
 def _reason(error: BaseException) -> str:

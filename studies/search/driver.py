@@ -241,6 +241,7 @@ class Search:
             state=state,
             past=past,
             threads=self._plan.threads,
+            keep_model=section.models == "all",
             checkpoint_seconds=self._plan.checkpoint_seconds,
         )
         worker = self._engine.start(job)
@@ -311,7 +312,7 @@ class Search:
         outcome = event.outcome
         if outcome.environment is None:
             outcome = replace(outcome, environment=self._plan.environment)
-        self._ledger.finish_trial(name, number, event.state, outcome, event.model)
+        self._ledger.finish_trial(name, number, event.state, outcome, event.model, event.files)
         record = self._ledger.trial(name, number)
         assert record is not None
         self._records[number] = record

@@ -95,8 +95,12 @@ class Session:
         metric: str | None = None,
         *,
         threads: int = 1,
+        final: bool = False,
     ) -> Job:
-        """Return the training of some settings from beginning to end, without a pruner."""
+        """Return the training of some settings from beginning to end, without a pruner.
+
+        `final` is the champion's training on all data but the test data.
+        """
         return Job(
             trial=trial,
             attempt=1,
@@ -107,6 +111,8 @@ class Session:
             pruning=None,
             metric=metric or self.study.section.metric,
             threads=threads,
+            final=final,
+            keep_model=final or self.study.section.models == "all",
             checkpoint_seconds=math.inf,
         )
 

@@ -17,6 +17,7 @@ from studies.definition import pruners, samplers
 from studies.definition.choices import decoded, encoded
 from studies.definition.space import Space
 from studies.definition.study_file import Study, definition
+from studies.objective.signature import is_required
 from tracking.ledger import Ledger
 from tracking.records import (
     Environment,
@@ -101,10 +102,10 @@ def choose(study: Study, best: TrialRecord | None, given: Values) -> Chosen:
             beside[name] = from_best[name]
             values[name] = decoded(from_best[name])
             sources[name] = f"of trial {best.number if best else '?'}, the best"
-        elif known[name].default is not MISSING:
+        elif known[name].default is not MISSING and not is_required(known[name]):
             beside[name] = encoded(known[name].default)
             sources[name] = "the default"
-        else:
+        elif parameter.active(beside):
             raise InputError(
                 name,
                 problem="missing",

@@ -23,6 +23,8 @@ from nets import threads
 from nets.errors import InputError
 from nets.outcome import Epoch, Outcome
 from nets.state import pack, unpack
+from studies.objective.signature import settings_class
+from studies.objective.trial import Pruned, adapted
 from studies.workers import validation
 from studies.workers.messages import (
     EpochDone,
@@ -87,6 +89,13 @@ class _Attempt:
         self._stopping = stopping
         self._pruner = PrunerStudy(job.pruning, _history) if job.pruning is not None else None
         self._objective = load(job.objective)
+        if job.settings_class is None:
+            self._settings_class = settings_class(self._objective)
+            self._objective = adapted(
+                self._objective, job.trial, job.metric, final=job.final, keep_model=job.keep_model
+            )
+        else:
+            self._settings_class = load(job.settings_class)
         self._resumable = "resume" in signature(self._objective).parameters
         self._values = dict(job.past)
         self._saved = time.monotonic()
@@ -94,7 +103,7 @@ class _Attempt:
     def train(self) -> TrialDone | TrialStopped:
         """Train to the end, or until the pruner prunes or the driver stops the trial."""
         job = self._job
-        settings = load(job.settings_class)(**job.settings)
+        settings = self._settings_class(**job.settings)
         data = None
         if job.data is not None:
             data = dataset(job.data, job.settings["data"], job.data_sha256)
@@ -104,11 +113,12 @@ class _Attempt:
                 outcome = self._objective(settings, data, self._report, **resume)
         except _Pruned as end:
             return self._done(end.outcome, pruned=True, by=self._pruner)
-        except optuna.TrialPruned as end:  # the objective prunes itself; it returns no model
+        except optuna.TrialPruned as end:  # the objective prunes itself
             if not self._values:
-                early = RuntimeError("TrialPruned was raised before an epoch was reported")
+                early = RuntimeError("the objective pruned its trial before it reported an epoch")
                 raise early.with_traceback(end.__traceback__) from None
-            return self._done(Outcome(max(self._values)), pruned=True)
+            kept = end.outcome if isinstance(end, Pruned) else None
+            return self._done(kept or Outcome(max(self._values)), pruned=True)
         except _Stopped:
             return TrialStopped(job.trial, job.attempt)
         return self._done(outcome)
@@ -187,7 +197,8 @@ class _Attempt:
                 attributes=self._pruner.attributes if self._pruner else {},
                 pruned=by.explain() if by and reason == "pruned" else None,
             ),
-            validation.model_of(outcome),
+            validation.model_of(outcome) if self._job.keep_model else None,
+            validation.files_of(outcome),
         )
 
 

@@ -1,7 +1,7 @@
 """The plain values that pass between the driver and its workers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -69,7 +69,8 @@ class Job:
     trial: int
     attempt: int
     objective: str
-    settings_class: str
+    settings_class: str | None
+    """None for an objective in the simple form, whose parameters are its settings."""
     settings: Values
     data: str | None
     """Folder of the dataset's memory-mapped files on the driver's machine."""
@@ -81,6 +82,9 @@ class Job:
     """The metric at the epochs before it."""
     threads: int = 1
     checkpoint_seconds: float = 30.0
+    final: bool = False
+    """Whether this is the champion's final training."""
+    keep_model: bool = True
     data_sha256: str | None = None
     """What the dataset must be, where the folder does not exist and the worker has its own."""
 
@@ -111,6 +115,7 @@ class TrialDone(_OfAttempt):
     state: Literal["complete", "pruned", "failed"]
     outcome: TrialOutcome
     model: Model | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ LONGEST_NAME = 250
 """Characters of a metric's name, as in MLflow; also of a digest and its name."""
 MOST_BYTES = 900_000_000
 """SQLite takes 1,000,000,000 bytes per row; the rest is for what the arrays are wrapped in."""
+MOST_FILE_BYTES = 100_000_000
+"""Limit on the files of a trial, in bytes."""
 _WRAPPING = 1_000
 """Bytes that a file of arrays has for each of them in addition to its values, at most."""
 _LONGEST_MESSAGE = 10_000
@@ -71,6 +73,20 @@ def model_of(outcome: Outcome) -> Model | None:
             f"Model: got {size:,} bytes, expected at most {MOST_BYTES:,}, the limit of SQLite"
         )
     return Model(source, arrays)
+
+
+def files_of(outcome: Outcome) -> dict[str, bytes]:
+    """Return the files of a training by their relative paths; raises TypeError or ValueError."""
+    files = {}
+    for name, content in outcome.files.items():
+        if not names.is_path_inside(_string(name, "Outcome.files")):
+            raise ValueError(f"Outcome.files: got {name!r}, expected a relative path without '..'")
+        if not isinstance(content, bytes):
+            raise TypeError(f"Outcome.files: {name} is {type(content).__name__}, expected bytes")
+        files[name] = content
+    if (size := sum(map(len, files.values()))) > MOST_FILE_BYTES:
+        raise ValueError(f"Outcome.files: got {size:,} bytes, expected at most {MOST_FILE_BYTES:,}")
+    return files
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -12,7 +12,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -309,8 +309,9 @@ class Ledger:
         state: TrialState,
         outcome: TrialOutcome,
         model: Model | None,
+        files: Mapping[str, bytes] | None = None,
     ) -> None:
-        """End a trial with its outcome and model, and remove its checkpoint."""
+        """End a trial with its outcome, model and files, and remove its checkpoint."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET state = ?, outcome = ?, finished = ?"
@@ -326,6 +327,10 @@ class Ledger:
                     " VALUES (?, ?, ?, ?)",
                     (study, number, model.source, pack(dict(model.arrays))),
                 )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO file (study, trial, name, content) VALUES (?, ?, ?, ?)",
+                [(study, number, name, content) for name, content in (files or {}).items()],
+            )
 
     # Reading
 
@@ -394,6 +399,14 @@ class Ledger:
         ).fetchone()
         return None if row is None else Model(row[0], unpack(row[1]))
 
+    def files(self, study: str, number: int) -> dict[str, bytes]:
+        """Return the files of a finished trial until the recorder has delivered them, then {}."""
+        rows = self._connection.execute(
+            "SELECT name, content FROM file WHERE study = ? AND trial = ? ORDER BY name",
+            (study, number),
+        )
+        return {name: bytes(content) for name, content in rows}
+
     # Columns of the recorder
 
     def mark_recorded(
@@ -405,7 +418,7 @@ class Ledger:
         epoch: int | None = None,
         state: str | None = None,
     ) -> None:
-        """Store what MLflow has of a trial; once it has the end, the model is removed here."""
+        """Store what MLflow has of a trial; once it has the end, model and files are removed."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET recorded_run = coalesce(?, recorded_run),"
@@ -414,9 +427,10 @@ class Ledger:
                 (run, epoch, state, study, number),
             )
             if state in ("complete", "pruned", "failed"):
-                self._connection.execute(
-                    "DELETE FROM model WHERE study = ? AND trial = ?", (study, number)
-                )
+                for table in ("model", "file"):
+                    self._connection.execute(
+                        f"DELETE FROM {table} WHERE study = ? AND trial = ?", (study, number)
+                    )
 
     def mark_unrecorded(self, study: str, numbers: Iterable[int]) -> None:
         """Store that MLflow has nothing of some trials."""

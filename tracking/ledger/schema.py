@@ -47,11 +47,16 @@ CREATE TABLE IF NOT EXISTS model (
     PRIMARY KEY (study, trial),
     FOREIGN KEY (study, trial) REFERENCES trial(study, number) ON DELETE CASCADE ON UPDATE CASCADE
 );
+CREATE TABLE IF NOT EXISTS file (           -- since version 3: files that a trial has left
+    study TEXT NOT NULL, trial INTEGER NOT NULL, name TEXT NOT NULL, content BLOB NOT NULL,
+    PRIMARY KEY (study, trial, name),
+    FOREIGN KEY (study, trial) REFERENCES trial(study, number) ON DELETE CASCADE ON UPDATE CASCADE
+);
 CREATE TABLE IF NOT EXISTS attachment (     -- since version 2
     study TEXT NOT NULL REFERENCES study(name) ON DELETE CASCADE ON UPDATE CASCADE,
     name TEXT NOT NULL, content BLOB NOT NULL,
     PRIMARY KEY (study, name)
 );
 """
-VERSION = 2
+VERSION = 3
 """Written to the file as SQLite's user version; every table that a later version adds is new."""

@@ -58,7 +58,7 @@ def with_effect(settings: Values, definition: JsonObject) -> Values:
     {'optimizer': 'sgd'}
     """
     conditions = [(name, table.get("when")) for name, table in definition.get("space", {}).items()]
-    if definition.get("study", {}).get("settings", OWN_SETTINGS) == OWN_SETTINGS:
+    if definition.get("study", {}).get("settings") == OWN_SETTINGS:
         conditions += [(item.name, item.metadata.get("only_with")) for item in fields(Settings)]
     unused = {
         name

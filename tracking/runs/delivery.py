@@ -207,6 +207,7 @@ class Delivery:
             self._ledger.model(trial.study, trial.number),
             environment,
             self._curves_of(trial, epochs),
+            kept=self._ledger.files(trial.study, trial.number),
             unsent=metrics,
             is_new=is_certain or is_new,
         )

@@ -4,7 +4,7 @@ Every function may be interrupted at any line and called again: it looks before 
 writes nothing twice. Its caller stores in the ledger what has been written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nets.outcome import Model
@@ -95,12 +95,14 @@ def end(
     environment: Environment,
     curves: bytes | None,
     *,
+    kept: Mapping[str, bytes],
     unsent: Sequence["Metric"],
     is_new: bool,
 ) -> None:
     """Write the files, model and values of a finished trial; then end its run.
 
-    `unsent` are the metrics of epochs that the run lacks. A run that `is_new` has nothing yet.
+    `kept` are the files that the trial has left, `unsent` the metrics of epochs that the run lacks.
+    A run that `is_new` has nothing yet.
     """
     from mlflow.entities import Metric, RunTag
 
@@ -110,6 +112,7 @@ def end(
         names.EPOCHS_FILE: to_json(epochs),
         names.OUTCOME_FILE: {"state": trial.state, **outcome.to_json()},
     }
+    files |= {f"{names.TRIAL_FILES_FOLDER}/{name}": content for name, content in kept.items()}
     if curves is not None:
         files[names.CURVES_FILE] = curves
     if outcome.error is not None:

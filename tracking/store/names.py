@@ -29,6 +29,7 @@ CERTIFICATE_FILE = "certificate.json"
 # Artifacts of a study's run
 STUDY_FILE = "study.json"
 FIGURES_FOLDER = "figures"
+TRIAL_FILES_FOLDER = "files"  # what a trial left in its folder
 CODE_FOLDER = "code"  # one source archive for each version of the code that trained trials
 
 # Artifacts of a confirmation's run, which also has those of the champion's training
@@ -199,6 +200,17 @@ def plain(text: str) -> str:
     'cannot read \\udcff.png'
     """
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
+
+
+def is_path_inside(text: str) -> bool:
+    r"""Return whether a text is the path of a file inside a folder, on any system.
+
+    >>> [is_path_inside(text) for text in ("a/b.txt", "/a", "../a", "a//b", "a\\b", "c:a", "")]
+    [True, False, False, False, False, False, False]
+    """
+    if not text.isprintable() or set(text) & set("\\:"):
+        return False
+    return all(part not in ("", ".", "..") and len(part) <= 200 for part in text.split("/"))
 
 
 def quoted(text: str) -> str:
