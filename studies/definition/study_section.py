@@ -12,6 +12,7 @@ from tracking.records import Direction, Values
 from tracking.store import names
 
 _METRIC = "val_accuracy"
+OWN_OBJECTIVE = "nets.objective:objective"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class StudySection:
     """Parameters of trials 0, 1, ...; a parameter that a table omits is sampled."""
     warm_start: str | None = None
     """Name of a study in the same store whose finished trials the sampler starts with."""
-    objective: str = "nets.objective:objective"
+    objective: str = OWN_OBJECTIVE
     settings: str | None = None
     """The class of a trial's settings; None for an objective whose parameters are its settings."""
     test: str | None = None
@@ -83,13 +84,14 @@ def read_section(raw: Values, where: str = "study") -> StudySection:
     """
     if "direction" not in raw:
         metric = str(raw.get("metric", _METRIC))
-        raw = {**raw, "direction": natural_direction(metric)}
-        if raw["direction"] is None:
+        direction = natural_direction(metric)
+        if direction is None and raw.get("objective", OWN_OBJECTIVE) != OWN_OBJECTIVE:
             raise InputError(
                 f"{where}.direction",
                 problem=f"missing, and the name {metric!r} does not imply it",
                 expected='"minimize" or "maximize"',
             )
+        raw = {**raw, "direction": direction or Direction.MAXIMIZE}
     section: StudySection = validate(StudySection, raw, where, _KNOWN_KEYS)
     return section
 

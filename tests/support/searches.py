@@ -48,9 +48,10 @@ SAMPLERS = {
 
 def a_study(space=SPACE, settings=None, kind="curves:Curve", **section):
     """Build a study over `curves.climb`, as from a study file with these values."""
+    if "metric" not in section:
+        section.setdefault("direction", "maximize")
     study = {
-        "name": "curves", "trials": 12, "window": 4, "metric": "value", "direction": "maximize",
-        "seed": 5,
+        "name": "curves", "trials": 12, "window": 4, "metric": "value", "seed": 5,
         "objective": "curves:climb", "settings": kind, **section,
     }  # fmt: skip
     return study_file.build({"study": study, "settings": settings or {}, "space": space})

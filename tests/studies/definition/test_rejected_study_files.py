@@ -32,7 +32,7 @@ REJECTED = [
     (
         "[study]\ncolour = 1",
         "study.colour: unknown key, expected name, trials, window, metric, direction, "
-        "sampler, pruner, stop, seed, first, warm_start, objective, settings, storage, "
+        "sampler, pruner, stop, seed, first, warm_start, objective, settings, test, models, storage, "
         "record_diff or portable",
     ),
     ('[study]\ndirection = "up"', "study.direction: got 'up', expected maximize or minimize"),
@@ -464,7 +464,7 @@ class Moody(curves.Curve):
 
 def test_error_of_a_users_settings_class_without_a_field_is_unchanged(monkeypatch):
     monkeypatch.setattr(curves, "Moody", Moody, raising=False)
-    study = {"name": "mine", "metric": "value", "objective": "curves:climb"}
+    study = {"name": "mine", "metric": "score", "objective": "curves:climb"}
     study["settings"] = "curves:Moody"
     with pytest.raises(InputError) as caught:
         study_file.build({"study": study, "space": {"height": {"low": 0.0, "high": 1.0}}})
@@ -473,7 +473,7 @@ def test_error_of_a_users_settings_class_without_a_field_is_unchanged(monkeypatc
 
 def test_settings_that_json_does_not_return_are_rejected():
     study = {
-        "name": "mine", "metric": "value", "objective": "curves:climb",
+        "name": "mine", "metric": "score", "objective": "curves:climb",
         "settings": "curves:Placed",
     }  # fmt: skip
     with pytest.raises(InputError) as caught:

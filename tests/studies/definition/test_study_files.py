@@ -51,7 +51,7 @@ def test_direction_follows_from_the_metric(metric, direction):
 def test_any_direction_is_accepted_for_a_users_objective():
     assert a_study(metric="loss").section.direction == "minimize"
     assert a_study(metric="Relative_Error").section.direction == "minimize"
-    assert a_study(metric="value").section.direction == "maximize"
+    assert a_study(metric="f1").section.direction == "maximize"
     assert a_study(metric="loss", direction="maximize").section.direction == "maximize"
 
 

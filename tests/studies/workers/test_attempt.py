@@ -185,7 +185,9 @@ def test_objective_that_prunes_itself_before_its_first_epoch_fails_where_it_did(
         raise optuna.TrialPruned
 
     failure = failure_of(written_here(monkeypatch, gives_up))
-    assert failure.summary == "RuntimeError: TrialPruned was raised before an epoch was reported"
+    assert failure.summary == (
+        "RuntimeError: the objective pruned its trial before it reported an epoch"
+    )
     assert failure.place.startswith(f"{__file__}:")
 
 
