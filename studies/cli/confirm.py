@@ -30,6 +30,7 @@ def run(options: Namespace) -> int:
     from studies.cli.confirmation_summary import as_json
     from studies.confirmation.champion import TrainingFailed
     from studies.confirmation.procedure import confirm
+    from studies.confirmation.testing import TestFailed
 
     try:
         found = confirm(
@@ -43,7 +44,7 @@ def run(options: Namespace) -> int:
             say=lambda line: None if options.json else print(line, flush=True),
             warn=warn,
         )
-    except TrainingFailed as error:
+    except (TrainingFailed, TestFailed) as error:
         return fail(str(error))
     if options.json:
         print(json.dumps(as_json(found.confirmation, found.recorded), indent=2))

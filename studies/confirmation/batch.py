@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -95,6 +96,11 @@ def train_all(jobs: Sequence[Job], processes: int, *, models: bool = False) -> I
 def _side_by_side(
     jobs: Sequence[tuple[int, Job]], processes: int, models: bool
 ) -> Iterator[Trained]:
+    yield from in_processes([delayed(_train)(job, place, models) for place, job in jobs], processes)
+
+
+def in_processes(calls: Sequence[Any], processes: int) -> Iterator[Any]:
+    """Make calls, of joblib's `delayed`, in other processes; yield each result when it is there."""
     with parallel_config(
         "loky", inner_max_num_threads=1, initializer=exit_with, initargs=(os.getpid(),)
     ):
@@ -106,11 +112,11 @@ def _side_by_side(
             return_as="generator_unordered",
         )
         with signals_held():  # the processes start with the first jobs
-            results = parallel(delayed(_train)(job, place, models) for place, job in jobs)
+            results = parallel(iter(calls))
         try:
             # `yield from` would close them itself, before the warning can be suppressed.
-            for trained in results:  # noqa: UP028
-                yield trained
+            for result in results:  # noqa: UP028
+                yield result
         finally:
             # When interrupted, it warns that tasks were cancelled, which was intended.
             with warnings.catch_warnings(action="ignore"):

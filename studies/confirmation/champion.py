@@ -1,7 +1,7 @@
-"""The champion: the winner trained on all images but the test images, which are then used once.
+"""The champion: the winner trained on all data but the test data, which are then used once.
 
 The test result is final. It is committed together with its model before it is shown; after that the
-test images are not used again.
+test data are not used again.
 """
 
 import math
@@ -22,6 +22,7 @@ from nets.model_source import probabilities, restore
 from nets.outcome import Model
 from nets.settings import to_plain
 from studies.analysis.stored_study import CHAMPION, StoredStudy
+from studies.confirmation import testing
 from studies.confirmation.batch import Trained, champion_seed, train_all
 from studies.confirmation.intervals import proportion_of
 from studies.search.session import Session
@@ -34,10 +35,11 @@ class TrainingFailed(RuntimeError):
 
 
 def train_winner(stored: StoredStudy, session: Session, compared: Confirmation) -> Confirmation:
-    """Train the winner on training and validation images, use the test images once, commit.
+    """Train the winner on all data but the test data, use these once, commit.
 
-    Where that is not possible, as for an objective with data of its own, `untested` of the
-    confirmation says why. Raises TrainingFailed when the winner cannot be trained.
+    Where that is not possible, as for an objective with data of its own and without a test
+    function, `untested` of the confirmation says why. Raises TrainingFailed when the winner cannot
+    be trained, and `testing.TestFailed`, after which the test data count as not used.
     """
     confirmation = _confirmed(stored, session, compared)
     stored.ledger.update_notes(stored.study.name, confirmation=confirmation)
@@ -48,14 +50,24 @@ def _confirmed(stored: StoredStudy, session: Session, compared: Confirmation) ->
     if compared.winner is None:
         return replace(compared, untested="no trial has a value under every seed")
     trial = next(t for t in stored.trials if t.number == compared.winner)
+    section = stored.study.section
     data = session.datasets.get(trial.settings.get("data", ""))
-    if data is None:
+    if data is None and section.test is None and section.settings is not None:
         return replace(compared, untested="the objective has data of its own, without test images")
     evidence = _train(stored, session, trial, compared)
     model = evidence.model
     confirmation = replace(compared, champion=_champion(evidence, data))
     if model is None:
         return replace(confirmation, untested="the objective returns no model")
+    if section.test is not None:
+        results = testing.run(section.test, model, section.metric)
+        confirmation = replace(confirmation, results=results)
+        # From here on the test data have been used.
+        evidence = replace(evidence, confirmation=confirmation)
+        stored.ledger.attach(stored.study.name, CHAMPION, evidence.packed())
+        return confirmation
+    if data is None:
+        return replace(confirmation, untested="the study has no test function (study.test)")
     try:
         answers = _answers(model, data)
     except InputError as error:
@@ -117,8 +129,11 @@ def _train(
     evidence = stored.evidence
     if evidence is not None and evidence.settings == settings:
         return evidence
-    metric = _metric(compared.metric, stored.epochs(trial.number))
-    (trained,) = train_all([session.job(trial.number, settings, metric)], 1, models=True)
+    metric = compared.metric
+    if stored.study.section.settings is not None:
+        metric = _metric(metric, stored.epochs(trial.number))
+    job = session.job(trial.number, settings, metric, final=True)
+    (trained,) = train_all([job], 1, models=True)
     evidence = _evidence(settings, metric, trained)
     stored.ledger.attach(stored.study.name, CHAMPION, evidence.packed())
     return evidence
@@ -146,11 +161,12 @@ def _evidence(settings: Values, metric: str, trained: Trained) -> Evidence:
     return Evidence(settings, metric, epochs, end.outcome, end.model)
 
 
-def _champion(evidence: Evidence, data: Dataset) -> Champion:
+def _champion(evidence: Evidence, data: Dataset | None) -> Champion:
     kept = evidence.outcome.epoch
+    validation = evidence.settings.get("validation", 0)
     return Champion(
         settings=evidence.settings,
-        trained_on=len(data.images) - evidence.settings.get("validation", 0),
+        trained_on=None if data is None else len(data.images) - validation,
         weights=next((e.digests.get("weights") for e in evidence.epochs if e.number == kept), None),
         seconds=math.fsum(epoch.seconds for epoch in evidence.epochs),
     )

@@ -55,7 +55,7 @@ def confirm(
     """Confirm a study: the `top` trials under `seeds` fresh seeds each, then the test images.
 
     Raises StudyNotFound, StudyLocked, InputError for a study without a complete trial, and
-    `champion.TrainingFailed`.
+    `champion.TrainingFailed` and `testing.TestFailed`.
     """
     with open_study(store, study):
         pass  # before a lock is created for a study that does not exist
@@ -68,7 +68,7 @@ def confirm(
             mlflow = stack.enter_context(open_store(store))
             study_run(mlflow, study)  # MLflow must have the study, before hours are spent
             confirmation = _from_mlflow(mlflow, stored) or confirmation
-        earlier = confirmation is not None and confirmation.test is not None
+        earlier = confirmation is not None and confirmation.is_tested
         if confirmation is None or not earlier:
             confirmation = _confirm(stored, top, seeds, jobs, data, say, warn)
         if mlflow is not None and not _is_done(confirmation, stored):
@@ -80,14 +80,14 @@ def confirm(
 
 def _is_done(confirmation: Confirmation | None, stored: StoredStudy) -> bool:
     """Return whether the test images have been used, and MLflow has the result."""
-    is_final = confirmation is not None and confirmation.test is not None
+    is_final = confirmation is not None and confirmation.is_tested
     return is_final and stored.notes.recorded_confirmation is not None
 
 
 def _from_mlflow(store: Store, stored: StoredStudy) -> Confirmation | None:
     """Return a final confirmation that MLflow has, made with another ledger, and keep it here."""
     found = confirmation_run.read(store, stored.study.name)
-    if found is None or found[0].test is None:
+    if found is None or not found[0].is_tested:
         return None
     confirmation, recorded = found
     _keep(stored, confirmation, recorded)

@@ -53,7 +53,8 @@ def reproduce(
     datasets = load_datasets([settings["data"]] if "data" in settings else [], data)
     # A portable trial is trained with the BLAS kernel that it was pinned to.
     session = Session.prepare(study, datasets, recorded.environment.pinned)
-    job = session.job(recorded.number, settings, recorded.metric, threads=threads)
+    is_final = bool((recorded.environment.study or {}).get("final"))
+    job = session.job(recorded.number, settings, recorded.metric, threads=threads, final=is_final)
     # Without its pruner, a pruned trial would train on; a complete one has to end by itself.
     to_the_end = recorded.outcome.is_complete and until is None
     epochs, outcome = train(

@@ -97,7 +97,8 @@ class _Attempt:
         else:
             self._settings_class = load(job.settings_class)
         self._resumable = "resume" in signature(self._objective).parameters
-        self._values = dict(job.past)
+        self._values: dict[int, float | None] = dict(job.past)
+        """The study's metric at each epoch; the champion's training may lack it."""
         self._saved = time.monotonic()
 
     def train(self) -> TrialDone | TrialStopped:
@@ -126,9 +127,11 @@ class _Attempt:
     def _report(self, epoch: Epoch) -> None:
         metrics = self._validated(epoch)
         digests, seconds = validation.digests_of(epoch), validation.seconds_of(epoch)
-        number, value = int(epoch.number), metrics[self._job.metric]
+        number, value = int(epoch.number), metrics.get(self._job.metric)
         self._values[number] = value
-        pruned = self._pruner is not None and self._pruner.prunes(number, value)
+        pruned = (
+            self._pruner is not None and value is not None and self._pruner.prunes(number, value)
+        )
         stop = not pruned and self._stopping()
         self._send(
             EpochDone(
@@ -148,7 +151,7 @@ class _Attempt:
         if epoch.number != due:
             raise ValueError(f"report: got epoch {epoch.number}, expected the next one: {due}")
         metrics = validation.metrics_of(epoch)
-        if self._job.metric not in metrics:
+        if self._job.metric not in metrics and not (self._job.final and metrics):
             raise ValueError(
                 f"study.metric: the objective does not report {self._job.metric!r}, expected one "
                 f"of its metrics: {', '.join(metrics) or 'it has none'}"
@@ -184,7 +187,7 @@ class _Attempt:
         value = self._values[outcome.epoch]
         returned = validation.reason_of(outcome)
         reason = "pruned" if pruned else returned
-        if returned == "diverged" or not math.isfinite(value):
+        if returned == "diverged" or (value is not None and not math.isfinite(value)):
             reason = "diverged"
         return TrialDone(
             self._job.trial,

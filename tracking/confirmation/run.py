@@ -16,7 +16,7 @@ import numpy as np
 
 from nets.data import Dataset
 from nets.model_source import restore
-from tracking.confirmation.text import interval, number, sentences, table
+from tracking.confirmation.text import sentences, table, tested
 from tracking.models import registry
 from tracking.records import Environment, JsonObject, to_json
 from tracking.records.confirmation import (
@@ -56,10 +56,10 @@ def record(
     champion = confirmation.champion
     if evidence is not None and (champion is None or champion.settings != evidence.settings):
         evidence = None  # of an earlier winner
-    study = {"name": confirmation.study, "trial": confirmation.winner}
+    study: JsonObject = {"name": confirmation.study, "trial": confirmation.winner}
     if evidence is not None:
         # Of the training, which its reproduction needs; the run's tag is that of the study.
-        study["metric"] = evidence.metric
+        study |= {"metric": evidence.metric, "final": True}
     environment = replace(environment, study=study)
     return _Recording(store, confirmation, environment, winner_run, evidence, data).write()
 
@@ -182,7 +182,7 @@ class _Recording:
             return None
         definition = json.loads(read_file(client, parent.info.run_id, names.STUDY_FILE))
         params: list[Param] = []
-        if self.confirmation.test is not None:  # otherwise the winner may still change
+        if self.confirmation.is_tested:  # otherwise the winner may still change
             params = content.params_of(evidence.settings, definition)
         run = client.get_run(run_id)
         metrics = missing_metrics(client, run, epoch_metrics(evidence.epochs))
@@ -235,6 +235,8 @@ class _Recording:
         values |= _with_interval(names.LUCK_METRIC, found.luck)
         values |= _with_interval(names.LEAD_METRIC, found.lead)
         values[names.SECONDS_METRIC] = round(found.seconds, 3)
+        for name, result in (found.results or {}).items():
+            values |= _with_interval(names.metric_key(f"test_{name}"), result)
         if test is not None:
             values |= _with_interval(names.TEST_ACCURACY_METRIC, test.accuracy)
             values |= {
@@ -249,13 +251,7 @@ class _Recording:
         ]
 
     def _register(self, run_id: str, model_id: str) -> str:
-        test = self.confirmation.test
-        tags = self._origin()
-        if test is not None:
-            tags[names.TEST_TAG] = (
-                f"accuracy {number(test.accuracy.value)}, {test.correct} of {test.count}, "
-                f"95 % {interval(test.accuracy)}"
-            )
+        tags = {**self._origin(), names.TEST_TAG: names.plain(tested(self.confirmation))}
         if self.winner_run is not None:
             tags[names.TRIAL_RUN_TAG] = self.winner_run
             verdict = self.store.client.get_run(self.winner_run).data.tags.get(names.VERDICT_TAG)

@@ -1,5 +1,7 @@
 """A confirmation as text, for the command line and the run's description."""
 
+from collections.abc import Mapping
+
 from tracking.records.confirmation import Candidate, Confirmation, Estimate
 
 
@@ -90,8 +92,31 @@ def _luck(confirmation: Confirmation) -> str:
     return f"{text}had {had}: its settings are worth {number(best.mean.value)}"
 
 
+def tested(confirmation: Confirmation) -> str:
+    """Return the test result as a tag of a registered model."""
+    test = confirmation.test
+    if confirmation.results is not None:
+        return _results(confirmation.results)
+    if test is None:
+        return "not tested"
+    return (
+        f"accuracy {number(test.accuracy.value)}, {test.correct} of {test.count}, "
+        f"95 % {interval(test.accuracy)}"
+    )
+
+
+def _results(results: Mapping[str, Estimate]) -> str:
+    return ", ".join(
+        f"{name} {number(result.value)}"
+        + (f" ({interval(result)})" if result.low is not None else "")
+        for name, result in results.items()
+    )
+
+
 def _test(confirmation: Confirmation) -> str:
     test = confirmation.test
+    if confirmation.results is not None:
+        return f"test: {_results(confirmation.results)}, looked at once"
     if test is None:
         return f"test: not possible: {confirmation.untested}"
     assert confirmation.champion is not None

@@ -72,13 +72,14 @@ class Candidate(_Whole):
 
 @dataclass(frozen=True)
 class Champion(_Whole):
-    """The winner's settings, trained under a fresh seed on training and validation images.
+    """The winner's settings, trained under a fresh seed on all data but the test data.
 
-    `trained_on` is the number of images, `weights` their network's SHA-256.
+    `trained_on` is the number of images, None for an objective with data of its own; `weights` is
+    the network's SHA-256.
     """
 
     settings: Values
-    trained_on: int
+    trained_on: int | None
     weights: str | None
     seconds: float
 
@@ -108,7 +109,8 @@ class Confirmation(_Whole):
     `top` and `seeds` are what was asked for; `finished` is how many trials of the study had ended,
     `at` when it was found, in seconds since the epoch of Unix.
     `candidates` are in the order of the search; `lead` is by how much the winner's mean is better
-    than the next one's, with Welch's interval. Where there is no test result, `untested` says why.
+    than the next one's, with Welch's interval. `test` is what the test images said, `results` what
+    the study's own test function returned; where there is neither, `untested` says why.
     """
 
     study: str
@@ -124,6 +126,12 @@ class Confirmation(_Whole):
     champion: Champion | None = None
     test: TestResult | None = None
     untested: str | None = None
+    results: dict[str, Estimate] | None = None
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether the test data have been used."""
+        return self.test is not None or self.results is not None
 
     def candidate(self, trial: int | None) -> Candidate:
         """Return the candidate that is a trial of the study."""

@@ -71,7 +71,7 @@ def _contradictions(
     kept = next((epoch for epoch in epochs if epoch.number == outcome.epoch), None)
     if state != "failed" or outcome.value is not None:
         measured = None if kept is None else kept.metrics.get(metric)
-        if outcome.value is None or not is_same(outcome.value, measured):
+        if not is_same(outcome.value, measured):
             yield (
                 f"{names.OUTCOME_FILE} has {metric} {shown(outcome.value)} at epoch "
                 f"{outcome.epoch}, {names.EPOCHS_FILE} has {shown(measured)}"
