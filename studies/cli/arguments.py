@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from studies.cli.suggestions import default_data, default_store
+from studies.display.suggestions import default_data, default_store
 
 
 class Parser(argparse.ArgumentParser):

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from studies.cli.arguments import Parser, add_places
-from studies.cli.messages import fail, warn
+from studies.display.messages import fail, warn
 from studies.workers.stdio import discard_output, output_is_closed, prepare_output
 
 COMMANDS = (

@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.cli import suggestions
 from studies.cli.arguments import add_flag, positive
+from studies.display import suggestions
 
 if TYPE_CHECKING:
     from tracking.runs.reader import RecordedRun
@@ -52,7 +52,9 @@ def run(options: Namespace) -> int:
                 flush=True,
             )
         began = time.monotonic()
-        with_code = suggestions.reproduce(options, options.trial, options.study, "--recorded-code")
+        with_code = suggestions.reproduce(
+            options.store, options.data, options.trial, options.study, "--recorded-code"
+        )
         try:
             verdict, environment = rerun.reproduce(store, recorded, options.data, **training)
         except ModuleMissing as error:

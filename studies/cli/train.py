@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.analysis.formatting import shown, shown_seconds
-from studies.cli import suggestions
 from studies.cli.arguments import add_flag, positive
-from studies.cli.messages import fail
+from studies.display import suggestions
+from studies.display.messages import fail
 
 if TYPE_CHECKING:
     from studies.definition.study_file import Study
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Choose the settings, train, record, and print the result."""
     from nets.settings import to_plain
-    from studies.cli.progress import EpochLines, Status
+    from studies.display.progress import EpochLines, Status
     from studies.search import session as sessions
     from studies.search import single_training
     from tracking.store.store import check_writable
@@ -113,9 +113,11 @@ def _report(study: "Study", trial: "TrialRecord", took: float, options: Namespac
     if outcome.error is not None:
         print(outcome.error.traceback, file=sys.stderr, end="")
         return fail(f"the training failed: {outcome.error.summary}")
+    number = str(trial.number)
+    again = suggestions.reproduce(options.store, options.data, number, study.name)
     print(
         f"{study.name}: {study.section.metric} {shown(trial.value)} at epoch {outcome.epoch} "
         f"({outcome.reason}), in {shown_seconds(took)}\n"
-        f"reproduce it: {suggestions.reproduce(options, str(trial.number), study.name)}"
+        f"reproduce it: {again}"
     )
     return 0
