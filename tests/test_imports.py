@@ -23,7 +23,7 @@ FORBIDDEN = {
 FOLDERS = {
     "studies": (
         "definition", "workers", "analysis", "figures", "recording", "search", "confirmation",
-        "reproduction", "display", "cli",
+        "reproduction", "display", "interface", "cli",
     ),
     "tracking": (
         "records", "store", "provenance", "ledger", "figures", "models", "runs", "confirmation",

@@ -17,7 +17,7 @@ INTERRUPTED = "the same command continues it"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("study", help="name of a bundled study, or path of a study file")
+    parser.add_argument("study", help="name of a bundled study, study file, or FILE.py[:NAME]")
     parser.add_argument("--trials", type=positive, help="total number of trials")
     parser.add_argument(
         "--jobs", type=positive, help="worker processes (default: cores, at most window / 2)"
@@ -41,7 +41,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Search, record, and print the result."""
     from nets.errors import InputError
-    from studies.display.progress import Status
     from studies.display.search_result import Shown
     from studies.search.procedure import search
 
@@ -60,7 +59,7 @@ def run(options: Namespace) -> int:
         data=options.data,
         record=not options.no_record,
         display=shown.screen,
-        status=Status(),
+        status=shown.status,
         warn=warn,
     )
     if (problem := shown.result(found)) is not None:
@@ -73,7 +72,15 @@ def _study(options: Namespace) -> "Study":
     from nets.errors import InputError
     from studies.analysis.stored_study import stored_definition
     from studies.definition import study_file
+    from studies.interface import scripts
 
+    if scripts.is_script(options.study):
+        defined = scripts.read(options.study)
+        if not options.has_store:
+            options.store = defined.store
+        return study_file.built_with(
+            defined.tables, trials=options.trials, seed=options.seed, portable=options.portable
+        )
     try:
         path = study_file.find(options.study)
     except InputError:

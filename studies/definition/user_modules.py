@@ -1,12 +1,12 @@
 """Find and import the modules that a study names: its objective and its settings class."""
 
-import importlib
 import sys
 import traceback
 from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError, ModuleMissing
+from studies.definition import importing
 from studies.definition.study_section import StudySection
 from tracking.store.store import one_line
 
@@ -38,16 +38,17 @@ def load(path: str, key: str) -> Any:
     if not (module and name):
         raise InputError(key, path, "package.module:name")
     try:
-        loaded = importlib.import_module(module)
+        importing.module(module)
     except (Exception, SystemExit) as error:  # whatever a user's module does
         raise ModuleMissing(
             key,
             problem=f"cannot import {path!r}: {_reason(error)}",
             hint="put the module beside the study file or in the current folder, or install it",
         ) from error
-    if not hasattr(loaded, name):
-        raise InputError(key, path, problem=f"got {path!r}, but {module} has no {name}")
-    return getattr(loaded, name)
+    try:
+        return importing.load(path)
+    except InputError as error:
+        raise error.with_key(key) from None
 
 
 def _reason(error: BaseException) -> str:

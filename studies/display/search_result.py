@@ -1,13 +1,16 @@
 """The result of a search as `retrial search` and `Study.search` print it."""
 
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from rich.console import Console
+
 from studies.analysis.formatting import shown, shown_seconds
 from studies.definition.study_file import Study
 from studies.display import suggestions
-from studies.display.progress import Progress, display
+from studies.display.progress import Lines, Progress, Status, display
 from studies.display.tables import console, listed
 from studies.search.procedure import Searched
 from studies.search.session import Screen
@@ -17,17 +20,19 @@ from tracking.ledger import Ledger
 class Shown:
     """The display of one search; `again` is what continues it, such as "the same command".
 
-    `store` and `data` are those of the search, which suggested commands name.
+    `store` and `data` are those of the search, which suggested commands name. A `silent` one prints
+    warnings alone.
     """
 
-    def __init__(self, store: Path, data: Path | None, again: str) -> None:
-        self._store, self._data, self._again = store, data, again
+    def __init__(self, store: Path, data: Path | None, again: str, *, silent: bool = False) -> None:
+        self._store, self._data, self._again, self._silent = store, data, again, silent
         self._progress: Progress | None = None
+        self.status = Status(Console(file=io.StringIO()) if silent else None)
 
     def screen(self, study: Study, total: int, ledger: Ledger) -> Screen:
         """Return the display of the running search."""
         self._progress = Progress(study, total, ledger)
-        return display(self._progress)
+        return Lines() if self._silent else display(self._progress)
 
     def result(self, found: Searched) -> str | None:
         """Print the result; return why the search has failed, or None.
@@ -35,6 +40,8 @@ class Shown:
         The traceback of a failure that all of the first trials share is printed once.
         """
         problem = why_failed(found, self._store)
+        if self._silent:
+            return problem
         if found.end == "nothing to do":
             if problem is None:
                 print(_nothing_to_do(found))
