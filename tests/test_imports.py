@@ -23,7 +23,7 @@ FORBIDDEN = {
 FOLDERS = {
     "studies": (
         "objective", "definition", "workers", "analysis", "figures", "recording", "search",
-        "confirmation", "reproduction", "cli",
+        "confirmation", "reproduction", "display", "interface", "cli",
     ),
     "tracking": (
         "records", "store", "provenance", "ledger", "figures", "models", "runs", "confirmation",

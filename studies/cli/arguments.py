@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from studies.cli.suggestions import default_data, default_store
+from studies.display.suggestions import default_data
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,7 +26,6 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         type=folder,
-        default=default_store(),
         help="folder of the store (default: mlruns, or RETRIAL_STORE)",
     )
     parser.add_argument(

@@ -5,7 +5,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from studies.cli.arguments import add_flag, positive
-from studies.cli.messages import fail, warn
+from studies.display.messages import fail, warn
 
 if TYPE_CHECKING:
     from studies.confirmation.procedure import Confirmed
@@ -27,10 +27,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Confirm a study, record and register the winner, and print the result."""
-    from studies.cli.confirmation_summary import as_json
     from studies.confirmation.champion import TrainingFailed
     from studies.confirmation.procedure import confirm
     from studies.confirmation.testing import TestFailed
+    from studies.display.confirmation_summary import as_json
 
     try:
         found = confirm(
@@ -58,8 +58,8 @@ def run(options: Namespace) -> int:
 def _print(found: "Confirmed", options: Namespace) -> None:
     from rich.table import Table
 
-    from studies.cli.confirmation_summary import ago, lines
-    from studies.cli.tables import console
+    from studies.display.confirmation_summary import ago, lines
+    from studies.display.tables import console
     from tracking.confirmation.text import table
 
     known = found.confirmation

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import ModuleType
 
 from studies.cli.arguments import Parser, add_places
-from studies.cli.messages import fail, warn
+from studies.display.messages import fail, warn
+from studies.display.suggestions import default_store
 from studies.workers.stdio import discard_output, output_is_closed, prepare_output
 
 COMMANDS = (
@@ -106,6 +107,8 @@ def _options(command: ModuleType, name: str, arguments: Sequence[str]) -> Namesp
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         parser.error(f"got {' '.join(unknown)}, which `{parser.prog}` does not take")
+    options.has_store = options.store is not None
+    options.store = options.store or default_store()
     return options
 
 

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from studies.analysis.formatting import plural, shown_bytes
-from studies.cli.messages import fail, warn
+from studies.display.messages import fail, warn
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.packing import pack
 from tracking.runs.lost import missing_trials

@@ -13,7 +13,7 @@ from nets.errors import InputError
 from nets.model_source import probabilities, restore
 from studies.cli.arguments import add_flag
 from studies.cli.image_files import Picture, read
-from studies.cli.messages import warn
+from studies.display.messages import warn
 from tracking.models import registry
 from tracking.models.registry import Registered
 from tracking.records import JsonObject

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.cli.arguments import add_flag
-from studies.cli.tables import console
+from studies.display.tables import console
 from tracking.records import JsonObject
 
 if TYPE_CHECKING:

@@ -6,11 +6,10 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.cli import suggestions
 from studies.cli.arguments import add_flag, positive
+from studies.display import suggestions
 
 if TYPE_CHECKING:
-    from tracking.runs.reader import RecordedRun
     from tracking.runs.verdict import Verdict
 
 INTERRUPTED = "no verdict was recorded"
@@ -28,14 +27,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Reproduce the trial; exit 0 for exact and close, 1 for diverged."""
-    from nets.errors import ModuleMissing
+    from nets.errors import InputError, ModuleMissing
     from studies.reproduction import recorded_program, rerun
     from tracking.runs import reader, recorded_code
-    from tracking.runs.verdict import write_certificate
 
     with reader.open_with_trials(options.store) as store:
         recorded = reader.find_trial(store, options.study, options.trial)
-        _check_at(recorded, options.at)
+        try:
+            rerun.check_until(recorded, options.at)
+        except InputError as error:
+            raise error.with_key("--at") from None
         count = len(recorded.epochs)
         training = {"until": options.at, "threads": options.threads}
         if options.recorded_code:
@@ -52,16 +53,17 @@ def run(options: Namespace) -> int:
                 flush=True,
             )
         began = time.monotonic()
-        with_code = suggestions.reproduce(options, options.trial, options.study, "--recorded-code")
+        with_code = suggestions.reproduce(
+            options.store, options.data, options.trial, options.study, "--recorded-code"
+        )
         try:
-            verdict, environment = rerun.reproduce(store, recorded, options.data, **training)
+            verdict = rerun.certify(store, recorded, options.data, **training)
         except ModuleMissing as error:
             if not recorded_code.has(store, recorded):
                 raise
             raise ModuleMissing(
                 error.key, problem=error.problem, expected=error.expected, hint=f"run `{with_code}`"
             ) from error
-        write_certificate(store, recorded.run_id, verdict, environment=environment)
         if options.json:
             print(json.dumps({**verdict.to_json(), "run_id": recorded.run_id}, indent=2))
         else:
@@ -69,16 +71,6 @@ def run(options: Namespace) -> int:
             if verdict.is_other_code and recorded_code.has(store, recorded):
                 print(f"with the recorded code: {with_code}")
         return 1 if verdict.verdict == "diverged" else 0
-
-
-def _check_at(recorded: "RecordedRun", at: int | None) -> None:
-    """Raise InputError for an epoch that there is nothing to compare with."""
-    from nets.errors import InputError
-
-    count = len(recorded.epochs)
-    if at is not None and 0 < count < at:
-        expected = f"1 to {count}, the epochs recorded of trial {recorded.number}"
-        raise InputError("--at", at, expected)
 
 
 def _print(verdict: "Verdict", epochs: int, took: float) -> None:

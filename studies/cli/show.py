@@ -11,10 +11,10 @@ from rich.text import Text
 
 from nets import data
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.cli import confirmation_summary, suggestions
 from studies.cli.arguments import add_flag
-from studies.cli.tables import aligned, console, listed, print_lines
 from studies.definition.choices import decoded
+from studies.display import confirmation_summary, suggestions
+from studies.display.tables import aligned, console, listed, print_lines
 from tracking.ledger import lock
 from tracking.provenance.source_code import key
 from tracking.records import JsonObject, TrialRecord, Values
@@ -113,7 +113,7 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
         # The store does not know the folder of the user's own images.
         is_here = data.are_here(stored.study.data_names, options.data or data.default_folder())
         where = [] if is_here else ["--data", "DIR"]
-        again = suggestions.reproduce(options, "best", section.name, *where)
+        again = suggestions.reproduce(options.store, options.data, "best", section.name, *where)
         print_lines(screen, [f"reproduce it: {again}"])
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.analysis.formatting import shown, shown_seconds
-from studies.cli import suggestions
 from studies.cli.arguments import add_flag, positive
-from studies.cli.messages import fail
+from studies.display import suggestions
+from studies.display.messages import fail
 
 if TYPE_CHECKING:
     from studies.definition.study_file import Study
@@ -22,7 +22,10 @@ INTERRUPTED = "the same command continues it"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("study", help="name of a study in the store or a bundled one, or a file")
+    parser.add_argument(
+        "study",
+        help="name of a study in the store or a bundled one, a study file, or FILE.py[:NAME]",
+    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -38,14 +41,22 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Choose the settings, train, record, and print the result."""
     from nets.settings import to_plain
-    from studies.cli.progress import EpochLines, Status
+    from studies.definition import study_file
+    from studies.display.progress import EpochLines, Status
+    from studies.interface import scripts
     from studies.search import session as sessions
     from studies.search import single_training
     from tracking.store.store import check_writable
 
     given = single_training.parse(options.set)
+    defined = None
+    if scripts.is_script(options.study):
+        script = scripts.read(options.study)
+        defined = study_file.built_with(script.tables, to_search=False)
+        if not options.has_store:
+            options.store = script.store
     check_writable(options.store)
-    study, best, pinned = _study(options.store, options.study)
+    study, best, pinned = _study(options.store, options.study, defined)
     chosen = single_training.choose(study, best, given)
     trained = single_training.companion(study, chosen.settings)
     plain = to_plain(chosen.settings)
@@ -72,8 +83,13 @@ def run(options: Namespace) -> int:
         return _report(trained, trial, time.monotonic() - began, options)
 
 
-def _study(store: Path, text: str) -> "tuple[Study, TrialRecord | None, dict[str, str]]":
-    """Return a study by its name in the store or of a file, its best trial, its pinned kernel."""
+def _study(
+    store: Path, text: str, defined: "Study | None"
+) -> "tuple[Study, TrialRecord | None, dict[str, str]]":
+    """Return a study, its best trial and its pinned kernel.
+
+    It is the one that a script has `defined`, or by its name in the store, or of a file.
+    """
     from studies.analysis.stored_study import StoredStudy
     from studies.definition import study_file
     from studies.search import single_training
@@ -85,11 +101,11 @@ def _study(store: Path, text: str) -> "tuple[Study, TrialRecord | None, dict[str
     with ExitStack() as stack:
         # No ledger is created for a request that may be wrong.
         known = stack.enter_context(Ledger(path)) if path.is_file() else None
-        if known and (record := known.study(text)):
+        if defined is None and known and (record := known.study(text)):
             single_training.check_trainable(record)
             stored = StoredStudy(known, record, to_train=True)
             return stored.study, stored.best, record.notes.pinned or {}
-        study = study_file.read(study_file.find(text), to_search=False)
+        study = defined or study_file.read(study_file.find(text), to_search=False)
         if known and (record := known.study(study.name)):
             stored = StoredStudy(known, record, to_train=True)
             return study, stored.best, record.notes.pinned or {}
@@ -113,9 +129,11 @@ def _report(study: "Study", trial: "TrialRecord", took: float, options: Namespac
     if outcome.error is not None:
         print(outcome.error.traceback, file=sys.stderr, end="")
         return fail(f"the training failed: {outcome.error.summary}")
+    number = str(trial.number)
+    again = suggestions.reproduce(options.store, options.data, number, study.name)
     print(
         f"{study.name}: {study.section.metric} {shown(trial.value)} at epoch {outcome.epoch} "
         f"({outcome.reason}), in {shown_seconds(took)}\n"
-        f"reproduce it: {suggestions.reproduce(options, str(trial.number), study.name)}"
+        f"reproduce it: {again}"
     )
     return 0

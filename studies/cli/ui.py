@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from studies.analysis.formatting import plural
 from studies.cli.arguments import port
-from studies.cli.messages import fail
+from studies.display.messages import fail
 from tracking.store.server import serve, study_pages
 
 MOST_STUDIES = 5

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from nets.errors import InputError
 from studies.analysis.formatting import plural
-from studies.cli import suggestions
-from studies.cli.messages import fail, warn
+from studies.display import suggestions
+from studies.display.messages import fail, warn
 from tracking.ledger import Ledger, lock
 from tracking.maintenance.pack.archive import read_manifest
 from tracking.maintenance.pack.packing import unpack
@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
         print(f"{name}: {counts}, packed {manifest.made}, now in {options.store}")
         if problem := _feed(ledger, name, options.store):
             warn(f"not in Optuna's storage yet: {problem}")
-    print(f"reproduce it: {suggestions.reproduce(options, 'best', name)}")
+    print(f"reproduce it: {suggestions.reproduce(options.store, options.data, 'best', name)}")
     return 0
 
 

@@ -11,8 +11,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from nets.outcome import Model
 from studies.confirmation.batch import in_processes
 from studies.confirmation.intervals import proportion_of
+from studies.definition.importing import load
 from studies.objective.models import loaded
-from studies.workers.attempt import load
 from studies.workers.stdio import redirected_to_stderr
 from studies.workers.validation import failure_of
 from tracking.records import Failure

@@ -70,6 +70,16 @@ def read(
     A seed other than the file's makes another study, named ``NAME-seedS``. With `to_search` a
     file with nothing to search is rejected.
     """
+    return built_with(
+        read_tables(path), trials=trials, seed=seed, portable=portable, to_search=to_search
+    )
+
+
+def read_tables(path: Path) -> Values:
+    """Return the tables of a file, with the study's name; its modules can be imported after that.
+
+    Raises InputError for a file that is not TOML, and for an invalid section ``[study]``.
+    """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -80,6 +90,19 @@ def read(
     study.setdefault("name", path.stem)
     # Unchanged: a value that the command line replaces must be valid too.
     import_from(_section(study), path.parent, Path.cwd())
+    return tables
+
+
+def built_with(
+    tables: Values,
+    *,
+    trials: int | None = None,
+    seed: int | None = None,
+    portable: bool = False,
+    to_search: bool = True,
+) -> Study:
+    """Return the study that parsed tables describe, with some values replaced; see `read`."""
+    study = {**tables["study"]}
     if seed is not None and seed != study.get("seed", 0):
         study["name"] = f"{study['name']}-seed{seed}"
         study["seed"] = seed
@@ -87,15 +110,21 @@ def read(
         study["trials"] = trials
     if portable:
         study["portable"] = True
-    built = build(tables)
-    if to_search and not built.space.parameters:
+    built = build({**tables, "study": study})
+    if to_search:
+        check_searchable(built)
+    return built
+
+
+def check_searchable(study: Study) -> None:
+    """Raise InputError for a study with nothing to search."""
+    if not study.space.parameters:
         raise InputError(
             "space",
             problem="nothing to search",
             expected="a section [space] with at least one setting",
             hint="for one training use `retrial train`",
         )
-    return built
 
 
 def build(tables: Values) -> Study:

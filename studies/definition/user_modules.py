@@ -1,6 +1,5 @@
 """Find and import the modules that a study names: its objective and its settings class."""
 
-import importlib
 import sys
 import traceback
 from dataclasses import fields, is_dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError, ModuleMissing
+from studies.definition import importing
 from studies.definition.study_section import StudySection
 from studies.objective import signature
 from tracking.store.store import one_line
@@ -41,16 +41,17 @@ def load(path: str, key: str) -> Any:
     if not (module and name):
         raise InputError(key, path, "package.module:name")
     try:
-        loaded = importlib.import_module(module)
+        importing.module(module)
     except (Exception, SystemExit) as error:  # whatever a user's module does
         raise ModuleMissing(
             key,
             problem=f"cannot import {path!r}: {_reason(error)}",
             hint="put the module beside the study file or in the current folder, or install it",
         ) from error
-    if not hasattr(loaded, name):
-        raise InputError(key, path, problem=f"got {path!r}, but {module} has no {name}")
-    return getattr(loaded, name)
+    try:
+        return importing.load(path)
+    except InputError as error:
+        raise error.with_key(key) from None
 
 
 def settings_class(section: StudySection) -> type[Any]:

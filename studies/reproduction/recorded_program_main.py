@@ -29,11 +29,16 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     threading.Thread(target=_end_with, args=[driver], daemon=True).start()
+    try:
+        # A module of the user's may search a study when it is run.
+        imported = importlib.import_module("studies.definition.importing").module
+    except ImportError:  # an earlier program, which has no studies in Python
+        imported = importlib.import_module
     for module in (*modules, "nets.errors"):
         # A module of the same name in the current folder would take its place later. One that
         # cannot be imported is reported when it is needed.
         with contextlib.suppress(ImportError):
-            importlib.import_module(module)
+            imported(module)
     # Programs recorded before the first release have their command line there. That is looked up
     # first: with an editable installation a recorded package finds today's submodules, too.
     is_early = importlib.util.find_spec("studies.command_line") is not None

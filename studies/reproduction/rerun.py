@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 from nets.errors import InputError
+from nets.threads import pinned
 from studies.definition import study_file
 from studies.definition.study_file import Study
 from studies.search.session import Session, load_datasets
@@ -19,7 +20,7 @@ from tracking.records import (
     parsed,
 )
 from tracking.runs.reader import RecordedRun, study_run, text_of
-from tracking.runs.verdict import Verdict, compare
+from tracking.runs.verdict import Verdict, compare, write_certificate
 from tracking.store import names
 from tracking.store.store import Store
 
@@ -62,6 +63,28 @@ def reproduce(
     )
     again = Training(recorded.metric, settings, session.environment, epochs, outcome)
     return compare(recorded.training, again, until), session.environment
+
+
+def check_until(recorded: RecordedRun, until: int | None) -> None:
+    """Raise InputError for an epoch that there is nothing to compare with."""
+    count = len(recorded.epochs)
+    if until is not None and 0 < count < until:
+        expected = f"1 to {count}, the epochs recorded of trial {recorded.number}"
+        raise InputError("at", until, expected)
+
+
+def certify(
+    store: Store, recorded: RecordedRun, data: Path | None, *, until: int | None, threads: int
+) -> Verdict:
+    """Reproduce a trial as `reproduce` does, and write the verdict to its run.
+
+    Raises InputError also for an epoch `until` that there is nothing to compare with.
+    """
+    check_until(recorded, until)
+    with pinned():
+        verdict, environment = reproduce(store, recorded, data, until=until, threads=threads)
+    write_certificate(store, recorded.run_id, verdict, environment=environment)
+    return verdict
 
 
 def train(

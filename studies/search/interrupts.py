@@ -1,6 +1,7 @@
 """Ctrl-C while a search runs."""
 
 import signal
+import threading
 from typing import Any
 
 from studies.search.driver import Search
@@ -11,6 +12,8 @@ class Interrupts:
 
     Until there is a `search`, the first one ends the command. After the search, while its record is
     finished, which takes seconds, the first one is ignored and the second ends it.
+
+    Only a program's main thread can handle signals: a search in another thread leaves them alone.
     """
 
     def __init__(self) -> None:
@@ -20,6 +23,8 @@ class Interrupts:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._interrupted)
         return self

@@ -6,7 +6,6 @@ of the epoch.
 """
 
 import errno
-import importlib
 import math
 import os
 import platform
@@ -23,6 +22,7 @@ from nets import threads
 from nets.errors import InputError
 from nets.outcome import Epoch, Outcome
 from nets.state import pack, unpack
+from studies.definition.importing import load
 from studies.objective.signature import settings_class
 from studies.objective.trial import Pruned, adapted
 from studies.workers import validation
@@ -203,12 +203,6 @@ class _Attempt:
             validation.model_of(outcome) if self._job.keep_model else None,
             validation.files_of(outcome),
         )
-
-
-def load(path: str) -> Any:
-    """Return what ``package.module:name`` names."""
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 @lru_cache(maxsize=4)

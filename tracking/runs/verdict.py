@@ -37,17 +37,18 @@ class Verdict:
     @property
     def differences(self) -> list[str]:
         """Everything that differs, as sentences."""
-        unknown = not self.causes and self.verdict != "exact"
-        return [
-            *self.findings,
-            *map(str, self.causes),
-            *(["cause unknown: everything recorded is equal"] if unknown else []),
-        ]
+        return [*self.findings, *map(str, self.causes)]
 
     @property
     def is_other_code(self) -> bool:
         """Whether the code differs."""
         return any(cause.kind == "code" for cause in self.causes)
+
+    @classmethod
+    def from_json(cls, content: JsonObject) -> "Verdict":
+        """Return the verdict of another process; its findings are all the differences."""
+        findings = tuple(content["differences"])
+        return cls(content["verdict"], content["epoch"], content["metric"], findings)
 
     def to_json(self) -> JsonObject:
         """Return the verdict as a JSON object."""
@@ -95,6 +96,8 @@ def compare(recorded: Training, again: Training, until: int | None = None) -> Ve
         is_close, distance = _is_close(recorded, again, one, two)
         verdict = "close" if is_close else "diverged"
         findings.append(distance)
+    if not causes:
+        findings.append("cause unknown: everything recorded is equal")
     return Verdict(verdict, found.epoch, found.name, tuple(findings), tuple(causes))
 
 

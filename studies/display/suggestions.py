@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from argparse import Namespace
 from pathlib import Path
 
 
@@ -17,12 +16,12 @@ def default_data() -> Path | None:
     return Path(data) if data else None
 
 
-def reproduce(options: Namespace, trial: str, study: str | None, *more: str) -> str:
-    """Return the command that reproduces a trial of the store that another command used."""
+def reproduce(store: Path, data: Path | None, trial: str, study: str | None, *more: str) -> str:
+    """Return the command that reproduces a trial of a store, with the datasets of a folder."""
     words = ["reproduce", trial, *([] if study is None else ["--study", study]), *more]
-    if options.data not in (None, default_data()):
-        words += ["--data", str(options.data)]
-    return command(options.store, *words)
+    if data not in (None, default_data()):
+        words += ["--data", str(data)]
+    return command(store, *words)
 
 
 def command(store: Path, *words: str) -> str:

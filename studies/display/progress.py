@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.analysis.formatting import shown, shown_parameters, shown_seconds
-from studies.cli.messages import warn
 from studies.definition.study_file import Study
+from studies.display.messages import warn
 from studies.search.session import Screen
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, TrialRecord

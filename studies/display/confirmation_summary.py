@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from studies.analysis.formatting import plural
-from studies.cli import suggestions
+from studies.display import suggestions
 from tracking.confirmation.text import sentences
 from tracking.records import JsonObject
 from tracking.records.confirmation import Confirmation, RecordedConfirmation

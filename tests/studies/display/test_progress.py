@@ -8,7 +8,7 @@ from rich.console import Console
 from stored_studies import a_definition, a_search
 from terminal import Terminal
 
-from studies.cli.progress import Allowance, LiveTable, PlainLines, Progress, Status, display
+from studies.display.progress import Allowance, LiveTable, PlainLines, Progress, Status, display
 from tracking.records import EpochRecord
 
 SIX = {

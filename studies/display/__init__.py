@@ -1,0 +1,1 @@
+"""What commands and Python print: progress, tables, results, warnings, suggested commands."""

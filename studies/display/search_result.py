@@ -1,0 +1,96 @@
+"""The result of a search as `retrial search` and `Study.search` print it."""
+
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from studies.analysis.formatting import shown, shown_seconds
+from studies.definition.study_file import Study
+from studies.display import suggestions
+from studies.display.progress import Lines, Progress, Status, display
+from studies.display.tables import console, listed
+from studies.search.procedure import Searched
+from studies.search.session import Screen
+from tracking.ledger import Ledger
+
+
+class Shown:
+    """The display of one search; `again` is what continues it, such as "the same command".
+
+    `store` and `data` are those of the search, which suggested commands name. A `silent` one prints
+    warnings alone.
+    """
+
+    def __init__(self, store: Path, data: Path | None, again: str, *, silent: bool = False) -> None:
+        self._store, self._data, self._again, self._silent = store, data, again, silent
+        self._progress: Progress | None = None
+        self.status = Status(Console(file=io.StringIO()) if silent else None)
+
+    def screen(self, study: Study, total: int, ledger: Ledger) -> Screen:
+        """Return the display of the running search."""
+        self._progress = Progress(study, total, ledger)
+        return Lines() if self._silent else display(self._progress)
+
+    def result(self, found: Searched) -> str | None:
+        """Print the result; return why the search has failed, or None.
+
+        The traceback of a failure that all of the first trials share is printed once.
+        """
+        problem = why_failed(found, self._store)
+        if self._silent:
+            return problem
+        if found.end == "nothing to do":
+            if problem is None:
+                print(_nothing_to_do(found))
+        elif found.failure is not None:
+            print(found.failure.traceback, file=sys.stderr, end="")
+        else:
+            for line in self._lines(found):
+                print(line)
+        return problem
+
+    def _lines(self, found: Searched) -> Iterator[str]:
+        assert self._progress is not None
+        study, best = found.study, self._progress.best
+        yield f"{study.name}: {self._progress.summary()}, in {shown_seconds(found.seconds)}"
+        if best is not None:
+            yield f"best: trial {best.number}  {study.section.metric} {shown(best.value)}"
+            yield from listed(best.parameters, console().width)
+            again = suggestions.reproduce(self._store, self._data, "best", study.name)
+            yield f"reproduce it: {again}"
+        if found.end in ("stopped", "timeout"):
+            yield f"{found.end}: {self._again} continues it"
+
+
+def why_failed(found: Searched, store: Path) -> str | None:
+    """Return why a search has failed and what can be done, in one sentence; None if it has not."""
+    study = found.study
+    nothing = found.end == "nothing to do"
+    begin = f"{study.name}: nothing to do, " if nothing else ""
+    if (error := found.failure) is not None:
+        count = f"{found.failed} of {len(found.finished)} finished trials failed; "
+        return (
+            f"{begin}{count if nothing else ''}"
+            f"the first trials all failed with {error.type} at {error.place}, so the study has "
+            "stopped: fix the cause, then search it under another study.name, or again after "
+            f"`{suggestions.command(store, 'delete', study.name)}`"
+        )
+    if found.has_value or not (nothing or found.end == "finished"):
+        return None
+    trials = found.finished if nothing else found.trials
+    failed = all(trial.state == "failed" for trial in trials)
+    what = "every trial failed" if failed else "no trial has a value: all failed or diverged"
+    see = suggestions.command(store, "show", study.name)
+    return f"{begin or f'{study.name}: '}{what}; see `{see}`"
+
+
+def _nothing_to_do(found: Searched) -> str:
+    finished, failed = len(found.finished), found.failed
+    known = f"{finished} of {found.total} trials are finished"
+    if finished > found.total:
+        known = f"{finished} trials are finished, {found.total} were requested"
+    end = f"; {failed} failed" if failed else ""
+    return f"{found.study.name}: nothing to do, {known}{end}"

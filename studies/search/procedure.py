@@ -1,0 +1,181 @@
+"""A whole search: check, admit the study, search from where the ledger stands, record.
+
+`retrial search` and `Study.search` call it, and print what it returns.
+"""
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nets import threads as thread_count
+from nets.data import Dataset
+from nets.errors import InputError
+from studies.definition.study_file import Study
+from studies.search import session as sessions
+from studies.search.session import Screen, Status
+from studies.search.stopping import same_failure
+from studies.search.warm_start import earlier_trials
+from tracking.ledger import Ledger
+from tracking.records import Failure, SearchEnd, TrialRecord
+from tracking.store.store import check_reachable, check_writable, remote_uri
+
+Warn = Callable[[str], None]
+"""Prints a warning."""
+
+Display = Callable[[Study, int, Ledger], Screen]
+"""Returns the display of a search for a number of trials, of which the ledger may have some."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that has ended: why, and the trials of the study.
+
+    `total` is the number of trials that were requested. `failure` is the failure that all of the
+    first trials ended with.
+    """
+
+    study: Study
+    end: SearchEnd | Literal["nothing to do"]
+    total: int
+    trials: list[TrialRecord]
+    seconds: float = 0.0
+    failure: Failure | None = None
+
+    @property
+    def finished(self) -> list[TrialRecord]:
+        """The finished trials."""
+        return [trial for trial in self.trials if trial.is_finished]
+
+    @property
+    def failed(self) -> int:
+        """How many trials have failed."""
+        return sum(trial.state == "failed" for trial in self.trials)
+
+    @property
+    def has_value(self) -> bool:
+        """Whether a trial has a finite value; without one, a finished search has failed."""
+        values = [trial.value for trial in self.trials]
+        return any(value is not None and math.isfinite(value) for value in values)
+
+
+def search(
+    study: Study,
+    store: Path,
+    *,
+    jobs: int | None = None,
+    timeout: float | None = None,
+    cluster: str | None = None,
+    mixed: bool = False,
+    threads: int = 1,
+    data: Path | None = None,
+    record: bool = True,
+    display: Display,
+    status: Status,
+    warn: Warn,
+) -> Searched:
+    """Search a study, or continue it, until it is complete, stopped, timed out or failing.
+
+    Parameters
+    ----------
+    jobs
+        Worker processes; None for as many as this machine's cores or the cluster can keep busy.
+    timeout
+        Seconds after which no trial is started.
+    cluster
+        Address of a Dask cluster to train on; `mixed` admits workers there that differ.
+    threads
+        Threads inside a trial.
+    data
+        Folder of the datasets; None for the default one.
+    record
+        Whether to record in MLflow and in Optuna's storage.
+
+    Raises
+    ------
+    InputError
+        Before anything is stored: for a store that cannot be written, a dataset that is missing,
+        a study that another process searches, or one that the store has with other values.
+    EngineLost
+        No worker can be started, or the cluster cannot be reached any more.
+    """
+    check_writable(store)
+    if record:
+        check_reachable()
+    datasets = _load_data(study, data)
+    with (
+        # The driver's threads are recorded; in a program of the user's there may be many.
+        thread_count.pinned(),
+        _cluster(cluster) as connected,
+        sessions.locked(store, study.name, "searched") as ledger,
+    ):
+        jobs = _jobs(jobs, study.section.window, connected, warn)
+        session, changed = sessions.admit(study, ledger, datasets, on_cluster=cluster is not None)
+        for difference in changed:
+            warn(f"since the study began: {difference}")
+        total = min(study.section.trials, study.most_trials or study.section.trials)
+        trials = ledger.trials(study.name)
+        known = Searched(study, "nothing to do", total, trials)
+        is_recorded = not record or sessions.is_recorded(ledger, study.name, store)
+        if is_recorded and sum(trial.number < total for trial in known.finished) == total:
+            first = known.finished[: min(study.section.window, total)]
+            return Searched(study, "nothing to do", total, trials, failure=same_failure(first))
+        workers = None if jobs is None else min(jobs, total)
+        screen = display(study, total, ledger)
+        ledger.update_notes(study.name, recorded=False)
+        began = time.monotonic()
+        found = sessions.run(
+            session.plan(total, threads=threads, timeout=timeout),
+            ledger,
+            lambda: sessions.engine_for(session, ledger, workers, connected, mixed=mixed),
+            screen,
+            status,
+            environment=session.environment,
+            store=store if record else None,
+            earlier=earlier_trials(study, ledger),
+        )
+        if found.is_recorded:
+            ledger.update_notes(study.name, recorded=True, recorded_in=remote_uri())
+        failure = found.search.failure if found.end == "failed" else None
+        took = time.monotonic() - began
+        return Searched(study, found.end, total, ledger.trials(study.name), took, failure)
+
+
+def _cluster(address: str | None) -> contextlib.AbstractContextManager[Any]:
+    """Connect to the cluster at an address; None without one."""
+    if address is None:
+        return contextlib.nullcontext()
+    from studies.workers.dask_client import connect  # needs an optional package
+
+    return connect(address)
+
+
+def _load_data(study: Study, folder: Path | None) -> dict[str, Dataset]:
+    """Load each dataset once, and check that it can be split."""
+    datasets = sessions.load_datasets(study.data_names, folder)
+    for dataset in datasets.values():
+        try:
+            dataset.split(study.fixed.get("validation", 0), study.section.seed)
+        except InputError as error:
+            raise error.with_key(f"data.{error.key}") from None
+    return datasets
+
+
+def _jobs(asked: int | None, window: int, cluster: Any, warn: Warn) -> int | None:
+    """Return the number of workers, and warn of those that the window cannot keep busy.
+
+    None is as many as the cluster has and will have.
+    """
+    if asked is None and cluster is None:
+        return max(1, min(len(os.sched_getaffinity(0)), window // 2))
+    count = asked or len(cluster.scheduler_info(n_workers=-1)["workers"])
+    if count > max(1, window // 2):
+        warn(
+            f"{count} workers with study.window = {window}: some will wait; a window of "
+            f"{4 * count} keeps them busy, and changes which trials the study has"
+        )
+    return asked
