@@ -2,14 +2,12 @@
 
 import io
 import json
-import math
-import zipfile
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import read_array_header_1_0, read_magic
 from numpy.typing import NDArray
 
+from nets.array_files import read_arrays
 from nets.errors import InputError
 from nets.outcome import State
 
@@ -51,40 +49,19 @@ def pack(state: State) -> bytes:
 def unpack(content: bytes) -> State:
     """Return the state that `pack` turned into `content`; raises InputError for anything else."""
     try:
-        _check_arrays(content)
-        return _unpacked(content)
-    except (ValueError, KeyError, EOFError, OSError, RecursionError, zipfile.BadZipFile) as error:
-        raise InputError("state", problem=f"a damaged training state ({error!s:.100})") from error
-
-
-def _check_arrays(content: bytes) -> None:
-    """Raise ValueError unless each array has as many bytes as its header says, as `savez` writes.
-
-    NumPy allocates what a header says before it reads the array.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for info in archive.infolist():
-            with archive.open(info) as member:
-                if info.compress_type != zipfile.ZIP_STORED or read_magic(member) != (1, 0):
-                    raise ValueError("compressed, or of another version")
-                shape, _, dtype = read_array_header_1_0(member)
-                length = info.file_size - member.tell()
-            if dtype.hasobject or math.prod(shape) * dtype.itemsize != length:
-                raise ValueError("an array of another size than its header says")
-
-
-def _unpacked(content: bytes) -> State:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        tree = json.loads(archive[_TREE].tobytes().decode())
+        arrays = read_arrays(io.BytesIO(content))
+        tree = json.loads(arrays[_TREE].tobytes().decode())
 
         def unfold(value: Any) -> Any:
             if isinstance(value, dict):
                 if value.keys() == {_ARRAY}:
-                    return archive[str(value[_ARRAY])]
+                    return arrays[str(value[_ARRAY])]
                 return {key: unfold(item) for key, item in value.items()}
             if isinstance(value, list):
                 return [unfold(item) for item in value]
             return value
 
         state: State = unfold(tree)
+    except (ValueError, KeyError, RecursionError) as error:
+        raise InputError("state", problem=f"a damaged training state ({error!s:.100})") from error
     return state
