@@ -407,7 +407,10 @@ def test_best_trial_of_a_search_and_its_champion_run_elsewhere(digits, tmp_path)
     retrial("confirm", "small", "--top", 1, "--seeds", 2, "--jobs", 2)
     files = {"best.onnx": ("best", "--study", "small"), "champion.onnx": ("small@champion",)}
     for name, trial in files.items():
-        assert retrial("export", trial[0], tmp_path / name, *trial[1:]).startswith("small: trial ")
+        what = "trial" if name == "best.onnx" else "champion with the settings of trial"
+        assert retrial("export", trial[0], tmp_path / name, *trial[1:]).startswith(
+            f"small: {what} "
+        )
         command("-c", ELSEWHERE, *(tmp_path / f for f in ("images.npy", name, f"{name}.npy")))
 
     store = open_store(tmp_path / "store")
