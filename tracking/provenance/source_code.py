@@ -103,6 +103,12 @@ def folder_of(name: str) -> Path | None:
     return Path(places[0]).absolute().parent if places else None
 
 
+def file_of(name: str) -> Path | None:
+    """Return the file of a module, or of a package its `__init__.py`; None where there is none."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).absolute() if spec and spec.origin and spec.has_location else None
+
+
 @functools.lru_cache(maxsize=4)
 def _archive(digests: tuple[tuple[str, str], ...], also: tuple[str, ...]) -> bytes | None:
     files: dict[str, Path] = {}

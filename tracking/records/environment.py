@@ -22,12 +22,16 @@ class Blas(Record):
 
 @dataclass(frozen=True)
 class Git(Record):
-    """The checkout that the code is part of; `diff` is what was not committed, cut to a limit."""
+    """The checkout that the objective is part of; `diff` is what was not committed, cut to a limit.
+
+    `of` is the package or module of the objective; older records are those of our own checkout.
+    """
 
     commit: str | None = None
     dirty: bool | None = None
     diff: str | None = None
     diff_left_out_bytes: int | None = None
+    of: str | None = None
 
 
 @dataclass(frozen=True)
