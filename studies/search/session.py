@@ -111,6 +111,7 @@ class Session:
             metric=metric or self.study.section.metric,
             threads=threads,
             checkpoint_seconds=math.inf,
+            own_modules=tuple(self.study.own_modules),
         )
 
 

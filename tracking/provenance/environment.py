@@ -134,17 +134,12 @@ def _git(module: str) -> Git:
     It is unknown without git, without a repository, and without a commit.
     """
     of = module.partition(".")[0]
-    try:
-        file = source_code.file_of(module)
-        tracked = (
-            set() if file is None else set(_run_git(file.parent, "ls-files", "-z").split("\0"))
-        )
-        # A module that is installed inside a repository is not part of it.
-        if file is None or tracked <= {""}:
-            return Git(UNKNOWN, of=of)
-        return _checkout(file.parent, of, is_tracked=file.name in tracked)
-    except Exception:
-        return Git(UNKNOWN, of=of)
+    with contextlib.suppress(Exception):
+        if (file := source_code.file_of(module)) is not None:
+            tracked = _run_git(file.parent, "ls-files", "-z").split("\0")[:-1]
+            if tracked:  # else it is only installed inside a repository
+                return _checkout(file.parent, of, is_tracked=file.name in tracked)
+    return Git(UNKNOWN, of=of)
 
 
 def _checkout(folder: Path, of: str, *, is_tracked: bool) -> Git:
