@@ -23,6 +23,9 @@ MOST_FILES = 500
 
 _PYTHON = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 
+_NOT_ELSEWHERE = (*source_code.OWN, "__main__", "__mp_main__")
+"""Our packages, which are in the recorded code, and the program, which the command decides."""
+
 _found: dict[Path, tuple[str, str]] = {}
 """Name and SHA-256 of each file that was imported from elsewhere."""
 _changes = 0
@@ -80,25 +83,33 @@ def _files(recorded: tuple[str, ...], modules: int, changes: int) -> dict[str, s
 def _note(module: str, path: str, *, is_new: bool = True) -> None:
     """Note a file with its digest as it is now; one that is not new keeps the digest it has."""
     global _changes
-    if module in ("__main__", "__mp_main__"):  # the program, which differs with the command
+    if module.partition(".")[0] in _NOT_ELSEWHERE:
         return
-    place = Path(path).absolute()
-    depth = module.count(".") + (place.stem == "__init__")
-    root = place.parents[min(depth, len(place.parents) - 1)]
-    if str(place).startswith(_PYTHON) or _is_library(root):
+    folder, name = os.path.split(os.path.abspath(path))
+    depth = module.count(".") + name.startswith("__init__.")
+    if f"{folder}{os.sep}".startswith(_PYTHON) or _is_library(folder, depth):
         return
+    place = Path(folder, name)
     file = place.resolve()
     if is_new or file not in _found:
-        name = names.plain(place.relative_to(root).as_posix())
-        found = (name, hashlib.sha256(file.read_bytes()).hexdigest())
+        shown = names.plain(place.relative_to(_root(folder, depth)).as_posix())
+        found = (shown, hashlib.sha256(file.read_bytes()).hexdigest())
         _changes += _found.get(file) != found
         _found[file] = found
 
 
 @cache
-def _is_library(folder: Path) -> bool:
-    """Return whether packages are installed in a folder, in any of the ways that pip has."""
-    return not {*source_code.LIBRARIES}.isdisjoint(folder.parts) or any(folder.glob("*.dist-info"))
+def _is_library(folder: str, depth: int) -> bool:
+    """Return whether packages are installed there, in any of the ways that pip has."""
+    if not {*source_code.LIBRARIES}.isdisjoint(Path(folder).parts):
+        return True
+    return any(_root(folder, depth).glob("*.dist-info"))
+
+
+def _root(folder: str, depth: int) -> Path:
+    """Return the folder in which a module's package lies; `depth` is the number of packages."""
+    path = Path(folder)
+    return (path, *path.parents)[min(depth, len(path.parents))]
 
 
 def _together(digests: set[str]) -> str:

@@ -83,7 +83,7 @@ def with_imported(modules: Iterable[str]) -> list[str]:
 @functools.lru_cache(maxsize=4)
 def files_of(modules: tuple[str, ...]) -> frozenset[Path]:
     """Return the real paths of the Python files that an archive of modules has."""
-    tops = {name.partition(".")[0] for name in (*OWN, *modules)}
+    tops = {name.partition(".")[0] for name in modules}
     return frozenset(file.resolve() for name in tops for file in _files_of(name).values())
 
 
