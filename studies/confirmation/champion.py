@@ -25,7 +25,7 @@ from studies.analysis.stored_study import CHAMPION, StoredStudy
 from studies.confirmation.batch import Trained, champion_seed, train_all
 from studies.confirmation.intervals import proportion_of
 from studies.search.session import Session
-from tracking.records import EpochRecord, TrialRecord, Values
+from tracking.records import Environment, EpochRecord, TrialRecord, Values
 from tracking.records.confirmation import Champion, Confirmation, Evidence, TestResult
 
 
@@ -142,7 +142,10 @@ def _evidence(settings: Values, metric: str, trained: Trained) -> Evidence:
     epochs = tuple(
         EpochRecord(e.number, e.metrics, e.digests, e.seconds, now) for e in trained.epochs
     )
-    return Evidence(settings, metric, epochs, end.outcome, end.model)
+    outcome = end.outcome
+    if (imported := trained.imported) is not None:
+        outcome = replace(outcome, environment=Environment(imported=imported))
+    return Evidence(settings, metric, epochs, outcome, end.model)
 
 
 def _champion(evidence: Evidence, data: Dataset) -> Champion:

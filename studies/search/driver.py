@@ -98,6 +98,7 @@ class Search:
         self._view.rebuild(list(self._records.values()), self._prefix)
         self._waiting = deque(n for n in self._records if n not in self._results and n < plan.total)
         self._running: dict[int, int] = {}
+        self._imported: dict[int, dict[str, str]] = {}
         self._pruner = pruners.build(self._study.section.pruner, self._study.epochs)
         self._stopping: SearchEnd | None = None
         self._stop_requested = False
@@ -236,6 +237,7 @@ class Search:
             settings=record.settings,
             data=self._plan.folders.get(record.settings.get("data", "")),
             data_sha256=self._plan.digests.get(record.settings.get("data", "")),
+            own_modules=tuple(self._study.own_modules),
             pruning=self._pruning(number, past),
             metric=section.metric,
             state=state,
@@ -276,6 +278,8 @@ class Search:
             return
         if self._running.get(event.trial) != event.attempt:
             return
+        if event.imported is not None:
+            self._imported[event.trial] = event.imported
         match event:
             case EpochDone():
                 self._epoch_done(event)
@@ -309,8 +313,10 @@ class Search:
     def _finish(self, event: TrialDone) -> None:
         name, number = self._study.name, event.trial
         outcome = event.outcome
-        if outcome.environment is None:
-            outcome = replace(outcome, environment=self._plan.environment)
+        environment = outcome.environment or self._plan.environment
+        if environment is not None and (imported := self._imported.pop(number, None)) is not None:
+            environment = replace(environment, imported=imported)
+        outcome = replace(outcome, environment=environment)
         self._ledger.finish_trial(name, number, event.state, outcome, event.model)
         record = self._ledger.trial(name, number)
         assert record is not None

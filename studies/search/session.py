@@ -60,7 +60,10 @@ class Session:
         """Describe where trials train: processes of this machine, or on a cluster the driver."""
         pinned = cpu_pinning.checked(pinned)
         environment = cpu_pinning.capture(
-            {} if on_cluster else pinned, data=digests_of(datasets), modules=study.own_modules
+            {} if on_cluster else pinned,
+            data=digests_of(datasets),
+            modules=study.own_modules,
+            objective=study.section.objective.partition(":")[0],
         )
         if not study.section.record_diff:
             environment = environment.without_diff()
@@ -108,6 +111,7 @@ class Session:
             metric=metric or self.study.section.metric,
             threads=threads,
             checkpoint_seconds=math.inf,
+            own_modules=tuple(self.study.own_modules),
         )
 
 

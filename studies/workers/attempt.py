@@ -34,6 +34,7 @@ from studies.workers.messages import (
 )
 from studies.workers.pruning import History, PrunerStudy
 from studies.workers.validation import MOST_BYTES
+from tracking.provenance import imported
 from tracking.records import TrialOutcome
 
 Send = Callable[[TrialEvent], None]
@@ -86,6 +87,9 @@ class _Attempt:
         self._send = send
         self._stopping = stopping
         self._pruner = PrunerStudy(job.pruning, _history) if job.pruning is not None else None
+        self._imported: dict[str, str] | None = None
+        if job.own_modules:
+            imported.watch()
         self._objective = load(job.objective)
         self._resumable = "resume" in signature(self._objective).parameters
         self._values = dict(job.past)
@@ -123,7 +127,7 @@ class _Attempt:
         self._send(
             EpochDone(
                 self._job.trial, self._job.attempt, number, metrics, digests, seconds,
-                self._checkpoint(epoch, pruned=pruned, stop=stop),
+                self._checkpoint(epoch, pruned=pruned, stop=stop), imported=self._new_imports(),
             )
         )  # fmt: skip
         if pruned:
@@ -158,6 +162,19 @@ class _Attempt:
         # One that is too large must not fail the trial, or the time of checkpoints would matter.
         return packed if len(packed) <= MOST_BYTES else None
 
+    def _new_imports(self) -> dict[str, str] | None:
+        """Return what this process has imported from elsewhere, if that has changed."""
+        if not self._job.own_modules:  # our own objective imports nothing else
+            return None
+        try:
+            found = imported.files(self._job.own_modules)
+        except Exception:  # the record lacks them, but that is no failure of the trial
+            return None
+        if found == self._imported:
+            return None
+        self._imported = found
+        return found
+
     def _done(
         self, outcome: Outcome, *, pruned: bool = False, by: PrunerStudy | None = None
     ) -> TrialDone:
@@ -188,6 +205,7 @@ class _Attempt:
                 pruned=by.explain() if by and reason == "pruned" else None,
             ),
             validation.model_of(outcome),
+            imported=self._new_imports(),
         )
 
 

@@ -83,14 +83,21 @@ class Job:
     checkpoint_seconds: float = 30.0
     data_sha256: str | None = None
     """What the dataset must be, where the folder does not exist and the worker has its own."""
+    own_modules: tuple[str, ...] = ()
+    """The user's modules that are in the recorded code."""
 
 
 @dataclass(frozen=True)
 class _OfAttempt:
-    """What a worker reports of its attempt at a trial."""
+    """What a worker reports of its attempt at a trial.
+
+    `imported` are the files that the worker has imported from elsewhere, None if they are those of
+    the attempt's last message.
+    """
 
     trial: int
     attempt: int
+    imported: dict[str, str] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -430,7 +430,7 @@ def test_each_trial_keeps_the_environment_of_the_driver_that_trained_it(
     study = write_study(tmp_path, trials=1)
     for total, commit in ((1, "first"), (2, "second")):
         git = Git(commit, dirty=True, diff="long")
-        monkeypatch.setattr("tracking.provenance.environment._git", lambda git=git: git)
+        monkeypatch.setattr("tracking.provenance.environment._git", lambda _, git=git: git)
         assert run(study, "--trials", total, "--no-record", "--store", store) == 0
     with contextlib.closing(ledger_of(store)) as ledger:
         kept = [trial.outcome.environment for trial in ledger.trials("curves")]

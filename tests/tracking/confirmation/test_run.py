@@ -143,6 +143,17 @@ def test_evidence_with_weights_of_another_epoch_is_damaged(evidence):
         Evidence.unpacked(changed.packed())
 
 
+def test_the_champions_environment_has_what_its_worker_had_imported(
+    recorded, quick_figures, data, evidence, environment
+):
+    imported = Environment(imported={"helper.py": "c0de"})
+    outcome = dataclasses.replace(evidence.outcome, environment=imported)
+    evidence = dataclasses.replace(evidence, outcome=outcome)
+    done = run.record(recorded, a_confirmation(evidence), environment, evidence=evidence, data=data)
+    found = find_trial(recorded, None, done.run_id).environment
+    assert (found.imported, found.code) == ({"helper.py": "c0de"}, environment.code)
+
+
 def test_confirmation_becomes_a_run_beside_the_trials(recorded, data, evidence, environment):
     confirmation = a_confirmation(evidence)
 
