@@ -142,7 +142,8 @@ def _evidence(settings: Values, metric: str, trained: Trained) -> Evidence:
     epochs = tuple(
         EpochRecord(e.number, e.metrics, e.digests, e.seconds, now) for e in trained.epochs
     )
-    return Evidence(settings, metric, epochs, end.outcome, end.model)
+    model = None if end.model is None else end.model.unpacked()
+    return Evidence(settings, metric, epochs, end.outcome, model)
 
 
 def _champion(evidence: Evidence, data: Dataset) -> Champion:
