@@ -145,7 +145,8 @@ def _evidence(settings: Values, metric: str, trained: Trained) -> Evidence:
     outcome = end.outcome
     if (imported := trained.imported) is not None:
         outcome = replace(outcome, environment=Environment(imported=imported))
-    return Evidence(settings, metric, epochs, outcome, end.model)
+    model = None if end.model is None else end.model.unpacked()
+    return Evidence(settings, metric, epochs, outcome, model)
 
 
 def _champion(evidence: Evidence, data: Dataset) -> Champion:

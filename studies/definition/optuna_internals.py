@@ -43,6 +43,16 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> A
     return trial._suggest(name, distribution)
 
 
+def set_parameter(trial: optuna.Trial, name: str, value: Any) -> None:
+    """Replace the value of a parameter that an open trial of a study in memory has."""
+    storage, _ = _in_memory(trial.study)
+    distribution = trial.distributions[name]
+    storage.set_trial_param(
+        trial._trial_id, name, distribution.to_internal_repr(value), distribution
+    )
+    trial._cached_frozen_trial.params[name] = value
+
+
 def storage_of(study: optuna.Study) -> tuple[BaseStorage, int]:
     """Return the storage that a study is in, and the study's id there."""
     return study._storage, study._study_id

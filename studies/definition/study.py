@@ -46,7 +46,7 @@ class Study:
     def epochs(self) -> int:
         """The largest number of epochs of a trial."""
         searched = self.space.by_name.get("epochs")
-        return int(self.fixed["epochs"] if searched is None else max(searched.points or [1]))
+        return int(self.fixed["epochs"] if searched is None else max(searched.ends))
 
     @property
     def data_names(self) -> list[str]:

@@ -144,6 +144,7 @@ class Search:
                 return self._stopping or "finished"
             for event in self._engine.events(timeout=0.2):
                 self._handle(event)
+                del event  # its model, which may be large, while the next one is received
 
     def _request_stop(self) -> None:
         self._stop_requested = True

@@ -22,7 +22,7 @@ import optuna
 from nets import threads
 from nets.errors import InputError
 from nets.outcome import Epoch, Outcome
-from nets.state import pack, unpack
+from nets.state import PackedModel, pack, unpack
 from studies.workers import validation
 from studies.workers.messages import (
     EpochDone,
@@ -193,6 +193,7 @@ class _Attempt:
         reason = "pruned" if pruned else returned
         if returned == "diverged" or not math.isfinite(value):
             reason = "diverged"
+        model = validation.model_of(outcome)
         return TrialDone(
             self._job.trial,
             self._job.attempt,
@@ -204,7 +205,7 @@ class _Attempt:
                 attributes=self._pruner.attributes if self._pruner else {},
                 pruned=by.explain() if by and reason == "pruned" else None,
             ),
-            validation.model_of(outcome),
+            None if model is None else PackedModel.of(model),
             imported=self._new_imports(),
         )
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import optuna
 
-from nets.outcome import Model
+from nets.state import PackedModel
 from tracking.records import Direction, EpochRecord, Failure, TrialOutcome, TrialRecord, Values
 from tracking.store import names
 
@@ -117,7 +117,7 @@ class TrialDone(_OfAttempt):
 
     state: Literal["complete", "pruned", "failed"]
     outcome: TrialOutcome
-    model: Model | None = None
+    model: PackedModel | None = None
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,16 @@ recorder's own connection.
 """
 
 import contextlib
+import io
 import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from nets.outcome import Model
-from nets.state import pack, unpack
+from nets.state import PackedModel, unpack
 from tracking.ledger.schema import SCHEMA, VERSION
 from tracking.records import (
     Environment,
@@ -289,11 +290,12 @@ class Ledger:
                 (study, number, epoch.number, metrics, digests, epoch.seconds, epoch.at),
             ).rowcount
             if checkpoint is not None:
-                self._connection.execute(
+                row = self._connection.execute(
                     "INSERT OR REPLACE INTO checkpoint (study, trial, epoch, state)"
-                    " VALUES (?, ?, ?, ?)",
-                    (study, number, epoch.number, checkpoint),
-                )
+                    " VALUES (?, ?, ?, zeroblob(?))",
+                    (study, number, epoch.number, len(checkpoint)),
+                ).lastrowid
+                self._fill("checkpoint", "state", row, checkpoint)
         if inserted:
             return True
         before = self._connection.execute(
@@ -308,7 +310,7 @@ class Ledger:
         number: int,
         state: TrialState,
         outcome: TrialOutcome,
-        model: Model | None,
+        model: PackedModel | None,
     ) -> None:
         """End a trial with its outcome and model, and remove its checkpoint."""
         with self._connection:
@@ -321,11 +323,18 @@ class Ledger:
                 "DELETE FROM checkpoint WHERE study = ? AND trial = ?", (study, number)
             )
             if model is not None:
-                self._connection.execute(
+                row = self._connection.execute(
                     "INSERT OR REPLACE INTO model (study, trial, source, arrays)"
-                    " VALUES (?, ?, ?, ?)",
-                    (study, number, model.source, pack(dict(model.arrays))),
-                )
+                    " VALUES (?, ?, ?, zeroblob(?))",
+                    (study, number, model.source, len(model.arrays)),
+                ).lastrowid
+                self._fill("model", "arrays", row, model.arrays)
+
+    def _fill(self, table: str, column: str, row: int | None, content: bytes) -> None:
+        """Write the bytes of a new row; as a parameter of a statement, SQLite copies them twice."""
+        assert row is not None
+        with self._connection.blobopen(table, column, row) as blob:
+            blob.write(content)
 
     # Reading
 
@@ -389,10 +398,16 @@ class Ledger:
 
     def model(self, study: str, number: int) -> Model | None:
         """Return the model of a finished trial until the recorder has delivered it, then None."""
-        row = self._connection.execute(
-            "SELECT source, arrays FROM model WHERE study = ? AND trial = ?", (study, number)
-        ).fetchone()
-        return None if row is None else Model(row[0], unpack(row[1]))
+        with self._connection:
+            # Until the end, no other process can renumber the rows by a vacuum.
+            self._connection.execute("BEGIN")
+            row = self._connection.execute(
+                "SELECT rowid, source FROM model WHERE study = ? AND trial = ?", (study, number)
+            ).fetchone()
+            if row is None:
+                return None
+            with self._connection.blobopen("model", "arrays", row[0], readonly=True) as blob:
+                return Model(row[1], unpack(cast(BinaryIO, _BlobFile(blob))))
 
     # Columns of the recorder
 
@@ -426,6 +441,28 @@ class Ledger:
                 " WHERE study = ? AND number = ?",
                 ((study, number) for number in numbers),
             )
+
+
+class _BlobFile(io.RawIOBase):
+    """A value of the ledger as a file, of which SQLite holds only some pages in memory."""
+
+    def __init__(self, blob: sqlite3.Blob) -> None:
+        self._blob = blob
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._blob.seek(offset, whence)
+        return self._blob.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._blob.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def _is_damage(error: Exception) -> bool:

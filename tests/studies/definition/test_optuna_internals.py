@@ -15,6 +15,7 @@ from studies.definition.optuna_internals import (
     TRIAL_STATES,
     contains,
     replace_trial,
+    set_parameter,
     share_trials,
     storage_of,
     suggest,
@@ -90,6 +91,16 @@ def test_suggest_equals_the_public_method():
     asked = in_memory(sampler=optuna.samplers.TPESampler(seed=3)).ask()
     public = in_memory(sampler=optuna.samplers.TPESampler(seed=3)).ask()
     assert suggest(asked, "x", NUMBER) == public.suggest_float("x", 0.1, 0.5, step=0.1)
+
+
+def test_a_parameter_that_is_set_is_what_the_trial_and_the_study_have():
+    study = in_memory(sampler=CountingSampler(seed=0))
+    trial = study.ask()
+    suggest(trial, "x", NUMBER)
+    set_parameter(trial, "x", 0.3)
+    assert suggest(trial, "x", NUMBER) == trial.params["x"] == study.trials[0].params["x"] == 0.3
+    assert study.trials[0].distributions == {"x": NUMBER}
+    assert study.sampler.asked == 1
 
 
 def test_storage_in_memory_is_the_one_that_was_passed():
@@ -185,9 +196,13 @@ def test_trials_are_shared_and_replaced_in_memory_only(tmp_path):
 
 
 def test_no_function_is_left_without_a_contract():
-    public = {name for name in vars(optuna_internals) if not name.startswith("_")}
-    assert {"contains", "replace_trial", "share_trials", "storage_of", "suggest", "trial_id"} == {
+    public = {
         name
-        for name in public
-        if getattr(vars(optuna_internals)[name], "__module__", "") == optuna_internals.__name__
+        for name, value in vars(optuna_internals).items()
+        if getattr(value, "__module__", "") == optuna_internals.__name__
+        and not name.startswith("_")
     }
+    assert public == {
+        "contains", "replace_trial", "set_parameter", "share_trials", "storage_of", "suggest",
+        "trial_id",
+    }  # fmt: skip

@@ -77,7 +77,7 @@ def test_complete_trial_sends_its_epochs_in_order_and_its_outcome():
     assert all(isinstance(epoch, EpochDone) and epoch.state is None for epoch in epochs)
     assert (end.state, end.outcome.reason, end.outcome.epoch) == ("complete", "finished", 6)
     assert end.outcome.value == epochs[-1].metrics["value"]
-    assert end.model.arrays["trace"].shape == (4,)
+    assert end.model.unpacked().arrays["trace"].shape == (4,)
 
 
 @pytest.fixture
