@@ -92,8 +92,8 @@ class Delivery:
         others = f" (and {more} more)" if more else ""
         return f"trial {number} was rejected in part{others}: {message}"
 
-    def deliver(self) -> Exception | None:
-        """Deliver everything MLflow lacks; return the first outage, if any.
+    def deliver(self, stopped: Callable[[], bool] = lambda: False) -> Exception | None:
+        """Deliver everything MLflow lacks, until `stopped`; return the first outage, if any.
 
         A rejected trial does not delay the others. After two outages in a row the rest waits; the
         next delivery begins with the trials that have had the fewest outages, so that a trial
@@ -106,6 +106,8 @@ class Delivery:
         trials = [t for t in trials if self._rejected.get(t.number, ("", ""))[0] != t.state]
         trials.sort(key=lambda trial: self._failures[trial.number])
         for place, trial in enumerate(trials):
+            if stopped():
+                break
             try:
                 self._store.check_in_place()
                 # While one trial is written, the curves of the next ones are drawn.
