@@ -139,14 +139,17 @@ class Delivery:
         """Return the numbers of trials with a run whose id the ledger lacks, as in its tag.
 
         A kill or a lost response leaves such runs, of trials that the ledger has, and a power cut
-        may also leave those of trials that the ledger has lost, which began after all others.
+        may also leave those of trials that the ledger has lost, which began after all others. On a
+        server, a copy of this store may have recorded any trial at any time.
         """
         if self._parent.is_new:
             return set()
-        since = min(
-            [trial.started or trial.asked for trial in trials if trial.recorded_run is None],
-            default=max((trial.asked for trial in trials), default=0.0),
-        )
+        since = 0.0
+        if self._store.is_own:
+            since = min(
+                [trial.started or trial.asked for trial in trials if trial.recorded_run is None],
+                default=max((trial.asked for trial in trials), default=0.0),
+            )
         known = {trial.recorded_run for trial in trials}
         runs = [run for run in self._parent.trials_since(since) if run.info.run_id not in known]
         return {run.data.tags.get(names.TRIAL_TAG, "") for run in runs}
