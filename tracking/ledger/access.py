@@ -453,7 +453,7 @@ def _naming(what: str) -> Iterator[None]:
         raise RecordDamaged("store", problem=f"{what} is damaged in the ledger: {error}") from error
 
 
-@lru_cache(maxsize=1 << 14)  # one command reads all trials of a study several times
+@lru_cache(maxsize=1 << 13)  # one command reads all trials of a study several times
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
     values = dict(zip(TrialRecord.__dataclass_fields__, row, strict=True))
     with _naming(f"trial {values['number']} of study {values['study']!r}"):
