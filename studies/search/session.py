@@ -181,14 +181,20 @@ def run(
     """Run a search and record it in a store; None does not record.
 
     The first Ctrl-C stops trials at their next epoch. Recording is finished on every way out, after
-    the workers have ended.
+    the workers have ended; Ctrl-C then leaves the rest of it to the next search of the study.
     """
     end: SearchEnd | None = None
     record: Record | None = None
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         stack.enter_context(status)
-        stack.callback(lambda: None if record is None else record.finish(end))
+        stack.callback(
+            lambda: (
+                None
+                if record is None
+                else record.finish(end, status.show, lambda: interrupts.stops_recording)
+            )
+        )
         workers = engine()
         stack.callback(workers.close)
         stack.callback(lambda: None if record is None else status.show("recording…"))

@@ -14,6 +14,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -359,6 +360,15 @@ class Ledger:
         )
         return [_trial(row) for row in rows]
 
+    def recorded(self, study: str) -> tuple[int, int]:
+        """Return how many finished trials MLflow has completely, and how many there are."""
+        done, total = self._connection.execute(
+            "SELECT count(*) FILTER (WHERE recorded_state IS state), count(*) FROM trial"
+            " WHERE study = ? AND state <> 'running'",
+            (study,),
+        ).fetchone()
+        return int(done), int(total)
+
     def trial(self, study: str, number: int) -> TrialRecord | None:
         """Return one trial, or None."""
         row = self._connection.execute(
@@ -480,6 +490,7 @@ def _naming(what: str) -> Iterator[None]:
         raise RecordDamaged("store", problem=f"{what} is damaged in the ledger: {error}") from error
 
 
+@lru_cache(maxsize=1 << 13)  # one command reads all trials of a study several times
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
     values = dict(zip(TrialRecord.__dataclass_fields__, row, strict=True))
     with _naming(f"trial {values['number']} of study {values['study']!r}"):

@@ -230,7 +230,7 @@ def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, mon
         def __init__(self, *_, **__):
             self.started = self.epoch = self.finished = self.warned = lambda *_: None
 
-        def finish(self, end):
+        def finish(self, *_):
             seen.extend(terminal.lines)
 
     monkeypatch.setattr("studies.search.session.Record", SlowRecord)
