@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from nets.state import PackedModel
 from tracking.ledger import Ledger
 from tracking.records import StudyRecord, TrialOutcome, TrialRecord
 
@@ -43,5 +44,6 @@ def copy_trial(source: Ledger, ledger: Ledger, original: TrialRecord, number: in
         ledger.add_epoch(study, number, epoch)
     yield "trained"
     model = source.model(study, original.number)
-    ledger.finish_trial(study, number, original.state, original.outcome, model)
+    packed = None if model is None else PackedModel.of(model)
+    ledger.finish_trial(study, number, original.state, original.outcome, packed)
     yield "finished"

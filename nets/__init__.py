@@ -13,7 +13,7 @@
 `kernels`, `threads`                             the fast form of a network, and its threads
 `model_source`, `weights`                        trained networks as files; weights from elsewhere
 `calibration`, `framing`                         what is measured about models and images
-`arrays`, `errors`, `files`                      support for the modules above
+`arrays`, `array_files`, `errors`, `files`       support for the modules above
 ===============================================  ==================================================
 
 The names below are those that users need; each is documented in its module. Importing this package

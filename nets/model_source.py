@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nets.architectures import build
-from nets.arrays import Array, scaled
+from nets.arrays import FLOATS, Array, scaled
 from nets.data.catalogue import DATASETS
 from nets.data.dataset import Dataset
 from nets.errors import InputError
@@ -69,22 +69,65 @@ def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
     Raises
     ------
     InputError
-        If an array is missing, or does not fit the network that the settings describe.
+        If an array is missing or damaged, or does not fit the network that the settings describe.
     """
     if missing := [name for name in ARRAYS if name not in arrays]:
         raise InputError(
             "model", problem=f"no {', '.join(missing)}", expected=f"arrays {', '.join(ARRAYS)}"
         )
-    settings = from_json(arrays["settings"].tobytes().decode())
-    classes = int(arrays["classes"])
-    image_shape = tuple(map(int, arrays["image_shape"]))
-    network = build(settings, image_shape, classes, None, arrays["parameters"].dtype)
-    for name in ("parameters", "statistics"):
-        received, own = arrays[name], getattr(network, name)
+    settings = _settings(arrays["settings"])
+    height, width, channels = _integers(arrays, "image_shape", 3)
+    (classes,), (full_scale,) = (_integers(arrays, name, 1) for name in ("classes", "full_scale"))
+    vectors = {name: arrays[name] for name in ("parameters", "statistics")}
+    for name, received in vectors.items():
+        if received.dtype not in FLOATS:
+            raise InputError(f"model.{name}", str(received.dtype), "float32 or float64")
+    parameters = arrays["parameters"]
+    units = classes + (sum(settings.hidden) if settings.architecture == "mlp" else 0)
+    if units > parameters.size:  # before the network is allocated
+        raise InputError("model.parameters", parameters.shape, f"more for {units} units")
+    try:
+        network = build(settings, (height, width, channels), classes, None, parameters.dtype)
+    except (MemoryError, ValueError) as error:
+        raise InputError("model", problem=f"no network of its settings: {error!s:.200}") from error
+    for name, received in vectors.items():
+        own = getattr(network, name)
         if received.shape != own.shape:
             raise InputError(f"model.{name}", received.shape, f"{own.shape} for its settings")
         own[:] = received
-    return network, int(arrays["full_scale"]), classes
+    _check_description(arrays, classes)
+    return network, full_scale, classes
+
+
+def _settings(array: NDArray[Any]) -> Settings:
+    try:
+        settings: Settings = from_json(array.tobytes().decode())
+    except InputError as error:
+        raise error.with_key(f"model.{error.key}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError("model.settings", problem=f"no settings: {error!s:.200}") from error
+    return settings
+
+
+def _integers(arrays: Mapping[str, NDArray[Any]], name: str, count: int) -> list[int]:
+    """Return the numbers in one of a model's arrays."""
+    array = arrays[name]
+    if array.dtype.kind not in "ui" or array.size != count or array.min() < 1:
+        received = f"{array.dtype} {array.shape}"
+        expected = f"positive integers, {count} in number"
+        raise InputError(f"model.{name}", received, expected, problem=f"got {received}")
+    return [int(number) for number in array.flat]
+
+
+def _check_description(arrays: Mapping[str, NDArray[Any]], classes: int) -> None:
+    """Check the arrays that a model may have in addition."""
+    fill, label_names = arrays.get("fill"), arrays.get("label_names")
+    if fill is not None and not (fill.dtype.kind == "f" and fill.size == 1 and 0 < fill <= 1):
+        raise InputError("model.fill", fill.tolist(), "a number in (0, 1]")
+    if label_names is not None and (label_names.dtype.kind != "U" or label_names.size < classes):
+        received = f"{label_names.dtype} {label_names.shape}"
+        expected = f"{classes} strings"
+        raise InputError("model.label_names", received, expected, problem=f"got {received}")
 
 
 def probabilities(network: Network, full_scale: int, images: NDArray[Any]) -> Array:

@@ -185,7 +185,7 @@ class Network:
 
     def digest(self) -> str:
         """Return the SHA-256 of everything learnt: parameters, then statistics."""
-        return hashlib.sha256(self.parameters.tobytes() + self.statistics.tobytes()).hexdigest()
+        return sha256_of(self.parameters, self.statistics)
 
     def check(self, x: Array) -> None:
         """Raise an error unless an input has the right dtype and shape, rows, and finite numbers.
@@ -206,6 +206,11 @@ class Network:
         if not np.isfinite(x).all():
             row = int(np.argmin(np.isfinite(x).reshape(len(x), -1).all(axis=1)))
             raise InputError("network.input", problem=f"NaN or infinity in row {row}")
+
+
+def sha256_of(parameters: Array, statistics: Array) -> str:
+    """Return the digest of the network that has these flat vectors."""
+    return hashlib.sha256(parameters.tobytes() + statistics.tobytes()).hexdigest()
 
 
 def _size(slots: Iterable[Slot]) -> int:

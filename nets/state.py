@@ -2,16 +2,16 @@
 
 import io
 import json
-import math
-import zipfile
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Self
 
 import numpy as np
-from numpy.lib.format import read_array_header_1_0, read_magic
 from numpy.typing import NDArray
 
+from nets.array_files import read_arrays
 from nets.errors import InputError
-from nets.outcome import State
+from nets.outcome import Model, State
 
 _TREE = "tree"
 _ARRAY, _SCALAR, _BYTES, _TUPLE, _PAIRS = TAGS = (
@@ -36,35 +36,37 @@ def pack(state: State, name: str = "state") -> bytes:
 arrays and None
     """
     arrays: dict[str, NDArray[Any]] = {}
-
-    def kept(array: NDArray[Any], tag: str) -> dict[str, int]:
-        arrays[str(len(arrays))] = array
-        return {tag: len(arrays) - 1}
-
-    def fold(value: Any, place: str) -> Any:
-        if isinstance(value, np.ndarray | np.generic):
-            if not value.dtype.hasobject:
-                is_array = isinstance(value, np.ndarray)
-                return kept(np.asarray(value), _ARRAY if is_array else _SCALAR)
-        elif value is None or isinstance(value, bool | int | float | str):
-            return value
-        if isinstance(value, bytes):
-            return kept(np.frombuffer(value, np.uint8), _BYTES)
-        if isinstance(value, list):
-            return [fold(item, f"{place}[{i}]") for i, item in enumerate(value)]
-        if isinstance(value, tuple):
-            return {_TUPLE: [fold(item, f"{place}[{i}]") for i, item in enumerate(value)]}
-        if isinstance(value, dict):
-            items = [(key, fold(item, _joined(place, key))) for key, item in value.items()]
-            if all(type(key) is str for key in value) and not value.keys() & set(TAGS):
-                return dict(items)
-            return {_PAIRS: [[fold(key, f"a key of {place}"), item] for key, item in items]}
-        raise TypeError(f"{place}: got {type(value).__name__}, expected {EXPECTED}")
-
-    tree = json.dumps(fold(state, name))
+    tree = json.dumps(_folded(state, name, arrays))
     buffer = io.BytesIO()
     np.savez(buffer, **{_TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+# Not inside `pack`: a function that refers to itself would keep the arrays in memory.
+def _folded(value: Any, place: str, arrays: dict[str, NDArray[Any]]) -> Any:
+    """Return the value at a place as JSON can hold it; the arrays in it are added to `arrays`."""
+    if isinstance(value, np.ndarray | np.generic):
+        if not value.dtype.hasobject:
+            tag = _ARRAY if isinstance(value, np.ndarray) else _SCALAR
+            return _kept(np.asarray(value), tag, arrays)
+    elif value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes):
+        return _kept(np.frombuffer(value, np.uint8), _BYTES, arrays)
+    if isinstance(value, list | tuple):
+        items = [_folded(item, f"{place}[{i}]", arrays) for i, item in enumerate(value)]
+        return items if isinstance(value, list) else {_TUPLE: items}
+    if isinstance(value, dict):
+        pairs = [(key, _folded(item, _joined(place, key), arrays)) for key, item in value.items()]
+        if all(type(key) is str for key in value) and not value.keys() & set(TAGS):
+            return dict(pairs)
+        return {_PAIRS: [[_folded(key, f"a key of {place}", arrays), item] for key, item in pairs]}
+    raise TypeError(f"{place}: got {type(value).__name__}, expected {EXPECTED}")
+
+
+def _kept(array: NDArray[Any], tag: str, arrays: dict[str, NDArray[Any]]) -> dict[str, int]:
+    arrays[str(len(arrays))] = array
+    return {tag: len(arrays) - 1}
 
 
 def _joined(place: str, key: Any) -> str:
@@ -72,51 +74,49 @@ def _joined(place: str, key: Any) -> str:
     return f"{place}.{key}" if isinstance(key, str) and key.isidentifier() else f"{place}[{key!r}]"
 
 
-def unpack(content: bytes) -> State:
-    """Return the state that `pack` turned into `content`; raises InputError for anything else."""
-    try:
-        _check_arrays(content)
-        return _unpacked(content)
-    except (
-        ValueError, TypeError, KeyError, EOFError, OSError, RecursionError, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
-        raise InputError("state", problem=f"a damaged training state ({error!s:.100})") from error
+@dataclass(frozen=True)
+class PackedModel:
+    """A model as it is sent and stored: `arrays` are packed."""
+
+    source: str
+    arrays: bytes
+
+    @classmethod
+    def of(cls, model: Model) -> Self:
+        """Return a model as bytes."""
+        return cls(model.source, pack(dict(model.arrays)))
+
+    def unpacked(self) -> Model:
+        """Return the model."""
+        return Model(self.source, unpack(self.arrays))
 
 
-def _check_arrays(content: bytes) -> None:
-    """Raise ValueError unless each array has as many bytes as its header says, as `savez` writes.
+def unpack(content: bytes | BinaryIO) -> State:
+    """Return the state that `pack` turned into `content`; raises InputError for anything else.
 
-    NumPy allocates what a header says before it reads the array.
+    Of a file, only the arrays are in memory.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for info in archive.infolist():
-            with archive.open(info) as member:
-                if info.compress_type != zipfile.ZIP_STORED or read_magic(member) != (1, 0):
-                    raise ValueError("compressed, or of another version")
-                shape, _, dtype = read_array_header_1_0(member)
-                length = info.file_size - member.tell()
-            if dtype.hasobject or math.prod(shape) * dtype.itemsize != length:
-                raise ValueError("an array of another size than its header says")
-
-
-def _unpacked(content: bytes) -> State:
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        tree = json.loads(archive[_TREE].tobytes().decode())
-
-        def unfold(value: Any) -> Any:
-            if isinstance(value, list):
-                return [unfold(item) for item in value]
-            if not isinstance(value, dict):
-                return value
-            if len(value) == 1 and (tag := next(iter(value))) in TAGS:
-                content = value[tag]
-                if tag == _TUPLE:
-                    return tuple(map(unfold, content))
-                if tag == _PAIRS:
-                    return {unfold(key): unfold(item) for key, item in content}
-                array = archive[str(content)]
-                return array if tag == _ARRAY else array[()] if tag == _SCALAR else array.tobytes()
-            return {key: unfold(item) for key, item in value.items()}
-
-        state: State = unfold(tree)
+    file = io.BytesIO(content) if isinstance(content, bytes) else content
+    try:
+        arrays = read_arrays(file)
+        state: State = _unfolded(json.loads(arrays[_TREE].tobytes().decode()), arrays)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError("state", problem=f"a damaged training state ({error!s:.100})") from error
     return state
+
+
+def _unfolded(value: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """Return the value of which `_folded` returned this and the arrays."""
+    if isinstance(value, list):
+        return [_unfolded(item, arrays) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) != 1 or (tag := next(iter(value))) not in TAGS:
+        return {key: _unfolded(item, arrays) for key, item in value.items()}
+    content = value[tag]
+    if tag == _TUPLE:
+        return tuple(_unfolded(item, arrays) for item in content)
+    if tag == _PAIRS:
+        return {_unfolded(key, arrays): _unfolded(item, arrays) for key, item in content}
+    array = arrays[str(content)]
+    return array if tag == _ARRAY else array[()] if tag == _SCALAR else array.tobytes()

@@ -2,13 +2,13 @@
 
 import hashlib
 import re
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nets.array_files import read_arrays
 from nets.data.dataset import ARRAYS, Content
 from nets.errors import InputError
 
@@ -21,7 +21,11 @@ FULL_SCALE = "full_scale"
 WHITE = 255
 """The full scale of a file that does not state one."""
 LABEL_NAMES = "label_names"
+KNOWN = (*ARRAYS, FULL_SCALE, LABEL_NAMES)
 MOST_CLASSES = 256
+
+LARGEST = 4 << 30
+"""Maximum bytes of a file's arrays, which are all in memory while it is read."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -92,15 +96,13 @@ def read(path: Path) -> Content:
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file, Keras's under our names."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
-            found = {KERAS.get(name, name): opened[name] for name in opened.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            str(path),
-            problem=f"cannot be read: {reason}",
-            expected="an .npz file written by numpy.savez, without objects",
-        ) from error
+        with path.open("rb") as file:
+            read = read_arrays(file, {*KERAS, *KNOWN}, limit=LARGEST)
+    except OSError as error:
+        raise InputError(str(path), problem=f"cannot be read: {error.strerror}") from error
+    except InputError as error:
+        raise error.with_key(str(path)) from error
+    found = {KERAS.get(name, name): array for name, array in read.items()}
     if missing := [name for name in ARRAYS if name not in found]:
         raise InputError(
             str(path),
@@ -108,7 +110,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
             expected=f"{', '.join(ARRAYS)} (or {', '.join(KERAS)}); {FULL_SCALE} and "
             f"{LABEL_NAMES} are optional",
         )
-    return {name: found[name] for name in (*ARRAYS, FULL_SCALE, LABEL_NAMES) if name in found}
+    return found
 
 
 def _images(path: Path, name: str, array: NDArray[Any], full_scale: int) -> NDArray[np.uint8]:

@@ -76,7 +76,7 @@ def density(parameter: Parameter, values: Sequence[object]) -> NDArray[np.float6
         return (counts + 1 / cells) / (len(places) + 1)
     first, third = np.percentile(places, [25, 75])
     spread = min(places.std(ddof=1) if len(places) > 1 else 0.0, (third - first) / 1.34)
-    cells = min(_MOST_CELLS, max(2, len(parameter.points or range(_MOST_CELLS))))
+    cells = min(_MOST_CELLS, max(2, parameter.count or _MOST_CELLS))
     # Wide enough that nine tenths of a kernel lie in its own cell.
     width = max(1.059 * spread * len(places) ** -0.2, 0.5 / 1.64 / (cells - 1))
     centers = np.linspace(0, 1, cells)

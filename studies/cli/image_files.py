@@ -5,7 +5,7 @@ frame. Users have dark ink somewhere on paper, in colours, of any size. Images o
 datasets only change their size. Every change to an image is listed with the answer.
 """
 
-import warnings
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from nets.array_files import read_array
 from nets.arrays import Shape
 from nets.errors import InputError, one_of
 from nets.framing import INK
 
 EXPECTED = "a PNG, a JPEG or a .npy file"
 WHITE = 255
+
+LONGEST = 8192
+"""Maximum pixels of an image in each direction. Larger ones are refused before they are decoded."""
+
+ENOUGH = 2048
+"""Larger images are shrunk before anything is computed from them, by an integer factor."""
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow would refuse images without their size, or with a warning
 
 
 @dataclass(frozen=True)
@@ -40,19 +49,24 @@ class Picture:
 def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -> list[Picture]:
     """Return the images of a file.
 
-    A PNG or JPEG holds one, of any size and colour. `fill` is the part of the frame that the ink
-    of a training image takes, if these are digits; an image of another size is cropped to its ink
-    and framed like that. Without it the image is only resized to the training images' size, and
-    made grey if they are. A .npy file holds one or many images in the form of the training images:
-    of the network's shape, without its last axis if there is one channel, or flat; pixels
-    0..full_scale. They are not changed.
+    A PNG or JPEG holds one, of any colour, and of up to `LONGEST` pixels in each direction. `fill`
+    is the part of the frame that the ink of a training image takes, if these are digits; an image
+    of another size is cropped to its ink and framed like that. Without it the image is only resized
+    to the training images' size, and made grey if they are. A .npy file holds one or many images in
+    the form of the training images: of the network's shape, without its last axis if there is one
+    channel, or flat; pixels 0..full_scale. They are not changed.
 
     Raises InputError, naming the file, when it cannot be read or holds something else.
     """
     if path.suffix.lower() == ".npy":
         return _read_array(path, shape, full_scale)
     with _readable(path), Image.open(path, formats=("PNG", "JPEG")) as opened:
-        image = ImageOps.exif_transpose(opened)  # rotated as its EXIF data says
+        if max(opened.size) > LONGEST:
+            width, height = opened.size
+            expected = f"at most {LONGEST} in each direction"
+            raise InputError(problem=f"got {width}x{height} pixels", expected=expected)
+        ImageOps.exif_transpose(opened, in_place=True)  # loaded, and rotated as its EXIF data says
+    image: Image.Image = opened
     if fill is None:
         pixels, changes = _resized_only(path, image, shape)
     else:
@@ -62,8 +76,8 @@ def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -
 
 
 def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
-    with _readable(path):
-        array = np.load(path, allow_pickle=False)
+    with _readable(path), path.open("rb") as file:
+        array = read_array(file)
     forms = [shape, (int(np.prod(shape)),), *([shape[:-1]] if shape[-1] == 1 else [])]
     single = array.shape in forms
     if not single and array.shape[1:] not in forms:
@@ -94,7 +108,7 @@ def _resized_only(
     if channels == 1 and not image.mode.startswith(("1", "L", "I")):
         changes.append("made grey")
     pixels = np.asarray(_grey(image) if channels == 1 else image.convert("RGB"))
-    if image.size != (width, height):
+    if pixels.shape[:2] != (height, width):
         changes.append(f"{image.width}x{image.height} resized")
         pixels = _resized(pixels, height, width)
     return pixels, changes
@@ -118,8 +132,7 @@ def _as_a_digit(
         pixels = np.rint(np.clip(stretched, 0, WHITE)).astype(np.uint8)
         changes.append(f"background darkened by {ground / WHITE:.0%}")
     if pixels.shape != (height, width):
-        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        changes.append(f"cropped from {size}")
+        changes.append(f"cropped from {image.width}x{image.height}")
         pixels = _resized(_framed(pixels, height, width, fill), height, width)
     return pixels, changes
 
@@ -141,16 +154,39 @@ def border(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Return an image in 8-bit grey; transparent pixels get a contrasting background."""
-    if image.mode.startswith("I"):  # 16 bits
-        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    if "A" not in image.mode and "transparency" not in image.info:
-        return image.convert("L")
-    grey, alpha = (np.asarray(image.convert("LA"))[..., i].astype(np.float64) for i in (0, 1))
+    """Return an image in 8-bit grey, shrunk if it is large.
+
+    Transparent pixels get a contrasting background.
+    """
+    is_deep = image.mode.startswith("I")  # 16 bits
+    if is_deep or ("A" not in image.mode and "transparency" not in image.info):
+        return _shrunk(image, "L")
+    pixels = np.asarray(_shrunk(image, "LA"))
+    grey, alpha = (pixels[..., i].astype(np.float64) for i in (0, 1))
     share = alpha / WHITE
     is_light = (grey * share).sum() > 0.5 * WHITE * share.sum()
     ground = 0.0 if is_light else float(WHITE)
     return Image.fromarray(np.rint(grey * share + ground * (1 - share)).astype(np.uint8))
+
+
+def _shrunk(image: Image.Image, mode: str) -> Image.Image:
+    """Return an image in another mode, with at most `ENOUGH` pixels in each direction."""
+    factor = math.ceil(max(image.size) / ENOUGH)
+    if factor == 1:
+        return _converted(image, mode)
+    width, height = image.size
+    small = Image.new(mode, (math.ceil(width / factor), math.ceil(height / factor)))
+    rows = 64 * factor  # at a time, so that no second copy of the image is in memory
+    for top in range(0, height, rows):
+        part = image.crop((0, top, width, min(top + rows, height)))
+        small.paste(_converted(part, mode).reduce(factor), (0, top // factor))
+    return small
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    return image.convert(mode)
 
 
 def _framed(pixels: NDArray[np.uint8], height: int, width: int, fill: float) -> NDArray[np.uint8]:
@@ -168,6 +204,8 @@ def _framed(pixels: NDArray[np.uint8], height: int, width: int, fill: float) -> 
     rows, columns = pixels.shape
     scale = max(rows / height, columns / width) / fill
     size = max(rows, round(height * scale)), max(columns, round(width * scale))
+    if max(size) > LONGEST:  # only with a `fill` that digits do not have
+        raise InputError("model.fill", fill, f"at least {ENOUGH / LONGEST}")
     framed = np.zeros(size, np.uint8)
     down, along = (
         int(np.clip(round((frame - 1) / 2 - centre), 0, frame - own))
@@ -191,15 +229,14 @@ def _resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.u
 def _readable(path: Path) -> Iterator[None]:
     """Turn errors in reading a file into an InputError that names it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
+        yield
+    except InputError as error:
+        raise error.with_key(str(path)) from error
     except OSError as error:
         raise _wrong(path, error.strerror or "not an image that can be read") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _wrong(path, "too many pixels") from error
-    except (ValueError, EOFError, SyntaxError) as error:
-        raise _wrong(path, f"cannot be read: {error}") from error
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise _wrong(path, f"cannot be read: {reason:.200}") from error
 
 
 def _wrong(path: Path, problem: str, expected: str = EXPECTED) -> InputError:

@@ -47,6 +47,9 @@ def run(options: Namespace) -> int:
 
 def _deliver(store: Store, ledger: Ledger, study: str) -> str | None:
     """Deliver what MLflow lacks of the finished trials; return what prevents it, or None."""
+    from studies.display.progress import Status
+    from studies.recording.remaining import Remaining
+
     unfinished = [trial for trial in ledger.trials(study) if trial.state == "running"]
     lacking = ledger.trials(study, unrecorded=True)
     if all(trial.state == "running" for trial in lacking) and not (
@@ -58,7 +61,12 @@ def _deliver(store: Store, ledger: Ledger, study: str) -> str | None:
     recorder = Recorder(ledger.path, store.root, study, record.environment)
     recorder.start()
     recorder.wait_until_open()
-    recorder.finish("stopped" if unfinished else "finished")
+    remaining = Remaining(ledger.path, study)
+    with Status() as status:
+        recorder.finish(
+            "stopped" if unfinished else "finished",
+            waiting=lambda: status.show(remaining.line(recorder.problem)),
+        )
     if recorder.notice:
         warn(recorder.notice)
     return recorder.problem

@@ -18,6 +18,7 @@ from tracking.models import registry
 from tracking.models.registry import Registered
 from tracking.records import JsonObject
 from tracking.store import names
+from tracking.store.plain_values import visible
 from tracking.store.store import check_exists, open_store
 
 
@@ -47,7 +48,7 @@ def run(options: Namespace) -> int:
         images = np.stack([picture.pixels for picture in pictures])
         with threads.use(1):
             scores = probabilities(network, full_scale, images)
-        label_names = [str(name) for name in model.arrays.get(names.LABEL_NAMES, [])]
+        label_names = [visible(str(name)) for name in model.arrays.get(names.LABEL_NAMES, [])]
         answers = [answer(*pair, label_names) for pair in zip(pictures, scores, strict=True)]
     if options.json:
         shown = {"name": model.name, "version": model.version}
@@ -55,7 +56,7 @@ def run(options: Namespace) -> int:
     else:
         _print(model, answers)
     for problem in problems:
-        warn(problem)
+        warn(visible(problem))
     return 2 if problems else 0
 
 

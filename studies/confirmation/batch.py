@@ -31,6 +31,12 @@ class Trained:
     end: TrialDone
 
     @property
+    def imported(self) -> dict[str, str] | None:
+        """What the process had imported from elsewhere at the end."""
+        known = (event.imported for event in (self.end, *reversed(self.epochs)))
+        return next((found for found in known if found is not None), None)
+
+    @property
     def seconds(self) -> float:
         """Seconds of all its epochs."""
         return sum(epoch.seconds for epoch in self.epochs)

@@ -26,7 +26,7 @@ from studies.confirmation import testing
 from studies.confirmation.batch import Trained, champion_seed, train_all
 from studies.confirmation.intervals import proportion_of
 from studies.search.session import Session
-from tracking.records import EpochRecord, TrialRecord, Values
+from tracking.records import Environment, EpochRecord, TrialRecord, Values
 from tracking.records.confirmation import Champion, Confirmation, Evidence, TestResult
 
 
@@ -158,7 +158,11 @@ def _evidence(settings: Values, metric: str, trained: Trained) -> Evidence:
     epochs = tuple(
         EpochRecord(e.number, e.metrics, e.digests, e.seconds, now) for e in trained.epochs
     )
-    return Evidence(settings, metric, epochs, end.outcome, end.model)
+    outcome = end.outcome
+    if (imported := trained.imported) is not None:
+        outcome = replace(outcome, environment=Environment(imported=imported))
+    model = None if end.model is None else end.model.unpacked()
+    return Evidence(settings, metric, epochs, outcome, model)
 
 
 def _champion(evidence: Evidence, data: Dataset | None) -> Champion:

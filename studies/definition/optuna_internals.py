@@ -5,12 +5,17 @@ several times; Optuna's public interface has neither. `tests/studies/definition`
 assumption made here against the installed version, and `pyproject.toml` sets an upper bound on it.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    distribution_to_json,
+)
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 # Every module that runs a study imports this one.
@@ -43,9 +48,82 @@ def suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> A
     return trial._suggest(name, distribution)
 
 
+def set_parameter(trial: optuna.Trial, name: str, value: Any) -> None:
+    """Replace the value of a parameter that an open trial of a study in memory has."""
+    storage, _ = _in_memory(trial.study)
+    distribution = trial.distributions[name]
+    storage.set_trial_param(
+        trial._trial_id, name, distribution.to_internal_repr(value), distribution
+    )
+    trial._cached_frozen_trial.params[name] = value
+
+
 def storage_of(study: optuna.Study) -> tuple[BaseStorage, int]:
     """Return the storage that a study is in, and the study's id there."""
     return study._storage, study._study_id
+
+
+def number_of_trials(storage: RDBStorage, study: str) -> int:
+    """Return how many trials of a study are in a database; raises KeyError if it lacks the study.
+
+    Optuna's `get_n_trials` reads all of them, with their parameters and values.
+    """
+    from optuna.storages._rdb import models
+    from sqlalchemy.orm import Session
+
+    with Session(storage.engine) as session:
+        found = models.StudyModel.find_or_raise_by_name(study, session)
+        return models.TrialModel.count(session, found)
+
+
+def add_trials(storage: RDBStorage, study: str, trials: Sequence[FrozenTrial]) -> None:
+    """Append finished trials to a study in a database, all in one transaction.
+
+    `add_trial` takes some thirty statements for each of them.
+    """
+    from optuna.storages._rdb import models
+    from sqlalchemy.orm import Session
+
+    as_value = models.TrialValueModel.value_to_stored_repr
+    as_intermediate = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
+    known = storage.get_study_id_from_name(study)
+    with Session(storage.engine) as session, session.begin():
+        # The lock of the study's row, which Optuna takes too, keeps the numbers unique.
+        found = models.StudyModel.find_or_raise_by_id(known, session, for_update=True)
+        for number, trial in enumerate(trials, models.TrialModel.count(session, found)):
+            row = models.TrialModel(study_id=known, number=number, state=trial.state)
+            row.datetime_start = trial.datetime_start
+            row.datetime_complete = trial.datetime_complete
+            for objective, value in enumerate(trial.values or ()):
+                stored, kind = as_value(value)
+                row.values.append(
+                    models.TrialValueModel(objective=objective, value=stored, value_type=kind)
+                )
+            for name, value in trial.params.items():
+                distribution = trial.distributions[name]
+                row.params.append(
+                    models.TrialParamModel(
+                        param_name=name,
+                        param_value=distribution.to_internal_repr(value),
+                        distribution_json=distribution_to_json(distribution),
+                    )
+                )
+            for step, value in trial.intermediate_values.items():
+                stored, kind_of_step = as_intermediate(value)
+                row.intermediate_values.append(
+                    models.TrialIntermediateValueModel(
+                        step=step, intermediate_value=stored, intermediate_value_type=kind_of_step
+                    )
+                )
+            for key, value in trial.user_attrs.items():
+                row.user_attributes.append(
+                    models.TrialUserAttributeModel(key=key, value_json=json.dumps(value))
+                )
+            for key, value in trial.system_attrs.items():
+                row.system_attributes.append(
+                    models.TrialSystemAttributeModel(key=key, value_json=json.dumps(value))
+                )
+            session.add(row)
 
 
 def trial_id(trial: optuna.Trial) -> int:

@@ -211,7 +211,7 @@ def check(sampler: Sampler, space: Space) -> None:
                 problem="the cmaes sampler does not support choices",
                 hint="use low and high, or another sampler",
             )
-        if isinstance(sampler, Grid) and parameter.points is None:
+        if isinstance(sampler, Grid) and parameter.count is None:
             raise InputError(
                 f"space.{parameter.name}",
                 problem="the grid sampler needs a finite number of values",
@@ -233,4 +233,4 @@ def most_trials(sampler: Sampler, space: Space, first: int) -> int | None:
     """
     if not isinstance(sampler, Grid):
         return None
-    return first + math.prod(len(p.points or []) for p in space.parameters)
+    return first + math.prod(p.count or 0 for p in space.parameters)

@@ -49,6 +49,16 @@ class Parameter:
         """Return whether the parameter can have a value."""
         return optuna_internals.contains(self.distribution, value)
 
+    def rounded(self, value: Any) -> Any:
+        """Return the decimal that a value of a range with steps stands for: 0.3, not 0.1 * 3.
+
+        A value of anything else, or outside the range, is returned unchanged.
+        """
+        match self.distribution:
+            case FloatDistribution(low=low, step=step) if step is not None and self.contains(value):
+                return _decimal(low, step, round((value - low) / step))
+        return value
+
     def place(self, value: Any) -> float:
         """Return the position of a value in the range, from 0 to 1, on the scale of the search.
 
@@ -62,18 +72,27 @@ class Parameter:
         return (scale(value) - low) / (high - low or 1.0)
 
     @property
+    def count(self) -> int | None:
+        """The number of values the parameter can take, or None for a continuous one."""
+        match self.distribution:
+            case CategoricalDistribution(choices=choices):
+                return len(choices)
+            case IntDistribution(low=low, high=high, step=step):
+                return (high - low) // step + 1
+            case FloatDistribution(low=low, high=high, step=step) if step is not None:
+                return round((high - low) / step) + 1
+        return None
+
+    @property
     def points(self) -> list[Any] | None:
-        """All values the parameter can take, or None for a continuous one."""
+        """All values the parameter can take, which may be many, or None for a continuous one."""
         match self.distribution:
             case CategoricalDistribution(choices=choices):
                 return list(choices)
             case IntDistribution(low=low, high=high, step=step):
                 return list(range(low, high + 1, step))
-            case FloatDistribution(low=low, high=high, step=step) if step is not None:
-                # In decimals, as written: 0.1 * 3 is not 0.3.
-                start, stride = Decimal(str(low)), Decimal(str(step))
-                steps = int((Decimal(str(high)) - start) / stride)
-                return [float(start + i * stride) for i in range(steps + 1)]
+            case FloatDistribution(low=low, step=step) if step is not None:
+                return [_decimal(low, step, i) for i in range(self.count or 0)]
         return None
 
     @property
@@ -93,6 +112,11 @@ class Parameter:
         return f"{ends} in steps of {step!r}" if has_steps else ends
 
 
+def _decimal(low: float, step: float, count: int) -> float:
+    """Return the end of `count` steps from `low`, in decimals as written."""
+    return float(Decimal(str(low)) + count * Decimal(str(step)))
+
+
 @dataclass(frozen=True)
 class Space:
     """All searched settings, in the order of the study file."""
@@ -110,13 +134,27 @@ class Space:
         return {parameter.name: parameter.distribution for parameter in self.parameters}
 
     def ask(self, trial: optuna.Trial) -> Values:
-        """Ask a trial for its parameters, in file order, without those whose condition fails."""
+        """Ask a trial for its parameters, in file order, without those whose condition fails.
+
+        The trial has the rounded values too, so that the sampler learns from what was trained.
+        """
         chosen: Values = {}
         for parameter in self.parameters:
             if parameter.active(chosen):
                 name = parameter.name
-                chosen[name] = optuna_internals.suggest(trial, name, parameter.distribution)
+                value = optuna_internals.suggest(trial, name, parameter.distribution)
+                chosen[name] = parameter.rounded(value)
+                if chosen[name] != value:
+                    optuna_internals.set_parameter(trial, name, chosen[name])
         return chosen
+
+    def rounded(self, parameters: Values) -> Values:
+        """Return parameters with the values of ranges with steps as decimals."""
+        known = self.by_name
+        return {
+            name: known[name].rounded(value) if name in known else value
+            for name, value in parameters.items()
+        }
 
     def trial(self, parameters: Values, state: TrialState, **content: Any) -> FrozenTrial:
         """Return a trial of Optuna's with these parameters; `content` is the rest of it."""

@@ -51,8 +51,9 @@ class Range(Generic[Number]):
             raise InputError("low", self.low, "a number above 0, because log = true")
         if self.log and self.step is not None:
             raise InputError("step", self.step, "no step, because log = true")
-        if self.step is not None and not 0 < self.step <= self.high - self.low:
-            most = self.high - self.low
+        # In decimals, as written: 0.009 - 0.002 is less than 0.007 otherwise.
+        most = type(self.high)(Decimal(str(self.high)) - Decimal(str(self.low)))
+        if self.step is not None and not 0 < self.step <= most:
             raise InputError("step", self.step, f"a number above 0 and at most {most!r}")
 
 
@@ -160,6 +161,10 @@ def _range(
     found: Range[Any] = validate(kind, table, f"space.{name}", {"": KEYS})
     low, high, step = found.low, found.high, found.step
     if step is not None:
+        finest = max(abs(low), abs(high)) / (10**7 if whole_steps else 10**15)
+        if float in kinds and step < finest:
+            # Rounding errors would hide which values are whole steps.
+            raise InputError(f"space.{name}.step", step, f"at least {finest!r}", "or remove it")
         # In decimals, as written: Optuna would call 0.1 no divisor of 0.3, and warn.
         start, stride, end = (Decimal(str(table[key])) for key in ("low", "step", "high"))
         last = start + (end - start) // stride * stride
@@ -206,7 +211,7 @@ def _condition(key: str, when: Any, earlier: Mapping[str, Parameter]) -> Conditi
                 decoded(value),
                 f"a value of {other}: {earlier[other].description}",
             )
-    return Condition(other, kept)
+    return Condition(other, tuple(earlier[other].rounded(value) for value in kept))
 
 
 def check_first(first: Values, space: Space, where: str) -> Values:
@@ -226,9 +231,14 @@ def check_first(first: Values, space: Space, where: str) -> Values:
         if not parameter.contains(kept):
             raise InputError(f"{where}.{name}", value, parameter.description)
         chosen[name] = kept
+    as_asked = space.rounded(chosen)
     for name in chosen:
         when = space.by_name[name].when
-        if when is not None and when.parameter in chosen and not space.by_name[name].active(chosen):
+        if (
+            when is not None
+            and when.parameter in chosen
+            and not space.by_name[name].active(as_asked)
+        ):
             other = decoded(chosen[when.parameter])
             raise InputError(
                 f"{where}.{name}",

@@ -46,7 +46,7 @@ class Study:
     def epochs(self) -> int | None:
         """The largest number of epochs of a trial; None for an objective without that setting."""
         if (searched := self.space.by_name.get("epochs")) is not None:
-            return int(max(searched.points or [1]))
+            return int(max(searched.ends))
         epochs = self.fixed.get("epochs")
         return epochs if isinstance(epochs, int) else None
 

@@ -17,6 +17,12 @@ from studies.search.session import Screen
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, TrialRecord
 
+FIRST_LINE = 5.0
+"""Seconds that a command is busy with something before a log gets a line on it."""
+
+LINE_INTERVAL = 30.0
+"""Seconds between two such lines."""
+
 MOST_DRAWINGS = 10
 """How many times per second the live table is redrawn for its running trials."""
 
@@ -253,11 +259,19 @@ class LiveTable:
 
 
 class Status:
-    """A line on what the command is doing: only in a terminal, and removed at the end."""
+    """A line on what the command is doing.
 
-    def __init__(self, console: Console | None = None) -> None:
+    A terminal shows the latest one, and it is removed at the end. Logs and pipes get one every 30
+    seconds, the first one 5 seconds after `show` was first called.
+    """
+
+    def __init__(
+        self, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = console or Console()
         self._live = _live(None, self._console)
+        self._clock = clock
+        self._next: float | None = None
 
     def __enter__(self) -> "Status":
         return self
@@ -268,8 +282,15 @@ class Status:
     def show(self, text: str) -> None:
         """Show the line from now on."""
         if self._console.is_terminal:
-            self._live.update(_whole("dim", text))
+            self._live.update(_whole("dim", text), refresh=self._live.is_started)
             self._live.start(refresh=True)
+            return
+        now = self._clock()
+        if self._next is None:
+            self._next = now + FIRST_LINE
+        elif now >= self._next:
+            self._next = now + LINE_INTERVAL
+            print(text, file=self._console.file, flush=True)
 
 
 def _live(content: Any, console: Console) -> Live:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -12,7 +11,6 @@ from studies.figures.parameters import parallel_coordinates, parameter_importanc
 from studies.figures.progress import intermediate_values, optimization_history
 from studies.figures.timeline import timeline
 from tracking.figures.style import to_png
-from tracking.ledger import Ledger
 
 FIGURES: dict[str, Callable[[StoredStudy], Figure | None]] = {
     "optimization_history": optimization_history,
@@ -24,17 +22,6 @@ FIGURES: dict[str, Callable[[StoredStudy], Figure | None]] = {
     "timeline": timeline,
 }
 """Each figure by its file name; a function returns None if there is nothing to draw."""
-
-
-def draw_one(name: str, ledger: Path, study: str) -> bytes | None:
-    """Return one of the `FIGURES` of a study as a PNG file; `ledger` is the path of the ledger.
-
-    None if it cannot be drawn, or the ledger does not have the study.
-    """
-    with Ledger(ledger, create=False) as opened:
-        if (record := opened.study(study)) is None:
-            return None
-        return draw(StoredStudy(opened, record), [name]).get(name)
 
 
 def draw(stored: StoredStudy, names: Iterable[str] = tuple(FIGURES)) -> dict[str, bytes]:

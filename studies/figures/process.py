@@ -12,15 +12,20 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from joblib.externals.loky.backend import get_context
 
 from studies.workers.local import ONE_THREAD
 from studies.workers.processes import exit_with, signals_held
+from tracking.ledger import Ledger
 from tracking.records import EpochRecord
+
+if TYPE_CHECKING:
+    from studies.analysis.stored_study import StoredStudy
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,6 +143,16 @@ def _names() -> list[str]:
 
 
 def _draw_one(name: str, ledger: Path, study: str) -> bytes | None:
-    from studies.figures.drawing import draw_one
+    from studies.figures.drawing import draw
 
-    return draw_one(name, ledger, study)
+    stored = _stored(ledger, study)
+    return None if stored is None else draw(stored, [name]).get(name)
+
+
+@cache  # all figures of the one study are drawn after its search
+def _stored(path: Path, study: str) -> "StoredStudy | None":
+    from studies.analysis.stored_study import StoredStudy
+
+    ledger = Ledger(path, create=False)
+    record = ledger.study(study)
+    return None if record is None else StoredStudy(ledger, record)

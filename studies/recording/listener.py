@@ -2,15 +2,17 @@
 
 import contextlib
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from studies.definition.study_file import Study
 from studies.figures.process import DrawingProcess
 from studies.recording.optuna_storage import OptunaFeed
+from studies.recording.remaining import Remaining
 from tracking.records import Environment, SearchEnd, TrialRecord
-from tracking.runs.recorder import Recorder
+from tracking.runs.recorder import WAITING, Recorder
 from tracking.runs.study_run import log_study_figures
 from tracking.store import names
 from tracking.store.store import one_line, open_store
@@ -50,22 +52,40 @@ class Record:
         """What keeps the record from being complete, each in one line."""
         return [p for p in (self._feed.problem, self._recorder.problem) if p is not None]
 
-    def finish(self, end: SearchEnd | None) -> None:
-        """Deliver everything and end the study's run; without an end the search has crashed."""
+    def finish(
+        self,
+        end: SearchEnd | None,
+        show: Callable[[str], None] = lambda _: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Deliver everything and end the study's run; without an end the search has crashed.
+
+        `show` gets a line on what is waited for, again and again. Once `stopped`, the rest is left
+        to the next search; raises KeyboardInterrupt then.
+        """
+        remaining = Remaining(self._ledger, self._study)
+
+        def waiting() -> None:
+            if stopped():
+                self._feed.stop()
+                self._recorder.stop()
+            show(remaining.line(self._recorder.problem))
+
         # Closed first: the thread then waits for no figure any more.
         with ThreadPoolExecutor(1) as thread, contextlib.closing(self._drawing):
             drawn: Future[dict[str, bytes]] | None = None
             if end is not None and self._figures:
                 drawn = thread.submit(self._drawing.study)
-            self._feed.finish()
-            self._recorder.finish(
-                end or "stopped",
-                patience=5.0 if end is None else 60.0,
-            )
+            self._feed.finish(waiting)
+            self._recorder.finish(end or "stopped", 5.0 if end is None else 60.0, waiting)
             if self._recorder.notice:
                 print(f"retrial: {self._recorder.notice}", file=sys.stderr)
             for problem in self.problems:
                 print(f"retrial: not recorded yet: {problem}", file=sys.stderr)
+            while drawn is not None and not stopped() and wait([drawn], WAITING).not_done:
+                show("recording: the study's figures are being drawn")
+            if stopped():
+                raise KeyboardInterrupt
             if drawn is not None:
                 self._log(drawn)
 

@@ -9,8 +9,9 @@ import contextlib
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 
 import optuna
@@ -18,12 +19,16 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from nets.errors import ModuleMissing
-from studies.definition.optuna_internals import TRIAL_STATES, storage_of
+from studies.definition.optuna_internals import TRIAL_STATES, add_trials, number_of_trials
 from studies.definition.study_file import Study
 from studies.workers.messages import Result
 from tracking.ledger import Ledger
 from tracking.records import TrialRecord
+from tracking.runs.recorder import join
 from tracking.store.store import one_line, without_password, without_secrets
+
+BATCH = 100
+"""Number of trials that are appended in one transaction."""
 
 
 class OptunaFeed:
@@ -35,6 +40,7 @@ class OptunaFeed:
         self._url = url
         self._news = threading.Event()
         self._closing = False
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="optuna feed", daemon=True)
         self.problem: str | None = None
         """What keeps the storage from being up to date, in one line."""
@@ -47,11 +53,18 @@ class OptunaFeed:
         """Notify the thread that the ledger has changed."""
         self._news.set()
 
-    def finish(self) -> None:
-        """Append the rest and stop; what cannot be appended now, the next search appends."""
+    def finish(self, waiting: Callable[[], None] = lambda: None) -> None:
+        """Append the rest and stop; what cannot be appended now, the next search appends.
+
+        `waiting` is called again and again meanwhile.
+        """
         self._closing = True
         self._news.set()
-        self._thread.join()
+        join(self._thread, waiting)
+
+    def stop(self) -> None:
+        """Let `finish` return after the trial that is being appended."""
+        self._stopped = True
 
     def _run(self) -> None:
         ledger: Ledger | None = None
@@ -64,7 +77,7 @@ class OptunaFeed:
                 ledger = ledger or Ledger(self._ledger_path, create=False)
                 storage = storage or open_storage(self._url)
                 target = target or Target(storage, self._study)
-                target.append_finished(ledger)
+                target.append_finished(ledger, lambda: self._stopped)
                 self.problem = None
             except Exception as error:  # the search continues whatever happens to the storage
                 self.problem = f"Optuna's storage: {type(error).__name__}: {one_line(error)}"
@@ -106,10 +119,9 @@ def trials_in(url: str, study: str) -> int | None:
         if storage is None:
             return None
         try:
-            known = storage.get_study_id_from_name(study)
+            return number_of_trials(storage, study)
         except KeyError:
             return None
-        return int(storage.get_n_trials(known))
 
 
 def remove(url: str, study: str) -> None:
@@ -133,26 +145,26 @@ def _existing(url: str) -> Iterator[optuna.storages.RDBStorage | None]:
 class Target:
     """A study in Optuna's storage, found or created."""
 
-    def __init__(self, storage: optuna.storages.BaseStorage, study: Study) -> None:
+    def __init__(self, storage: optuna.storages.RDBStorage, study: Study) -> None:
         self._study = study
-        self._stored = optuna.create_study(
+        self._database = storage
+        optuna.create_study(
             storage=storage,
             study_name=study.name,
             direction=StudyDirection[study.section.direction.name],
             load_if_exists=True,
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
-        # Counted once: Optuna reads all trials for it.
-        self._present = storage.get_n_trials(storage_of(self._stored)[1])
+        self._present = number_of_trials(storage, study.name)
 
-    def append_finished(self, ledger: Ledger) -> int:
-        """Append finished trials in trial order, up to the first gap; return how many."""
+    def append_finished(self, ledger: Ledger, stopped: Callable[[], bool] = lambda: False) -> int:
+        """Append finished trials in order, to the first gap or until `stopped`; return how many."""
         before = self._present
-        for record in ledger.trials(self._study.name, from_number=before):
-            if record.state == "running":
-                break
-            self._stored.add_trial(self._frozen(record, ledger))
-            self._present += 1
+        trials = ledger.trials(self._study.name, from_number=before)
+        finished = list(takewhile(lambda trial: trial.state != "running", trials))
+        while (due := finished[self._present - before :][:BATCH]) and not stopped():
+            add_trials(self._database, self._study.name, [self._frozen(t, ledger) for t in due])
+            self._present += len(due)
         return self._present - before
 
     def _frozen(self, record: TrialRecord, ledger: Ledger) -> FrozenTrial:

@@ -1,6 +1,7 @@
 """Re-run a recorded trial: the same objective, in a fresh process, from MLflow alone."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from nets.errors import InputError
@@ -9,7 +10,14 @@ from studies.definition import study_file
 from studies.definition.study_file import Study
 from studies.search.session import Session, load_datasets
 from studies.workers.local import LocalEngine
-from studies.workers.messages import CRASH_TYPE, EpochDone, Job, TrialDone, WorkerCrashed
+from studies.workers.messages import (
+    CRASH_TYPE,
+    EpochDone,
+    Job,
+    Notice,
+    TrialDone,
+    WorkerCrashed,
+)
 from tracking.records import (
     Environment,
     EpochRecord,
@@ -58,11 +66,12 @@ def reproduce(
     job = session.job(recorded.number, settings, recorded.metric, threads=threads, final=is_final)
     # Without its pruner, a pruned trial would train on; a complete one has to end by itself.
     to_the_end = recorded.outcome.is_complete and until is None
-    epochs, outcome = train(
+    epochs, outcome, imported = train(
         job, min(last, until or last), dict(session.pinned), to_the_end=to_the_end
     )
-    again = Training(recorded.metric, settings, session.environment, epochs, outcome)
-    return compare(recorded.training, again, until), session.environment
+    environment = replace(session.environment, imported=imported)
+    again = Training(recorded.metric, settings, environment, epochs, outcome)
+    return compare(recorded.training, again, until), environment
 
 
 def check_until(recorded: RecordedRun, until: int | None) -> None:
@@ -89,25 +98,30 @@ def certify(
 
 def train(
     job: Job, last: int, environment: dict[str, str], *, to_the_end: bool = False
-) -> tuple[list[EpochRecord], TrialOutcome | None]:
+) -> tuple[list[EpochRecord], TrialOutcome | None, dict[str, str] | None]:
     """Run a job in a fresh process with `environment` up to the epoch `last`.
 
-    Returns its epochs, and its outcome unless it was stopped before its end. `to_the_end` waits for
-    the training to end by itself, or for one epoch more.
+    Returns its epochs, its outcome unless it was stopped before its end, and what the process
+    imported from elsewhere. `to_the_end` waits for the training to end by itself, or for one epoch
+    more.
     """
     epochs: list[EpochRecord] = []
+    imported: dict[str, str] | None = None
     with contextlib.closing(LocalEngine(1, environment)) as engine:
         engine.start(job)
         while True:
             for event in engine.events(timeout=1.0):
+                if not isinstance(event, Notice) and event.imported is not None:
+                    imported = event.imported
                 match event:
                     case EpochDone():
                         epochs.append(
                             EpochRecord(event.number, event.metrics, event.digests, event.seconds)
                         )
                         if event.number > last or (event.number == last and not to_the_end):
-                            return epochs, None
+                            return epochs, None, imported
                     case TrialDone():
-                        return epochs, event.outcome
+                        return epochs, event.outcome, imported
                     case WorkerCrashed():
-                        return epochs, TrialOutcome(error=Failure(CRASH_TYPE, event.reason))
+                        failure = Failure(CRASH_TYPE, event.reason)
+                        return epochs, TrialOutcome(error=failure), imported

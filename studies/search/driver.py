@@ -98,6 +98,7 @@ class Search:
         self._view.rebuild(list(self._records.values()), self._prefix)
         self._waiting = deque(n for n in self._records if n not in self._results and n < plan.total)
         self._running: dict[int, int] = {}
+        self._imported: dict[int, dict[str, str]] = {}
         self._pruner = pruners.build(self._study.section.pruner, self._study.epochs)
         self._stopping: SearchEnd | None = None
         self._stop_requested = False
@@ -143,6 +144,7 @@ class Search:
                 return self._stopping or "finished"
             for event in self._engine.events(timeout=0.2):
                 self._handle(event)
+                del event  # its model, which may be large, while the next one is received
 
     def _request_stop(self) -> None:
         self._stop_requested = True
@@ -236,6 +238,7 @@ class Search:
             settings=record.settings,
             data=self._plan.folders.get(record.settings.get("data", "")),
             data_sha256=self._plan.digests.get(record.settings.get("data", "")),
+            own_modules=tuple(self._study.own_modules),
             pruning=self._pruning(number, past),
             metric=section.metric,
             state=state,
@@ -277,6 +280,8 @@ class Search:
             return
         if self._running.get(event.trial) != event.attempt:
             return
+        if event.imported is not None:
+            self._imported[event.trial] = event.imported
         match event:
             case EpochDone():
                 self._epoch_done(event)
@@ -310,8 +315,10 @@ class Search:
     def _finish(self, event: TrialDone) -> None:
         name, number = self._study.name, event.trial
         outcome = event.outcome
-        if outcome.environment is None:
-            outcome = replace(outcome, environment=self._plan.environment)
+        environment = outcome.environment or self._plan.environment
+        if environment is not None and (imported := self._imported.pop(number, None)) is not None:
+            environment = replace(environment, imported=imported)
+        outcome = replace(outcome, environment=environment)
         self._ledger.finish_trial(name, number, event.state, outcome, event.model, event.files)
         record = self._ledger.trial(name, number)
         assert record is not None

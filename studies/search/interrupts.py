@@ -11,13 +11,15 @@ class Interrupts:
     """The first Ctrl-C (or SIGTERM) stops trials at their next epoch, the second at once.
 
     Until there is a `search`, the first one ends the command. After the search, while its record is
-    finished, which takes seconds, the first one is ignored and the second ends it.
+    finished, the first one sets `stops_recording`, and the second ends it.
 
     Only a program's main thread can handle signals: a search in another thread leaves them alone.
     """
 
     def __init__(self) -> None:
         self.search: Search | None = None
+        self.stops_recording = False
+        """Whether the rest of the record is left to the next search."""
         self._was_over = False
         self._count = 0
         self._before: dict[signal.Signals, Any] = {}
@@ -43,3 +45,4 @@ class Interrupts:
         if self._count > 1:
             raise KeyboardInterrupt
         self.search.stop()
+        self.stops_recording = self.search.is_over

@@ -60,7 +60,10 @@ class Session:
         """Describe where trials train: processes of this machine, or on a cluster the driver."""
         pinned = cpu_pinning.checked(pinned)
         environment = cpu_pinning.capture(
-            {} if on_cluster else pinned, data=digests_of(datasets), modules=study.own_modules
+            {} if on_cluster else pinned,
+            data=digests_of(datasets),
+            modules=study.own_modules,
+            objective=study.section.objective.partition(":")[0],
         )
         if not study.section.record_diff:
             environment = environment.without_diff()
@@ -114,6 +117,7 @@ class Session:
             final=final,
             keep_model=final or self.study.section.models == "all",
             checkpoint_seconds=math.inf,
+            own_modules=tuple(self.study.own_modules),
         )
 
 
@@ -183,14 +187,20 @@ def run(
     """Run a search and record it in a store; None does not record.
 
     The first Ctrl-C stops trials at their next epoch. Recording is finished on every way out, after
-    the workers have ended.
+    the workers have ended; Ctrl-C then leaves the rest of it to the next search of the study.
     """
     end: SearchEnd | None = None
     record: Record | None = None
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         stack.enter_context(status)
-        stack.callback(lambda: None if record is None else record.finish(end))
+        stack.callback(
+            lambda: (
+                None
+                if record is None
+                else record.finish(end, status.show, lambda: interrupts.stops_recording)
+            )
+        )
         workers = engine()
         stack.callback(workers.close)
         stack.callback(lambda: None if record is None else status.show("recording…"))

@@ -39,10 +39,11 @@ def snapshot(study: Study, ledger: Ledger) -> tuple[EarlierTrial, ...]:
         )
     known = []
     for record in ledger.trials(name):
-        if record.state in ("complete", "pruned") and _fits(study, record.parameters):
+        parameters = study.space.rounded(record.parameters)
+        if record.state in ("complete", "pruned") and _fits(study, parameters):
             result = Result.of(record, ledger.epochs(name, record.number), metric)
             values = tuple(result.intermediate.items())
-            known.append(EarlierTrial(record.parameters, result.state, result.value, values))
+            known.append(EarlierTrial(parameters, result.state, result.value, values))
     return tuple(known)
 
 

@@ -21,7 +21,7 @@ import optuna
 from nets import threads
 from nets.errors import InputError
 from nets.outcome import Epoch, Outcome
-from nets.state import pack, unpack
+from nets.state import PackedModel, pack, unpack
 from studies.definition.importing import load
 from studies.objective.signature import settings_class
 from studies.objective.trial import Pruned, adapted
@@ -36,6 +36,7 @@ from studies.workers.messages import (
 )
 from studies.workers.pruning import History, PrunerStudy
 from studies.workers.validation import MOST_BYTES
+from tracking.provenance import imported
 from tracking.records import TrialOutcome
 
 Send = Callable[[TrialEvent], None]
@@ -88,6 +89,9 @@ class _Attempt:
         self._send = send
         self._stopping = stopping
         self._pruner = PrunerStudy(job.pruning, _history) if job.pruning is not None else None
+        self._imported: dict[str, str] | None = None
+        if job.own_modules:
+            imported.watch()
         self._objective = load(job.objective)
         if job.settings_class is None:
             self._settings_class = settings_class(self._objective)
@@ -136,7 +140,7 @@ class _Attempt:
         self._send(
             EpochDone(
                 self._job.trial, self._job.attempt, number, metrics, digests, seconds,
-                self._checkpoint(epoch, pruned=pruned, stop=stop),
+                self._checkpoint(epoch, pruned=pruned, stop=stop), imported=self._new_imports(),
             )
         )  # fmt: skip
         if pruned:
@@ -171,6 +175,19 @@ class _Attempt:
         # One that is too large must not fail the trial, or the time of checkpoints would matter.
         return packed if len(packed) <= MOST_BYTES else None
 
+    def _new_imports(self) -> dict[str, str] | None:
+        """Return what this process has imported from elsewhere, if that has changed."""
+        if not self._job.own_modules:  # our own objective imports nothing else
+            return None
+        try:
+            found = imported.files(self._job.own_modules)
+        except Exception:  # the record lacks them, but that is no failure of the trial
+            return None
+        if found == self._imported:
+            return None
+        self._imported = found
+        return found
+
     def _done(
         self, outcome: Outcome, *, pruned: bool = False, by: PrunerStudy | None = None
     ) -> TrialDone:
@@ -189,6 +206,7 @@ class _Attempt:
         reason = "pruned" if pruned else returned
         if returned == "diverged" or (value is not None and not math.isfinite(value)):
             reason = "diverged"
+        model = validation.model_of(outcome) if self._job.keep_model else None
         return TrialDone(
             self._job.trial,
             self._job.attempt,
@@ -200,8 +218,9 @@ class _Attempt:
                 attributes=self._pruner.attributes if self._pruner else {},
                 pruned=by.explain() if by and reason == "pruned" else None,
             ),
-            validation.model_of(outcome) if self._job.keep_model else None,
+            None if model is None else PackedModel.of(model),
             validation.files_of(outcome),
+            imported=self._new_imports(),
         )
 
 

@@ -22,8 +22,17 @@ from typing import Any
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
+from nets.state import PackedModel
 from studies.workers.engine import EngineLost
-from studies.workers.messages import Event, Job, TrialDone, TrialEvent, TrialStopped, WorkerCrashed
+from studies.workers.messages import (
+    EpochDone,
+    Event,
+    Job,
+    TrialDone,
+    TrialEvent,
+    TrialStopped,
+    WorkerCrashed,
+)
 from studies.workers.processes import (
     MARK,
     end_marked,
@@ -111,6 +120,7 @@ class LocalEngine:
             elif isinstance(event, TrialDone | TrialStopped):
                 worker.job = None
             yield event
+            del event  # its model, which may be large, while the next one is received
 
     def stop_trials(self) -> None:
         """Request that all running trials stop at the end of their epoch."""
@@ -219,7 +229,10 @@ class _Worker:
         # A process that has ended writes nothing more, though a child may hold its pipe open.
         if self.has_ended and not self.connection.poll():
             raise EOFError
-        event: TrialEvent | _Begun = self.connection.recv()
+        # The bytes that follow a message are received where it refers to them.
+        event: TrialEvent | _Begun = pickle.loads(
+            self.connection.recv_bytes(), buffers=iter(self.connection.recv_bytes, None)
+        )
         return event
 
     def start(self, job: Job) -> None:
@@ -307,6 +320,23 @@ def _receive() -> None:
             _stopping.set()
 
 
+def _send_event(event: "TrialEvent | _Begun") -> None:
+    """Send an event to the driver; what is packed follows in messages of its own.
+
+    Within a pickle, the driver would have it in memory twice: in the message and in the event.
+    """
+    apart: list[pickle.PickleBuffer] = []
+    match event:
+        case EpochDone(state=bytes() as state):
+            event = replace(event, state=pickle.PickleBuffer(state))  # type: ignore[arg-type]
+        case TrialDone(model=PackedModel(arrays=arrays) as model):
+            buffer: Any = pickle.PickleBuffer(arrays)
+            event = replace(event, model=replace(model, arrays=buffer))
+    _connection.send_bytes(pickle.dumps(event, protocol=5, buffer_callback=apart.append))
+    for part in apart:
+        _connection.send_bytes(part)
+
+
 def _serve() -> None:
     """Run one job after another."""
     try:
@@ -314,7 +344,7 @@ def _serve() -> None:
 
         while True:
             job = _jobs.get()
-            _connection.send(_Begun(job.trial, job.attempt))
-            run(job, _connection.send, _stopping.is_set)
+            _send_event(_Begun(job.trial, job.attempt))
+            run(job, _send_event, _stopping.is_set)
     except BaseException:  # the driver has ended, or must see a crash: never silence
         os._exit(1)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import optuna
 
-from nets.outcome import Model
+from nets.state import PackedModel
 from tracking.records import Direction, EpochRecord, Failure, TrialOutcome, TrialRecord, Values
 from tracking.store import names
 
@@ -87,14 +87,21 @@ class Job:
     keep_model: bool = True
     data_sha256: str | None = None
     """What the dataset must be, where the folder does not exist and the worker has its own."""
+    own_modules: tuple[str, ...] = ()
+    """The user's modules that are in the recorded code."""
 
 
 @dataclass(frozen=True)
 class _OfAttempt:
-    """What a worker reports of its attempt at a trial."""
+    """What a worker reports of its attempt at a trial.
+
+    `imported` are the files that the worker has imported from elsewhere, None if they are those of
+    the attempt's last message.
+    """
 
     trial: int
     attempt: int
+    imported: dict[str, str] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class TrialDone(_OfAttempt):
 
     state: Literal["complete", "pruned", "failed"]
     outcome: TrialOutcome
-    model: Model | None = None
+    model: PackedModel | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 

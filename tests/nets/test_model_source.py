@@ -1,6 +1,7 @@
 """A trained network as a file and arrays, and restored from them."""
 
 import ast
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +85,57 @@ def test_arrays_of_another_network_are_refused(model):
     arrays = dict(model.arrays) | {"parameters": np.zeros(7, np.float32)}
     with pytest.raises(InputError, match=r"^model.parameters: got \(7,\), expected"):
         restore(arrays)
+
+
+def json_of(model, **changes):
+    """Return a model's settings as their array, with changes."""
+    settings = json.loads(model.arrays["settings"].tobytes())
+    return np.frombuffer(json.dumps({**settings, **changes}).encode(), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("settings", np.frombuffer(b"{", np.uint8), r"settings: no settings: Expecting property"),
+        ("settings", np.frombuffer(b"[3]", np.uint8), r"settings: "),
+        ("settings", np.frombuffer(b"[" * 99_999, np.uint8), r"settings: no settings: maximum rec"),
+        ("settings", np.array("{}"), r"settings: no settings: "),
+        ("image_shape", np.array([6, 5]), r"image_shape: got int64 \(2,\), expected positive int"),
+        ("image_shape", np.array([10**9, 10**9, 1]), r": no network of its settings: "),
+        ("image_shape", np.array([1, 1, 1]), r".*images of shape \(1, 1, 1\) do not fit"),
+        ("classes", np.array("3"), r"classes: got <U1 \(\), expected positive integers, 1 in"),
+        ("classes", np.array(10**15), r"parameters: got .*, expected more for 1000000000000000 un"),
+        ("full_scale", np.array(np.nan), r"full_scale: got float64 \(\), expected positive integ"),
+        ("full_scale", np.array(0), r"full_scale: got "),
+        ("parameters", np.zeros(9, int), r"parameters: got 'int64', expected float32 or float64"),
+        ("statistics", np.zeros(9, "U2"), r"statistics: got '<U2', expected float32 or float64"),
+        ("statistics", np.zeros((3, 3)), r"statistics: got \(3, 3\), expected \("),
+        ("fill", np.array(np.nan), r"fill: got nan, expected a number in \(0, 1\]"),
+        ("fill", np.array(["x"]), r"fill: got \['x'\], expected a number in"),
+        ("label_names", np.array(["a", "b"]), r"label_names: got <U1 \(2,\), expected 3 strings"),
+        ("label_names", np.arange(3), r"label_names: got int64 \(3,\), expected 3 strings"),
+    ],
+)
+def test_a_damaged_array_is_named(model, name, array, message):
+    with pytest.raises(InputError, match=f"^model\\.?{message}"):
+        restore({**model.arrays, name: array})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"architecture": "mlp", "hidden": [10**12]},
+            r"parameters: got .* for 1000000000003 units",
+        ),
+        ({"architecture": "mlp", "hidden": [3]}, r"parameters: got .*, expected \(108,\) for its"),
+        ({"dropout": 2}, r"dropout: got 2, expected a number in"),
+        ({"unknown": 2}, r"settings: unknown unknown, expected activation"),
+    ],
+)
+def test_settings_of_another_network_are_refused(model, changes, message):
+    with pytest.raises(InputError, match=f"^model.{message}"):
+        restore({**model.arrays, "settings": json_of(model, **changes)})
 
 
 @pytest.mark.parametrize("shape", [(3, 6, 5, 1), (3, 6, 5), (3, 30)])

@@ -19,11 +19,11 @@ def test_a_state_survives():
     assert (found["epoch"], found["rng"]) == (STATE["epoch"], STATE["rng"])
 
 
-def changed(change, method=zipfile.ZIP_STORED):
+def changed(change, method=zipfile.ZIP_STORED, state=STATE):
     """Return a packed state, each of whose files is changed by a function."""
     buffer = io.BytesIO()
     with (
-        zipfile.ZipFile(io.BytesIO(pack(STATE))) as before,
+        zipfile.ZipFile(io.BytesIO(pack(state))) as before,
         zipfile.ZipFile(buffer, "w", method) as after,
     ):
         for name in before.namelist():
@@ -41,7 +41,7 @@ def huge(content):
     [
         b"", b"a state", b"PK\3\4", pack(STATE)[:-30], changed(huge),
         changed(lambda content: content[:-1]), changed(lambda content: b"x" * 1000),
-        changed(lambda content: content, zipfile.ZIP_DEFLATED),
+        changed(lambda content: content, zipfile.ZIP_DEFLATED, {"zeros": np.zeros(10**5)}),
         changed(lambda content: content.replace(b"'<f8'", b"'|O' ")),
     ],
 )  # fmt: skip

@@ -22,7 +22,7 @@ from nets.settings import check_fields
 
 _CLOCK = random.SystemRandom()
 
-Fault = Literal["none", "nan", "raise", "always", "exit", "die", "each"]
+Fault = Literal["none", "nan", "raise", "always", "exit", "die", "each", "huge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +100,33 @@ def climb_from_the_start(settings, data, report):
         report(Epoch(epoch.number, epoch.metrics, epoch.seconds))
 
     return Outcome(climb(settings, data, without_state).epoch)
+
+
+WEIGHTS = 40_000_000
+"""Bytes of the model of `climb_with_weights`."""
+
+
+def climb_with_weights(settings, data, report):
+    """Report the peak of this process's memory too, and return a large model.
+
+    With the fault "huge", some are larger than any that can be stored; they take no memory.
+    """
+
+    def with_memory(epoch):
+        metrics = {**epoch.metrics, "memory": peak_memory()}
+        report(Epoch(epoch.number, metrics, epoch.seconds))
+
+    outcome = climb(settings, data, with_memory)
+    weights = np.ones(WEIGHTS // 8)
+    if settings.fault == "huge" and settings.has_fault:
+        weights = np.broadcast_to(1.0, 10**9)
+    return Outcome(outcome.epoch, model=Model("# no network", {"weights": weights}))
+
+
+def peak_memory():
+    """Return the most memory that this process has had, in bytes."""
+    (line,) = [s for s in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in s]
+    return 1024 * int(line.split()[1])
 
 
 def climb_to_nothing(settings, data, report):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from nets.outcome import Model
+from nets.state import PackedModel
 from tracking.records import (
     Blas,
     Environment,
@@ -89,7 +90,8 @@ class Trials:
                 **outcome,
             }
         )
-        self.ledger.finish_trial(STUDY, number, state, outcome, self.model() if model else None)
+        packed = PackedModel.of(self.model()) if model else None
+        self.ledger.finish_trial(STUDY, number, state, outcome, packed)
         with self.ledger.transaction() as connection:
             connection.execute(
                 "UPDATE trial SET started = asked, finished = ? WHERE number = ?",

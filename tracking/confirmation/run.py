@@ -60,6 +60,7 @@ def record(
     if evidence is not None:
         # Of the training, which its reproduction needs; the run's tag is that of the study.
         study |= {"metric": evidence.metric, "final": True}
+        environment = environment.with_worker(evidence.outcome.environment)
     environment = replace(environment, study=study)
     return _Recording(store, confirmation, environment, winner_run, evidence, data).write()
 

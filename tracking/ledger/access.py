@@ -9,15 +9,17 @@ recorder's own connection.
 """
 
 import contextlib
+import io
 import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from nets.outcome import Model
-from nets.state import pack, unpack
+from nets.state import PackedModel, unpack
 from tracking.ledger.schema import SCHEMA, VERSION
 from tracking.records import (
     Environment,
@@ -289,11 +291,12 @@ class Ledger:
                 (study, number, epoch.number, metrics, digests, epoch.seconds, epoch.at),
             ).rowcount
             if checkpoint is not None:
-                self._connection.execute(
+                row = self._connection.execute(
                     "INSERT OR REPLACE INTO checkpoint (study, trial, epoch, state)"
-                    " VALUES (?, ?, ?, ?)",
-                    (study, number, epoch.number, checkpoint),
-                )
+                    " VALUES (?, ?, ?, zeroblob(?))",
+                    (study, number, epoch.number, len(checkpoint)),
+                ).lastrowid
+                self._fill("checkpoint", "state", row, checkpoint)
         if inserted:
             return True
         before = self._connection.execute(
@@ -308,7 +311,7 @@ class Ledger:
         number: int,
         state: TrialState,
         outcome: TrialOutcome,
-        model: Model | None,
+        model: PackedModel | None,
         files: Mapping[str, bytes] | None = None,
     ) -> None:
         """End a trial with its outcome, model and files, and remove its checkpoint."""
@@ -322,15 +325,22 @@ class Ledger:
                 "DELETE FROM checkpoint WHERE study = ? AND trial = ?", (study, number)
             )
             if model is not None:
-                self._connection.execute(
+                row = self._connection.execute(
                     "INSERT OR REPLACE INTO model (study, trial, source, arrays)"
-                    " VALUES (?, ?, ?, ?)",
-                    (study, number, model.source, pack(dict(model.arrays))),
-                )
+                    " VALUES (?, ?, ?, zeroblob(?))",
+                    (study, number, model.source, len(model.arrays)),
+                ).lastrowid
+                self._fill("model", "arrays", row, model.arrays)
             self._connection.executemany(
                 "INSERT OR REPLACE INTO file (study, trial, name, content) VALUES (?, ?, ?, ?)",
                 [(study, number, name, content) for name, content in (files or {}).items()],
             )
+
+    def _fill(self, table: str, column: str, row: int | None, content: bytes) -> None:
+        """Write the bytes of a new row; as a parameter of a statement, SQLite copies them twice."""
+        assert row is not None
+        with self._connection.blobopen(table, column, row) as blob:
+            blob.write(content)
 
     # Reading
 
@@ -354,6 +364,15 @@ class Ledger:
             (study, from_number),
         )
         return [_trial(row) for row in rows]
+
+    def recorded(self, study: str) -> tuple[int, int]:
+        """Return how many finished trials MLflow has completely, and how many there are."""
+        done, total = self._connection.execute(
+            "SELECT count(*) FILTER (WHERE recorded_state IS state), count(*) FROM trial"
+            " WHERE study = ? AND state <> 'running'",
+            (study,),
+        ).fetchone()
+        return int(done), int(total)
 
     def trial(self, study: str, number: int) -> TrialRecord | None:
         """Return one trial, or None."""
@@ -394,10 +413,16 @@ class Ledger:
 
     def model(self, study: str, number: int) -> Model | None:
         """Return the model of a finished trial until the recorder has delivered it, then None."""
-        row = self._connection.execute(
-            "SELECT source, arrays FROM model WHERE study = ? AND trial = ?", (study, number)
-        ).fetchone()
-        return None if row is None else Model(row[0], unpack(row[1]))
+        with self._connection:
+            # Until the end, no other process can renumber the rows by a vacuum.
+            self._connection.execute("BEGIN")
+            row = self._connection.execute(
+                "SELECT rowid, source FROM model WHERE study = ? AND trial = ?", (study, number)
+            ).fetchone()
+            if row is None:
+                return None
+            with self._connection.blobopen("model", "arrays", row[0], readonly=True) as blob:
+                return Model(row[1], unpack(cast(BinaryIO, _BlobFile(blob))))
 
     def files(self, study: str, number: int) -> dict[str, bytes]:
         """Return the files of a finished trial until the recorder has delivered them, then {}."""
@@ -442,6 +467,28 @@ class Ledger:
             )
 
 
+class _BlobFile(io.RawIOBase):
+    """A value of the ledger as a file, of which SQLite holds only some pages in memory."""
+
+    def __init__(self, blob: sqlite3.Blob) -> None:
+        self._blob = blob
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._blob.seek(offset, whence)
+        return self._blob.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._blob.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+
 def _is_damage(error: Exception) -> bool:
     """Return whether an error is about a file's content, not about access to it."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -457,6 +504,7 @@ def _naming(what: str) -> Iterator[None]:
         raise RecordDamaged("store", problem=f"{what} is damaged in the ledger: {error}") from error
 
 
+@lru_cache(maxsize=1 << 13)  # one command reads all trials of a study several times
 def _trial(row: tuple[Any, ...]) -> TrialRecord:
     values = dict(zip(TrialRecord.__dataclass_fields__, row, strict=True))
     with _naming(f"trial {values['number']} of study {values['study']!r}"):

@@ -34,6 +34,10 @@ _MINE = "study = ? AND json_extract(holder, '$.token') = ?"
 """A process that was suspended until another one took over must not touch the other one's lock."""
 
 
+LEAST_UNUSED_BYTES = 1 << 20
+"""Least unused space in the ledger for which its file is rewritten."""
+
+
 @contextmanager
 def hold(path: Path, study: str, doing: str) -> Iterator[None]:
     """Hold a study's lock; raises StudyLocked, which names the holder and what it is doing.
@@ -43,6 +47,8 @@ def hold(path: Path, study: str, doing: str) -> Iterator[None]:
     A holder on this machine is dead when no process with its id and start time exists; its lock is
     taken over immediately. A process whose lock was taken over, after it was suspended for long,
     is interrupted.
+
+    When the holder is done, space that removed rows have left in the file is released.
     """
     with closing(Ledger(path)) as ledger:
         holder = {**_this_process(), "doing": doing, "file": _file(path)}
@@ -52,6 +58,7 @@ def hold(path: Path, study: str, doing: str) -> Iterator[None]:
         beat.start()
         try:
             yield
+            _compact(ledger, study)
         finally:
             done.set()
             beat.join()
@@ -65,6 +72,19 @@ def held(ledger: Ledger) -> set[str]:
     with ledger.transaction() as connection:
         rows = connection.execute("SELECT study, holder FROM lock").fetchall()
     return {study for study, holder in rows if _alive(json.loads(holder), ledger.path)}
+
+
+def _compact(ledger: Ledger, study: str) -> None:
+    """Rewrite the ledger's file if much of it is unused, and no other study is in use.
+
+    Other writers have to wait meanwhile. What fails, as on a full disk, is left to the next holder
+    of a lock, or to `gc`.
+    """
+    with suppress(sqlite3.Error, OSError):
+        unused = ledger.unused_bytes()
+        is_much = unused >= LEAST_UNUSED_BYTES and 4 * unused >= ledger.path.stat().st_size
+        if is_much and held(ledger) <= {study}:
+            ledger.vacuum()
 
 
 def _take(ledger: Ledger, study: str, holder: JsonObject) -> None:

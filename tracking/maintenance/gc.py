@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from tracking.ledger import Ledger
+from tracking.ledger.lock import LEAST_UNUSED_BYTES
 from tracking.maintenance import deletion
 from tracking.maintenance.pack.contents import UNPACKING_TAG
 from tracking.maintenance.pack.packing import BESIDE, clear
@@ -25,9 +26,6 @@ from tracking.store.store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, LoggedModel, Run
-
-_LEAST_UNUSED_BYTES = 1 << 20
-"""Least unused space in the ledger for which it is rewritten."""
 
 _FINISHED = "trial.state <> 'running'"
 _RECORDED = f"{_FINISHED} AND trial.recorded_state = trial.state"
@@ -181,7 +179,7 @@ def _ledger_rows(ledger: Ledger, what: str, table: str, blob: str, condition: st
 def _unused_space(ledger: Ledger) -> Waste:
     """Find space in the ledger's file that removed rows have left."""
     free = ledger.unused_bytes()
-    is_much = free >= _LEAST_UNUSED_BYTES
+    is_much = free >= LEAST_UNUSED_BYTES
     return Waste("unused space in the ledger", int(is_much), free, [("", ledger.vacuum)])
 
 

@@ -7,19 +7,26 @@ in the writing process, which a search does not need, and takes seconds to infer
 """
 
 import functools
+import hashlib
 import importlib.metadata
 import json
 import platform
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nets import model_source
+from nets.array_files import read_arrays
 from nets.errors import InputError
+from nets.network import sha256_of
 from nets.outcome import Model
 from tracking.store import names
+from tracking.store.client import files_at
+from tracking.store.errors import StoreUnavailable
 from tracking.store.store import Store, one_line
 
 if TYPE_CHECKING:
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
 
 REQUIREMENTS = ("mlflow", "numpy", "threadpoolctl")
 """What loading a model requires in addition to its code; the installed versions are pinned."""
+
+_EXAMPLE_FILE = "input_example.json"
 
 LARGEST_CODE = 1 << 20
 """Maximum bytes of a model's code archive; a larger one is kept only with the study's run."""
@@ -91,27 +100,59 @@ def write_model_folder(
     metadata.save(folder / "MLmodel")
 
 
-def read_weights(store: Store, location: str, key: str, owner: str) -> dict[str, NDArray[Any]]:
-    """Return the arrays of the model folder at a URI; nothing is unpickled.
+def content_sha256(source: bytes, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the SHA-256 of a model: of its source, and of its arrays with the input example."""
+    digest = hashlib.sha256(source)
+    for name, values in sorted(arrays.items()):
+        array = np.ascontiguousarray(values)
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)  # without a copy
+    return digest.hexdigest()
 
-    The input example is not one of them. Raises InputError about `key`, which names the owner of
-    the weights, where they cannot be read.
+
+def read_model_arrays(
+    store: Store, location: str, key: str, owner: str, *, content: str | None, weights: str | None
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of the model folder at a URI, without the input example.
+
+    Nothing is unpickled, and no file of the model is executed. For a network of nets, `content` is
+    the recorded digest of the model (see `content_sha256`), `weights` that of its weights (see
+    `nets.network.sha256_of`); older records lack them.
+
+    Raises InputError about `key`, which names the model's owner, for files that cannot be read, or
+    that are not the recorded ones.
     """
-    from mlflow.artifacts import download_artifacts
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = files_at(store, location).fetch(Path(temporary))
+            with (folder / "artifacts" / names.WEIGHTS_FILE).open("rb") as file:
+                arrays = read_arrays(file)
+            if not set(model_source.ARRAYS) <= arrays.keys():
+                return arrays
+            compared = {
+                names.CONTENT_TAG: (content, content and _content_of(folder, arrays)),
+                names.WEIGHTS_TAG: (weights, sha256_of(arrays["parameters"], arrays["statistics"])),
+            }
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        problem = f"cannot read the model of {owner} ({one_line(error)})"
+        raise InputError(key, owner, "a model that retrial recorded", problem=problem) from error
+    for tag, (recorded, found) in compared.items():
+        if recorded and recorded != found:
+            problem = f"the files of the model of {owner} have been changed"
+            expected = f"those with the SHA-256 {recorded:.100} (tag {tag})"
+            raise InputError(key, owner, expected, problem=f"{problem}: got {found}")
+    return arrays
 
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = download_artifacts(
-                artifact_uri=f"{location}/artifacts/{names.WEIGHTS_FILE}",
-                dst_path=folder,
-                tracking_uri=store.uri,
-            )
-            with np.load(Path(path), allow_pickle=False) as arrays:
-                return dict(arrays)
-        except Exception as error:
-            problem = f"cannot read the weights of {owner} ({one_line(error)})"
-            expected = "a model that retrial recorded"
-            raise InputError(key, owner, expected, problem=problem) from error
+
+def _content_of(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the digest of the model in a folder, whose weights have been read."""
+    example = folder / _EXAMPLE_FILE
+    if example.exists():
+        images = np.array(json.loads(example.read_bytes()), np.uint8)  # as networks of nets have
+        arrays = {**arrays, names.INPUT_EXAMPLE: images}
+    return content_sha256((folder / names.MODEL_SOURCE_FILE).read_bytes(), arrays)
 
 
 def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":
@@ -131,12 +172,12 @@ def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":
 def _write_example(folder: Path, example: Any) -> dict[str, str]:
     """Write an input example, and the body of a model server's request with it."""
     for name, content in {
-        "input_example.json": example.tolist(),
+        _EXAMPLE_FILE: example.tolist(),
         "serving_input_example.json": {"inputs": example.tolist()},
     }.items():
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     return {
-        "artifact_path": "input_example.json",
+        "artifact_path": _EXAMPLE_FILE,
         "serving_input_path": "serving_input_example.json",
         "type": "ndarray",
     }

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from nets.errors import InputError, did_you_mean, one_of
-from tracking.models.model_folder import read_weights
+from tracking.models.model_folder import read_model_arrays
 from tracking.store import names
-from tracking.store.client import all_pages
-from tracking.store.store import Store
+from tracking.store.client import all_pages, models_of
+from tracking.store.store import Store, one_line
 
 if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
 
@@ -79,12 +80,21 @@ def certify(store: Store, run_id: str, verdict: str) -> None:
 def load(store: Store, text: str) -> Registered:
     """Return the model version named by a string: ``NAME``, ``NAME@alias`` or ``NAME/version``.
 
-    A name alone is its champion. Raises InputError with the registered models, or the versions.
+    A name alone is its champion. Raises InputError with the registered models, or the versions,
+    and for a model whose files are not the recorded ones.
     """
     version = _find(store, text)
     # By its location: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
     location = store.client.get_model_version_download_uri(version.name, version.version)
-    arrays = read_weights(store, location, "model", f"{version.name}/{version.version}")
+    logged = _logged(store, version, location)
+    arrays = read_model_arrays(
+        store,
+        location,
+        "model",
+        f"{version.name}/{version.version}",
+        content=None if logged is None else logged.tags.get(names.CONTENT_TAG),
+        weights=version.tags.get(names.WEIGHTS_TAG),
+    )
     return Registered(version.name, str(version.version), arrays, dict(version.tags))
 
 
@@ -108,6 +118,20 @@ def _find(store: Store, text: str) -> "ModelVersion":
         return store.client.get_model_version_by_alias(name, alias if at else names.CHAMPION)
     except MlflowException as error:
         raise _missing(store, text, name) from error
+
+
+def _logged(store: Store, version: "ModelVersion", location: str) -> "LoggedModel | None":
+    """Return the logged model that a version is; None for one that was registered by hand."""
+    from mlflow.exceptions import MlflowException
+
+    if not version.run_id:
+        return None
+    try:
+        models = models_of(store.client, store.client.get_run(version.run_id))
+    except MlflowException as error:
+        problem = f"cannot read the run of {version.name}/{version.version} ({one_line(error)})"
+        raise InputError("model", problem=problem) from error
+    return next((model for model in models if model.artifact_location == location), None)
 
 
 def _missing(store: Store, text: str, name: str) -> InputError:

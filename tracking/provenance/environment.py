@@ -45,11 +45,17 @@ SECRET_FILES = (
 """Names of files that often hold secrets; the uncommitted diff leaves them out."""
 
 
-def capture(*, data: Mapping[str, str] | None = None, modules: Iterable[str] = ()) -> Environment:
+def capture(
+    *,
+    data: Mapping[str, str] | None = None,
+    modules: Iterable[str] = (),
+    objective: str = "nets",
+) -> Environment:
     """Describe this process, its machine and its code.
 
     `data` maps each dataset to its SHA-256. `modules` are the user's own modules (objective,
-    settings), whose source decides a result as that of nets does.
+    settings), whose source decides a result as that of nets does. `objective` is the module whose
+    git checkout is recorded.
 
     Threads and kernel of the BLAS are those in force now: call it in the process that trains, after
     its threads have been limited.
@@ -68,7 +74,7 @@ def capture(*, data: Mapping[str, str] | None = None, modules: Iterable[str] = (
         blas=_read(_blas),
         simd=_read(_simd),
         code={name: _read(partial(source_code.digest, name)) for name in ("nets", *modules)},
-        git=_read(_git),
+        git=_git(objective),
         data=None if data is None else dict(data),
     )
 
@@ -122,27 +128,43 @@ def _simd() -> tuple[str, ...]:
     return tuple(sorted([*found.get("baseline", []), *found.get("found", [])]))
 
 
-def _git() -> Git:
-    """Return the commit of the checkout that this code is part of, and what is not committed."""
-    folder = source_code.folder_of("nets")
-    # An installation inside somebody else's repository is no checkout of ours.
-    if folder is None or not _run_git(folder, "ls-files", "nets/__init__.py"):
-        return Git(UNKNOWN)
+def _git(module: str) -> Git:
+    """Return the commit of the checkout that a module is part of, and what is not committed.
+
+    It is unknown without git, without a repository, and without a commit.
+    """
+    of = module.partition(".")[0]
+    with contextlib.suppress(Exception):
+        if (file := source_code.file_of(module)) is not None:
+            tracked = _run_git(file.parent, "ls-files", "-z").split("\0")[:-1]
+            if tracked:  # else it is only installed inside a repository
+                return _checkout(file.parent, of, is_tracked=file.name in tracked)
+    return Git(UNKNOWN, of=of)
+
+
+def _checkout(folder: Path, of: str, *, is_tracked: bool) -> Git:
     status = _run_git(folder, "status", "--porcelain", "--untracked-files=no")
-    git = Git(_run_git(folder, "rev-parse", "HEAD").strip(), dirty=bool(status.strip()))
+    dirty = bool(status.strip()) or not is_tracked
+    git = Git(_run_git(folder, "rev-parse", "HEAD").strip(), dirty=dirty, of=of)
     if not git.dirty:
         return git
     paths = (f":(top,exclude,icase,glob)**/{pattern}" for pattern in SECRET_FILES)
-    diff = without_secrets(_run_git(folder, "diff", "HEAD", "--", ":/", *paths)).encode()
-    kept = diff[:DIFF_LIMIT].decode(errors="replace")
+    command = ("diff", "--no-ext-diff", "--no-color", "HEAD", "--", ":/", *paths)
+    diff = without_secrets(_run_git(folder, *command)).encode()
+    kept = diff[:DIFF_LIMIT].decode(errors="replace") or None
     left_out = len(diff) - DIFF_LIMIT
     return replace(git, diff=kept, diff_left_out_bytes=left_out if left_out > 0 else None)
 
 
+_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+"""Variables that, in a hook for example, make git read another repository than the folder's."""
+
+
 def _run_git(folder: Path, *arguments: str) -> str:
     """Return what git prints; reading takes no locks."""
+    variables = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
     return subprocess.run(
         ["git", "-C", str(folder), *arguments],
         capture_output=True, check=True, timeout=10, text=True, errors="replace",
-        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        env={**variables, "GIT_OPTIONAL_LOCKS": "0"},
     ).stdout  # fmt: skip

@@ -25,7 +25,7 @@ _BESIDE = (".txt", ".toml")
 LARGEST = 32 << 20
 """Limit in bytes on archived source; a user's package may contain anything."""
 
-_LIBRARIES = ("site-packages", "dist-packages")
+LIBRARIES = ("site-packages", "dist-packages")
 """Folders that libraries are installed in."""
 
 
@@ -73,11 +73,18 @@ def with_imported(modules: Iterable[str]) -> list[str]:
     while waiting:
         found.add(name := waiting.pop())
         folder = folder_of(name)
-        if folder is None or folder.name in _LIBRARIES:
+        if folder is None or folder.name in LIBRARIES:
             continue
         imported = {other for file in _files_of(name).values() for other in _imported_by(file)}
         waiting |= {one for one in imported.difference(found, OWN) if folder_of(one) == folder}
     return sorted(found.union(modules))
+
+
+@functools.lru_cache(maxsize=4)
+def files_of(modules: tuple[str, ...]) -> frozenset[Path]:
+    """Return the real paths of the Python files that an archive of modules has."""
+    tops = {name.partition(".")[0] for name in modules}
+    return frozenset(file.resolve() for name in tops for file in _files_of(name).values())
 
 
 def key(digests: Mapping[str, str]) -> str:
@@ -101,6 +108,12 @@ def folder_of(name: str) -> Path | None:
     if spec.origin and spec.has_location:  # a built-in module has none
         places.append(spec.origin)
     return Path(places[0]).absolute().parent if places else None
+
+
+def file_of(name: str) -> Path | None:
+    """Return the file of a module, or of a package its `__init__.py`; None where there is none."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).absolute() if spec and spec.origin and spec.has_location else None
 
 
 @functools.lru_cache(maxsize=4)

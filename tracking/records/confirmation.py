@@ -4,9 +4,11 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from nets.arrays import Array
+from nets.model_source import ARRAYS
+from nets.network import sha256_of
 from nets.outcome import Model
 from nets.state import pack, unpack
-from tracking.records.base import JsonObject, Record, Values
+from tracking.records.base import JsonObject, Record, RecordDamaged, Values
 from tracking.records.direction import Direction
 from tracking.records.trial import EpochRecord, TrialOutcome
 
@@ -191,10 +193,13 @@ class Evidence:
 
     @staticmethod
     def unpacked(content: bytes) -> "Evidence":
-        """Return what `packed` turned into bytes."""
+        """Return what `packed` turned into bytes.
+
+        Raises InputError for damaged bytes, and for weights that are not those of the kept epoch.
+        """
         state = unpack(content)
         confirmation = state["confirmation"]
-        return Evidence(
+        evidence = Evidence(
             **{
                 **state,
                 "epochs": tuple(EpochRecord(**epoch) for epoch in state["epochs"]),
@@ -203,6 +208,20 @@ class Evidence:
                 "confirmation": confirmation and Confirmation.from_json(confirmation),
             }
         )
+        evidence._check_weights()
+        return evidence
+
+    def _check_weights(self) -> None:
+        """Check a network of nets; other models have digests of their own."""
+        arrays = {} if self.model is None else self.model.arrays
+        kept = next((epoch for epoch in self.epochs if epoch.number == self.outcome.epoch), None)
+        recorded = None if kept is None else kept.digests.get("weights")
+        if recorded and set(ARRAYS) <= arrays.keys():
+            found = sha256_of(arrays["parameters"], arrays["statistics"])
+            if found != recorded:
+                expected = f"those of the kept epoch ({recorded})"
+                problem = f"got weights with the SHA-256 {found}"
+                raise RecordDamaged("champion", problem=problem, expected=expected)
 
 
 def _epoch_state(epoch: EpochRecord) -> JsonObject:

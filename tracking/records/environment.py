@@ -22,12 +22,16 @@ class Blas(Record):
 
 @dataclass(frozen=True)
 class Git(Record):
-    """The checkout that the code is part of; `diff` is what was not committed, cut to a limit."""
+    """The checkout that the objective is part of; `diff` is what was not committed, cut to a limit.
+
+    `of` is the package or module of the objective; older records are those of our own checkout.
+    """
 
     commit: str | None = None
     dirty: bool | None = None
     diff: str | None = None
     diff_left_out_bytes: int | None = None
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,11 @@ class Environment(Record):
     """What a trial ran in.
 
     Every part may be missing: a trial's record has the parts that decide its result, the study's
-    run has them all. `code` and `data` map names to SHA-256 digests, `versions` packages to
-    versions. `pinned` are the environment variables that pin the BLAS kernel, `mixed` describes how
-    the trial's worker differs from the study's first one, `study` names the trial of the run.
+    run has them all. `code`, `imported` and `data` map names to SHA-256 digests: those of the
+    recorded code, of the other files that the worker had imported when the trial ended, and of the
+    datasets. `versions` maps packages to versions. `pinned` are the environment variables that pin
+    the BLAS kernel, `mixed` describes how the trial's worker differs from the study's first one,
+    `study` names the trial of the run.
     """
 
     captured: str | None = None
@@ -58,6 +64,7 @@ class Environment(Record):
     pinned: dict[str, str] | None = None
     mixed: tuple[str, ...] | None = None
     study: dict[str, Any] | None = None
+    imported: dict[str, str] | None = None
 
     def of_trial(self) -> "Environment":
         """Return what is kept with each trial: the parts that decide its result, and the commit.
@@ -105,7 +112,7 @@ class Environment(Record):
 
 _PARTS = tuple(item.name for item in fields(Environment) if item.name != "extra")
 
-Kind = Literal["data", "code", "versions", "threads", "kernel"]
+Kind = Literal["data", "code", "imported", "versions", "threads", "kernel"]
 
 
 @dataclass(frozen=True)
@@ -132,20 +139,39 @@ class Difference:
             parts = [f"lost {', '.join(lost)}"] * bool(lost)
             parts += [f"gained {', '.join(gained)}"] * bool(gained)
             return f"{self.kind}: {self.name} {' and '.join(parts)}"
-        return f"{self.kind}: {self.name} was {_short(self.before)}, is {_short(self.after)}"
+        missing = "not imported" if self.kind == "imported" else "not recorded"
+        before, after = (_short(value, missing) for value in (self.before, self.after))
+        return f"{self.kind}: {self.name} was {before}, is {after}"
 
 
 def differences(recorded: Environment, now: Environment) -> list[Difference]:
     """Return what differs between two environments and can change a result.
 
-    In the order in which causes are likely: data, code, versions, threads, BLAS kernel.
+    In the order in which causes are likely: data, code, imported files, versions, threads, BLAS
+    kernel. See `no_longer_imported` for what else may differ.
     """
+    before, after = recorded.imported, now.imported
     one, two = _facts(recorded), _facts(now)
+    for name in (before or {}).keys() - (after or {}).keys():
+        del one["imported", name]
+    for name, digest in (after or {}).items():
+        if before is None or (name not in before and digest in before.values()):
+            del two["imported", name]
     return [
         Difference(kind, name, one.get((kind, name)), two.get((kind, name)))
         for kind, name in sorted({**one, **two}, key=_rank)
         if one.get((kind, name)) != two.get((kind, name))
     ]
+
+
+def no_longer_imported(recorded: Environment, now: Environment) -> list[Difference]:
+    """Return the files that only the recorded training had imported.
+
+    Most often that means nothing: its worker had trained other trials before.
+    """
+    before, after = recorded.imported or {}, now.imported
+    missing = before.keys() - after.keys() if after is not None else ()
+    return [Difference("imported", name, before[name]) for name in sorted(missing)]
 
 
 _FACTS: tuple[tuple[Kind, str], ...] = (
@@ -174,6 +200,7 @@ def _facts(environment: Environment) -> dict[tuple[Kind, str], Any]:
     digests: tuple[tuple[Kind, Mapping[str, str] | None], ...] = (
         ("data", environment.data),
         ("code", environment.code),
+        ("imported", environment.imported),
     )
     return {
         **{(kind, name): value for kind, of in digests for name, value in (of or {}).items()},
@@ -184,18 +211,18 @@ def _facts(environment: Environment) -> dict[tuple[Kind, str], Any]:
 def _rank(fact: tuple[Kind, str]) -> tuple[int, str]:
     """Return a key that sorts facts by how likely they are the cause."""
     if fact in _FACTS:
-        return 2 + _FACTS.index(fact), ""
-    return int(fact[0] == "code"), fact[1]
+        return 3 + _FACTS.index(fact), ""
+    return ("data", "code", "imported").index(fact[0]), fact[1]
 
 
-def _short(value: Any) -> str:
+def _short(value: Any, missing: str = "not recorded") -> str:
     """Return a value as a clause shows it: digests by their first twelve digits.
 
     >>> _short("f" * 64), _short(None), _short("2.4.1")
     ('ffffffffffff', 'not recorded', '2.4.1')
     """
     if value is None:
-        return "not recorded"
+        return missing
     text = ", ".join(value) if isinstance(value, tuple) else str(value)
     is_digest = len(text) == 64 and set(text) <= set("0123456789abcdef")
     return text[:12] if is_digest else text

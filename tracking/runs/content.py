@@ -3,16 +3,13 @@
 Every function may be interrupted and called again, and writes nothing twice.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nets.outcome import Model
 from nets.settings import Settings
-from tracking.models.model_folder import write_model_folder
+from tracking.models.model_folder import content_sha256, write_model_folder
 from tracking.records import Environment, JsonObject, Values
 from tracking.store import names
 from tracking.store.client import files_at
@@ -102,8 +99,9 @@ def log_model(
     from mlflow.entities import LoggedModelOutput
 
     client = store.client
-    tags = {**tags, names.CONTENT_TAG: _content(model)}
-    found = None if is_new else _logged(client, experiment_id, run_id, tags[names.CONTENT_TAG])
+    content = content_sha256(names.plain(model.source).encode(), model.arrays)
+    tags = {**tags, names.CONTENT_TAG: content}
+    found = None if is_new else _logged(client, experiment_id, run_id, content)
     logged = found or client.create_logged_model(
         experiment_id, name=name, source_run_id=run_id, tags=tags, params=as_params(params)
     )
@@ -137,16 +135,6 @@ def _outputs(client: "MlflowClient", run_id: str) -> set[str]:
     """Return the ids of the models that are outputs of a run."""
     outputs = client.get_run(run_id).outputs
     return {output.model_id for output in (outputs.model_outputs if outputs else [])}
-
-
-def _content(model: Model) -> str:
-    """Return the SHA-256 of a model."""
-    digest = hashlib.sha256(names.plain(model.source).encode())
-    for name, values in sorted(model.arrays.items()):
-        array = np.ascontiguousarray(values)
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)  # without a copy
-    return digest.hexdigest()
 
 
 def dataset_of_metrics(environment: Environment) -> dict[str, str]:

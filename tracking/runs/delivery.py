@@ -92,8 +92,8 @@ class Delivery:
         others = f" (and {more} more)" if more else ""
         return f"trial {number} was rejected in part{others}: {message}"
 
-    def deliver(self) -> Exception | None:
-        """Deliver everything MLflow lacks; return the first outage, if any.
+    def deliver(self, stopped: Callable[[], bool] = lambda: False) -> Exception | None:
+        """Deliver everything MLflow lacks, until `stopped`; return the first outage, if any.
 
         A rejected trial does not delay the others. After two outages in a row the rest waits; the
         next delivery begins with the trials that have had the fewest outages, so that a trial
@@ -106,6 +106,8 @@ class Delivery:
         trials = [t for t in trials if self._rejected.get(t.number, ("", ""))[0] != t.state]
         trials.sort(key=lambda trial: self._failures[trial.number])
         for place, trial in enumerate(trials):
+            if stopped():
+                break
             try:
                 self._store.check_in_place()
                 # While one trial is written, the curves of the next ones are drawn.
@@ -137,14 +139,17 @@ class Delivery:
         """Return the numbers of trials with a run whose id the ledger lacks, as in its tag.
 
         A kill or a lost response leaves such runs, of trials that the ledger has, and a power cut
-        may also leave those of trials that the ledger has lost, which began after all others.
+        may also leave those of trials that the ledger has lost, which began after all others. On a
+        server, a copy of this store may have recorded any trial at any time.
         """
         if self._parent.is_new:
             return set()
-        since = min(
-            [trial.started or trial.asked for trial in trials if trial.recorded_run is None],
-            default=max((trial.asked for trial in trials), default=0.0),
-        )
+        since = 0.0
+        if self._store.is_own:
+            since = min(
+                [trial.started or trial.asked for trial in trials if trial.recorded_run is None],
+                default=max((trial.asked for trial in trials), default=0.0),
+            )
         known = {trial.recorded_run for trial in trials}
         runs = [run for run in self._parent.trials_since(since) if run.info.run_id not in known]
         return {run.data.tags.get(names.TRIAL_TAG, "") for run in runs}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from nets.errors import InputError
-from tracking.models.model_folder import read_weights
+from tracking.models.model_folder import read_model_arrays
 from tracking.records import (
     Direction,
     Environment,
@@ -26,7 +26,7 @@ from tracking.records import (
 from tracking.runs import consistency
 from tracking.runs.lost import check_not_lost
 from tracking.store import names
-from tracking.store.client import all_pages, read_file
+from tracking.store.client import all_pages, models_of, read_file
 from tracking.store.errors import StudyNotFound
 from tracking.store.plain_values import ranges
 from tracking.store.store import Store, check_exists, open_store
@@ -104,13 +104,11 @@ def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun
 def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
     """Return the arrays of a trial's model, without the input example.
 
-    Raises InputError for a trial that has none: it failed, or its objective returned none.
+    Raises InputError for a trial that has none, because it failed or its objective returned none,
+    and for a model whose files are not the recorded ones.
     """
-    outputs = store.client.get_run(recorded.run_id).outputs
-    models = [
-        store.client.get_logged_model(output.model_id)
-        for output in (outputs.model_outputs if outputs else [])
-    ]
+    run = store.client.get_run(recorded.run_id)
+    models = models_of(store.client, run)
     subject = f"{names.trial_run_name(recorded.number)} of {recorded.study}"
     if not models:
         raise InputError(
@@ -119,7 +117,14 @@ def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
             expected="a complete or pruned trial whose objective returns one",
         )
     newest = max(models, key=lambda model: model.creation_timestamp)
-    return read_weights(store, newest.artifact_location, "trial", subject)
+    return read_model_arrays(
+        store,
+        newest.artifact_location,
+        "trial",
+        subject,
+        content=newest.tags.get(names.CONTENT_TAG),
+        weights=run.data.tags.get(names.WEIGHTS_TAG),
+    )
 
 
 def champion_result(store: Store, recorded: RecordedRun) -> str | None:

@@ -7,6 +7,7 @@ stay in the ledger until this recorder or the next one can deliver them.
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from nets.errors import InputError
@@ -28,6 +29,9 @@ STATUS: dict[SearchEnd, str] = {
 
 INTERVAL = 1.0
 """Seconds between two deliveries: one request carries all that a run got meanwhile."""
+
+WAITING = 0.5
+"""Seconds between two calls of the function that says what a recorder is waited for."""
 
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts in a long outage; the pauses double up to it."""
@@ -56,6 +60,7 @@ class Recorder:
         self._news = threading.Event()
         self._opened = threading.Event()
         self._finishing = threading.Event()
+        self._stopped = threading.Event()
         self._status = STATUS["stopped"]
         self._deadline = 0.0
         self._delivery: Delivery | None = None
@@ -86,18 +91,27 @@ class Recorder:
         """Report that the ledger has news; otherwise the recorder looks a second later."""
         self._news.set()
 
-    def finish(self, status: SearchEnd, patience: float = 60.0) -> None:
-        """Deliver everything, end the runs, and join the thread.
+    def finish(
+        self,
+        status: SearchEnd,
+        patience: float = 60.0,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Deliver everything, end the runs, and join the thread; call `waiting` meanwhile.
 
         Trials that are still open become KILLED; a later recorder sets them RUNNING again. If
-        MLflow is unreachable for `patience` seconds, the rest stays in the ledger, `problem` says
-        why, and the next recorder of the study delivers it.
+        MLflow is unreachable for `patience` seconds, or `stop` is called, the rest stays in the
+        ledger, `problem` says why, and the next recorder of the study delivers it.
         """
         self._status = STATUS[status]
         self._deadline = time.monotonic() + patience
         self._finishing.set()
         self._news.set()
-        self._thread.join()
+        join(self._thread, waiting)
+
+    def stop(self) -> None:
+        """Let `finish` return after the trial that is being delivered."""
+        self._stopped.set()
 
     def _run(self) -> None:
         try:
@@ -121,16 +135,19 @@ class Recorder:
             self._problem = None if problem is None else f"MLflow: {problem}"
             self._opened.set()  # the search does not wait for the end of an outage
             if finishing and failure is None:
+                done, total = ledger.recorded(self._study)
+                if self._stopped.is_set() and done < total:
+                    self._problem = f"MLflow: it lacks {total - done:,} of {total:,} trials"
                 return
-            if finishing and time.monotonic() > self._deadline:
+            if finishing and (self._stopped.is_set() or time.monotonic() > self._deadline):
                 with contextlib.suppress(Exception):  # the outage may last
                     if delivery is not None:
                         delivery.end(self._status)
                 return
             pause = INTERVAL if failure is None else min(2 * pause, LONGEST_PAUSE)
             if finishing:
-                # Nothing sets the events any more.
-                time.sleep(min(pause, max(0.0, self._deadline - time.monotonic())))
+                # Nothing sets the other events any more.
+                self._stopped.wait(min(pause, max(0.0, self._deadline - time.monotonic())))
             else:
                 self._finishing.wait(pause)
                 self._news.wait(INTERVAL)
@@ -146,9 +163,9 @@ class Recorder:
             if self._delivery is None:
                 self._delivery = self._open(ledger, stack)
             self._opened.set()
-            failure = self._delivery.deliver()
+            failure = self._delivery.deliver(self._stopped.is_set)
             if finishing and failure is None:
-                self._delivery.end(self._status)
+                self._delivery.end("KILLED" if self._stopped.is_set() else self._status)
         except InputError:
             raise
         except Exception as error:
@@ -175,6 +192,14 @@ class Recorder:
                 "recorded again from the ledger, without their models, which it does not keep"
             )
         return delivery
+
+
+def join(thread: threading.Thread, waiting: Callable[[], None]) -> None:
+    """Wait for the end of a thread, and call a function again and again until then."""
+    thread.join(WAITING)
+    while thread.is_alive():
+        waiting()
+        thread.join(WAITING)
 
 
 def _study(ledger: Ledger, name: str) -> StudyRecord:

@@ -1,8 +1,9 @@
 """The verdict: whether a repeated training is the training that was recorded.
 
-**exact**: every metric and digest of every epoch is equal to the last bit. **close**: data and code
-are equal, the environment differs, and the accuracy lies within two standard errors. **diverged**:
-anything else. The settings are always those of the record, whose parts agree (see `consistency`).
+**exact**: every metric and digest of every epoch is equal to the last bit. **close**: data,
+recorded code and imported files are equal, the environment differs, and the accuracy lies within
+two standard errors. **diverged**: anything else. The settings are always those of the record, whose
+parts agree (see `consistency`).
 """
 
 import math
@@ -12,11 +13,21 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from tracking.models.registry import certify
-from tracking.records import Difference, Environment, EpochRecord, JsonObject, Training, differences
+from tracking.records import (
+    Difference,
+    Environment,
+    EpochRecord,
+    JsonObject,
+    Training,
+    differences,
+    no_longer_imported,
+)
 from tracking.runs.consistency import is_same, shown
 from tracking.store import names
 from tracking.store.client import write_files
 from tracking.store.store import Store
+
+_ALL_EQUAL = "the recorded code and all else that is recorded are equal"
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,16 @@ class Verdict:
     @property
     def differences(self) -> list[str]:
         """Everything that differs, as sentences."""
-        return [*self.findings, *map(str, self.causes)]
+        unknown = not self.causes and self.verdict != "exact"
+        return [
+            *self.findings,
+            *map(str, self.causes),
+            *([f"cause unknown: {_ALL_EQUAL}"] if unknown else []),
+        ]
 
     @property
     def is_other_code(self) -> bool:
-        """Whether the code differs."""
+        """Whether the recorded code differs."""
         return any(cause.kind == "code" for cause in self.causes)
 
     @classmethod
@@ -87,10 +103,11 @@ def compare(recorded: Training, again: Training, until: int | None = None) -> Ve
     causes = differences(recorded.environment, again.environment)
     if found is None:
         return Verdict("exact", causes=tuple(causes))
+    causes = causes or no_longer_imported(recorded.environment, again.environment)
     findings = [found.sentence]
     if again.outcome is not None and again.outcome.error is not None:
         findings.insert(0, f"it failed: {again.outcome.error.summary}")
-    inputs = [cause for cause in causes if cause.kind in ("data", "code")]
+    inputs = [cause for cause in causes if cause.kind in ("data", "code", "imported")]
     verdict: Literal["close", "diverged"] = "diverged"
     if causes and not inputs:
         is_close, distance = _is_close(recorded, again, one, two)

@@ -61,6 +61,12 @@ def all_models(client: "MlflowClient", experiment_id: str) -> "list[LoggedModel]
     return sorted(models, key=lambda model: (model.creation_timestamp, model.model_id))
 
 
+def models_of(client: "MlflowClient", run: "Run") -> "list[LoggedModel]":
+    """Return the logged models that are outputs of a run."""
+    outputs = run.outputs.model_outputs if run.outputs else []
+    return [client.get_logged_model(output.model_id) for output in outputs]
+
+
 def versions_of(client: "MlflowClient", run_ids: Iterable[str]) -> "list[ModelVersion]":
     """Return the registered versions of the models of some runs, oldest first."""
     wanted = set(run_ids)

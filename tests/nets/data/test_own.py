@@ -112,7 +112,7 @@ def test_a_changed_file_is_another_dataset(written):
         ),
         ({"label_names": list("abcda")}, r"label_names: got \('a', .* expected distinct strings"),
         ({"label_names": [1, 2, 3, 4, 5]}, r"label_names: got int64 \(5,\), expected strings"),
-        ({"labels": np.array([None] * 20)}, r"cannot be read: Object arrays cannot be loaded"),
+        ({"labels": np.array([None] * 20)}, r"cannot be read: an array of objects, expected"),
     ],
 )
 def test_a_file_with_other_content_is_refused(written, tmp_path, changed, message):
@@ -132,6 +132,17 @@ def test_error_for_missing_arrays_names_them(tmp_path):
 def test_a_file_that_is_not_an_archive_is_refused(tmp_path, content):
     (tmp_path / "cells.npz").write_bytes(content)
     with pytest.raises(InputError, match=r"cells.npz: cannot be read: .*, expected an .npz"):
+        load("cells", tmp_path)
+
+
+def test_arrays_too_large_for_memory_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("nets.data.own.LARGEST", 10_000)
+    np.savez_compressed(tmp_path / "cells.npz", **arrays(), notes=np.zeros(9_000))
+    assert load("cells", tmp_path).classes == 5  # notes are not read
+    np.savez_compressed(tmp_path / "cells.npz", **arrays(images=np.zeros((20, 50, 40), np.uint8)))
+    with pytest.raises(
+        InputError, match=r"cells\.npz: got arrays of .* expected at most 10,000 in"
+    ):
         load("cells", tmp_path)
 
 

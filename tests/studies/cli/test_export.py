@@ -1,6 +1,7 @@
 """`retrial export`: what it writes of a recorded trial, and what it refuses."""
 
 import re
+import shutil
 import sys
 import warnings
 
@@ -18,7 +19,7 @@ from tracking.models import registry
 from tracking.runs.content import log_model
 from tracking.runs.reader import find_trial, read_model
 from tracking.store import names
-from tracking.store.client import write_files
+from tracking.store.client import files_at, models_of, write_files
 from tracking.store.store import open_store, prepare_mlflow
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")  # SQLAlchemy's to MLflow
@@ -233,6 +234,127 @@ def test_a_missing_package_is_answered_with_the_install_command(export, file, mo
     assert not file.exists()
 
 
+# Changed files of a model
+
+
+@pytest.fixture
+def copied(recorded, tmp_path, digits):
+    """A copy of the store, the folder of the model of trial 0 in it, and an image."""
+    root = tmp_path / "copy" / "mlruns"
+    shutil.copytree(recorded[0], root)
+    with open_store(root) as store:
+        (model,) = models_of(store.client, store.client.get_run(recorded[1][0]))
+        folder = files_at(store, model.artifact_location).local
+    np.save(tmp_path / "image.npy", digits.test_images[0])
+    return root, folder, tmp_path / "image.npy"
+
+
+@pytest.fixture
+def refused(copied, file, capsys):
+    """Run `export` and `predict`, which refuse the model; return their messages."""
+    root, _, image = copied
+
+    def refused():
+        messages = []
+        for command in (
+            ["export", "best", file, "--study", "digits"],
+            ["predict", "digits", image],
+        ):
+            assert main([*map(str, command), "--store", str(root)]) == 2
+            said = capsys.readouterr()
+            assert said.out == ""
+            assert said.err.count("\n") == 1
+            messages.append(said.err)
+        assert not file.exists()
+        return messages
+
+    return refused
+
+
+def rewritten(path, **changes):
+    """Write an .npz file again, with changed arrays."""
+    with np.load(path) as arrays:
+        np.savez(path, **{**arrays, **changes})
+
+
+def flip(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+CHANGES = {
+    "one weight": lambda w: rewritten(w, parameters=np.load(w)["parameters"] + np.float32(1e-7)),
+    "a scale": lambda w: rewritten(w, full_scale=np.array(17)),
+    "names": lambda w: rewritten(w, label_names=np.array(list("abcdefghij"))),
+    "a source": lambda w: (w.parents[1] / "model.py").write_text("raise SystemExit('executed')"),
+    "an example": lambda w: (w.parents[1] / "input_example.json").write_text("[[[[1]]]]"),
+    "an example's end": lambda w: (w.parents[1] / "input_example.json").write_text("[[[[1]"),
+    "no source": lambda w: (w.parents[1] / "model.py").unlink(),
+    "a byte": lambda w: w.write_bytes(flip(w.read_bytes(), w.stat().st_size // 2)),
+    "cut": lambda w: w.write_bytes(w.read_bytes()[:-1000]),
+    "no archive": lambda w: w.write_bytes(b"PK\3\4"),
+    "objects": lambda w: rewritten(w, settings=np.array([{}])),
+    "another type": lambda w: rewritten(w, parameters=np.load(w)["parameters"].astype(np.float64)),
+    "another shape": lambda w: rewritten(w, statistics=np.load(w)["statistics"][:-1]),
+    "no file": lambda w: w.unlink(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_model_whose_files_were_changed_is_not_used(change, copied, refused):
+    change(copied[1] / "artifacts" / "weights.npz")
+    exported, predicted = refused()
+    form = (
+        r"retrial: {}: (cannot read the model of {} \(.+\), expected a model that retrial recorded"
+        r"|the files of the model of {} have been changed: got [0-9a-f]{{64}}, expected those with "
+        r"the SHA-256 [0-9a-f]{{64}} \(tag retrial.content\))\n"
+    )
+    assert re.fullmatch(form.format("trial", *["trial 0000 of digits"] * 2), exported)
+    assert re.fullmatch(form.format("model", *["digits/1"] * 2), predicted)
+
+
+def test_the_model_of_another_trial_is_not_used(copied, recorded, refused, trained):
+    root, folder, _ = copied
+    other = dict(trained[0].model.arrays)
+    other["parameters"] = other["parameters"][::-1].copy()
+    with open_store(root) as store:
+        experiment = store.client.get_experiment_by_name("digits").experiment_id
+        run_id = store.client.create_run(experiment).info.run_id
+        model_id = log_model(
+            store, experiment, run_id, Model(trained[0].model.source, other),
+            name="other", tags={}, params={}, step=1,
+        )  # fmt: skip
+        there = files_at(store, store.client.get_logged_model(model_id).artifact_location).local
+    shutil.rmtree(folder)
+    shutil.copytree(there, folder)
+    for message in refused():
+        assert "have been changed: got " in message
+
+
+def test_a_description_that_only_mlflow_reads_changes_no_answer(copied, file, capsys):
+    root, folder, image = copied
+    (folder / "MLmodel").write_text("{")
+    for command in (["export", "best", file, "--study", "digits"], ["predict", "digits", image]):
+        assert main([*map(str, command), "--store", str(root)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_record_without_the_digest_of_the_model_has_that_of_the_weights(
+    copied, recorded, refused, trained, capsys
+):
+    root, folder, image = copied
+    with open_store(root) as store:
+        (model,) = models_of(store.client, store.client.get_run(recorded[1][0]))
+        store.client.delete_logged_model_tag(model.model_id, names.CONTENT_TAG)
+        store.client.set_tag(recorded[1][0], names.WEIGHTS_TAG, trained[1])
+        store.client.set_model_version_tag("digits", "1", names.WEIGHTS_TAG, trained[1])
+    assert main(["predict", "digits", str(image), "--store", str(root)]) == 0
+    assert capsys.readouterr().err == ""
+    weights = folder / "artifacts" / "weights.npz"
+    rewritten(weights, parameters=np.load(weights)["parameters"] + np.float32(1e-3))
+    for message in refused():
+        assert f"expected those with the SHA-256 {trained[1]} (tag retrial.weights)\n" in message
+
+
 # From a search to a runtime, as programs
 
 STUDY = """
@@ -285,7 +407,10 @@ def test_best_trial_of_a_search_and_its_champion_run_elsewhere(digits, tmp_path)
     retrial("confirm", "small", "--top", 1, "--seeds", 2, "--jobs", 2)
     files = {"best.onnx": ("best", "--study", "small"), "champion.onnx": ("small@champion",)}
     for name, trial in files.items():
-        assert retrial("export", trial[0], tmp_path / name, *trial[1:]).startswith("small: trial ")
+        what = "trial" if name == "best.onnx" else "champion with the settings of trial"
+        assert retrial("export", trial[0], tmp_path / name, *trial[1:]).startswith(
+            f"small: {what} "
+        )
         command("-c", ELSEWHERE, *(tmp_path / f for f in ("images.npy", name, f"{name}.npy")))
 
     store = open_store(tmp_path / "store")

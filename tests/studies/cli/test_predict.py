@@ -1,12 +1,16 @@
 """Digits in image files: what is made of a file, and what the command answers."""
 
 import json
+import struct
+import sys
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from programs import run_to_end
 
 from nets import data, objective
 from nets.errors import InputError
@@ -220,7 +224,7 @@ def test_an_answer_has_the_names_of_labels_where_the_model_has_some():
         (np.full((8, 8), 0.5), r"got pixels of 0.5 to 0.5, which would all be black"),
         (np.zeros((0, 8, 8)), r"got 0 pixels of float64, expected numbers"),
         (np.full((8, 8), "7"), r"got 64 pixels of <U1, expected numbers"),
-        (np.array([{}] * 8), r"cannot be read: Object arrays cannot be loaded"),
+        (np.array([{}] * 8), r"cannot be read: an array of objects, expected a .npy"),
     ],
 )
 def test_array_of_something_else_is_refused(array, message, tmp_path):
@@ -236,7 +240,7 @@ def test_array_of_something_else_is_refused(array, message, tmp_path):
         ("text.png", b"seven", "not an image that can be read, expected a PNG, a JPEG or a"),
         ("broken.png", b"\x89PNG\r\n\x1a\nnonsense", "not an image that can be read"),
         ("empty.jpg", b"", "not an image that can be read"),
-        ("empty.npy", b"", "cannot be read: No data left in file"),
+        ("empty.npy", b"", "cannot be read: EOF: reading magic string"),
         ("text.npy", b"seven", "cannot be read: "),
         ("page.gif", b"GIF89a", "not an image that can be read"),
     ],
@@ -254,11 +258,81 @@ def test_truncated_image_is_refused(digits, tmp_path):
         read_one(tmp_path / "part.png")
 
 
-def test_enormous_image_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    Image.new("L", (50, 30)).save(tmp_path / "large.png")
-    with pytest.raises(InputError, match="too many pixels"):
+def png(width, height, kind=0, *, rows=None):
+    """A black PNG as bytes, of which only some rows may be there; kind 2 is RGB, 6 RGBA."""
+
+    def chunk(name, content):
+        check = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+    row = bytes(1 + width * {0: 1, 2: 3, 6: 4}[kind])
+    compressor = zlib.compressobj(9)
+    pixels = b"".join(compressor.compress(row) for _ in range(rows or height))
+    pixels += compressor.flush()
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(1, 8_000_000), (2, 20_000), (8193, 1), (60_000, 60_000)])
+def test_large_image_is_refused_before_it_is_unpacked(size, tmp_path):
+    (tmp_path / "large.png").write_bytes(png(*size, rows=1))
+    with pytest.raises(InputError) as refused:
         read_one(tmp_path / "large.png")
+    width, height = size
+    expected = f"got {width}x{height} pixels, expected at most 8192 in each direction"
+    assert str(refused.value) == f"{tmp_path}/large.png: {expected}"
+
+
+def test_a_large_photograph_is_shrunk_and_answered_like_a_small_one(digits, tmp_path):
+    small = on_paper(digits.test_images[3])
+    large = small.resize((400 * 7, 300 * 7), Image.Resampling.NEAREST)
+    for kind in ("L", "RGB", "RGBA", "P", "I;16"):
+        other = Image.fromarray(np.asarray(large).astype(np.uint16) * 257)
+        (other if kind == "I;16" else large.convert(kind)).save(tmp_path / "large.png")
+        picture = read_one(tmp_path / "large.png")
+        assert picture.changes[-1] == "cropped from 2800x2100"
+        small.save(tmp_path / "small.png")
+        expected = read_one(tmp_path / "small.png").pixels.astype(int)
+        assert np.abs(picture.pixels.astype(int) - expected).max() <= 1
+
+
+HIGHEST = """
+import resource, sys
+from pathlib import Path
+from nets.errors import InputError
+from studies.cli.image_files import read
+
+limit = 1 << 30
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))  # a MemoryError would show
+for path in map(Path, sys.argv[1:]):
+    for fill in (None, 0.7):
+        try:
+            print(read(path, (28, 28, 1), 255, fill)[0].changes)
+        except InputError as error:
+            print(error)
+status = Path("/proc/self/status").read_text()
+print(status.partition("VmHWM:")[2].split()[0])
+"""
+
+
+def test_images_up_to_the_limit_need_little_memory(tmp_path):
+    files = {
+        "rgb.png": png(8192, 8192, 2),
+        "thin.png": png(2, 8192),
+        "rgba.png": png(8192, 8192, 6),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    huge = b"{'descr': '<f8', 'fortran_order': False, 'shape': (9000000000, 28, 28), }\n"
+    (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + bytes([len(huge), 0]) + huge)
+    paths = [tmp_path / name for name in [*files, "huge.npy"]]
+    process = run_to_end([sys.executable, "-c", HIGHEST, *paths], cwd=Path(__file__).parents[3])
+    assert process.returncode == 0, process.stderr
+    *answers, kilobytes = process.stdout.splitlines()
+    assert len(answers) == 8
+    assert answers[1] == "('cropped from 8192x8192',)"
+    assert "huge.npy: cannot be read: an array of 56,448,000,000,000 bytes by its" in answers[-1]
+    assert int(kilobytes) < 600_000, "four bytes for each of 67 million pixels, and Python"
 
 
 # The command

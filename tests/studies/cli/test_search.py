@@ -230,7 +230,7 @@ def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, mon
         def __init__(self, *_, **__):
             self.started = self.epoch = self.finished = self.warned = lambda *_: None
 
-        def finish(self, end):
+        def finish(self, *_):
             seen.extend(terminal.lines)
 
     monkeypatch.setattr("studies.search.session.Record", SlowRecord)
@@ -430,7 +430,7 @@ def test_each_trial_keeps_the_environment_of_the_driver_that_trained_it(
     study = write_study(tmp_path, trials=1)
     for total, commit in ((1, "first"), (2, "second")):
         git = Git(commit, dirty=True, diff="long")
-        monkeypatch.setattr("tracking.provenance.environment._git", lambda git=git: git)
+        monkeypatch.setattr("tracking.provenance.environment._git", lambda _, git=git: git)
         assert run(study, "--trials", total, "--no-record", "--store", store) == 0
     with contextlib.closing(ledger_of(store)) as ledger:
         kept = [trial.outcome.environment for trial in ledger.trials("curves")]

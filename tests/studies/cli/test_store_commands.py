@@ -5,6 +5,7 @@ import io
 import json
 import sys
 
+import optuna
 import pytest
 from drivers import ledger_of
 from mlflow_server import MLflowServer
@@ -13,6 +14,7 @@ from stored_studies import a_definition, a_search
 from studies.analysis.stored_study import StoredStudy
 from studies.cli import gc, prompts
 from studies.cli.main import main
+from studies.definition.space import Parameter
 from studies.recording import optuna_storage
 from tracking.ledger import lock
 from tracking.maintenance.pack import packing
@@ -331,3 +333,44 @@ def test_a_study_moves_to_another_store_goes_on_there_and_is_deleted(command, sm
     assert "is clean" in command("gc", *there)
     command("unpack", tmp_path / "small.pack", *there)
     assert "is clean" in command("gc", *here)
+
+
+@pytest.mark.slow
+def test_a_study_with_values_in_steps_that_were_not_rounded_is_kept_and_continued(
+    command, small, tmp_path, monkeypatch
+):
+    """Earlier versions recorded what Optuna computes: 0.30000000000000004 for 0.3."""
+    first = "[[study.first]]\ndropout = 0.30000000000000004\n[training]"
+    in_steps = SMALL.replace("high = 0.5", "high = 0.5, step = 0.1")
+    small.write_text(in_steps.replace("[training]", first))
+    here, there = ["--store", tmp_path / "here"], ["--store", tmp_path / "there"]
+
+    def values(*store):
+        shown = json.loads(command("show", "small", "--json", *store))
+        return [trial["params"]["dropout"] for trial in shown["trials"]]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Parameter, "rounded", lambda self, value: value)
+        command("search", small, *here)
+    recorded = values(*here)
+    assert recorded[0] == 0.1 * 3
+    command("pack", "small", tmp_path / "small.pack", *here)
+    command("unpack", tmp_path / "small.pack", *there)
+    assert values(*there) == recorded
+    for store in (here, there):
+        assert "exact" in command("reproduce", "0", "--study", "small", *store)
+        command("search", small, "--trials", 6, *store)
+    assert values(*here) == values(*there)
+    assert values(*here)[:3] == recorded
+    assert set(values(*here)[3:]) <= {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
+    # The same file in a new store: decimals in all records.
+    new = tmp_path / "new"
+    command("search", small, "--store", new)
+    assert values("--store", new)[0] == 0.3
+    settings = [json.loads(path.read_text())["dropout"] for path in new.rglob("settings.json")]
+    assert 0.3 in settings
+    assert all(value == round(value, 1) for value in settings)
+    storage = optuna_storage.open_storage(names.optuna_uri(new))
+    trials = optuna.load_study(study_name="small", storage=storage).trials
+    optuna_storage.close_storage(storage)
+    assert [trial.params["dropout"] for trial in trials] == values("--store", new)

@@ -18,12 +18,13 @@ from nets.settings import Settings
 from studies.analysis.stored_study import open_study
 from studies.cli.main import main
 from studies.confirmation import champion, procedure
-from studies.confirmation.batch import champion_seed, repetition_seed
+from studies.confirmation.batch import Trained, champion_seed, repetition_seed
 from studies.confirmation.candidates import Repetitions, candidate, elect
 from studies.confirmation.champion import champion_settings
 from studies.definition import study_file
 from studies.search.driver import Plan, Search
 from studies.search.session import Session
+from studies.workers.messages import EpochDone, TrialDone
 from tracking.confirmation import run
 from tracking.confirmation.text import sentences, table
 from tracking.ledger import Ledger, lock
@@ -541,3 +542,15 @@ def test_values_that_are_no_numbers_are_none(tmp_path):
     assert {r.reason for r in again} == {"finished", "diverged"}
     assert all((r.value is None) == (r.reason == "diverged") for r in again)
     assert all(r.value is None or math.isfinite(r.value) for r in again)
+
+
+@pytest.mark.parametrize("imported", [{"helper.py": "c0de"}, {}, None])
+def test_what_the_champions_process_had_imported_is_kept(imported):
+    epochs = tuple(
+        EpochDone(0, 1, number, {"value": 0.5}, {}, 0.1, imported=imported if number == 1 else None)
+        for number in (1, 2)
+    )
+    end = TrialDone(0, 1, "complete", TrialOutcome(value=0.5, epoch=2, reason="finished"))
+    evidence = champion._evidence({}, "value", Trained(0, epochs, end))
+    expected = None if imported is None else Environment(imported=imported)
+    assert evidence.outcome.environment == expected

@@ -1,8 +1,10 @@
 """What the project assumes about Optuna's private names, checked against the installed version."""
 
+import contextlib
 import copy
 import datetime
 import math
+import sqlite3
 
 import optuna
 import pytest
@@ -13,8 +15,11 @@ from optuna.trial import TrialState
 from studies.definition import optuna_internals
 from studies.definition.optuna_internals import (
     TRIAL_STATES,
+    add_trials,
     contains,
+    number_of_trials,
     replace_trial,
+    set_parameter,
     share_trials,
     storage_of,
     suggest,
@@ -92,6 +97,16 @@ def test_suggest_equals_the_public_method():
     assert suggest(asked, "x", NUMBER) == public.suggest_float("x", 0.1, 0.5, step=0.1)
 
 
+def test_a_parameter_that_is_set_is_what_the_trial_and_the_study_have():
+    study = in_memory(sampler=CountingSampler(seed=0))
+    trial = study.ask()
+    suggest(trial, "x", NUMBER)
+    set_parameter(trial, "x", 0.3)
+    assert suggest(trial, "x", NUMBER) == trial.params["x"] == study.trials[0].params["x"] == 0.3
+    assert study.trials[0].distributions == {"x": NUMBER}
+    assert study.sampler.asked == 1
+
+
 def test_storage_in_memory_is_the_one_that_was_passed():
     storage = InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name="s")
@@ -106,7 +121,9 @@ def test_storage_of_a_database_counts_the_same_trials(tmp_path):
     study.add_trial(finished())
     found, study_id = storage_of(study)
     assert study_id == storage.get_study_id_from_name("s")
-    assert found.get_n_trials(study_id) == 1
+    assert found.get_n_trials(study_id) == number_of_trials(storage, "s") == 1
+    with pytest.raises(KeyError):
+        number_of_trials(storage, "t")
     storage.remove_session()
     storage.engine.dispose()
 
@@ -184,10 +201,70 @@ def test_trials_are_shared_and_replaced_in_memory_only(tmp_path):
     storage.engine.dispose()
 
 
+def test_trials_added_together_are_stored_as_those_added_one_by_one(tmp_path):
+    known = {"x": NUMBER, "c": CategoricalDistribution(["a", "b"])}
+    times = [datetime.datetime(2026, 3, 29, hour, 59, 1, 250) for hour in (1, 3)]
+    other = finished()
+    trials = [
+        optuna.trial.create_trial(
+            state=state,
+            value=value,
+            params={"x": 0.3, "c": "b"} if value else {},
+            distributions=known if value else {},
+            user_attrs={"reason": "ü", "seed": 2**62},
+            system_attrs={"k": [1, {"a": None}]},
+            intermediate_values={1: math.nan, 2: math.inf, 3: -math.inf, 4: 0.1 + 0.2},
+        )
+        for state, value in [
+            (TrialState.COMPLETE, 0.5),
+            (TrialState.COMPLETE, -math.inf),
+            (TrialState.PRUNED, 1e-300),
+            (TrialState.PRUNED, None),
+            (TrialState.FAIL, None),
+        ]
+    ]
+    for trial in trials:
+        trial.datetime_start, trial.datetime_complete = times
+    stored = []
+    for name in ("one by one", "together"):
+        storage = RDBStorage(f"sqlite:///{tmp_path / name}.db")
+        study = optuna.create_study(storage=storage, study_name="s")
+        study.add_trial(other)
+        if name == "together":
+            add_trials(storage, "s", trials)
+        else:
+            for trial in trials:
+                study.add_trial(trial)
+        study.add_trial(other)
+        storage.remove_session()
+        storage.engine.dispose()
+        with contextlib.closing(sqlite3.connect(tmp_path / f"{name}.db")) as database:
+            stored.append(
+                {
+                    table: sorted(map(repr, rows_of(database, table)))
+                    for (table,) in database.execute("SELECT name FROM sqlite_master")
+                    if table.startswith("trial") and table.endswith("s")
+                }
+            )
+    assert len(stored[0]) == 7
+    assert stored[0] == stored[1]
+
+
+def rows_of(database, table):
+    """The rows of one of Optuna's tables, without the ids of what belongs to a trial."""
+    keys = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
+    first = 0 if table == "trials" else 1
+    return database.execute(f"SELECT {', '.join(keys[first:])} FROM {table}").fetchall()
+
+
 def test_no_function_is_left_without_a_contract():
-    public = {name for name in vars(optuna_internals) if not name.startswith("_")}
-    assert {"contains", "replace_trial", "share_trials", "storage_of", "suggest", "trial_id"} == {
+    public = {
         name
-        for name in public
-        if getattr(vars(optuna_internals)[name], "__module__", "") == optuna_internals.__name__
+        for name, value in vars(optuna_internals).items()
+        if getattr(value, "__module__", "") == optuna_internals.__name__
+        and not name.startswith("_")
     }
+    assert public == {
+        "add_trials", "contains", "number_of_trials", "replace_trial", "set_parameter",
+        "share_trials", "storage_of", "suggest", "trial_id",
+    }  # fmt: skip

@@ -143,8 +143,8 @@ REJECTED = [
         "`choices`, or use another sampler",
     ),
     (
-        '[study]\nsampler = { name = "grid" }\n[space]\nbatch_size = { low = 1, high = 1000000 }',
-        "study.sampler: got a grid of 1000000 points, expected at most 100000 points",
+        '[study]\nsampler = { name = "grid" }\n[space]\nepochs = { low = 1, high = 100000000 }',
+        "study.sampler: got a grid of 100000000 points, expected at most 100000 points",
     ),
     (
         '[study]\nsampler = { name = "qmc" }\n[space]\noptimizer = { choices = ["sgd", '
@@ -277,6 +277,10 @@ REJECTED = [
     (
         "[space]\ndropout = { low = 0.0, high = 0.5, step = 1.0 }",
         "space.dropout.step: got 1.0, expected a number above 0 and at most 0.5",
+    ),
+    (
+        "[space]\ndropout = { low = 0.0, high = 0.5, step = 1e-30 }",
+        "space.dropout.step: got 1e-30, expected at least 5e-08; or remove it",
     ),
     (
         "[space]\nlearning_rate = { low = 0.1, high = 0.5, log = true, step = 0.1 }",

@@ -266,6 +266,55 @@ def test_steps_are_decimals_as_written():
     assert all(rate.contains(point) for point in rate.points)
 
 
+@given(
+    low=st.decimals(-100, 100, places=3),
+    step=st.decimals("0.001", 10, places=3),
+    count=st.integers(1, 1000),
+    data=st.data(),
+)
+def test_values_of_a_range_with_steps_are_the_nearest_decimals(low, step, count, data):
+    high = low + count * step
+    table = {"low": float(low), "high": float(high), "step": float(step)}
+    (rate,) = read_space({"rate": table}, types_of(Curve)).parameters
+    assert rate.count == count + 1
+    chosen = data.draw(st.integers(0, count))
+    computed = float(low) + chosen * float(step)  # as samplers do
+    assume(rate.contains(computed))  # the last may lie above the range
+    assert rate.rounded(computed) == rate.points[chosen] == float(low + chosen * step)
+    assert rate.contains(rate.points[chosen])
+    assert rate.rounded(rate.points[chosen]) == rate.points[chosen]
+
+
+def test_only_values_of_a_range_with_steps_are_rounded():
+    space = a_study({**MIXED, "ripple": {"low": 0.0, "high": 1.0}}).space
+    kept = {"rate": 0.1 * 3, "ripple": 0.1 * 3, "kind": "wavy", "waves": 3, "other": 0.1 * 3}
+    assert space.rounded({**kept, "height": 0.1 * 3}) == {**kept, "height": 0.3}
+    for other in (0.1 * 3 + 0.01, 1.1, -0.2, "0.3", True, None):
+        assert space.rounded({"height": other})["height"] is other
+
+
+def test_conditions_on_a_range_with_steps_hold_for_its_decimals():
+    space = {
+        "height": {"low": 0.1, "high": 1.0, "step": 0.1},
+        "ripple": {"low": 0.0, "high": 1.0, "when": {"height": [0.1 * 3, 1]}},
+    }
+    first = {"height": 0.1 * 3, "ripple": 0.5}
+    study = a_study(space, first=[first])
+    assert study.space.parameters[1].when.values == (0.3, 1.0)
+    # As in the file: a stored study must stay equal to it.
+    assert study.definition["study"]["first"] == [first]
+
+
+def test_values_of_a_range_are_counted_without_listing_them():
+    space = {
+        "epochs": {"low": 1, "high": 2**53},
+        "rate": {"low": 0.0, "high": 1.0, "step": 1e-7},
+    }
+    study = a_study(space)
+    assert [parameter.count for parameter in study.space.parameters] == [2**53, 10**7 + 1]
+    assert study.epochs == 2**53
+
+
 @given(low=st.floats(1e-300, 1e300), high=st.floats(1e-300, 1e300), log=st.booleans())
 def test_ends_of_a_range_keep_every_bit(low, high, log):
     assume(low < high)

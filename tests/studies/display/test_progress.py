@@ -202,8 +202,17 @@ def test_a_status_is_seen_until_it_is_done(terminal):
     assert terminal.lines == []
 
 
-def test_a_status_leaves_nothing_in_a_pipe():
-    pipe = io.StringIO()
-    with Status(Console(file=pipe)) as status:
-        status.show("recording…")
-    assert pipe.getvalue() == ""
+def test_a_terminal_shows_the_latest_status(terminal):
+    with Status(Console(file=terminal, force_terminal=True)) as status:
+        for text in ("recording…", "recording: 3 of 9 trials"):
+            status.show(text)
+        assert terminal.lines == ["recording: 3 of 9 trials"]
+
+
+def test_a_log_gets_a_status_that_lasts_after_5_seconds_and_then_every_30():
+    pipe, clock = io.StringIO(), Clock()
+    with Status(Console(file=pipe), clock) as status:
+        for second in range(70):
+            clock.now = float(second)
+            status.show(f"{second} of 70")
+    assert pipe.getvalue() == "5 of 70\n35 of 70\n65 of 70\n"

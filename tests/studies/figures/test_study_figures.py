@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,10 +19,11 @@ from searches import search as search_curves
 from stored_studies import CONDITIONAL, SEARCHED, START, a_definition, a_search
 from waiting import PATIENCE, has_ended
 
+from studies.analysis.stored_study import StoredStudy
 from studies.definition.space import Parameter
 from studies.figures import drawing
 from studies.figures.contour import contour, smoothed
-from studies.figures.drawing import FIGURES, draw, draw_one
+from studies.figures.drawing import FIGURES, draw
 from studies.figures.parameters import parallel_coordinates, parameter_importances, slices
 from studies.figures.process import DrawingProcess
 from studies.figures.progress import intermediate_values, optimization_history
@@ -127,11 +129,12 @@ def drawing_process(search, tmp_path):
     drawing.close()
 
 
-def test_figures_are_drawn_by_a_process_of_their_own(drawing_process, tmp_path):
+def test_figures_are_drawn_by_a_process_of_their_own(drawing_process, ledger):
     drawing, epochs = drawing_process
     curves, drawn = drawing.curves("trial 0", epochs, 1), drawing.study()
     assert curves.result() == curves_png("trial 0", epochs, 1)
-    assert drawn == {name: draw_one(name, tmp_path / "ledger.db", "digits") for name in FIGURES}
+    assert drawn == draw(StoredStudy(ledger, ledger.study("digits")))
+    assert drawn.keys() == FIGURES.keys()
     process = pid_of(drawing)
     drawing.close()
     assert has_ended(process)
@@ -392,4 +395,5 @@ def test_parameters_have_few_round_ticks(table, texts):
 
 def test_a_study_that_the_ledger_does_not_have_has_no_figures(tmp_path):
     Ledger(tmp_path / "ledger.db").close()
-    assert draw_one("slice", tmp_path / "ledger.db", "digits") is None
+    with closing(DrawingProcess(tmp_path / "ledger.db", "digits")) as drawing:
+        assert drawing.study() == {}

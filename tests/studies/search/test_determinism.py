@@ -22,6 +22,8 @@ from searches import (
     trials_shuffled,
 )
 
+from studies.definition.space import Parameter
+from studies.search.warm_start import snapshot
 from tracking.ledger import Ledger
 
 PRUNERS = {
@@ -187,6 +189,17 @@ def test_warm_start_does_not_follow_the_other_study_as_it_grows(tmp_path, genera
     trials_shuffled(a_study(name="earlier", trials=30), path, generator, workers=2)
     grown = a_study(warm_start="earlier", trials=20, sampler=SAMPLERS["tpe"])
     assert trials_shuffled(grown, path, generator, workers=3)[:10] == first
+
+
+def test_a_warm_start_takes_values_in_steps_as_decimals(ledger, generator, monkeypatch):
+    earlier = a_study(POINTS, name="earlier", first=[{"rate": 0.1 * 3}])
+    with monkeypatch.context() as patch:  # of a version that recorded what Optuna computes
+        patch.setattr(Parameter, "rounded", lambda self, value: value)
+        search(earlier, ledger, ShuffledEngine(2, generator))
+    recorded = [trial.parameters["rate"] for trial in ledger.trials("earlier")]
+    assert recorded[0] == 0.1 * 3
+    known = snapshot(a_study(POINTS, warm_start="earlier"), ledger)
+    assert [trial.parameters["rate"] for trial in known] == [round(rate, 1) for rate in recorded]
 
 
 @pytest.mark.parametrize("sampler", QUICK)

@@ -44,14 +44,18 @@ def test_the_first_stops_the_search_and_the_second_breaks_it_off(interrupts, sec
 
 
 @pytest.mark.parametrize("broken_off", [False, True])
-def test_a_record_that_is_being_finished_takes_two_more(interrupts, broken_off):
+def test_a_record_that_is_being_finished_is_stopped_by_the_next_and_broken_off_by_one_more(
+    interrupts, broken_off
+):
     interrupts.search = Search()
     interrupt()
     if broken_off:
         with pytest.raises(KeyboardInterrupt):
             interrupt()
     interrupts.search.is_over = True
+    assert not interrupts.stops_recording
     interrupt()
+    assert interrupts.stops_recording
     with pytest.raises(KeyboardInterrupt):
         interrupt()
 

@@ -5,6 +5,7 @@ import math
 import pytest
 from searches import MIXED, POINTS, SAMPLERS, SPACE, a_study, space_for
 
+from studies.definition.space import Parameter
 from studies.search.sampling_view import View
 from studies.search.warm_start import earlier_trials
 from studies.workers.messages import Result
@@ -99,6 +100,45 @@ def test_view_rebuilt_at_any_trial_is_the_live_one(sampler, ledger):
         while rebuilt.known < rebuilt.needs:
             rebuilt.tell(story.result(rebuilt.known))
         assert rebuilt.ask() == asked
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_values_of_ranges_with_steps_are_their_decimals_for_the_sampler_too(sampler, ledger):
+    first = {"rate": 0.1 * 3, "waves": 5, "kind": "wavy"}
+    space = POINTS
+    if sampler == "cmaes":
+        space = {name: range_ for name, range_ in POINTS.items() if name != "kind"}
+        first = {name: first[name] for name in space}
+    study = a_study(space, sampler=SAMPLERS[sampler], first=[first])
+    story = Story(study, ledger)
+    asked = [story.ask().parameters["rate"] for _ in range(24)]
+    assert asked[0] == 0.3
+    assert set(asked) <= {0.1, 0.2, 0.3, 0.4, 0.5}
+    assert [t.params["rate"] for t in story.view._study.get_trials(deepcopy=False)] == asked
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_study_with_values_that_were_not_rounded_is_continued(sampler, ledger, monkeypatch):
+    """Earlier versions recorded them as Optuna computes them: 0.30000000000000004."""
+    numbers = {name: POINTS[name] for name in ("rate", "waves")}
+    study = a_study(numbers, sampler=SAMPLERS[sampler], first=[{"rate": 0.1 * 3, "waves": 3}])
+    story = Story(study, ledger)
+    with monkeypatch.context() as patch:
+        patch.setattr(Parameter, "rounded", lambda self, value: value)
+        for _ in range(10):
+            story.ask()
+    before = [trial.parameters for trial in ledger.trials(study.name)]
+    assert before[0]["rate"] == 0.1 * 3
+    story.view = story.rebuilt()
+    for _ in range(10):
+        rebuilt = story.rebuilt()
+        assert state_of(rebuilt) == state_of(story.view)
+        asked = story.ask()
+        while rebuilt.known < rebuilt.needs:
+            rebuilt.tell(story.result(rebuilt.known))
+        assert rebuilt.ask() == asked
+        assert asked.parameters["rate"] in (0.1, 0.2, 0.3, 0.4, 0.5)
+    assert [trial.parameters for trial in ledger.trials(study.name)][:10] == before
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -2,9 +2,12 @@
 
 import dataclasses
 import errno
+import hashlib
+import importlib
 import json
 import math
 import os
+import sys
 
 import numpy as np
 import optuna
@@ -74,7 +77,55 @@ def test_complete_trial_sends_its_epochs_in_order_and_its_outcome():
     assert all(isinstance(epoch, EpochDone) and epoch.state is None for epoch in epochs)
     assert (end.state, end.outcome.reason, end.outcome.epoch) == ("complete", "finished", 6)
     assert end.outcome.value == epochs[-1].metrics["value"]
-    assert end.model.arrays["trace"].shape == (4,)
+    assert end.model.unpacked().arrays["trace"].shape == (4,)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Writes a module in a folder on Python's path, as its only content; returns its digest."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(name, text):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        (tmp_path / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    return write
+
+
+def test_a_trial_sends_what_its_process_has_imported_whenever_that_changes(elsewhere, monkeypatch):
+    first, second = elsewhere("sample_first", "x = 1"), elsewhere("sample_second", "x = 2")
+
+    def objective(settings, data, report):
+        for number in range(1, 5):
+            if number == 1:
+                import sample_first  # noqa: F401
+            if number == 3:
+                import sample_second  # noqa: F401
+            report(Epoch(number, {"value": 1.0}, 0.1))
+        return Outcome(4)
+
+    sent = [
+        None if event.imported is None else {
+            name: event.imported[name] for name in event.imported if name.startswith("sample_")
+        }
+        for event in events_of(
+            dataclasses.replace(written_here(monkeypatch, objective), own_modules=("curves",))
+        )
+    ]  # fmt: skip
+    one = {"sample_first.py": first}
+    assert sent == [one, None, {**one, "sample_second.py": second}, None, None]
+
+
+def test_an_error_in_reading_what_was_imported_is_no_failure(monkeypatch):
+    monkeypatch.setattr("tracking.provenance.imported.files", lambda _: 1 / 0)
+    *epochs, end = events_of(dataclasses.replace(job(), own_modules=("curves",)))
+    assert (end.state, {event.imported for event in [*epochs, end]}) == ("complete", {None})
+
+
+def test_our_own_objective_imports_nothing_else():
+    assert {event.imported for event in events_of(job())} == {None}
 
 
 def test_pruned_trial_ends_with_the_reason_and_keeps_its_model():

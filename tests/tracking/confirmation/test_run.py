@@ -12,6 +12,8 @@ from nets import objective
 from nets.data import Dataset
 from nets.errors import InputError
 from nets.model_source import probabilities, restore
+from nets.network import sha256_of
+from nets.outcome import Model
 from nets.settings import Settings, to_plain
 from tracking.confirmation import run
 from tracking.confirmation.text import sentences
@@ -130,6 +132,28 @@ def file_of(store, run_id, name):
     return Path(store.client.download_artifacts(run_id, name)).read_text(encoding="utf-8")
 
 
+def test_evidence_with_weights_of_another_epoch_is_damaged(evidence):
+    assert Evidence.unpacked(evidence.packed()).epochs == evidence.epochs
+    arrays = {**evidence.model.arrays, "statistics": np.ones(1, np.float32)}
+    changed = dataclasses.replace(evidence, model=Model(evidence.model.source, arrays))
+    weights = evidence.epochs[-1].digests["weights"]
+    with pytest.raises(
+        InputError, match=rf"^champion: got weights .* of the kept epoch \({weights}"
+    ):
+        Evidence.unpacked(changed.packed())
+
+
+def test_the_champions_environment_has_what_its_worker_had_imported(
+    recorded, quick_figures, data, evidence, environment
+):
+    imported = Environment(imported={"helper.py": "c0de"})
+    outcome = dataclasses.replace(evidence.outcome, environment=imported)
+    evidence = dataclasses.replace(evidence, outcome=outcome)
+    done = run.record(recorded, a_confirmation(evidence), environment, evidence=evidence, data=data)
+    found = find_trial(recorded, None, done.run_id).environment
+    assert (found.imported, found.code) == ({"helper.py": "c0de"}, environment.code)
+
+
 def test_confirmation_becomes_a_run_beside_the_trials(recorded, data, evidence, environment):
     confirmation = a_confirmation(evidence)
 
@@ -232,6 +256,8 @@ def test_another_winner_has_another_run_version_and_weights(
     earlier = run.record(recorded, first, environment, evidence=evidence)
     old_run, old = earlier.run_id, earlier.version
     arrays = {**evidence.model.arrays, "fill": np.float64(0.25)}
+    arrays["parameters"] = -arrays["parameters"]
+    weights = sha256_of(arrays["parameters"], arrays["statistics"])
     retrained = dataclasses.replace(
         evidence,
         model=dataclasses.replace(evidence.model, arrays=arrays),
@@ -241,7 +267,7 @@ def test_another_winner_has_another_run_version_and_weights(
     )
     second = dataclasses.replace(
         a_confirmation(retrained, tested=False),
-        champion=Champion(evidence.settings, 60, "c" * 64, 1.5),
+        champion=Champion(evidence.settings, 60, weights, 1.5),
         at=1_700_000_300.0,
     )
 
@@ -353,7 +379,7 @@ def test_model_of_somebody_else_is_refused(champion, tmp_path):
     place = store.client.get_run(run_id).info.artifact_uri
     store.client.create_registered_model("other")
     store.client.create_model_version("other", place, run_id=run_id)
-    with pytest.raises(InputError, match=r"^model: cannot read the weights of other/1 "):
+    with pytest.raises(InputError, match=r"^model: cannot read the model of other/1 "):
         registry.load(store, "other/1")
 
 

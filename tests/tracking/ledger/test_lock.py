@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import threading
 import time
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -14,6 +16,7 @@ from waiting import PATIENCE, until
 
 from tracking.ledger import lock
 from tracking.ledger.access import Ledger
+from tracking.records import Environment
 from tracking.store.errors import StudyLocked
 
 
@@ -50,6 +53,57 @@ def process():
 
 def process_holding(path, process):
     return held_by(path, pid=process.pid, born=lock._birth(process.pid), since=0.0)
+
+
+def unused(path):
+    with Ledger(path) as ledger:
+        return ledger.unused_bytes()
+
+
+def leave_space(path, kept):
+    """Store some bytes, and remove many."""
+    with Ledger(path) as ledger:
+        ledger.add_study("digits", {}, Environment())
+        ledger.attach("digits", "kept", bytes(kept))
+        ledger.attach("digits", "removed", bytes(8_000_000))
+        ledger.attach("digits", "removed", None)
+
+
+def test_space_that_removed_rows_left_is_released_by_the_holder_of_the_lock(path):
+    leave_space(path, 1_000_000)
+    assert unused(path) > 7_900_000
+    with lock.hold(path, "digits", "searched"):
+        assert unused(path) > 7_900_000
+    assert unused(path) == 0
+    assert path.stat().st_size < 1_100_000
+    with Ledger(path) as ledger:
+        assert ledger.attachment("digits", "kept") == bytes(1_000_000)
+
+
+def test_a_ledger_that_others_use_is_left_as_it_is(path, process):
+    leave_space(path, 1_000_000)
+    process_holding(path, process)
+    with lock.hold(path, "letters", "searched"):
+        pass
+    assert unused(path) > 7_900_000
+
+
+def test_a_ledger_that_is_mostly_used_is_left_as_it_is(path):
+    leave_space(path, 30_000_000)
+    with lock.hold(path, "digits", "searched"):
+        pass
+    assert unused(path) > 7_900_000
+
+
+def test_space_that_cannot_be_released_now_is_left(path, monkeypatch):
+    leave_space(path, 1_000_000)
+    full = sqlite3.OperationalError("database or disk is full")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "vacuum", Mock(side_effect=full))
+        with lock.hold(path, "digits", "searched"):
+            pass
+    assert holder_of(path) is None
+    assert unused(path) > 7_900_000
 
 
 def test_lock_is_held_inside_the_context_only(path):

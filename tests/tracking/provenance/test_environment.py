@@ -10,6 +10,7 @@ from programs import run_to_end
 
 from tracking.provenance.environment import capture
 from tracking.records import UNKNOWN, Difference, Environment, Git, differences
+from tracking.runs.study_run import source_tags
 
 
 def test_capturing_an_environment_gives_json_with_every_fact(monkeypatch):
@@ -41,7 +42,8 @@ def test_what_cannot_be_read_is_unknown(monkeypatch):
         monkeypatch.setattr(f"tracking.provenance.environment.{name}", broken)
     found = capture()
     unknown = {key for key, value in found.to_json().items() if value == UNKNOWN}
-    assert unknown == {"host", "os", "git", "user", "blas"}
+    assert unknown == {"host", "os", "user", "blas"}
+    assert found.git == Git(UNKNOWN, of="nets")
     assert Environment.from_json(found.to_json()) == found
     assert differences(found, found) == []
 
@@ -81,7 +83,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_a_clean_checkout_is_its_commit(checkout):
-    assert capture().git == Git(git(checkout, "rev-parse", "HEAD"), dirty=False)
+    assert capture().git == Git(git(checkout, "rev-parse", "HEAD"), dirty=False, of="nets")
 
 
 def test_uncommitted_changes_are_kept_with_the_commit(checkout):
@@ -112,7 +114,79 @@ def test_a_huge_diff_is_cut_and_says_so(checkout, monkeypatch):
 
 def test_code_that_is_in_somebody_elses_repository_has_no_commit(checkout):
     git(checkout, "rm", "-q", "--cached", "__init__.py")
-    assert capture().git == Git(UNKNOWN)
+    assert capture().git == Git(UNKNOWN, of="nets")
+
+
+@pytest.fixture
+def objective(tmp_path, monkeypatch):
+    """The file of an objective in a folder on Python's path, which is not a repository yet."""
+    file = tmp_path / "project" / "my_descent.py"
+    file.parent.mkdir()
+    file.write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(file.parent))
+    return file
+
+
+def test_the_commit_is_that_of_the_objective_and_says_so(objective):
+    folder = objective.parent
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "one")
+    clean = capture(objective="my_descent").git
+    assert clean == Git(git(folder, "rev-parse", "HEAD"), dirty=False, of="my_descent")
+    assert capture().git.commit != clean.commit
+
+    objective.write_text("x = 2\n")
+    changed = capture(objective="my_descent").git
+    assert (changed.commit, changed.dirty) == (clean.commit, True)
+    assert "+x = 2" in changed.diff
+
+
+def test_an_objective_that_is_not_tracked_is_not_committed(objective):
+    folder = objective.parent
+    (folder / "other.py").write_text("")
+    git(folder, "init", "-q")
+    git(folder, "add", "other.py")
+    git(folder, "commit", "-q", "-m", "one")
+    commit = git(folder, "rev-parse", "HEAD")
+    assert capture(objective="my_descent").git == Git(commit, dirty=True, of="my_descent")
+
+
+def test_an_objective_in_a_package_has_the_checkout_of_its_file(objective, monkeypatch):
+    package = objective.parent / "my_package"
+    package.mkdir()
+    for name in ("__init__.py", "descent.py"):
+        (package / name).write_text("")
+    git(package, "init", "-q")
+    git(package, "add", ".")
+    git(package, "commit", "-q", "-m", "one")
+    found = capture(objective="my_package.descent").git
+    monkeypatch.delitem(sys.modules, "my_package")
+    assert found == Git(git(package, "rev-parse", "HEAD"), dirty=False, of="my_package")
+
+
+def test_git_reads_the_repository_of_the_objective_also_in_a_hook(objective, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(objective.parent / "no such repository"))
+    folder = objective.parent
+    environment = {name: os.environ[name] for name in os.environ if name != "GIT_DIR"}
+    for command in (["init", "-q"], ["add", "."]):
+        run_to_end(["git", *command], cwd=folder, env=environment, check=True)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    run_to_end(["git", *identity, "commit", "-qm", "one"], cwd=folder, env=environment, check=True)
+    assert capture(objective="my_descent").git.dirty is False
+
+
+@pytest.mark.parametrize("state", ["no repository", "no commit", "no git", "no module"])
+def test_without_a_commit_of_the_objective_none_is_recorded(objective, monkeypatch, state):
+    if state == "no commit":
+        git(objective.parent, "init", "-q")
+        git(objective.parent, "add", ".")
+    if state == "no git":
+        monkeypatch.setenv("PATH", "")
+    name = "no_such_module" if state == "no module" else "my_descent"
+    found = capture(objective=name)
+    assert found.git == Git(UNKNOWN, of=name)
+    assert "mlflow.source.git.commit" not in source_tags(found)
 
 
 def changed(environment, *path, value):

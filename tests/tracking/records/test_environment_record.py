@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from tracking.records import UNKNOWN, Blas, Difference, Environment, Git, differences
+from tracking.records import (
+    UNKNOWN,
+    Blas,
+    Difference,
+    Environment,
+    Git,
+    differences,
+    no_longer_imported,
+)
 
 environment = Environment(
     command="retrial search digits",
@@ -79,6 +87,40 @@ def test_differences_have_kind_name_and_both_values():
     assert sentences(now)[0] == "code: valley was not recorded, is bbbbbbbbbbbb"
 
 
+def imports(**digests):
+    """The environment of a worker that had imported files of these names."""
+    return replace(environment, imported={f"{name}.py": digests[name] for name in digests})
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "expected"),
+    [
+        (imports(a="1"), imports(a="1"), []),
+        (imports(a="1"), imports(a="2"), ["imported: a.py was 1, is 2"]),
+        (imports(), imports(a="2"), ["imported: a.py was not imported, is 2"]),
+        # The same file under another name, as one that was loaded by its path may have.
+        (imports(a="1"), imports(b="1"), []),
+        # A worker has imported more if it has trained other trials before.
+        (imports(a="1", b="1"), imports(a="1"), []),
+        # Older records do not say, and a driver does not know.
+        (environment, imports(a="1"), []),
+        (imports(a="1"), environment, []),
+    ],
+)
+def test_an_imported_file_that_has_changed_is_named(recorded, now, expected):
+    assert sentences(now, recorded) == expected
+
+
+def test_files_that_only_the_recorded_training_imported_are_listed_apart():
+    recorded, now = imports(b="2", a="1", c="3"), imports(c="4")
+    assert list(map(str, no_longer_imported(recorded, now))) == [
+        "imported: a.py was 1, is not imported",
+        "imported: b.py was 2, is not imported",
+    ]
+    assert no_longer_imported(recorded, environment) == []
+    assert no_longer_imported(environment, now) == []
+
+
 def test_differences_come_in_the_order_of_likely_causes():
     now = Environment(
         python="3.12.0",
@@ -87,13 +129,16 @@ def test_differences_come_in_the_order_of_likely_causes():
         simd=("SVE",),
         code={"nets": "1", "a": "2"},
         data={"digits": "3", "z": "4"},
+        imported={"b.py": "5"},
     )
-    found = [(difference.kind, difference.name) for difference in differences(environment, now)]
+    recorded = replace(environment, imported={})
+    found = [(difference.kind, difference.name) for difference in differences(recorded, now)]
     assert found == [
         ("data", "digits"),
         ("data", "z"),
         ("code", "a"),
         ("code", "nets"),
+        ("imported", "b.py"),
         ("versions", "Python"),
         ("versions", "NumPy"),
         ("versions", "BLAS library"),

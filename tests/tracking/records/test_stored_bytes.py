@@ -126,12 +126,18 @@ def check(record, text):
         ),
         (Environment(), "{}"),
         (
+            replace(here, git=Git("2258", False, of="valley"), imported={"helper.py": "c0de"}),
+            TRIAL[: TRIAL.index('"git"')]
+            + '"git": {"commit": "2258", "dirty": false, "of": "valley"}, '
+            '"imported": {"helper.py": "c0de"}}',
+        ),
+        (
             Environment(cores="unknown", blas="unknown", simd="unknown", git="unknown", data={}),
             '{"cores": "unknown", "blas": "unknown", "simd": "unknown", "git": "unknown", '
             '"data": {}}',
         ),
     ],
-    ids=["driver", "trial", "first worker", "portable", "mixed", "none", "unknown"],
+    ids=["driver", "trial", "first worker", "portable", "mixed", "none", "imported", "unknown"],
 )
 def test_environment(environment, text):
     check(environment, text)

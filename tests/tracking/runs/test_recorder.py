@@ -84,6 +84,36 @@ def test_the_end_of_a_search_ends_the_studys_run(record, trials, store, contents
     assert statuses(contents(store)) == {"study digits": status, "trial 0000": "KILLED"}
 
 
+def test_a_recorder_that_is_stopped_leaves_the_rest_to_the_next_one(
+    record, trials, store, contents
+):
+    one = record()
+    for number in range(5):
+        trials.whole(number)
+    one.finish("finished", waiting=one.stop)
+    rest = trials.ledger.trials("digits", unrecorded=True)
+    assert one.problem in (None, f"MLflow: it lacks {len(rest)} of 5 trials")
+    assert (one.problem is None) == (rest == [])
+    one = record()
+    one.finish("finished")
+    assert one.problem is None
+    assert statuses(contents(store)) == dict.fromkeys(
+        ["study digits", *(f"trial {number:04d}" for number in range(5))], "FINISHED"
+    )
+
+
+def test_a_recorder_that_is_stopped_before_it_delivers_ends_the_study_as_killed(
+    record, trials, store, contents
+):
+    one = record()
+    one.stop()
+    for number in range(3):
+        trials.whole(number)
+    one.finish("finished")
+    assert one.problem == "MLflow: it lacks 3 of 3 trials"
+    assert statuses(contents(store)) == {"study digits": "KILLED"}
+
+
 def test_a_store_that_cannot_be_opened_stops_the_start(ledger, root, environment):
     (root / names.MLFLOW_DATABASE).write_bytes(b"this is no database" * 100)
     one = Recorder(ledger.path, root, "digits", environment)

@@ -37,11 +37,11 @@ def judge(environment):
 
     def judge(
         recorded, again, *, now=None, metric="val_accuracy", count=100, ends=(None, None),
-        until=None,
+        until=None, recorded_in=environment,
     ):  # fmt: skip
         settings = {"validation": count}
         return compare(
-            Training(metric, settings, environment, recorded, ends[0]),
+            Training(metric, settings, recorded_in, recorded, ends[0]),
             Training(metric, settings, now or environment, again, ends[1]),
             until,
         )
@@ -229,7 +229,9 @@ def test_in_an_equal_environment_nothing_is_close(judge):
     found = judge(epochs(0.9), epochs(0.9000001))
     assert found.verdict == "diverged"
     assert found.causes == ()
-    assert found.differences[-1] == "cause unknown: everything recorded is equal"
+    assert found.differences[-1] == (
+        "cause unknown: the recorded code and all else that is recorded are equal"
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,12 +239,30 @@ def test_in_an_equal_environment_nothing_is_close(judge):
     [
         ({"code": {"nets": "e" * 64}}, f"code: nets was {'c' * 12}, is {'e' * 12}"),
         ({"data": {"digits": "e" * 64}}, f"data: digits was {'d' * 12}, is {'e' * 12}"),
+        ({"imported": {"a.py": "e" * 64}}, f"imported: a.py was {'c' * 12}, is {'e' * 12}"),
     ],
 )
 def test_other_code_or_data_is_never_close(judge, environment, change, cause):
-    found = judge(epochs(0.9), epochs(0.9000001), now=replace(environment, **change))
+    environment = replace(environment, imported={"a.py": "c" * 64})
+    now = replace(environment, **change)
+    found = judge(epochs(0.9), epochs(0.9000001), recorded_in=environment, now=now)
     assert found.verdict == "diverged"
     assert cause in found.differences
+    assert found.is_other_code == (change.keys() == {"code"})
+
+
+def test_a_file_that_is_imported_no_more_is_the_cause_only_if_no_other_is_known(judge, environment):
+    before = replace(environment, imported={"fast.py": "f" * 64, "a.py": "a" * 64})
+    now = replace(environment, imported={"a.py": "a" * 64})
+    found = judge(epochs(0.9), epochs(0.8), recorded_in=before, now=now)
+    assert found.verdict == "diverged"
+    assert found.differences[1:] == ["imported: fast.py was ffffffffffff, is not imported"]
+
+    other_code = replace(now, code={"nets": "e" * 64})
+    found = judge(epochs(0.9), epochs(0.8), recorded_in=before, now=other_code)
+    assert [cause.kind for cause in found.causes] == ["code"]
+    found = judge(epochs(0.9), epochs(0.9), recorded_in=before, now=now)
+    assert found == Verdict("exact")
 
 
 def test_causes_stand_in_the_order_data_code_versions_threads_kernel(judge, environment):

@@ -7,12 +7,14 @@ import sqlite3
 import sys
 
 import pytest
-from programs import Program
+from mlflow_server import MLflowServer
+from programs import Program, killed_afterwards
 from waiting import until
 
 from studies.cli.main import main
 from tracking.ledger import Ledger
 from tracking.store import names
+from tracking.store.client import all_runs
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import open_store
 
@@ -186,6 +188,48 @@ def test_a_store_that_moves_during_a_search_loses_nothing(retrial, tmp_path):
 def _recorded(path):
     with Ledger(path, create=False) as ledger:
         return sum(trial.recorded_state == "complete" for trial in ledger.trials("moved"))
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server that serves artifacts, named by `MLFLOW_TRACKING_URI`; its files are its own."""
+    (tmp_path / "server").mkdir()
+    database = f"sqlite:///{tmp_path / 'server' / 'mlflow.db'}"
+    server = MLflowServer(database, tmp_path / "server" / "files")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    with killed_afterwards():
+        server.start()
+        yield server
+
+
+@pytest.mark.slow
+def test_a_store_with_a_server_is_copied_and_moved_without_its_record(
+    retrial, server, tmp_path, monkeypatch
+):
+    study = study_file(tmp_path, trials=2)
+    assert retrial("one", "search", study, "--jobs", "1")[0] == 0
+    shutil.copytree(tmp_path / "one", tmp_path / "a copy")
+    (tmp_path / "one").rename(tmp_path / "moved here")
+    # Both search on with the same server, which has each trial once.
+    for store, trials in (("a copy", 4), ("moved here", 3), ("moved here", 5), ("a copy", 5)):
+        code, output = retrial(store, "search", study, "--jobs", "1", "--trials", str(trials))
+        assert (code, "lost" in output) == (0, False), output
+        with open_store(tmp_path / store) as opened:
+            experiment = opened.client.get_experiment_by_name("moved")
+            runs = [run.info.run_name for run in all_runs(opened.client, experiment.experiment_id)]
+        assert len(set(runs)) == len(runs)
+    assert len(runs) == 6
+    for store in ("a copy", "moved here"):
+        assert [verdict(retrial, store, trial) for trial in ("best", *range(5))] == ["exact"] * 6
+        assert not {names.MLFLOW_DATABASE, names.ARTIFACTS} & set(os.listdir(tmp_path / store))
+        assert retrial(store, "gc", "--yes")[0] == 0
+        assert _recorded(tmp_path / store / names.LEDGER) == 5
+    assert not (tmp_path / "one").exists()
+    code, output = retrial("a copy", "pack", "moved", "moved.pack")
+    assert (code, "6 runs" in output, "5 models" in output) == (0, True, True), output
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert retrial("third", "unpack", "moved.pack")[0] == 0
+    assert [verdict(retrial, "third", trial) for trial in range(5)] == ["exact"] * 5
 
 
 def test_files_of_a_study_outside_of_the_store_are_refused(retrial, tmp_path):
