@@ -53,6 +53,7 @@ class Study(StudyInStore):
 
     Examples
     --------
+    >>> from studies import Float
     >>> study = Study(
     ...     space={"learning_rate": Float(1e-4, 1e-1, log=True)},
     ...     name="digits-quick",
