@@ -17,8 +17,10 @@ from studies.definition import study_file
 from studies.definition.study_file import SHIPPED
 from tracking.ledger import Ledger
 
-# SQLAlchemy's to MLflow.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload``"),  # SQLAlchemy's to MLflow
+    pytest.mark.filterwarnings("ignore:.*Any type hint"),  # MLflow's, of the curves' models
+]
 
 SPACE = {
     "kind": Choice("plain", "wavy"),
