@@ -55,6 +55,7 @@ def note_work() -> None:
     while frame is not None:
         if frame.f_globals.get("__name__") == "__main__" and frame.f_code.co_name == "<module>":
             _first_line = frame.f_lineno
+            return
         frame = frame.f_back
 
 
