@@ -55,6 +55,7 @@ def note_work() -> None:
     while frame is not None:
         if frame.f_globals.get("__name__") == "__main__" and frame.f_code.co_name == "<module>":
             _first_line = frame.f_lineno
+            return
         frame = frame.f_back
 
 
@@ -105,10 +106,7 @@ def find(name: str, file: str | None, key: str) -> ModuleSpec:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         spec = None
-    if spec is None or (
-        file is not None
-        and (spec.origin is None or Path(spec.origin).absolute() != Path(file).absolute())
-    ):
+    if spec is None or (file is not None and not _is_same(spec.origin, file)):
         where = "nothing" if spec is None else spec.origin or "a built-in module"
         raise InputError(
             key,
@@ -116,6 +114,13 @@ def find(name: str, file: str | None, key: str) -> ModuleSpec:
             expected="a file whose name no other module has, in a folder on sys.path",
         )
     return spec
+
+
+def _is_same(origin: str | None, file: str) -> bool:
+    try:
+        return origin is not None and Path(origin).samefile(file)
+    except OSError:
+        return False
 
 
 def _share(name: str, main: ModuleType, spec: ModuleSpec) -> None:

@@ -6,7 +6,7 @@ definition.
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nets.errors import InputError
@@ -74,7 +74,11 @@ class Stored:
         """Return the tables that the definition was made from, and the defaults."""
         study = {name: value for name, value in self.content["study"].items() if value != []}
         kind = self.definition().settings_class
-        return {"study": study, **_sections(self.content["fixed"], kind), **self._space}
+        # TOML has no None, and a setting that is left out has its default.
+        absent = {item.name for item in fields(kind) if item.default is None}
+        given = self.content["fixed"].items()
+        fixed = {name: value for name, value in given if value is not None or name not in absent}
+        return {"study": study, **_sections(fixed, kind), **self._space}
 
     @property
     def _space(self) -> Values:

@@ -53,6 +53,7 @@ class Study(StudyInStore):
 
     Examples
     --------
+    >>> from studies import Float
     >>> study = Study(
     ...     space={"learning_rate": Float(1e-4, 1e-1, log=True)},
     ...     name="digits-quick",
@@ -180,7 +181,7 @@ class Study(StudyInStore):
         from studies.workers.engine import EngineLost
 
         check_counts(jobs=jobs, trials=trials, threads=threads)
-        if timeout is not None and not timeout > 0:
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
             raise InputError("timeout", timeout, "a number of seconds above 0")
         study = self._source.definition(trials)
         check_searchable(study)

@@ -53,9 +53,11 @@ def verdict(
     prints why, has not come to a verdict.
     """
     code, output = _run(store, recorded, data, until, 1, ["--json"], stdout=subprocess.PIPE)
-    if code not in (0, 1) or not output:
-        raise RuntimeError(f"the recorded program ended with exit code {code}, without a verdict")
-    return Verdict.from_json(json.loads(output))
+    try:
+        return Verdict.from_json(json.loads(output))
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"the recorded program ended with exit code {code}, without a verdict"
+        raise RuntimeError(problem) from error
 
 
 def _run(

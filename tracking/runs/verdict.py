@@ -36,7 +36,8 @@ class Verdict:
 
     `epoch` and `metric` name the first difference (`metric` may be a digest: weights, batches or
     generators); both are None for an exact one. `findings` are sentences on what differs in the
-    results, `causes` what may explain it, the likeliest first.
+    results, `causes` what may explain it, the likeliest first. `stated` are all differences of a
+    verdict that another process has come to.
     """
 
     verdict: Literal["exact", "close", "diverged"]
@@ -44,10 +45,13 @@ class Verdict:
     metric: str | None = None
     findings: tuple[str, ...] = ()
     causes: tuple[Difference, ...] = ()
+    stated: tuple[str, ...] | None = None
 
     @property
     def differences(self) -> list[str]:
         """Everything that differs, as sentences."""
+        if self.stated is not None:
+            return list(self.stated)
         unknown = not self.causes and self.verdict != "exact"
         return [
             *self.findings,
@@ -62,9 +66,9 @@ class Verdict:
 
     @classmethod
     def from_json(cls, content: JsonObject) -> "Verdict":
-        """Return the verdict of another process; its findings are all the differences."""
-        findings = tuple(content["differences"])
-        return cls(content["verdict"], content["epoch"], content["metric"], findings)
+        """Return the verdict that another process has come to."""
+        stated = tuple(content["differences"])
+        return cls(content["verdict"], content["epoch"], content["metric"], stated=stated)
 
     def to_json(self) -> JsonObject:
         """Return the verdict as a JSON object."""
@@ -113,8 +117,6 @@ def compare(recorded: Training, again: Training, until: int | None = None) -> Ve
         is_close, distance = _is_close(recorded, again, one, two)
         verdict = "close" if is_close else "diverged"
         findings.append(distance)
-    if not causes:
-        findings.append("cause unknown: everything recorded is equal")
     return Verdict(verdict, found.epoch, found.name, tuple(findings), tuple(causes))
 
 

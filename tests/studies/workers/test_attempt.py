@@ -490,7 +490,7 @@ def test_pruner_that_raises_fails_its_trial_only():
 
 
 def test_objective_that_cannot_be_loaded_fails_its_trial():
-    assert failure_of(job("curves:no_such")).type == "AttributeError"
+    assert failure_of(job("curves:no_such")).type == "InputError"
 
 
 def test_a_worker_elsewhere_loads_its_own_data_and_checks_that_it_is_the_same(tmp_path):
