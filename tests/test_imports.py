@@ -22,8 +22,8 @@ FORBIDDEN = {
 
 FOLDERS = {
     "studies": (
-        "definition", "workers", "analysis", "figures", "recording", "search", "confirmation",
-        "reproduction", "cli",
+        "objective", "definition", "workers", "analysis", "figures", "recording", "search",
+        "confirmation", "reproduction", "cli",
     ),
     "tracking": (
         "records", "store", "provenance", "ledger", "figures", "models", "runs", "confirmation",

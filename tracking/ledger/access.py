@@ -326,6 +326,14 @@ class Ledger:
                     " VALUES (?, ?, ?, ?)",
                     (study, number, model.source, pack(dict(model.arrays))),
                 )
+                self._connection.executemany(
+                    "INSERT INTO model_file (study, trial, path, format, content)"
+                    " VALUES (?, ?, ?, ?, ?)",
+                    (
+                        (study, number, path, model.format, content)
+                        for path, content in model.files.items()
+                    ),
+                )
 
     # Reading
 
@@ -392,7 +400,15 @@ class Ledger:
         row = self._connection.execute(
             "SELECT source, arrays FROM model WHERE study = ? AND trial = ?", (study, number)
         ).fetchone()
-        return None if row is None else Model(row[0], unpack(row[1]))
+        if row is None:
+            return None
+        rows = self._connection.execute(
+            "SELECT path, format, content FROM model_file WHERE study = ? AND trial = ?"
+            " ORDER BY path",
+            (study, number),
+        ).fetchall()
+        files = {path: bytes(content) for path, _, content in rows}
+        return Model(row[0], unpack(row[1]), files, rows[0][1] if rows else "")
 
     # Columns of the recorder
 

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import platform
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 from nets.errors import InputError
 from nets.outcome import Model
+from tracking.models import library_folder
+from tracking.models.library_folder import LIBRARIES
 from tracking.store import names
 from tracking.store.store import Store, one_line
 
@@ -41,7 +44,10 @@ def write_model_folder(
     location: str,
     code: bytes | None = None,
 ) -> None:
-    """Write a model in MLflow's models-from-code format into `folder`; nothing is pickled.
+    """Write a model into `folder`; nothing is pickled.
+
+    A library's model is written for MLflow's flavor of that library, any other one in the format of
+    models-from-code.
 
     The model's source finds its weights as the artifact ``weights``, one ``.npz`` file. A model
     with the arrays ``image_shape`` and ``classes`` gets a signature: uint8 images in, one number
@@ -56,6 +62,9 @@ def write_model_folder(
     from mlflow.models import Model as Metadata
     from mlflow.pyfunc import add_to_model
 
+    if model.files:
+        _write_library_model(folder, model, model_id, run_id, location)
+        return
     arrays = dict(model.arrays)
     example = arrays.pop(names.INPUT_EXAMPLE, None)
     weights = folder / "artifacts" / names.WEIGHTS_FILE
@@ -66,7 +75,7 @@ def write_model_folder(
         code = None
     if code is not None:
         (folder / names.MODEL_CODE_FILE).write_bytes(code)
-    _write_environment(folder)
+    _write_environment(folder, REQUIREMENTS)
     metadata = Metadata(
         artifact_path=location,
         model_uuid=model_id,
@@ -89,6 +98,40 @@ def write_model_folder(
         streamable=False,
     )
     metadata.save(folder / "MLmodel")
+
+
+def _write_library_model(
+    folder: Path, model: Model, model_id: str, run_id: str, location: str
+) -> None:
+    """Write the files of a library's model, and beside them what MLflow reads."""
+    from mlflow.models import Model as Metadata
+
+    folder.mkdir(parents=True, exist_ok=True)
+    library_folder.write_files(folder, model)
+    if model.format == library_folder.FOLDER:
+        return  # it has everything
+    packages = LIBRARIES[model.format].packages
+    _write_environment(folder, ("mlflow", *packages))
+    example = model.arrays.get(names.INPUT_EXAMPLE)
+    metadata = Metadata(
+        artifact_path=location,
+        model_uuid=model_id,
+        model_id=model_id,
+        run_id=run_id,
+        signature=None if example is None else _signature_of_example(example),
+        saved_input_example_info=None if example is None else _write_example(folder, example),
+        model_size_bytes=sum(map(len, model.files.values())),
+    )
+    library_folder.add_flavors(metadata, model, _version(packages[0]))
+    metadata.save(folder / "MLmodel")
+
+
+def _signature_of_example(example: NDArray[Any]) -> "ModelSignature":
+    """Return batches of any size in, whose answers an example does not tell."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    return ModelSignature(inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]))
 
 
 def read_weights(store: Store, location: str, key: str, owner: str) -> dict[str, NDArray[Any]]:
@@ -144,12 +187,22 @@ def _write_example(folder: Path, example: Any) -> dict[str, str]:
 
 @functools.cache  # a lookup takes 5 ms
 def _version(name: str) -> str:
-    return importlib.metadata.version(name)
+    """Return the installed version of a package; "unknown" where only workers have it."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
-def _write_environment(folder: Path) -> None:
+def _pinned(name: str) -> str:
+    """Return the requirement of a package, without the local part of its version (``+cpu``)."""
+    version = _version(name).partition("+")[0]
+    return name if version == "unknown" else f"{name}=={version}"
+
+
+def _write_environment(folder: Path, packages: Iterable[str]) -> None:
     """Write the requirements in the three formats that MLflow's environment managers read."""
-    pinned = [f"{name}=={_version(name)}" for name in REQUIREMENTS]
+    pinned = [_pinned(name) for name in packages]
     python = platform.python_version()
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n", encoding="utf-8")
     (folder / "python_env.yaml").write_text(

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from nets.errors import InputError, did_you_mean, one_of
+from nets.outcome import Model
+from tracking.models import library_folder
+from tracking.models.library_folder import title_of
 from tracking.models.model_folder import read_weights
 from tracking.store import names
 from tracking.store.client import all_pages
@@ -82,10 +85,34 @@ def load(store: Store, text: str) -> Registered:
     A name alone is its champion. Raises InputError with the registered models, or the versions.
     """
     version = _find(store, text)
+    if (library := read_library_model(store, text)) is not None:
+        raise InputError(
+            "model",
+            problem=f"{version.name}/{version.version} is a model of {title_of(library)}, which "
+            "retrial cannot apply to images",
+            hint=f"load it in Python: studies.load_model({text!r})",
+        )
     # By its location: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
     location = store.client.get_model_version_download_uri(version.name, version.version)
     arrays = read_weights(store, location, "model", f"{version.name}/{version.version}")
     return Registered(version.name, str(version.version), arrays, dict(version.tags))
+
+
+def read_library_model(store: Store, text: str) -> Model | None:
+    """Return the model named by a string as in `load` if it has files of a library, or None."""
+    version = _find(store, text)
+    if not version.model_id:
+        return None
+    logged = store.client.get_logged_model(version.model_id)
+    return library_folder.read_library_model(
+        store, logged, "model", f"{version.name}/{version.version}"
+    )
+
+
+def location_of(store: Store, text: str) -> str:
+    """Return the URI of the folder of the model named by a string as in `load`."""
+    version = _find(store, text)
+    return str(store.client.get_model_version_download_uri(version.name, version.version))
 
 
 def run_of(store: Store, text: str) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from nets.arrays import Array
 from nets.outcome import Model
 from nets.state import pack, unpack
@@ -175,7 +177,7 @@ class Evidence:
                 "metric": self.metric,
                 "epochs": [_epoch_state(epoch) for epoch in self.epochs],
                 "outcome": self.outcome.to_json(),
-                "model": model and {"source": model.source, "arrays": dict(model.arrays)},
+                "model": model and _model_state(model),
                 "answers": self.answers,
                 "confirmation": self.confirmation and self.confirmation.to_json(),
             }
@@ -191,10 +193,23 @@ class Evidence:
                 **state,
                 "epochs": tuple(EpochRecord(**epoch) for epoch in state["epochs"]),
                 "outcome": TrialOutcome.from_json(state["outcome"]),
-                "model": state["model"] and Model(**state["model"]),
+                "model": state["model"] and _model(state["model"]),
                 "confirmation": confirmation and Confirmation.from_json(confirmation),
             }
         )
+
+
+def _model_state(model: Model) -> JsonObject:
+    state: JsonObject = {"source": model.source, "arrays": dict(model.arrays)}
+    if model.files:
+        files = {path: np.frombuffer(content, np.uint8) for path, content in model.files.items()}
+        state |= {"files": files, "format": model.format}
+    return state
+
+
+def _model(state: JsonObject) -> Model:
+    files = {path: content.tobytes() for path, content in state.get("files", {}).items()}
+    return Model(**{**state, "files": files})
 
 
 def _epoch_state(epoch: EpochRecord) -> JsonObject:

@@ -12,6 +12,7 @@ import numpy as np
 
 from nets.outcome import Model
 from nets.settings import Settings
+from tracking.models.library_folder import content_of
 from tracking.models.model_folder import write_model_folder
 from tracking.records import Environment, JsonObject, Values
 from tracking.store import names
@@ -103,6 +104,8 @@ def log_model(
 
     client = store.client
     tags = {**tags, names.CONTENT_TAG: _content(model)}
+    if model.files:
+        tags[names.FORMAT_TAG] = model.format
     found = None if is_new else _logged(client, experiment_id, run_id, tags[names.CONTENT_TAG])
     logged = found or client.create_logged_model(
         experiment_id, name=name, source_run_id=run_id, tags=tags, params=as_params(params)
@@ -141,6 +144,8 @@ def _outputs(client: "MlflowClient", run_id: str) -> set[str]:
 
 def _content(model: Model) -> str:
     """Return the SHA-256 of a model."""
+    if model.files:
+        return content_of(model)
     digest = hashlib.sha256(names.plain(model.source).encode())
     for name, values in sorted(model.arrays.items()):
         array = np.ascontiguousarray(values)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from nets.errors import InputError
+from nets.outcome import Model
+from tracking.models import library_folder
 from tracking.models.model_folder import read_weights
 from tracking.records import (
     Direction,
@@ -32,7 +34,7 @@ from tracking.store.plain_values import ranges
 from tracking.store.store import Store, check_exists, open_store
 
 if TYPE_CHECKING:
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Experiment, LoggedModel, Run
 
 _PAGE = 100
 
@@ -106,20 +108,37 @@ def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
 
     Raises InputError for a trial that has none: it failed, or its objective returned none.
     """
+    logged = logged_model(store, recorded)
+    return read_weights(store, logged.artifact_location, "trial", _subject(recorded))
+
+
+def read_library_model(store: Store, recorded: RecordedRun) -> Model | None:
+    """Return the model of a trial if it has files of a library; None for source and arrays.
+
+    Raises InputError for a trial that has no model.
+    """
+    logged = logged_model(store, recorded)
+    return library_folder.read_library_model(store, logged, "trial", _subject(recorded))
+
+
+def logged_model(store: Store, recorded: RecordedRun) -> "LoggedModel":
+    """Return the newest model of a trial in MLflow; raises InputError for a trial without one."""
     outputs = store.client.get_run(recorded.run_id).outputs
     models = [
         store.client.get_logged_model(output.model_id)
         for output in (outputs.model_outputs if outputs else [])
     ]
-    subject = f"{names.trial_run_name(recorded.number)} of {recorded.study}"
     if not models:
         raise InputError(
             "trial",
-            problem=f"{subject} ({recorded.state}) has no model",
+            problem=f"{_subject(recorded)} ({recorded.state}) has no model",
             expected="a complete or pruned trial whose objective returns one",
         )
-    newest = max(models, key=lambda model: model.creation_timestamp)
-    return read_weights(store, newest.artifact_location, "trial", subject)
+    return max(models, key=lambda model: model.creation_timestamp)
+
+
+def _subject(recorded: RecordedRun) -> str:
+    return f"{names.trial_run_name(recorded.number)} of {recorded.study}"
 
 
 def champion_result(store: Store, recorded: RecordedRun) -> str | None:

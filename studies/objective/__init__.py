@@ -1,0 +1,1 @@
+"""A user's objective: its settings, its trial, its state and its model."""
