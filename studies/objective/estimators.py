@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from nets.errors import InputError, ModuleMissing
 from tracking.store import names
 
@@ -32,7 +34,9 @@ _TRUSTED = {
 Not those of ``scipy.stats``, which run source text of their state.
 """
 _SPARSE = re.compile(r"scipy\.sparse\._[a-z]+\.[a-z]+_(matrix|array)")
-_WITH_SIDE_EFFECTS = re.compile(r"sklearn\.(datasets|externals|utils\._testing|.*tests?)\b")
+_WITH_SIDE_EFFECTS = re.compile(
+    r"sklearn\.(datasets|externals|utils\.(?!_bunch|_metadata_requests)|(.*\.)?tests?)\b"
+)
 _ONLY_COMPUTING = re.compile(r"sklearn\.(cluster|feature_selection|metrics)\.")
 """Modules of scikit-learn whose functions may be called with anything."""
 
@@ -124,8 +128,9 @@ def _trusts(name: str) -> bool:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError):
         return False
-    if not str(getattr(found, "__module__", "")).startswith("sklearn."):
-        return False  # imported there from elsewhere
+    home = str(getattr(found, "__module__", ""))  # it may be imported there from elsewhere
+    if not home.startswith("sklearn.") or _WITH_SIDE_EFFECTS.match(home):
+        return False
     return isinstance(found, type) or _ONLY_COMPUTING.match(module) is not None
 
 
@@ -133,11 +138,16 @@ def _canonical(content: bytes) -> bytes:
     """Return a file of skops in which nothing depends on addresses, dates or chance.
 
     skops numbers objects by their addresses, so that what is shared stays shared, names files by
-    them or at random, and dates the files.
+    them or at random, and dates the files, as SciPy does those of a sparse matrix. NumPy writes
+    what is in memory between the fields of a record, such as a node of a tree.
     """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        schema = json.loads(archive.read(_SCHEMA))
-        contents = {name: archive.read(name) for name in archive.namelist() if name != _SCHEMA}
+    contents = _members(content)
+    schema = json.loads(contents.pop(_SCHEMA))
+    for name, member in contents.items():
+        if name.endswith(".npy"):
+            contents[name] = _without_gaps(member)
+        elif name.endswith(".npz"):
+            contents[name] = archived(_members(member))
     times = Counter(node.get("__id__") for node in _nodes(schema))
     numbers: dict[int, int] = {}
     files: dict[bytes, str] = {}
@@ -155,6 +165,22 @@ def _canonical(content: bytes) -> bytes:
             node["content"].sort(key=json.dumps)
     members = {name: array for array, name in files.items()}
     return archived({**members, _SCHEMA: json.dumps(schema).encode()})
+
+
+def _members(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _without_gaps(content: bytes) -> bytes:
+    """Return a file of an array with zeros between the fields of its records, if it has any."""
+    array = np.load(io.BytesIO(content), allow_pickle=False)
+    if array.dtype.names is None or not array.flags.c_contiguous:
+        return content
+    zeros = np.zeros(array.shape, array.dtype)  # zeros_like leaves the gaps as they are
+    for field in array.dtype.names:
+        zeros[field] = array[field]
+    return content[: len(content) - zeros.nbytes] + zeros.tobytes()
 
 
 def archived(members: dict[str, bytes]) -> bytes:

@@ -5,6 +5,7 @@ imported. Equal models give equal files.
 """
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,21 @@ def loaded(model: Model) -> Any:
     Raises ModelRefused where loading would need pickle, and InputError for a damaged file.
     """
     names.check_files(model.files, model.format)
+    if not model.files:
+        return _with_source(model)
     load: Callable[[dict[str, bytes]], Any] | None = formats.LOADERS.get(model.format)
     if load is None:
         raise ModelRefused(f"the model has the unknown format {model.format!r}")
     return load(dict(model.files))
+
+
+def _with_source(model: Model) -> Any:
+    """Return a model of source and arrays as MLflow loads it; this imports MLflow."""
+    from tracking.models.model_folder import write_model_folder
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_model_folder(Path(folder), model, model_id="m-0", run_id="0", location=folder)
+        return formats.pyfunc(folder)
 
 
 def _example(example: Any) -> dict[str, Any]:
