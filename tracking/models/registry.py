@@ -17,6 +17,7 @@ from tracking.store.client import all_pages
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
 
@@ -101,12 +102,22 @@ def load(store: Store, text: str) -> Registered:
 def read_library_model(store: Store, text: str) -> Model | None:
     """Return the model named by a string as in `load` if it has files of a library, or None."""
     version = _find(store, text)
-    if not version.model_id:
+    logged = _logged_model(store, version)
+    if logged is None:
         return None
-    logged = store.client.get_logged_model(version.model_id)
     return library_folder.read_library_model(
         store, logged, "model", f"{version.name}/{version.version}"
     )
+
+
+def _logged_model(store: Store, version: "ModelVersion") -> "LoggedModel | None":
+    """Return the logged model that a version was made of; the registry has only its location."""
+    run = store.client.get_run(version.run_id) if version.run_id else None
+    for output in run.outputs.model_outputs if run and run.outputs else []:
+        logged = store.client.get_logged_model(output.model_id)
+        if version.source in (logged.artifact_location, f"models:/{logged.model_id}"):
+            return logged
+    return None
 
 
 def location_of(store: Store, text: str) -> str:

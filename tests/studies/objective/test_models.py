@@ -77,7 +77,10 @@ folder = pathlib.Path(sys.argv[1])
 from nets.outcome import Model
 from studies.objective.models import loaded
 events, watched = [], []
-sys.addaudithook(lambda name, given: watched and name == "pickle.find_class" and events.append(given))
+def note(name, given):
+    if watched and name == "pickle.find_class":
+        events.append(given)
+sys.addaudithook(note)
 for case in json.loads((folder / "cases.json").read_text()):
     files = {path: (folder / case["name"] / path).read_bytes() for path in case["files"]}
     for module in case["imports"]:
@@ -92,7 +95,7 @@ print(len(events), events[:3])
 @pytest.mark.slow
 def test_loading_unpickles_nothing(tmp_path, monkeypatch):
     cases = []
-    for name, (make, form, _, _) in MODELS.items():
+    for name, (_, form, _, _) in MODELS.items():
         try:
             model, _ = made(name)
         except pytest.skip.Exception:
@@ -137,9 +140,9 @@ def test_only_the_first_rows_of_an_example_are_kept():
 @pytest.mark.parametrize(
     ("thing", "expected"),
     [
-        (object(), "save_model: got a builtins.object, expected one of: estimators of scikit-learn, "
-         "LightGBM, XGBoost and CatBoost, modules of PyTorch, models of Keras and ONNX, "
-         "nets.outcome.Model, and a folder with an MLmodel file"),
+        (object(), "save_model: got a builtins.object, expected one of: estimators of "
+         "scikit-learn, LightGBM, XGBoost and CatBoost, modules of PyTorch, models of Keras and "
+         "ONNX, nets.outcome.Model, and a folder with an MLmodel file"),
         ({"weights": [1]}, "save_model: got a builtins.dict, expected one of: "),
         ("no folder", "save_model: got 'no folder', expected a folder with an MLmodel file"),
     ],
@@ -220,7 +223,7 @@ def test_a_module_that_cannot_be_exported_is_refused_and_keeps_its_mode():
             return x if float(x.sum()) > 0 else -x
 
     module = Branching()
-    with pytest.raises(ModelRefused, match="save_model: got a Branching, which torch.export can"):
+    with pytest.raises(ModelRefused, match=r"got a Branching, which torch\.export can"):
         saved(module, X[:4])
     assert module.training
 
@@ -328,7 +331,7 @@ def test_a_damaged_file_is_named(name):
     files = saved(model, X[:4])
     ((path, content),) = files.files.items()
     for damaged in (b"", content[: len(content) // 2]):
-        with pytest.raises(InputError, match="^model: a damaged file of "):
+        with pytest.raises(InputError, match=r"^model: a damaged file of "):
             loaded(Model("", {}, {path: damaged}, files.format))
 
 
