@@ -15,14 +15,20 @@ Reason = Literal["finished", "early stopping", "diverged"]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model in the form of MLflow's models-from-code.
+    """A trained model: source and arrays, or the files of a library.
 
-    `source` is the text of a Python file that loads and applies the arrays; `arrays` become one
-    ``.npz`` file. Neither is ever pickled.
+    `source` is the text of a Python file that loads and applies the arrays, in the form of MLflow's
+    models-from-code; `arrays` become one ``.npz`` file.
+
+    A model of another library has `files`, by their relative paths, and the `format` that says what
+    loads them, such as "sklearn"; then `source` is empty and the only array is ``input_example``,
+    if there is one. `studies.objective.models.saved` returns such models. Nothing is ever pickled.
     """
 
     source: str
     arrays: Mapping[str, NDArray[Any]]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    format: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Self
 
 import numpy as np
@@ -80,15 +80,17 @@ class PackedModel:
 
     source: str
     arrays: bytes
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    format: str = ""
 
     @classmethod
     def of(cls, model: Model) -> Self:
         """Return a model as bytes."""
-        return cls(model.source, pack(dict(model.arrays)))
+        return cls(model.source, pack(dict(model.arrays)), model.files, model.format)
 
     def unpacked(self) -> Model:
         """Return the model."""
-        return Model(self.source, unpack(self.arrays))
+        return Model(self.source, unpack(self.arrays), self.files, self.format)
 
 
 def unpack(content: bytes | BinaryIO) -> State:

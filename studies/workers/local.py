@@ -331,7 +331,8 @@ def _send_event(event: "TrialEvent | _Begun") -> None:
             event = replace(event, state=pickle.PickleBuffer(state))  # type: ignore[arg-type]
         case TrialDone(model=PackedModel(arrays=arrays) as model):
             buffer: Any = pickle.PickleBuffer(arrays)
-            event = replace(event, model=replace(model, arrays=buffer))
+            files: Any = {path: pickle.PickleBuffer(file) for path, file in model.files.items()}
+            event = replace(event, model=replace(model, arrays=buffer, files=files))
     _connection.send_bytes(pickle.dumps(event, protocol=5, buffer_callback=apart.append))
     for part in apart:
         _connection.send_bytes(part)

@@ -17,7 +17,7 @@ from tracking.records import Failure
 from tracking.store import names
 
 MOST_ENTRIES = 1_000
-"""Limit on the metrics, and on the digests, of an epoch."""
+"""Limit on the metrics, and on the digests, of an epoch; also on the files of a model."""
 LONGEST_NAME = 250
 """Characters of a metric's name, as in MLflow; also of a digest and its name."""
 MOST_BYTES = 900_000_000
@@ -56,7 +56,7 @@ def reason_of(outcome: Outcome) -> str:
 
 
 def model_of(outcome: Outcome) -> Model | None:
-    """Return the model of a training, if it has one: a string, and arrays that need no pickle."""
+    """Return the model of a training, if it has one: source, arrays that need no pickle, files."""
     model = outcome.model
     if model is None:
         return None
@@ -67,19 +67,26 @@ def model_of(outcome: Outcome) -> Model | None:
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise TypeError(f"Model.arrays: {name} has the type object, expected numbers")
+    files = {
+        _string(path, "Model.files"): _bytes(content, path) for path, content in model.files.items()
+    }
+    if len(files) > MOST_ENTRIES:
+        raise ValueError(f"Model: got {len(files):,} files, expected at most {MOST_ENTRIES:,}")
+    names.check_files(files, model_format := _string(model.format, "Model.format"))
     size = len(source.encode()) + sum(array.nbytes + _WRAPPING for array in arrays.values())
+    size += sum(len(content) for content in files.values())
     if size > MOST_BYTES:
         raise ValueError(
             f"Model: got {size:,} bytes, expected at most {MOST_BYTES:,}, the limit of SQLite"
         )
-    return Model(source, arrays)
+    return Model(source, arrays, files, model_format)
 
 
 def files_of(outcome: Outcome) -> dict[str, bytes]:
     """Return the files of a training by their relative paths; raises TypeError or ValueError."""
     files = {}
     for name, content in outcome.files.items():
-        if not names.is_path_inside(_string(name, "Outcome.files")):
+        if not names.is_file_path(_string(name, "Outcome.files")):
             raise ValueError(f"Outcome.files: got {name!r}, expected a relative path without '..'")
         if not isinstance(content, bytes):
             raise TypeError(f"Outcome.files: {name} is {type(content).__name__}, expected bytes")
@@ -128,6 +135,12 @@ def _string(value: Any, what: str, longest: int = LONGEST_NAME) -> str:
         f"{what}: got {value!r:.100}, expected a string of at most {longest:,} characters that "
         "UTF-8 can hold"
     )
+
+
+def _bytes(value: Any, path: str) -> bytes:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise TypeError(f"Model.files: {path}: got {value!r:.100}, expected bytes")
 
 
 def _number(value: Any, what: str) -> float:

@@ -331,6 +331,13 @@ class Ledger:
                     (study, number, model.source, len(model.arrays)),
                 ).lastrowid
                 self._fill("model", "arrays", row, model.arrays)
+                for path, content in model.files.items():
+                    row = self._connection.execute(
+                        "INSERT INTO model_file (study, trial, path, format, content)"
+                        " VALUES (?, ?, ?, ?, zeroblob(?))",
+                        (study, number, path, model.format, len(content)),
+                    ).lastrowid
+                    self._fill("model_file", "content", row, content)
             self._connection.executemany(
                 "INSERT OR REPLACE INTO file (study, trial, name, content) VALUES (?, ?, ?, ?)",
                 [(study, number, name, content) for name, content in (files or {}).items()],
@@ -422,7 +429,14 @@ class Ledger:
             if row is None:
                 return None
             with self._connection.blobopen("model", "arrays", row[0], readonly=True) as blob:
-                return Model(row[1], unpack(cast(BinaryIO, _BlobFile(blob))))
+                arrays = unpack(cast(BinaryIO, _BlobFile(blob)))
+            rows = self._connection.execute(
+                "SELECT path, format, content FROM model_file WHERE study = ? AND trial = ?"
+                " ORDER BY path",
+                (study, number),
+            ).fetchall()
+            files = {path: bytes(content) for path, _, content in rows}
+            return Model(row[1], arrays, files, rows[0][1] if rows else "")
 
     def files(self, study: str, number: int) -> dict[str, bytes]:
         """Return the files of a finished trial until the recorder has delivered them, then {}."""

@@ -1,6 +1,7 @@
 """Copy one study from a ledger to another: all its tables, exactly."""
 
 import contextlib
+import sqlite3
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from tracking.ledger.access import Ledger
 from tracking.records import RecordDamaged
+from tracking.store import names
 
 _LEFT_BEHIND = {"lock"}
 """Tables without data of the study itself."""
@@ -64,8 +66,27 @@ def check_tables(ledger: Ledger) -> None:
             other = f"SELECT 1 FROM {table} WHERE typeof({column}) NOT IN ('text', 'null')"
             if connection.execute(other).fetchone() is not None:
                 raise RecordDamaged(f"{table}.{column}", problem="is no text")
+        _check_files(connection)
         if (row := connection.execute("PRAGMA foreign_key_check").fetchone()) is not None:
             raise RecordDamaged(f"table {row[0]}", problem=f"a row belongs to no {row[2]}")
+
+
+def _check_files(connection: sqlite3.Connection) -> None:
+    """Raise RecordDamaged unless the paths of models' files can be those of files in a folder."""
+    other = "SELECT 1 FROM model_file WHERE typeof(path) <> 'text' OR typeof(format) <> 'text'"
+    if connection.execute(f"{other} OR typeof(content) <> 'blob'").fetchone() is not None:
+        raise RecordDamaged("table model_file", problem="a row is no file")
+    of_model: dict[tuple[str, int], list[tuple[str, str]]] = {}
+    for study, trial, path, form in connection.execute(
+        "SELECT study, trial, path, format FROM model_file"
+    ):
+        of_model.setdefault((study, trial), []).append((path, form))
+    for (_, trial), files in of_model.items():
+        try:
+            for form in {form for _, form in files}:
+                names.check_files([path for path, _ in files], form)
+        except ValueError as error:
+            raise RecordDamaged(f"the model of trial {trial}", problem=str(error)) from error
 
 
 def size_of(ledger: Ledger, study: str) -> tuple[dict[str, int], int]:
@@ -92,14 +113,14 @@ def _tables() -> list[tuple[str, list[str]]]:
     """
     found = []
     with contextlib.closing(Ledger(Path(":memory:"))) as new, new.transaction() as connection:
-        names = [
+        tables = [
             name
             for (name,) in connection.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
                 " ORDER BY rowid"
             )
         ]
-        for name in names:
+        for name in tables:
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
             if name not in _LEFT_BEHIND and (name == "study" or "study" in columns):
                 found.append((name, columns))

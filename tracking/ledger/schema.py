@@ -57,6 +57,14 @@ CREATE TABLE IF NOT EXISTS attachment (     -- since version 2
     name TEXT NOT NULL, content BLOB NOT NULL,
     PRIMARY KEY (study, name)
 );
+CREATE TABLE IF NOT EXISTS model_file (     -- since version 3; removed with the model
+    study TEXT NOT NULL, trial INTEGER NOT NULL,
+    path TEXT NOT NULL,            -- relative, with /
+    format TEXT NOT NULL,          -- of the model, the same for all of its files
+    content BLOB NOT NULL,
+    PRIMARY KEY (study, trial, path),
+    FOREIGN KEY (study, trial) REFERENCES model(study, trial) ON DELETE CASCADE ON UPDATE CASCADE
+);
 """
 VERSION = 3
 """Written to the file as SQLite's user version; every table that a later version adds is new."""

@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ from nets.array_files import read_arrays
 from nets.errors import InputError
 from nets.network import sha256_of
 from nets.outcome import Model
+from tracking.models import library_folder
+from tracking.models.library_folder import LIBRARIES
 from tracking.store import names
 from tracking.store.client import files_at
 from tracking.store.errors import StoreUnavailable
@@ -50,7 +52,10 @@ def write_model_folder(
     location: str,
     code: bytes | None = None,
 ) -> None:
-    """Write a model in MLflow's models-from-code format into `folder`; nothing is pickled.
+    """Write a model into `folder`; nothing is pickled.
+
+    A library's model is written for MLflow's flavor of that library, any other one in the format of
+    models-from-code.
 
     The model's source finds its weights as the artifact ``weights``, one ``.npz`` file. A model
     with the arrays ``image_shape`` and ``classes`` gets a signature: uint8 images in, one number
@@ -65,6 +70,9 @@ def write_model_folder(
     from mlflow.models import Model as Metadata
     from mlflow.pyfunc import add_to_model
 
+    if model.files:
+        _write_library_model(folder, model, model_id, run_id, location)
+        return
     arrays = dict(model.arrays)
     example = arrays.pop(names.INPUT_EXAMPLE, None)
     weights = folder / "artifacts" / names.WEIGHTS_FILE
@@ -75,7 +83,7 @@ def write_model_folder(
         code = None
     if code is not None:
         (folder / names.MODEL_CODE_FILE).write_bytes(code)
-    _write_environment(folder)
+    _write_environment(folder, REQUIREMENTS)
     metadata = Metadata(
         artifact_path=location,
         model_uuid=model_id,
@@ -108,6 +116,40 @@ def content_sha256(source: bytes, arrays: Mapping[str, NDArray[Any]]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(array.reshape(-1).view(np.uint8).data)  # without a copy
     return digest.hexdigest()
+
+
+def _write_library_model(
+    folder: Path, model: Model, model_id: str, run_id: str, location: str
+) -> None:
+    """Write the files of a library's model, and beside them what MLflow reads."""
+    from mlflow.models import Model as Metadata
+
+    folder.mkdir(parents=True, exist_ok=True)
+    library_folder.write_files(folder, model)
+    if model.format == library_folder.FOLDER:
+        return  # it has everything
+    packages = LIBRARIES[model.format].packages
+    _write_environment(folder, ("mlflow", *packages))
+    example = model.arrays.get(names.INPUT_EXAMPLE)
+    metadata = Metadata(
+        artifact_path=location,
+        model_uuid=model_id,
+        model_id=model_id,
+        run_id=run_id,
+        signature=None if example is None else _signature_of_example(example),
+        saved_input_example_info=None if example is None else _write_example(folder, example),
+        model_size_bytes=sum(map(len, model.files.values())),
+    )
+    library_folder.add_flavors(metadata, model, _version(packages[0]))
+    metadata.save(folder / "MLmodel")
+
+
+def _signature_of_example(example: NDArray[Any]) -> "ModelSignature":
+    """Return batches of any size in, whose answers an example does not tell."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    return ModelSignature(inputs=Schema([TensorSpec(example.dtype, (-1, *example.shape[1:]))]))
 
 
 def read_model_arrays(
@@ -185,12 +227,22 @@ def _write_example(folder: Path, example: Any) -> dict[str, str]:
 
 @functools.cache  # a lookup takes 5 ms
 def _version(name: str) -> str:
-    return importlib.metadata.version(name)
+    """Return the installed version of a package; "unknown" where only workers have it."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
-def _write_environment(folder: Path) -> None:
+def _pinned(name: str) -> str:
+    """Return the requirement of a package, without the local part of its version (``+cpu``)."""
+    version = _version(name).partition("+")[0]
+    return name if version == "unknown" else f"{name}=={version}"
+
+
+def _write_environment(folder: Path, packages: Iterable[str]) -> None:
     """Write the requirements in the three formats that MLflow's environment managers read."""
-    pinned = [f"{name}=={_version(name)}" for name in REQUIREMENTS]
+    pinned = [_pinned(name) for name in packages]
     python = platform.python_version()
     (folder / "requirements.txt").write_text("\n".join(pinned) + "\n", encoding="utf-8")
     (folder / "python_env.yaml").write_text(

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from nets.errors import InputError, did_you_mean, one_of
+from nets.outcome import Model
+from tracking.models import library_folder
+from tracking.models.library_folder import title_of
 from tracking.models.model_folder import read_model_arrays
 from tracking.store import names
 from tracking.store.client import all_pages, models_of
@@ -84,9 +87,16 @@ def load(store: Store, text: str) -> Registered:
     and for a model whose files are not the recorded ones.
     """
     version = _find(store, text)
+    if (library := read_library_model(store, text)) is not None:
+        raise InputError(
+            "model",
+            problem=f"{version.name}/{version.version} is a model of {title_of(library)}, which "
+            "retrial cannot apply to images",
+            hint=f"load it in Python: studies.load_model({text!r})",
+        )
     # By its location: for ``models:/NAME``, MLflow would ask the process's own tracking URI.
     location = store.client.get_model_version_download_uri(version.name, version.version)
-    logged = _logged(store, version, location)
+    logged = _logged(store, version)
     arrays = read_model_arrays(
         store,
         location,
@@ -96,6 +106,23 @@ def load(store: Store, text: str) -> Registered:
         weights=version.tags.get(names.WEIGHTS_TAG),
     )
     return Registered(version.name, str(version.version), arrays, dict(version.tags))
+
+
+def read_library_model(store: Store, text: str) -> Model | None:
+    """Return the model named by a string as in `load` if it has files of a library, or None."""
+    version = _find(store, text)
+    logged = _logged(store, version)
+    if logged is None:
+        return None
+    return library_folder.read_library_model(
+        store, logged, "model", f"{version.name}/{version.version}"
+    )
+
+
+def location_of(store: Store, text: str) -> str:
+    """Return the URI of the folder of the model named by a string as in `load`."""
+    version = _find(store, text)
+    return str(store.client.get_model_version_download_uri(version.name, version.version))
 
 
 def run_of(store: Store, text: str) -> str:
@@ -120,7 +147,7 @@ def _find(store: Store, text: str) -> "ModelVersion":
         raise _missing(store, text, name) from error
 
 
-def _logged(store: Store, version: "ModelVersion", location: str) -> "LoggedModel | None":
+def _logged(store: Store, version: "ModelVersion") -> "LoggedModel | None":
     """Return the logged model that a version is; None for one that was registered by hand."""
     from mlflow.exceptions import MlflowException
 
@@ -131,7 +158,10 @@ def _logged(store: Store, version: "ModelVersion", location: str) -> "LoggedMode
     except MlflowException as error:
         problem = f"cannot read the run of {version.name}/{version.version} ({one_line(error)})"
         raise InputError("model", problem=problem) from error
-    return next((model for model in models if model.artifact_location == location), None)
+    for model in models:
+        if version.source in (model.artifact_location, f"models:/{model.model_id}"):
+            return model
+    return None
 
 
 def _missing(store: Store, text: str, name: str) -> InputError:

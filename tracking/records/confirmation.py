@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from nets.arrays import Array
 from nets.model_source import ARRAYS
 from nets.network import sha256_of
@@ -185,7 +187,7 @@ class Evidence:
                 "metric": self.metric,
                 "epochs": [_epoch_state(epoch) for epoch in self.epochs],
                 "outcome": self.outcome.to_json(),
-                "model": model and {"source": model.source, "arrays": dict(model.arrays)},
+                "model": model and _model_state(model),
                 "answers": self.answers,
                 "confirmation": self.confirmation and self.confirmation.to_json(),
             }
@@ -204,7 +206,7 @@ class Evidence:
                 **state,
                 "epochs": tuple(EpochRecord(**epoch) for epoch in state["epochs"]),
                 "outcome": TrialOutcome.from_json(state["outcome"]),
-                "model": state["model"] and Model(**state["model"]),
+                "model": state["model"] and _model(state["model"]),
                 "confirmation": confirmation and Confirmation.from_json(confirmation),
             }
         )
@@ -222,6 +224,19 @@ class Evidence:
                 expected = f"those of the kept epoch ({recorded})"
                 problem = f"got weights with the SHA-256 {found}"
                 raise RecordDamaged("champion", problem=problem, expected=expected)
+
+
+def _model_state(model: Model) -> JsonObject:
+    state: JsonObject = {"source": model.source, "arrays": dict(model.arrays)}
+    if model.files:
+        files = {path: np.frombuffer(content, np.uint8) for path, content in model.files.items()}
+        state |= {"files": files, "format": model.format}
+    return state
+
+
+def _model(state: JsonObject) -> Model:
+    files = {path: content.tobytes() for path, content in state.get("files", {}).items()}
+    return Model(**{**state, "files": files})
 
 
 def _epoch_state(epoch: EpochRecord) -> JsonObject:

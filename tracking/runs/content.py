@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from nets.outcome import Model
 from nets.settings import Settings
+from tracking.models.library_folder import content_of
 from tracking.models.model_folder import content_sha256, write_model_folder
 from tracking.records import Environment, JsonObject, Values
 from tracking.store import names
@@ -99,8 +100,11 @@ def log_model(
     from mlflow.entities import LoggedModelOutput
 
     client = store.client
-    content = content_sha256(names.plain(model.source).encode(), model.arrays)
+    source = names.plain(model.source).encode()
+    content = content_of(model) if model.files else content_sha256(source, model.arrays)
     tags = {**tags, names.CONTENT_TAG: content}
+    if model.files:
+        tags[names.FORMAT_TAG] = model.format
     found = None if is_new else _logged(client, experiment_id, run_id, content)
     logged = found or client.create_logged_model(
         experiment_id, name=name, source_run_id=run_id, tags=tags, params=as_params(params)

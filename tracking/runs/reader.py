@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from nets.errors import InputError
+from nets.outcome import Model
+from tracking.models import library_folder
 from tracking.models.model_folder import read_model_arrays
 from tracking.records import (
     Direction,
@@ -32,7 +34,7 @@ from tracking.store.plain_values import ranges
 from tracking.store.store import Store, check_exists, open_store
 
 if TYPE_CHECKING:
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Experiment, LoggedModel, Run
 
 _PAGE = 100
 
@@ -108,23 +110,40 @@ def read_model(store: Store, recorded: RecordedRun) -> dict[str, NDArray[Any]]:
     and for a model whose files are not the recorded ones.
     """
     run = store.client.get_run(recorded.run_id)
-    models = models_of(store.client, run)
-    subject = f"{names.trial_run_name(recorded.number)} of {recorded.study}"
+    logged = logged_model(store, recorded)
+    return read_model_arrays(
+        store,
+        logged.artifact_location,
+        "trial",
+        _subject(recorded),
+        content=logged.tags.get(names.CONTENT_TAG),
+        weights=run.data.tags.get(names.WEIGHTS_TAG),
+    )
+
+
+def read_library_model(store: Store, recorded: RecordedRun) -> Model | None:
+    """Return the model of a trial if it has files of a library; None for source and arrays.
+
+    Raises InputError for a trial that has no model.
+    """
+    logged = logged_model(store, recorded)
+    return library_folder.read_library_model(store, logged, "trial", _subject(recorded))
+
+
+def logged_model(store: Store, recorded: RecordedRun) -> "LoggedModel":
+    """Return the newest model of a trial in MLflow; raises InputError for a trial without one."""
+    models = models_of(store.client, store.client.get_run(recorded.run_id))
     if not models:
         raise InputError(
             "trial",
-            problem=f"{subject} ({recorded.state}) has no model",
+            problem=f"{_subject(recorded)} ({recorded.state}) has no model",
             expected="a complete or pruned trial whose objective returns one",
         )
-    newest = max(models, key=lambda model: model.creation_timestamp)
-    return read_model_arrays(
-        store,
-        newest.artifact_location,
-        "trial",
-        subject,
-        content=newest.tags.get(names.CONTENT_TAG),
-        weights=run.data.tags.get(names.WEIGHTS_TAG),
-    )
+    return max(models, key=lambda model: model.creation_timestamp)
+
+
+def _subject(recorded: RecordedRun) -> str:
+    return f"{names.trial_run_name(recorded.number)} of {recorded.study}"
 
 
 def champion_result(store: Store, recorded: RecordedRun) -> str | None:

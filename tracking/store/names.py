@@ -6,7 +6,8 @@ import os
 import posixpath
 import re
 import socket
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 STUDY_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 """The form of a study's name, which is part of the names of files."""
@@ -63,7 +64,8 @@ DATA_TAG = "retrial.data"  # these three hold SHA-256 digests
 CODE_TAG = "retrial.code"
 WEIGHTS_TAG = "retrial.weights"
 MIXED_TAG = "retrial.mixed"
-CONTENT_TAG = "retrial.content"  # of a logged model: SHA-256 of its source and arrays
+CONTENT_TAG = "retrial.content"  # of a logged model: SHA-256 of its source and arrays, or files
+FORMAT_TAG = "retrial.format"  # of a logged model that has a library's files
 REFUSED_TAG = "retrial.refused"  # why MLflow rejected the rest of a trial's record
 
 DESCRIPTION_TAG = "mlflow.note.content"  # Markdown, shown on MLflow's pages
@@ -202,15 +204,29 @@ def plain(text: str) -> str:
     return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
-def is_path_inside(text: str) -> bool:
-    r"""Return whether a text is the path of a file inside a folder, on any system.
+def is_file_path(path: str) -> bool:
+    """Return whether a string is the path of a file inside a folder, whatever the system.
 
-    >>> [is_path_inside(text) for text in ("a/b.txt", "/a", "../a", "a//b", "a\\b", "c:a", "")]
-    [True, False, False, False, False, False, False]
+    >>> [is_file_path(path) for path in ("model.json", "data/model.pt2", "../a", "/a", "a//b")]
+    [True, True, False, False, False]
     """
-    if not text.isprintable() or set(text) & set("\\:"):
-        return False
-    return all(part not in ("", ".", "..") and len(part) <= 200 for part in text.split("/"))
+    is_plain = re.fullmatch(r"[^\x00-\x1f\x7f\\:]{1,250}", path) is not None and plain(path) == path
+    return is_plain and all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+def check_files(paths: Iterable[str], form: str) -> None:
+    """Raise ValueError unless a library's model can have files of these paths, and this format."""
+    paths = set(paths)
+    for path in paths:
+        if not is_file_path(path):
+            raise ValueError(f"Model.files: got {path!r:.100}, expected a relative path")
+        if above := {str(parent) for parent in PurePosixPath(path).parents} & paths:
+            raise ValueError(f"Model.files: {above.pop()} is a file, and a folder with {path}")
+    if bool(paths) != bool(form) or not re.fullmatch("[a-z0-9_]{0,50}", form):
+        raise ValueError(
+            f"Model.format: got {form!r:.100} and {len(paths)} files, expected the name of a "
+            "format exactly where there are files"
+        )
 
 
 def quoted(text: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library_models import X, made
 from programs import Program, free_port, run_to_end
 from waiting import PATIENCE
 
@@ -15,6 +16,7 @@ from nets import objective
 from nets.data import default_folder, load
 from nets.model_source import probabilities, restore
 from nets.settings import Settings
+from studies.objective.models import saved
 from tracking.models import registry
 from tracking.provenance import source_code
 from tracking.runs.content import log_model
@@ -123,3 +125,37 @@ def test_mlflow_models_serve_answers_for_images_over_http(
     )
     with urllib.request.urlopen(request, timeout=PATIENCE) as response:
         assert_answers(response.read(), model, digits)
+
+
+@pytest.mark.parametrize("name", ["svc", "network"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_mlflow_models_serve_answers_for_a_model_of_a_library(store, strict, name, monkeypatch):
+    model, answers = made(name)
+    if name == "svc":  # MLflow refuses skops together with pickle
+        monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")
+    client = store.client
+    experiment = client.create_experiment("library", store.artifact_location)
+    run_id = client.create_run(experiment).info.run_id
+    model_id = log_model(
+        store, experiment, run_id, saved(model, X[:4]), name="trial 0000", tags={}, params={},
+        step=1,
+    )  # fmt: skip
+    registry.register(store, "library", run_id=run_id, model_id=model_id, description="", tags={})
+    port = free_port()
+    program = Program(
+        "-m", "mlflow", "models", "serve", "--model-uri", "models:/library@champion",
+        "--port", port, "--env-manager", "local",
+    )  # fmt: skip
+    program.wait_until_it_listens()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations",
+        json.dumps({"inputs": X.tolist()}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        found = json.loads(response.read())["predictions"]
+    np.testing.assert_array_equal(
+        np.asarray(found, np.asarray(answers(model)).dtype), np.asarray(answers(model))
+    )
