@@ -63,5 +63,5 @@ $(VENV)/runtime: constraints.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/test: $(VENV)/runtime
-	$(INSTALL) --group test --group lint --editable '.[cmaes,dask,onnx,postgresql]'
+	$(INSTALL) --group test --group lint --editable '.[cmaes,dask,lightgbm,onnx,postgresql,sklearn]'
 	@touch $@

@@ -128,7 +128,7 @@ def _write_library_model(
     library_folder.write_files(folder, model)
     if model.format == library_folder.FOLDER:
         return  # it has everything
-    packages = LIBRARIES[model.format].packages
+    packages = [_distribution(package) for package in LIBRARIES[model.format].packages]
     _write_environment(folder, ("mlflow", *packages))
     example = model.arrays.get(names.INPUT_EXAMPLE)
     metadata = Metadata(
@@ -238,6 +238,12 @@ def _pinned(name: str) -> str:
     """Return the requirement of a package, without the local part of its version (``+cpu``)."""
     version = _version(name).partition("+")[0]
     return name if version == "unknown" else f"{name}=={version}"
+
+
+def _distribution(package: str) -> str:
+    """Return the name under which a package is installed: XGBoost has one without GPU support."""
+    small = f"{package}-cpu"
+    return small if _version(package) == "unknown" and _version(small) != "unknown" else package
 
 
 def _write_environment(folder: Path, packages: Iterable[str]) -> None:

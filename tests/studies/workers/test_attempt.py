@@ -410,6 +410,37 @@ MISTAKES = {
         ),
         "Model: got 1,600,001,000 bytes, expected at most 900,000,000, the limit of SQLite",
     ),
+    "files beyond a row": (
+        lambda report: after_an_epoch(
+            report, Outcome(1, model=Model("", {}, {"a": b"x" * 900_000_001}, "mlflow"))
+        ),
+        "Model: got 900,000,001 bytes, expected at most 900,000,000, the limit of SQLite",
+    ),
+    "a file that is no bytes": (
+        lambda report: after_an_epoch(report, Outcome(1, model=Model("", {}, {"a": "b"}, "c"))),
+        "Model.files: a: got 'b', expected bytes",
+    ),
+    "a file outside of its folder": (
+        lambda report: after_an_epoch(report, Outcome(1, model=Model("", {}, {"../a": b""}, "c"))),
+        "Model.files: got '../a', expected a relative path",
+    ),
+    "a file and a folder of one name": (
+        lambda report: after_an_epoch(
+            report, Outcome(1, model=Model("", {}, {"a": b"", "a/b": b""}, "c"))
+        ),
+        "Model.files: a is a file, and a folder with a/b",
+    ),
+    "files without a format": (
+        lambda report: after_an_epoch(report, Outcome(1, model=Model("", {}, {"a": b""}))),
+        "Model.format: got '' and 1 files, expected the name of a format exactly where there are "
+        "files",
+    ),
+    "files without end": (
+        lambda report: after_an_epoch(
+            report, Outcome(1, model=Model("", {}, dict.fromkeys(map(str, range(1001)), b""), "c"))
+        ),
+        "Model: got 1,001 files, expected at most 1,000",
+    ),
     "a message that is no text": (
         lambda report: os.stat("/nowhere/\udcff"),
         "[Errno 2] No such file or directory: '/nowhere/\\udcff'",
