@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nets.outcome import State as State
     from studies.interface import pruners as pruners
     from studies.interface import samplers as samplers
+    from studies.interface.opening import load_model as load_model
     from studies.interface.opening import names as names
     from studies.interface.opening import open as open
     from studies.interface.opening import read as read
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from studies.interface.spaces import Integer as Integer
     from studies.interface.study import SearchFailed as SearchFailed
     from studies.interface.study import Study as Study
+    from studies.objective.estimators import ModelRefused as ModelRefused
     from studies.objective.trial import Pruned as Pruned
     from studies.objective.trial import Trial as Trial
 
@@ -40,6 +42,7 @@ _PLACES = {
     "InputError": "nets.errors",
     "Integer": "studies.interface.spaces",
     "Model": "nets.outcome",
+    "ModelRefused": "studies.objective.estimators",
     "ModuleMissing": "nets.errors",
     "Outcome": "nets.outcome",
     "Pruned": "studies.objective.trial",
@@ -48,6 +51,7 @@ _PLACES = {
     "Study": "studies.interface.study",
     "Trial": "studies.objective.trial",
     "TrialResult": "studies.interface.results",
+    "load_model": "studies.interface.opening",
     "names": "studies.interface.opening",
     "open": "studies.interface.opening",
     "pruners": "studies.interface.pruners",

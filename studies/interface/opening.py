@@ -1,6 +1,7 @@
 """Studies that exist: in a store, or as files."""
 
 from pathlib import Path
+from typing import Any
 
 from studies.interface import sources
 from studies.interface.recorded import Folder
@@ -48,3 +49,18 @@ def names(store: Folder | None = None) -> list[str]:
         return []
     with Ledger(path, create=False) as ledger:
         return ledger.study_names()
+
+
+def load_model(which: str, *, store: Folder | None = None) -> Any:
+    """Return a recorded model as its library loads it: a run id, NAME, NAME@alias or NAME/version.
+
+    A name alone is the champion of the study of that name. Nothing is unpickled. Raises InputError
+    for a model that does not exist or has been changed, ModelRefused for one that could do anything
+    when it is loaded, and ModuleMissing where its library is not installed.
+    """
+    from studies.display.suggestions import default_store
+    from studies.objective import stored_models
+    from tracking.runs.reader import open_with_trials
+
+    with open_with_trials(Path(store) if store is not None else default_store()) as opened:
+        return stored_models.load_model(opened, which)

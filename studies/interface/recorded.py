@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nets.errors import InputError
 from studies.definition import importing
@@ -158,6 +158,19 @@ class StudyInStore:
         if found.problem:
             warn(f"not recorded: {found.problem}; the same call records it")
         return found.confirmation
+
+    def load_model(self, trial: int | str = "best") -> Any:
+        """Return the model of a trial as its library loads it; nothing is unpickled.
+
+        Raises InputError for a trial without a model, or whose model has been changed.
+        """
+        self._begin()
+        from studies.objective import stored_models
+        from tracking.runs import reader
+
+        with reader.open_with_trials(self.store) as store:
+            recorded = reader.find_trial(store, self.name, trial)
+            return stored_models.load_model(store, recorded.run_id)
 
     def delete(self) -> None:
         """Remove the study and its record from the store."""

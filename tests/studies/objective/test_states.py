@@ -45,7 +45,9 @@ def test_an_estimator_with_code_of_the_users_is_refused():
     pytest.importorskip("skops", reason="pip install 'retrial-studies[sklearn]'")
     from sklearn.preprocessing import FunctionTransformer
 
-    with pytest.raises(TypeError, match=r"studies\.objective\.states\.plain, expected only classes"):
+    with pytest.raises(
+        TypeError, match=r"studies\.objective\.states\.plain, expected only classes"
+    ):
         state_of([FunctionTransformer(plain)])
 
 
