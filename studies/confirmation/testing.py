@@ -38,6 +38,11 @@ def run(test: str, model: Model, metric: str) -> dict[str, Estimate]:
         raise TestFailed(f"the test {test} failed: its process ended") from error
     if failure is not None:
         raise TestFailed(f"the test {test} failed at {failure.place}: {failure.summary}")
+    return results_of(test, returned, metric)
+
+
+def results_of(test: str, returned: Any, metric: str) -> dict[str, Estimate]:
+    """Return what a test function returned as results by name; see `run`."""
     results = returned if isinstance(returned, Mapping) else {metric: returned}
     if not results:
         raise TestFailed(f"the test {test} returned {returned!r}, expected at least one result")
