@@ -168,8 +168,8 @@ def pruned_lines(trials: list[TrialRecord], metric: str) -> list[str]:
 
 def _why_failed(trial: TrialRecord) -> str:
     error = trial.outcome.error
-    reason = "no reason is recorded" if error is None else error.summary
-    return f"trial {trial.number} failed: {reason}".split("\n")[0]
+    reason = "no reason is recorded" if error is None else error.line
+    return f"trial {trial.number} failed: {reason}"
 
 
 def _more(trials: list[TrialRecord], state: str) -> list[str]:

@@ -144,7 +144,7 @@ def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None 
     """Return the line of a finished trial; a `width` cuts its parameters."""
     text = f"trial {trial.number:4d}  {trial.state:8s}"
     if trial.outcome.error is not None:
-        return f"{text}  {trial.outcome.error.summary}".split("\n")[0]
+        return f"{text}  {trial.outcome.error.line}"
     epochs = progress.epochs(trial)
     seconds = sum(epoch.seconds for epoch in epochs)
     text += (

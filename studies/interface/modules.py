@@ -63,7 +63,7 @@ def _script(defined: Any, key: str) -> str:
     """Return the name of the script as a module, after a check that workers can import it."""
     main = sys.modules["__main__"]
     file = getattr(main, "__file__", None)
-    if file is None:
+    if file is None or not Path(file).is_file():
         raise InputError(
             key,
             problem=f"{defined.__name__} is defined in an interactive session",
@@ -107,10 +107,13 @@ def find(name: str, file: str | None, key: str) -> ModuleSpec:
     except (ImportError, ValueError):
         spec = None
     if spec is None or (file is not None and not _is_same(spec.origin, file)):
-        where = "nothing" if spec is None else spec.origin or "a built-in module"
+        problem = f"worker processes cannot import {name!r}"
+        if spec is not None:
+            where = spec.origin or "a built-in module"
+            problem = f"worker processes would import {name!r} from {where}, not from {file}"
         raise InputError(
             key,
-            problem=f"worker processes would import {name!r} from {where}, not from {file}",
+            problem=problem,
             expected="a file whose name no other module has, in a folder on sys.path",
         )
     return spec

@@ -48,7 +48,7 @@ class TrialResult:
         >>> print(TrialResult(3, "complete", 0.97, {"C": 10.0}, {}, (), 0.25, None, None))
         trial 3 (complete): 0.97 with C 10, 0 epochs, 0.2 s
         """
-        result = self.error or shown(self.value)
+        result = " ".join((self.error or shown(self.value)).split())
         chosen = f" with {shown_parameters(self.params)}" if self.params else ""
         count = plural(len(self.epochs), "epoch")
         return f"trial {self.number} ({self.state}): {result}{chosen}, {count}, " + shown_seconds(

@@ -55,9 +55,9 @@ def verdict(
     code, output = _run(store, recorded, data, until, 1, ["--json"], stdout=subprocess.PIPE)
     try:
         return Verdict.from_json(json.loads(output))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError):
         problem = f"the recorded program ended with exit code {code}, without a verdict"
-        raise RuntimeError(problem) from error
+        raise RuntimeError(problem) from None
 
 
 def _run(

@@ -24,6 +24,16 @@ class Failure(Record):
         """Type and message."""
         return f"{self.type}: {self.message}"
 
+    @property
+    def line(self) -> str:
+        r"""Type and the first line of the message that is not empty.
+
+        >>> Failure("ValueError", "\nAll fits failed.\nSee below.").line
+        'ValueError: All fits failed.'
+        """
+        lines = [line for line in self.message.splitlines() if line.strip()]
+        return f"{self.type}: {lines[0].strip() if lines else ''}"
+
 
 @dataclass(frozen=True)
 class PruneReason(Record):
