@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from nets.errors import InputError
 from nets.outcome import Model
 from studies.objective import formats
 from studies.objective.estimators import ModelRefused
-from tracking.models.library_folder import FOLDER
+from tracking.models.library_folder import FOLDER, title_of
 from tracking.store import names
 
 SUPPORTED = (
@@ -76,7 +77,13 @@ def loaded(model: Model) -> Any:
     load: Callable[[dict[str, bytes]], Any] | None = formats.LOADERS.get(model.format)
     if load is None:
         raise ModelRefused(f"the model has the unknown format {model.format!r}")
-    return load(dict(model.files))
+    try:
+        return load(dict(model.files))
+    except (ModelRefused, InputError):
+        raise
+    except Exception as error:  # whatever a library makes of damaged files
+        problem = f"{title_of(model)} cannot load its files ({error!s:.200})"
+        raise InputError("model", problem=problem) from error
 
 
 def _with_source(model: Model) -> Any:

@@ -169,7 +169,8 @@ def test_a_pruned_trial_is_reported_as_pruned(export, capsys):
         ),
         (
             ["3", "--study", "digits"],
-            "export: the model of trial 3 of digits is not from nets, expected a network of nets",
+            "export: the model of trial 3 of digits is not from nets, expected a network of nets, "
+            "or a model of a library",
         ),
         (
             ["4", "--study", "digits"],

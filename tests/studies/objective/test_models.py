@@ -335,6 +335,12 @@ def test_a_damaged_file_is_named(name):
             loaded(Model("", {}, {path: damaged}, files.format))
 
 
+def test_what_a_library_cannot_read_is_named():
+    needs("lightgbm")
+    with pytest.raises(InputError, match=r"^model: LightGBM cannot load its files"):
+        loaded(Model("", {}, {"model.txt": b"no tree"}, "lightgbm"))
+
+
 def test_an_unknown_format_and_a_path_outside_of_the_folder_are_refused():
     with pytest.raises(ModelRefused, match="the model has the unknown format 'other'"):
         loaded(Model("", {}, {"a": b""}, "other"))
