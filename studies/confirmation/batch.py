@@ -5,8 +5,10 @@ so that the caller can commit it; the order means nothing. All train in other pr
 this one: an objective may be anyone's, and may end its process.
 """
 
+import itertools
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -105,10 +107,14 @@ def _side_by_side(
     yield from in_processes([delayed(_train)(job, place, models) for place, job in jobs], processes)
 
 
-def in_processes(calls: Sequence[Any], processes: int) -> Iterator[Any]:
-    """Make calls, of joblib's `delayed`, in other processes; yield each result when it is there."""
+def in_processes(calls: Sequence[Any], processes: int, *, fresh: bool = False) -> Iterator[Any]:
+    """Make calls, of joblib's `delayed`, in other processes; yield each result when it is there.
+
+    joblib uses its processes again as long as their arguments are the same, unless `fresh`.
+    """
+    arguments = (os.getpid(), tuple(sys.path), next(_batches) if fresh else 0)
     with parallel_config(
-        "loky", inner_max_num_threads=1, initializer=exit_with, initargs=(os.getpid(),)
+        "loky", inner_max_num_threads=1, initializer=_initialize, initargs=arguments
     ):
         parallel = Parallel(
             max(processes, 2),  # with one, the library trains in this process
@@ -127,6 +133,15 @@ def in_processes(calls: Sequence[Any], processes: int) -> Iterator[Any]:
             # When interrupted, it warns that tasks were cancelled, which was intended.
             with warnings.catch_warnings(action="ignore"):
                 results.close()
+
+
+_batches = itertools.count(1)
+
+
+def _initialize(driver: int, path: Sequence[str], batch: int) -> None:
+    """Begin a process that imports what the driver does, and ends with it."""
+    sys.path[:] = path
+    exit_with(driver)
 
 
 def _alone(place: int, job: Job, models: bool) -> Trained:

@@ -33,7 +33,7 @@ def run(test: str, model: Model, metric: str) -> dict[str, Estimate]:
     Raises TestFailed.
     """
     try:
-        ((returned, failure),) = in_processes([delayed(_call)(test, model)], 1)
+        ((returned, failure),) = in_processes([delayed(_call)(test, model)], 1, fresh=True)
     except TerminatedWorkerError as error:
         raise TestFailed(f"the test {test} failed: its process ended") from error
     if failure is not None:

@@ -201,8 +201,10 @@ def _section(raw: Values) -> StudySection:
 
 def _with_form(section: StudySection) -> StudySection:
     """Return a section that names the settings class, unless its objective has the simple form."""
+    if section.settings is not None:
+        return section
     objective = load(section.objective, "study.objective")
-    if section.settings is None and callable(objective) and is_full(objective):
+    if callable(objective) and is_full(objective):
         return replace(section, settings=DEFAULT_SETTINGS)
     return section
 

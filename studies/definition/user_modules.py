@@ -56,18 +56,17 @@ def load(path: str, key: str) -> Any:
 
 def settings_class(section: StudySection) -> type[Any]:
     """Return the class of a trial's settings; raises InputError for one that cannot be used."""
+    kind = None if section.settings is None else load(section.settings, "study.settings")
+    if kind is not None:
+        names = {item.name for item in fields(kind)} if is_dataclass(kind) else set()
+        if not {"seed", "epochs"} <= names or not isinstance(kind, type):
+            raise InputError(
+                "study.settings", section.settings, "a dataclass with the fields seed and epochs"
+            )
     objective = load(section.objective, "study.objective")
     if not callable(objective):
         raise InputError("study.objective", section.objective, "a function")
-    if section.settings is None:
-        return signature.settings_class(objective)
-    kind = load(section.settings, "study.settings")
-    names = {item.name for item in fields(kind)} if is_dataclass(kind) else set()
-    if not {"seed", "epochs"} <= names or not isinstance(kind, type):
-        raise InputError(
-            "study.settings", section.settings, "a dataclass with the fields seed and epochs"
-        )
-    return kind
+    return kind or signature.settings_class(objective)
 
 
 def _reason(error: BaseException) -> str:

@@ -20,6 +20,7 @@ name = "curves"
 trials = {trials}
 window = {window}
 metric = "value"
+direction = "maximize"
 seed = 5
 objective = "curves:{objective}"
 settings = "curves:Curve"

@@ -132,6 +132,13 @@ class Confirmation(_Whole):
     untested: str | None = None
     results: dict[str, Estimate] | None = None
 
+    def to_json(self) -> JsonObject:
+        """Return the record as a JSON object; only a study with a test function has results."""
+        values = super().to_json()
+        if self.results is None:
+            del values["results"]
+        return values
+
     @property
     def is_tested(self) -> bool:
         """Whether the test data have been used."""

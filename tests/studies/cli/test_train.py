@@ -249,7 +249,8 @@ def test_trainings_are_not_added_to_another_study_with_their_name(tmp_path, trai
 def test_trainings_of_another_kind_are_refused(tmp_path, train):
     path = write_study(tmp_path, epochs=1)
     train(path)
-    path.write_text(path.read_text().replace('metric = "value"', 'metric = "loss"'))
+    text = path.read_text()
+    path.write_text(text.replace('metric = "value"\ndirection = "maximize"', 'metric = "loss"'))
     code, _, said = train(path)
     assert code == 2
     assert said.startswith(

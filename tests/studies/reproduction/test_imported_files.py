@@ -54,6 +54,7 @@ STUDY = """
 objective = "descent:objective"
 settings = "descent:Settings"
 metric = "value"
+direction = "maximize"
 trials = 3
 window = 2
 

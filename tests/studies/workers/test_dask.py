@@ -278,6 +278,7 @@ _LONG = """
 name = "long"
 trials = 4
 metric = "value"
+direction = "maximize"
 objective = "curves:climb"
 settings = "curves:Curve"
 

@@ -28,6 +28,7 @@ trials = {trials}
 objective = "curves:climb"
 settings = "curves:Curve"
 metric = "value"
+direction = "maximize"
 pruner = {{ name = "none" }}
 [settings]
 epochs = 3
