@@ -41,6 +41,10 @@ def identified(defined: Any, key: str) -> str:
             expected="functions with different names",
         )
     if defined.__module__ == "__main__":
+        from studies.interface import notebook
+
+        if notebook.is_here():
+            return notebook.captured(defined, key)
         return f"{_script(defined, key)}:{name}"
     find(defined.__module__, getattr(module, "__file__", None), key)
     return f"{defined.__module__}:{name}"
@@ -66,7 +70,7 @@ def _script(defined: Any, key: str) -> str:
         raise InputError(
             key,
             problem=f"{defined.__name__} is defined in an interactive session",
-            expected="a function of a file, which worker processes can import",
+            expected="a function of a file or a notebook, which worker processes can import",
         )
     line = _line_of(defined)
     if _first_line is not None and line > _first_line:
