@@ -1,4 +1,4 @@
-"""Progress of a search in a notebook: the live table as one output, which is updated."""
+"""What a notebook shows: a search's live table as one output, which is updated, and figures."""
 
 import io
 import sys
@@ -19,6 +19,20 @@ def is_here() -> bool:
     """Return whether output goes to a notebook."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+def show_figures() -> None:
+    """Have a notebook show matplotlib's figures as images, unless it does so already."""
+    if not is_here():
+        return
+    from IPython.core.getipython import get_ipython
+    from IPython.core.pylabtools import select_figure_formats
+    from matplotlib.figure import Figure
+
+    shell = get_ipython()
+    formatters = shell.display_formatter.formatters.values()
+    if not any(Figure in formatter.type_printers for formatter in formatters):
+        select_figure_formats(shell, {"png"})
 
 
 class NotebookTable(LiveTable):

@@ -105,8 +105,10 @@ def sliced(history: Sequence[Statement], name: str) -> Slice:
                 break
     futures = [one.text for one in history if one.text.startswith(_FUTURE)]
     texts = [*futures, *(history[place].text for place in sorted(kept))]
-    once = dict.fromkeys(text for text in texts if text.startswith(("import ", "from ")))
-    found = [text for text in texts if text not in once or once.pop(text, 0) is None]
+    found: list[str] = []
+    for text in texts:
+        if text not in found or not text.startswith(("import ", "from ")):
+            found.append(text)
     return Slice(
         tuple(found),
         frozenset(name for name, before in seen if before == end),

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from nets.errors import InputError
+from studies.interface import notebook
 
 _first_line: int | None = None
 """The line of the script at which it first worked on a study: workers read it up to there."""
@@ -41,8 +42,6 @@ def identified(defined: Any, key: str) -> str:
             expected="functions with different names",
         )
     if defined.__module__ == "__main__":
-        from studies.interface import notebook
-
         if notebook.is_here():
             return notebook.captured(defined, key)
         return f"{_script(defined, key)}:{name}"
