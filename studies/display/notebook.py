@@ -29,7 +29,7 @@ def show_figures() -> None:
     from IPython.core.pylabtools import select_figure_formats
     from matplotlib.figure import Figure
 
-    shell = get_ipython()
+    shell: Any = get_ipython()
     formatters = shell.display_formatter.formatters.values()
     if not any(Figure in formatter.type_printers for formatter in formatters):
         select_figure_formats(shell, {"png"})

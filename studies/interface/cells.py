@@ -1,8 +1,7 @@
 """The statements of a notebook's cells that a function depends on.
 
-Cells are read in the order in which they ran. A statement reads what the last statements before it
-have made of a name; a function reads names when it is called. Where a statement only may change a
-value, it is taken to do so.
+A statement reads what the statements that ran before it have made of a name; a function reads names
+when it is called. Where a statement only may change a value, it is taken to do so.
 """
 
 import ast

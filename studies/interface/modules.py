@@ -52,7 +52,7 @@ def identified(defined: Any, key: str) -> str:
 def note_work() -> None:
     """Note that the script works on a study now, unless it already did."""
     global _first_line
-    if _first_line is not None:
+    if _first_line is not None or notebook.is_here():
         return
     frame = inspect.currentframe()
     while frame is not None:

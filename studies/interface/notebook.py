@@ -40,6 +40,7 @@ _PLAIN = (
     datetime.date, datetime.time, datetime.timedelta,
 )  # fmt: skip
 _COLLECTIONS = (dict, list, tuple, set, frozenset)
+_CODE = (ModuleType, type, FunctionType, BuiltinFunctionType)
 
 
 def is_here() -> bool:
@@ -78,7 +79,7 @@ def captured(defined: Any, key: str) -> str:
     try:
         values = _imported(module, folder, key, name)
         for one in sorted(found.names & values.keys()):
-            if not _is_same(values[one], shell.user_ns.get(one)):
+            if not is_same(values[one], shell.user_ns.get(one)):
                 raise _refused(key, name, f"{one}, whose value its cells do not explain")
     except InputError:
         if is_new:
@@ -100,8 +101,7 @@ def _history(shell: Any) -> list[cells.Statement]:
 
     def is_opaque(name: str) -> bool:
         value = namespace.get(name)
-        known = (ModuleType, type, FunctionType, BuiltinFunctionType)
-        return not (hasattr(builtins, name) or isinstance(value, known) or _is_plain(value))
+        return not (hasattr(builtins, name) or isinstance(value, _CODE) or _is_plain(value))
 
     *earlier, last = namespace["In"]
     lines: list[int] = []
@@ -136,8 +136,9 @@ def _imported(module: str, folder: Path, key: str, name: str) -> dict[str, Any]:
     try:
         return vars(importing.module(module))
     except (Exception, SystemExit) as error:  # whatever a user's cells do
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        line = f" in `{place.line}`" if Path(place.filename).parent == folder else ""
+        places = traceback.extract_tb(error.__traceback__)
+        lines = [place.line for place in places if Path(place.filename).parent == folder]
+        line = f" in `{lines[-1]}`" if lines else ""
         why = f"{type(error).__name__}{line}: {one_line(error)}"
         raise InputError(
             key,
@@ -157,10 +158,15 @@ def _is_plain(value: Any) -> bool:
     return hasattr(value, "equals") or hasattr(value, "__array__")
 
 
-def _is_same(ours: Any, theirs: Any) -> bool:
-    """Return whether a module and a notebook have the same value; other objects count as equal."""
+def is_same(ours: Any, theirs: Any) -> bool:
+    """Return whether a module and a notebook have the same value.
+
+    Code and objects of other types count as equal.
+    """
     if type(ours).__qualname__ != type(theirs).__qualname__:
         return False
+    if isinstance(ours, _CODE):
+        return True
     if hasattr(ours, "equals"):  # a frame
         return bool(ours.equals(theirs))
     if hasattr(ours, "detach"):  # a tensor
@@ -168,17 +174,18 @@ def _is_same(ours: Any, theirs: Any) -> bool:
     if hasattr(ours, "__array__"):
         ours, theirs = np.asarray(ours), np.asarray(theirs)
         if ours.dtype.hasobject:
-            return ours.shape == theirs.shape and _is_same(ours.tolist(), theirs.tolist())
+            return ours.shape == theirs.shape and is_same(ours.tolist(), theirs.tolist())
         may_be_nan = ours.dtype.kind in "fcmM"
         return ours.dtype == theirs.dtype and np.array_equal(ours, theirs, equal_nan=may_be_nan)
     if isinstance(ours, dict):
-        return list(ours) == list(theirs) and _is_same([*ours.values()], [*theirs.values()])
+        return is_same(list(ours.items()), list(theirs.items()))
     if isinstance(ours, list | tuple):
-        return len(ours) == len(theirs) and all(map(_is_same, ours, theirs))
+        return len(ours) == len(theirs) and all(map(is_same, ours, theirs))
+    if dataclasses.is_dataclass(ours):
+        names = [field.name for field in dataclasses.fields(ours)]
+        return all(is_same(getattr(ours, one), getattr(theirs, one, None)) for one in names)
     if isinstance(ours, set | frozenset):
-        return bool(ours == theirs)
-    if dataclasses.is_dataclass(ours) and not isinstance(ours, type):
-        return _is_same(vars(ours), vars(theirs)) if hasattr(ours, "__dict__") else True
+        return bool(ours == theirs) or not all(isinstance(one, _PLAIN) for one in ours)
     if isinstance(ours, float | complex | np.generic):
         return bool(ours == theirs or (ours != ours and theirs != theirs))
     return not isinstance(ours, _PLAIN) or bool(ours == theirs)
