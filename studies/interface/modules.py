@@ -79,8 +79,9 @@ def _script(defined: Any, key: str) -> str:
             f"line {_first_line}, up to which worker processes read the file",
             hint="define it above the first search",
         )
-    if main.__spec__ is not None:  # python -m package.module
-        name = main.__spec__.name
+    run_as: ModuleSpec | None = getattr(main, "__spec__", None)  # IPython's %run leaves it out
+    if run_as is not None:  # python -m package.module
+        name = run_as.name
     else:
         name = stem_of(Path(file), key)
         put_first(Path(file).absolute().parent)

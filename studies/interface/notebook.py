@@ -13,7 +13,6 @@ import importlib
 import inspect
 import sys
 import traceback
-import warnings
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -47,14 +46,6 @@ def is_here() -> bool:
     """Return whether this program is a notebook, or another session of IPython."""
     shell = _shell()
     return shell is not None and vars(sys.modules["__main__"]) is shell.user_ns
-
-
-def import_progress_bars() -> None:
-    """Import the progress bars of libraries without their hint at widgets, which nothing needs."""
-    if is_here():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            importlib.import_module("tqdm.auto")
 
 
 def captured(defined: Any, key: str) -> str:

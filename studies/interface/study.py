@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nets.errors import InputError
 from studies.definition import importing
-from studies.interface import notebook, sources
+from studies.interface import sources
 from studies.interface.recorded import Folder, StudyInStore, check_counts, data_folder
 from studies.interface.spaces import Parameter
 from tracking.records import Values
@@ -15,8 +15,6 @@ from tracking.records import Values
 if TYPE_CHECKING:
     from studies.definition.pruners import Pruner
     from studies.definition.samplers import Sampler
-
-notebook.import_progress_bars()
 
 
 class SearchFailed(RuntimeError):

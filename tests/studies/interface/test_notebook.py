@@ -109,13 +109,15 @@ def test_what_the_cells_do_not_explain_is_refused_and_nothing_is_left(tmp_path):
         tmp_path, BEGIN, *(one for pair in cells for one in pair),
         "x0 = np.ones(3)", f"{study(2)}.search(progress=False);",
         fixed, f"from objective import f9\n{study(9)}.name",
+        f"%%writefile tune.py\nimport studies\ndef f10(x): return x\n{study(10)}.name",
+        "%run tune.py", "%run tune.py",
     )  # fmt: skip
     refused = shown[2 : 2 + 2 * len(REFUSED) : 2]
     for cell, (_, message) in zip(refused, REFUSED, strict=True):
         assert cell.error is not None
         assert f"InputError: objective: {message}" in cell.error
         assert ("%%writefile objective.py" in cell.error) == ("lambda" not in message)
-    assert [cell.error for cell in shown[-4:]] == [None] * 4
+    assert [cell.error for cell in shown[-7:]] == [None] * 7
     (file,) = (tmp_path / "notebook_objectives").glob("*.py")
     assert file.name.startswith("f2_")
     assert file.read_text() == (
