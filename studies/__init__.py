@@ -7,6 +7,8 @@ The names are imported when they are used, so ``import studies`` and ``retrial -
 Float(low=0.1, high=1, log=False, step=None, when=None)
 """
 
+import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +68,10 @@ __all__ = sorted(_PLACES)
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if "IPython" in sys.modules:
+        # Optuna and MLflow import it, and it warns of missing widgets, which nothing needs.
+        with warnings.catch_warnings(action="ignore"):
+            import_module("tqdm.auto")
     module = import_module(_PLACES[name])
     value = module if _PLACES[name].endswith(f".{name}") else getattr(module, name)
     globals()[name] = value

@@ -10,6 +10,7 @@ from nets.errors import InputError, ModuleMissing
 from studies.definition import importing
 from studies.definition.study_section import StudySection
 from studies.objective import signature
+from tracking.provenance.source_code import NOTEBOOKS
 from tracking.store.store import one_line
 
 
@@ -27,7 +28,8 @@ def import_from(section: StudySection, *folders: Path) -> None:
     from the store must not have its workers import from a different folder than its driver.
     """
     if any(module not in sys.modules for module in user_modules(section)):
-        first = list(dict.fromkeys(str(folder.absolute()) for folder in folders))
+        places = [place for folder in folders for place in (folder, folder / NOTEBOOKS)]
+        first = list(dict.fromkeys(str(place.absolute()) for place in places if place.is_dir()))
         sys.path[:] = [*first, *(place for place in sys.path if place not in first)]
 
 

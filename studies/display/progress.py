@@ -222,12 +222,15 @@ class LiveTable:
         style = {"complete": "", "pruned": "dim", "failed": "red"}[trial.state]
         line = _line(self._progress, trial, best, self._console.width)
         # One line above the table, however long it is; the table is redrawn with it.
-        text = Text(line, style="bold green" if best else style)
-        self._console.print(text, no_wrap=True, overflow="ellipsis")
+        self._print(Text(line, style="bold green" if best else style, no_wrap=True))
 
     def warned(self, message: str) -> None:
         """Print a warning above the table."""
-        self._console.print(Text(f"retrial: {message}", style="yellow"))
+        self._print(Text(f"retrial: {message}", style="yellow"))
+
+    def _print(self, text: Text) -> None:
+        """Print a line above the table."""
+        self._console.print(text, overflow="ellipsis" if text.no_wrap else None)
 
     def _refresh(self) -> None:
         if self._drawings.take():
@@ -308,5 +311,9 @@ def _whole(style: str, text: str) -> Text:
 
 
 def display(progress: Progress) -> Screen:
-    """Return the live table where output is a terminal, plain lines elsewhere."""
-    return LiveTable(progress) if sys.stdout.isatty() else PlainLines(progress)
+    """Return the live table where output is a terminal or a notebook, plain lines elsewhere."""
+    from studies.display import notebook
+
+    if sys.stdout.isatty():
+        return LiveTable(progress)
+    return notebook.NotebookTable(progress) if notebook.is_here() else PlainLines(progress)

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from nets.errors import InputError
+from studies.interface import notebook
 
 _first_line: int | None = None
 """The line of the script at which it first worked on a study: workers read it up to there."""
@@ -41,6 +42,8 @@ def identified(defined: Any, key: str) -> str:
             expected="functions with different names",
         )
     if defined.__module__ == "__main__":
+        if notebook.is_here():
+            return notebook.captured(defined, key)
         return f"{_script(defined, key)}:{name}"
     find(defined.__module__, getattr(module, "__file__", None), key)
     return f"{defined.__module__}:{name}"
@@ -49,7 +52,7 @@ def identified(defined: Any, key: str) -> str:
 def note_work() -> None:
     """Note that the script works on a study now, unless it already did."""
     global _first_line
-    if _first_line is not None:
+    if _first_line is not None or notebook.is_here():
         return
     frame = inspect.currentframe()
     while frame is not None:
@@ -67,7 +70,7 @@ def _script(defined: Any, key: str) -> str:
         raise InputError(
             key,
             problem=f"{defined.__name__} is defined in an interactive session",
-            expected="a function of a file, which worker processes can import",
+            expected="a function of a file or a notebook, which worker processes can import",
         )
     line = _line_of(defined)
     if _first_line is not None and line > _first_line:
@@ -77,8 +80,9 @@ def _script(defined: Any, key: str) -> str:
             f"line {_first_line}, up to which worker processes read the file",
             hint="define it above the first search",
         )
-    if main.__spec__ is not None:  # python -m package.module
-        name = main.__spec__.name
+    run_as: ModuleSpec | None = getattr(main, "__spec__", None)  # IPython's %run leaves it out
+    if run_as is not None:  # python -m package.module
+        name = run_as.name
     else:
         name = stem_of(Path(file), key)
         put_first(Path(file).absolute().parent)

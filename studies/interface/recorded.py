@@ -82,8 +82,10 @@ class StudyInStore:
     def figure(self, name: str) -> "Figure":
         """Return a figure of the study; raises InputError where there is nothing to draw."""
         from nets.errors import did_you_mean, one_of
+        from studies.display.notebook import show_figures
         from studies.figures.drawing import FIGURES
 
+        show_figures()
         if name not in FIGURES:
             raise InputError("figure", name, one_of(FIGURES), did_you_mean(name, FIGURES))
         with self._needed() as stored:

@@ -7,6 +7,7 @@ definition.
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nets.errors import InputError
@@ -108,18 +109,34 @@ class Arguments:
         """The given name, or that of the objective's module."""
         if (name := self.section.get("name")) is not None:
             return str(name)
-        path = _path(self.objective, "objective") or NETS
+        path = self._paths.get("objective", NETS)
         if path == NETS:
             raise InputError("name", problem="missing", expected="a name for the study")
         return path.partition(":")[0].rpartition(".")[2]
 
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        """The names by which workers import the functions and the class of the arguments.
+
+        They stay as they are when a notebook changes what it has.
+        """
+        return self._identified()
+
+    def _identified(self) -> dict[str, str]:
+        given = {
+            "objective": self.objective, "settings": self.settings, "test": self.section.get("test")
+        }  # fmt: skip
+        return {
+            key: value if isinstance(value, str) else identified(value, key)
+            for key, value in given.items()
+            if value is not None
+        }
+
     def tables(self) -> Values:
         """Return the tables of a study file with these arguments."""
-        section: Values = {"name": self.name}
-        for key in ("objective", "settings"):
-            if (path := _path(getattr(self, key), key)) is not None:
-                section[key] = path
-        section |= {key: _plain(key, value) for key, value in self.section.items()}
+        section: Values = {"name": self.name, **self._paths}
+        for key, value in self.section.items():
+            section.setdefault(key, _plain(key, value))
         space = {name: _entry(name, entry) for name, entry in self.space.items()}
         fixed = {name: plain(value) for name, value in self.fixed.items()}
         found = {"study": section, **_sections(fixed, self._settings_class(section))}
@@ -143,6 +160,13 @@ class Arguments:
 
     def definition(self, trials: int | None = None) -> "Definition":
         """Return the checked definition."""
+        for key, path in self._identified().items():
+            if path != self._paths[key]:
+                raise InputError(
+                    key,
+                    problem="the notebook has changed what it depends on",
+                    hint="run the cell that defines the study again",
+                )
         from studies.definition import study_file
 
         found = study_file.built_with(self.tables(), trials=trials, to_search=False)
@@ -153,16 +177,10 @@ class Arguments:
         return found
 
 
-def _path(given: Any, key: str) -> str | None:
-    return given if given is None or isinstance(given, str) else identified(given, key)
-
-
 def _plain(key: str, value: Any) -> Any:
     """Return an argument as the value of a study file."""
     if key in ("sampler", "pruner") and isinstance(value, str):
         return {"name": value}
-    if key == "test":
-        return _path(value, key)
     if is_dataclass(value) and not isinstance(value, type):
         return _without_none(asdict(value))
     return plain(value)

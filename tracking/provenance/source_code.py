@@ -22,6 +22,9 @@ OWN = ("nets", "studies", "tracking")
 _BESIDE = (".txt", ".toml")
 """Suffixes of the other files that our packages read."""
 
+NOTEBOOKS = "notebook_objectives"
+"""The folder beside a notebook with the modules that its objectives are written to."""
+
 LARGEST = 32 << 20
 """Limit in bytes on archived source; a user's package may contain anything."""
 
@@ -75,8 +78,9 @@ def with_imported(modules: Iterable[str]) -> list[str]:
         folder = folder_of(name)
         if folder is None or folder.name in LIBRARIES:
             continue
+        folders = {folder, folder.parent} if folder.name == NOTEBOOKS else {folder}
         imported = {other for file in _files_of(name).values() for other in _imported_by(file)}
-        waiting |= {one for one in imported.difference(found, OWN) if folder_of(one) == folder}
+        waiting |= {one for one in imported.difference(found, OWN) if folder_of(one) in folders}
     return sorted(found.union(modules))
 
 
