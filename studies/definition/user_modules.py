@@ -1,5 +1,6 @@
 """Find and import the modules that a study names: its objective and its settings class."""
 
+import inspect
 import sys
 import traceback
 from dataclasses import fields, is_dataclass
@@ -57,8 +58,15 @@ def load(path: str, key: str) -> Any:
 def settings_class(section: StudySection) -> type[Any]:
     """Return the class of a trial's settings; raises InputError for one that cannot be used."""
     objective = load(section.objective, "study.objective")
-    if not callable(objective):
+    if not callable(objective) or isinstance(objective, type):
         raise InputError("study.objective", section.objective, "a function")
+    if inspect.isgeneratorfunction(objective) or inspect.iscoroutinefunction(objective):
+        kind = "is a generator" if inspect.isgeneratorfunction(objective) else "is asynchronous"
+        raise InputError(
+            "study.objective",
+            problem=f"{section.objective} {kind}",
+            expected="a function that calls trial.report, or returns a number",
+        )
     if section.settings is None:
         return signature.settings_class(objective)
     kind = load(section.settings, "study.settings")
