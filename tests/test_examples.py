@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -79,6 +80,16 @@ def test_every_example_is_run_and_has_its_equivalent():
 def test_an_example_is_never_longer_than_with_optuna_alone(name):
     ours, theirs = FOLDER / f"{name}.py", FOLDER / "optuna" / f"{name}.py"
     assert lines_of_code(ours) <= lines_of_code(theirs)
+
+
+def test_the_first_screen_of_the_readme_has_an_example():
+    (text,) = re.findall(
+        r"^```python\n# svc\.py.*?\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.M | re.S
+    )
+    example = (FOLDER / "svc.py").read_text("utf-8")
+    shown, whole = ({ast.dump(node) for node in ast.parse(t).body} for t in (text, example))
+    assert len(whole - shown) == 2  # its docstring, and that it prints the best trial
+    assert shown < whole
 
 
 @pytest.mark.slow
