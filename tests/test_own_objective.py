@@ -1,4 +1,4 @@
-"""docs/own-objective.md: run the example exactly as the page shows it."""
+"""docs/own-objective.md: run the examples exactly as the page shows them."""
 
 import importlib.util
 import os
@@ -15,13 +15,14 @@ from nets.state import pack, unpack
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "own-objective.md").read_text("utf-8")
 FILES = re.findall(r"^```(?:python|toml)\n(# (\S+\.(?:py|toml)).*?)^```", PAGE, re.M | re.S)
-COMMANDS = re.findall(r"^\$ retrial (.*)$", PAGE, re.M)
+COMMANDS = re.findall(r"^\$ (python|retrial) (.*)$", PAGE, re.M)
+NAMES = ["svc.py", "perceptron.py", "valley.py", "valley.toml"]
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A folder with the files of the page."""
-    assert [name for _, name in FILES] == ["valley.py", "valley.toml"]
+    assert [name for _, name in FILES] == NAMES
     for text, name in FILES:
         (tmp_path / name).write_text(text)
     return tmp_path
@@ -73,12 +74,32 @@ def test_the_study_can_be_searched_from_another_folder(folder, tmp_path_factory)
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_work(folder):
-    assert [command.split()[0] for command in COMMANDS] == ["search", "reproduce"]
-    for command in COMMANDS:
-        done = retrial(*command.split(), folder=folder)
+@pytest.mark.parametrize("name", ["svc", "perceptron", "valley"])
+def test_the_commands_of_the_page_work(name, folder):
+    if name == "perceptron":
+        pytest.importorskip("skops", reason="needs skops: pip install 'retrial-studies[sklearn]'")
+    commands = [command for command in COMMANDS if name in command[1]]
+    outputs = []
+    for program, arguments in commands:
+        if program == "python":
+            done = run_to_end([sys.executable, arguments], cwd=folder)
+        else:
+            done = retrial(*arguments.split(), folder=folder)
         assert done.returncode == 0, done.stderr
-    assert "exact: all metrics and digests" in done.stdout
+        outputs.append(done.stdout)
+    if name == "perceptron":
+        assert "test: accuracy 0." in outputs[-1]
+        assert 'use it: studies.load_model("perceptron@champion")' in outputs[-1]
+    else:
+        assert "exact: all metrics and digests" in outputs[-1]
+
+
+def test_every_command_of_the_page_belongs_to_a_file():
+    assert [command for _, command in COMMANDS] == [
+        "svc.py", "search svc.py --trials 6", "reproduce best --study svc", "perceptron.py",
+        "confirm perceptron --top 2 --seeds 2", "search valley.toml",
+        "reproduce best --study valley",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

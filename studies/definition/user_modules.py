@@ -1,5 +1,6 @@
 """Find and import the modules that a study names: its objective and its settings class."""
 
+import inspect
 import sys
 import traceback
 from dataclasses import fields, is_dataclass
@@ -66,8 +67,15 @@ def settings_class(section: StudySection) -> type[Any]:
                 "study.settings", section.settings, "a dataclass with the fields seed and epochs"
             )
     objective = load(section.objective, "study.objective")
-    if not callable(objective):
+    if not callable(objective) or isinstance(objective, type):
         raise InputError("study.objective", section.objective, "a function")
+    if inspect.isgeneratorfunction(objective) or inspect.iscoroutinefunction(objective):
+        form = "is a generator" if inspect.isgeneratorfunction(objective) else "is asynchronous"
+        raise InputError(
+            "study.objective",
+            problem=f"{section.objective} {form}",
+            expected="a function that calls trial.report, or returns a number",
+        )
     return kind or signature.settings_class(objective)
 
 

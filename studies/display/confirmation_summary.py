@@ -1,5 +1,6 @@
 """A confirmation as `confirm` and `show` print it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,17 @@ def lines(
     if recorded is not None and recorded.version:
         name, version = confirmation.study, recorded.version
         yield f"model: {name}/{version}, {name}@{names.CHAMPION}"
-        yield f"use it: {suggestions.command(store, 'predict', name, 'FILE...')}"
+        yield f"use it: {_use_of(confirmation, store)}"
+
+
+def _use_of(confirmation: Confirmation, store: Path) -> str:
+    """Return what loads the champion: a command for a network, Python for a library's model."""
+    name = confirmation.study
+    if confirmation.champion is not None and confirmation.champion.weights is None:
+        which = json.dumps(f"{name}@{names.CHAMPION}")
+        there = "" if store == suggestions.default_store() else f", store={str(store)!r}"
+        return f"studies.load_model({which}{there})"
+    return suggestions.command(store, "predict", name, "FILE...")
 
 
 def ago(trials: int) -> str:

@@ -41,7 +41,14 @@ def settings_class(function: Callable[..., Any]) -> type[Any]:
     >>> settings_class(objective)(C=1)
     Settings(C=1, gamma=0.1, seed=0)
     """
-    hints = get_type_hints(function)
+    try:
+        hints = get_type_hints(function)
+    except Exception as error:  # whatever is written there is evaluated
+        raise InputError(
+            "objective",
+            problem=f"the annotations of {function.__name__} cannot be read: {error}",
+            expected="types that its module knows",
+        ) from error
     items: list[tuple[str, Any, Any]] = []
     for parameter in signature(function).parameters.values():
         if parameter.kind not in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):

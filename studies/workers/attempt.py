@@ -73,7 +73,7 @@ def run(job: Job, send: Send, stopping: Callable[[], bool]) -> None:
             reason = f"{type(error).__name__}: {validation.message_of(error)}".removesuffix(": ")
             end = WorkerCrashed(job.trial, job.attempt, reason)
         else:
-            failed = TrialOutcome(error=validation.failure_of(error))
+            failed = TrialOutcome(error=validation.failure_of(error, job.objective))
             end = TrialDone(job.trial, job.attempt, "failed", failed)
     send(end)
 

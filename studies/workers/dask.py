@@ -24,6 +24,7 @@ from studies.workers import dask_worker
 from studies.workers.admission import Admission, Description
 from studies.workers.dask_client import SECONDS_TO_CONNECT, connected
 from studies.workers.messages import Event, Job, Notice, TrialDone, TrialStopped, WorkerCrashed
+from tracking.provenance import source_code
 from tracking.store.store import one_line
 
 SECONDS_BETWEEN_COUNTS = 10.0
@@ -46,7 +47,8 @@ class _Worker:
 class DaskEngine:
     """The workers of a cluster that `admission` lets in, at most `limit` at a time.
 
-    Everything happens in the thread that calls: Dask's threads only add to a queue.
+    `modules` are the study's own, of which workers receive an archive. Everything happens in the
+    thread that calls: Dask's threads only add to a queue.
     """
 
     def __init__(
@@ -58,7 +60,10 @@ class DaskEngine:
         limit: int | None = None,
     ) -> None:
         self._admission = admission
-        self._describe = partial(dask_worker.describe, tuple(data), tuple(modules))
+        digests = {name: source_code.digest(name) for name in modules}
+        archive = source_code.archive(digests) if modules else None
+        self._code = dask_worker.key_of(archive)
+        self._describe = partial(dask_worker.describe, tuple(data), tuple(modules), archive)
         self._limit = limit
         self._news: SimpleQueue[_News] = SimpleQueue()
         self._workers: dict[str, _Worker] = {}
@@ -81,7 +86,7 @@ class DaskEngine:
         worker.job = job
         worker.task = self._submit(
             dask_worker.train,
-            (pickle.dumps(job), self._queue.name, self._client.id),
+            (pickle.dumps(job), self._queue.name, self._client.id, self._code),
             worker.address,
             f"trial-{job.trial}-{job.attempt}",
         )

@@ -4,12 +4,21 @@ A worker trains at most one of our trials at a time, in a thread of Dask's. The 
 into the driver's queue, which the scheduler keeps: once `put` has returned, the worker may be
 killed and nothing is lost, and the events of one trial stay in order. A log event then signals the
 driver.
+
+A study's own modules are the driver's: a worker that lacks them imports them from an archive.
 """
 
+import hashlib
+import importlib
+import io
 import pickle
+import sys
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
 
 import distributed
 
@@ -18,7 +27,7 @@ from nets.errors import InputError
 from studies.workers.admission import Description, programs
 from studies.workers.attempt import dataset, run
 from studies.workers.messages import Job, TrialEvent
-from tracking.provenance import environment
+from tracking.provenance import environment, source_code
 from tracking.records import Environment
 
 Data = tuple[str, str, str]
@@ -28,24 +37,93 @@ _stopping: set[str] = set()
 """Keys of the tasks of this process that are to stop at the end of their epoch."""
 
 
+def key_of(archive: bytes | None) -> str:
+    """Return the name of an archive of modules; empty for none."""
+    return "" if archive is None else hashlib.sha256(archive).hexdigest()
+
+
+class _OwnModules:
+    """The modules of the studies that this worker trains for, each study's from its own place.
+
+    Two studies may have different modules of one name, or a study has changed its own.
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str | None] = {"": None}
+        """Where each archive is unpacked, by its key; None for what the worker has itself."""
+        self._in_use = ""
+        self._loaded: dict[str, dict[str, ModuleType]] = {}
+        """What was imported with each archive in use, but for the one that is."""
+
+    def add(self, archive: bytes | None) -> str:
+        """Use an archive of modules, unless this worker has equal ones; return its key."""
+        key = key_of(archive)
+        if archive is not None and key not in self._folders:
+            self.use("")
+            with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+                names = {path.partition("/")[0].removesuffix(".py") for path in opened.namelist()}
+                digests = {name: source_code.digest(name) for name in names}
+                # What is loaded may be older than the files it was loaded from.
+                if not names & sys.modules.keys() and source_code.archive(digests) == archive:
+                    self._folders[key] = None
+                else:  # where Dask removes it
+                    folder = Path(distributed.get_worker().local_directory) / f"retrial-{key[:12]}"
+                    opened.extractall(folder)
+                    self._folders[key] = str(folder)
+        self.use(key)
+        return key
+
+    def use(self, key: str) -> None:
+        """Have the modules of an archive imported from now on, and no other's."""
+        if key == self._in_use:
+            return
+        before, folder = self._folders[self._in_use], self._folders[key]
+        names = {name for place in (before, folder) if place for name in _names_in(place)}
+        of_studies = [name for name in sys.modules if name.partition(".")[0] in names]
+        self._loaded[self._in_use] = {name: sys.modules.pop(name) for name in of_studies}
+        if before in sys.path:
+            sys.path.remove(before)
+        if folder is not None:
+            sys.path.insert(0, folder)
+        sys.modules.update(self._loaded.pop(key, {}))
+        importlib.invalidate_caches()
+        self._in_use = key
+
+
+def _names_in(folder: str) -> set[str]:
+    return {path.stem for path in Path(folder).iterdir()}
+
+
+_own_modules = _OwnModules()
+
+
 class _Abandoned(BaseException):
     """Ends a training whose driver has ended; its cause, if any, is a lost scheduler."""
 
 
-def describe(data: Sequence[Data], modules: Sequence[str]) -> Description:
-    """Describe what this worker computes with, and whether it has the data."""
+def describe(
+    data: Sequence[Data], modules: Sequence[str], archive: bytes | None = None
+) -> Description:
+    """Describe what this worker computes with, and whether it has the data.
+
+    `modules` are the study's own; the worker takes them from `archive` if it lacks them.
+    """
+    key = _own_modules.add(archive)
     try:
         for name, sha256, folder in data:
             dataset(folder, name, sha256)
         problem = None
     except InputError as error:
         problem = str(error)
-    return Description(*_computed_with(tuple(modules)), problem)
+    return Description(*_computed_with(tuple(modules), key), problem)
 
 
 @lru_cache(maxsize=16)
-def _computed_with(modules: tuple[str, ...]) -> tuple[Environment, dict[str, str]]:
-    """Describe this process, once: it keeps what it has loaded, whatever is installed later."""
+def _computed_with(modules: tuple[str, ...], key: str) -> tuple[Environment, dict[str, str]]:
+    """Describe this process, once: it keeps what it has loaded, whatever is installed later.
+
+    `key` is that of the archive in use.
+    """
     with threads.pinned():
         found = environment.capture(modules=modules)
     # The rest describes the machine; user, command and checkout are the driver's.
@@ -53,8 +131,8 @@ def _computed_with(modules: tuple[str, ...]) -> tuple[Environment, dict[str, str
     return found, programs(modules)
 
 
-def train(packed: bytes, queue_name: str, topic: str) -> None:
-    """Run one job: a task of the driver's.
+def train(packed: bytes, queue_name: str, topic: str, code: str) -> None:
+    """Run one job: a task of the driver's. `code` is the key of its archive of modules.
 
     Ends silently at the next epoch when the driver has ended or abandoned the task: the scheduler
     then takes the task back.
@@ -63,6 +141,7 @@ def train(packed: bytes, queue_name: str, topic: str) -> None:
     key = worker.get_current_task()
     queue = distributed.Queue(queue_name)
     job: Job = pickle.loads(packed)
+    _own_modules.use(code)
 
     def send(event: TrialEvent) -> None:
         task = worker.state.tasks.get(key)

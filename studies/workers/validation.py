@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import studies.objective
 from nets.outcome import Epoch, Model, Outcome
 from tracking.records import Failure
 from tracking.store import names
@@ -26,6 +27,8 @@ MOST_FILE_BYTES = 100_000_000
 """Limit on the files of a trial, in bytes."""
 _WRAPPING = 1_000
 """Bytes that a file of arrays has for each of them in addition to its values, at most."""
+_OURS = {os.path.dirname(__file__), os.path.dirname(studies.objective.__file__ or "")}
+"""Folders of the code that calls an objective, and that it calls."""
 _LONGEST_MESSAGE = 10_000
 _LONGEST_TRACEBACK = 100_000
 
@@ -96,15 +99,15 @@ def files_of(outcome: Outcome) -> dict[str, bytes]:
     return files
 
 
-def failure_of(error: BaseException) -> Failure:
+def failure_of(error: BaseException, objective: str = "unknown") -> Failure:
     """Return type, message, place and traceback of an exception.
 
-    For an error in a report, the place is where the objective reported it.
+    For an error in a report, the place is where the objective reported it; for one in what it
+    returned, its name.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    here = os.path.dirname(__file__)
-    theirs = [frame for frame in frames if os.path.dirname(frame.filename) != here] or frames
-    place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else "unknown"
+    theirs = [frame for frame in frames if os.path.dirname(frame.filename) not in _OURS]
+    place = f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else objective
     return Failure(
         type=type(error).__name__,
         message=message_of(error),

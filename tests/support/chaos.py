@@ -6,11 +6,16 @@ command hangs or ends with another exit code than it should.
 """
 
 import contextlib
+import hashlib
 import resource
 import shutil
+import sqlite3
 import time
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import optuna
 import psutil
@@ -20,9 +25,8 @@ from flaky import FlakyAddress
 from mlflow_server import MLflowServer
 from programs import killed_afterwards
 from searches import trials
-from waiting import wait_until_ended
+from waiting import until, wait_until_ended
 
-from studies.definition import study_file
 from tracking.store import names
 
 MOST_SECONDS = 6.0
@@ -45,6 +49,10 @@ FAULTS = (
 HOSTILE = ("none", "raise", "nan", "exit")
 """What goes wrong in a third of the trials of a study over curves."""
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+LIBRARIES = {"sgd": "skops", "mlp": "torch", "boosting": "lightgbm"}
+"""Those examples whose trials are disturbed while they train, and what each needs."""
+
 DIGITS = """
 [study]
 name = "digits"
@@ -63,10 +71,14 @@ dropout = { low = 0.0, high = 0.6 }
 
 
 class Chaos:
-    """Disturbs searches in a folder until there were enough kills; counts what was found."""
+    """Disturbs searches in a folder until there were enough kills; counts what was found.
 
-    def __init__(self, folder, generator, *, with_server=False):
+    `kinds` are the studies that are searched in turn.
+    """
+
+    def __init__(self, folder, generator, *, kinds=("digits", *HOSTILE), with_server=False):
         self.folder, self.generator, self.with_server = folder, generator, with_server
+        self.kinds = kinds
         self.counts = Counter(dict.fromkeys(("studies", "trials", *DISTURBANCES, *FAULTS), 0))
         self.problems = []
         self._expected = {}
@@ -77,13 +89,12 @@ class Chaos:
 
     def until(self, kills):
         """Search one study after another, until so many processes have been killed."""
-        kinds = ["digits", *HOSTILE]
         while self.kills < kills:
             print(f"study {self.counts['studies']}: {self.kills} kills so far", flush=True)
             number = self.counts["studies"]
             self.counts["studies"] += 1
             with killed_afterwards():
-                self._round(kinds[number % len(kinds)], self.folder / str(number), kills)
+                self._round(self.kinds[number % len(self.kinds)], self.folder / str(number), kills)
 
     def _round(self, kind, folder, kills):
         """Search one study; its folder stays where something was found."""
@@ -96,7 +107,7 @@ class Chaos:
             try:
                 most = min(kills, self.kills + MOST_KILLS)
                 search.until_done(lambda: self.kills < most)
-                found = contents(folder, study_file.read(path), server and server.direct)
+                found = contents(folder, named(path.stem), server and server.direct)
             except pytest.fail.Exception as error:
                 self.counts["hangs"] += 1
                 self.problems.append(f"{folder}: {error}")
@@ -119,11 +130,13 @@ class Chaos:
             if kind == "digits":
                 path = folder / "digits.toml"
                 path.write_text(DIGITS)
+            elif kind in LIBRARIES:
+                path = Path(shutil.copy(EXAMPLES / f"{kind}.py", folder))
             else:
                 path = write_study(folder, trials=40, epochs=10, delay=0.1, fault=kind)
             code, _, errors = Driver(path, folder / "store", "--jobs", "2").finish()
             assert (code, errors) == (0, "")
-            self._expected[kind] = path, contents(folder / "store", study_file.read(path))
+            self._expected[kind] = path, contents(folder / "store", named(path.stem))
         return self._expected[kind]
 
     def _compare(self, where, found, expected):
@@ -178,6 +191,8 @@ class Disturbed:
     def disturb(self):
         """Start a driver, disturb it and kill it in the end; return whether it was done."""
         driver = self.drive()
+        if self.path.stem in LIBRARIES and self.generator.random() < 0.75:
+            self.wait_for_epoch(driver)  # importing a library takes longer than to train
         for _ in range(int(self.generator.integers(1, 4))):
             if driver.ends_within(self.generator.uniform(0.0, MOST_SECONDS / 2)):
                 self.end(driver)
@@ -190,6 +205,19 @@ class Disturbed:
         self.counts["driver killed"] += 1
         wait_until_ended(left)
         return False
+
+    def wait_for_epoch(self, driver):
+        """Wait until the ledger has another epoch, or the driver has ended."""
+        before = self.count_epochs()
+        until(lambda: driver.ends_within(0.02) or self.count_epochs() > before, "an epoch")
+
+    def count_epochs(self):
+        address = f"file:{self.store / names.LEDGER}?mode=ro"
+        try:
+            with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+                return connection.execute("SELECT COUNT(*) FROM epoch").fetchone()[0]
+        except sqlite3.OperationalError:  # it is not there yet, or has no table
+            return 0
 
     def kill_workers(self, driver):
         """Kill one worker, or all of them, if that leaves every trial a death to spare."""
@@ -273,6 +301,11 @@ def name_of(process):
         return ""
 
 
+def named(name):
+    """What `contents` needs of a study."""
+    return SimpleNamespace(name=name)
+
+
 def contents(store, study, url=None):
     """What the ledger, Optuna's storage and MLflow have of each trial, but for times and workers.
 
@@ -316,8 +349,8 @@ def runs_of(client, study):
 
 
 def recorded(client, study):
-    """What MLflow has of a study's runs: -1 is the study's own."""
-    found = []
+    """What MLflow has of a study's runs, and of their models: -1 is the study's own."""
+    found, models = [], models_of(client, study)
     for run in runs_of(client, study):
         tags, metrics = run.data.tags, {}
         number = int(tags.get(names.TRIAL_TAG, -1))
@@ -328,7 +361,25 @@ def recorded(client, study):
         files = [file.path for file in client.list_artifacts(run.info.run_id)] if metrics else []
         content = (
             run.info.status, tags.get(names.STATE_TAG), sorted(run.data.params.items()),
-            sorted(metrics.items()), sorted(files),
+            sorted(metrics.items()), sorted(files), models[run.info.run_id],
         )  # fmt: skip
         found.append((number, repr(content)))
     return sorted(found)
+
+
+def models_of(client, study):
+    """The files of each run's model with their SHA-256, where they are on this machine.
+
+    Without the one in which MLflow keeps ids, times and places.
+    """
+    found = defaultdict(list)
+    experiment = client.get_experiment_by_name(study.name)
+    for model in client.search_logged_models([experiment.experiment_id], max_results=1000):
+        place = urlsplit(model.artifact_location)
+        if place.scheme in ("", "file"):
+            found[model.source_run_id] += sorted(
+                (str(path.relative_to(place.path)), hashlib.sha256(path.read_bytes()).hexdigest())
+                for path in Path(place.path).rglob("*")
+                if path.is_file() and path.name != "MLmodel"
+            )
+    return found

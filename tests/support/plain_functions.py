@@ -169,6 +169,27 @@ def named(**options):
     return 0.0
 
 
+def positional(x, /):
+    return x
+
+
+def annotated(x: "Absent"):  # noqa: F821
+    return x
+
+
+def generator(x=0.0):
+    yield x
+
+
+async def asynchronous(x=0.0):
+    return x
+
+
+class Kind:
+    def __init__(self, x=0.0):
+        pass
+
+
 def typed(x: int = 1, kind: str = "a", widths: tuple[int, ...] = (1, 2)):
     return float(x)
 

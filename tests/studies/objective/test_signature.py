@@ -70,7 +70,9 @@ def test_a_parameter_whose_condition_fails_is_none():
     assert built.settings(0, {"gamma": 0.2, "C": 0.5}).C == 0.5
 
 
-@pytest.mark.parametrize(("name", "parameter"), [("many", "*args"), ("named", "**options")])
+@pytest.mark.parametrize(
+    ("name", "parameter"), [("many", "*args"), ("named", "**options"), ("positional", "x")]
+)
 def test_a_parameter_without_a_name_is_refused(name, parameter):
     with pytest.raises(InputError) as error:
         settings_class(getattr(plain_functions, name))
@@ -78,6 +80,33 @@ def test_a_parameter_without_a_name_is_refused(name, parameter):
         f"objective: {name} has the parameter {parameter}, expected parameters with names, each "
         "of which is a setting"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "annotated",
+            "objective: the annotations of annotated cannot be read: name 'Absent' is not defined,"
+            " expected types that its module knows",
+        ),
+        ("Kind", "study.objective: got 'plain_functions:Kind', expected a function"),
+        (
+            "generator",
+            "study.objective: plain_functions:generator is a generator, expected a function that "
+            "calls trial.report, or returns a number",
+        ),
+        (
+            "asynchronous",
+            "study.objective: plain_functions:asynchronous is asynchronous, expected a function "
+            "that calls trial.report, or returns a number",
+        ),
+    ],
+)
+def test_what_cannot_be_called_for_a_number_is_refused(name, message):
+    with pytest.raises(InputError) as error:
+        study(name)
+    assert str(error.value) == message
 
 
 def test_a_pruner_that_needs_epochs_is_refused_without_them():

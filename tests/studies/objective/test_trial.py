@@ -109,6 +109,15 @@ def test_what_is_wrong_fails_the_trial_in_one_sentence(name, message):
     assert (end.state, end.outcome.error.message) == ("failed", message)
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("nothing", "plain_functions:nothing"), ("twice", "plain_functions.py:")],
+)
+def test_the_place_of_what_is_wrong_is_in_the_objective(name, place):
+    _, end = trained(name)
+    assert place in end.outcome.error.place
+
+
 def test_the_global_generators_follow_from_the_seed_and_the_epoch():
     first, _ = trained("drawn")
     again, _ = trained("drawn")

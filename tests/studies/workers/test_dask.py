@@ -1,9 +1,11 @@
 """The Dask engine against a real scheduler and real workers that join, leave and are killed."""
 
+import os
 import re
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 from dask_cluster import Cluster
@@ -23,6 +25,8 @@ from studies.workers.engine import EngineLost
 from studies.workers.messages import EpochDone, Notice, WorkerCrashed
 from tracking.ledger import Ledger
 from tracking.store import names
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -216,11 +220,58 @@ def test_a_portable_study_says_how_to_start_its_workers(cluster, ledger):
     assert environment.pinned == pinned
 
 
+HELPER = "def added(x):\n    return x + {offset}\n"
+OBJECTIVE = """
+import helper
+import studies
+
+def objective(trial, x, epochs=4):
+    walk = [x]
+    for epoch in trial.epochs(epochs, walk):
+        walk.append(helper.added(walk[-1]) / epoch)
+        trial.report(loss=walk[-1])
+
+study = studies.Study(objective, {"x": studies.Float(0, 1)}, metric="loss", trials=6, window=4)
+study.search(jobs=2)
+"""
+
+
+def search_script(folder, offset, *options):
+    """Search a study of one's own modules in a folder, in another process; return its losses."""
+    folder.mkdir(exist_ok=True)
+    (folder / "own_objective.py").write_text(OBJECTIVE)
+    (folder / "helper.py").write_text(HELPER.format(offset=offset))
+    store = folder / ("there" if options else "here")
+    driver = Driver(folder / "own_objective.py", store, "--no-record", *options)
+    assert driver.finish()[::2] == (0, "")
+    with Ledger(store / names.LEDGER) as ledger:
+        return trials(ledger, ledger.study("own_objective"))
+
+
 @pytest.mark.slow
-def test_a_worker_without_the_users_code_is_refused(cluster, ledger):
-    cluster.start_worker(PYTHONPATH="")
-    rejection = search_until_joined(cluster, a_study(trials=2), ledger)
-    assert "is rejected: the code of curves is unknown there and" in rejection
+def test_workers_that_have_none_of_the_users_files_train_with_those_of_the_driver(
+    cluster, tmp_path
+):
+    for _ in range(2):
+        cluster.start_worker(PYTHONPATH=str(ROOT))
+    address = ["--cluster", cluster.address]
+    first = search_script(tmp_path / "first", 1, *address)
+    assert first == search_script(tmp_path / "first", 1)
+    # Another study whose modules have the same names.
+    other = search_script(tmp_path / "other", 2, *address)
+    assert other == search_script(tmp_path / "other", 2)
+    assert other != first
+    again = search_script(tmp_path / "again", 1, *address)
+    assert again == first
+
+
+@pytest.mark.slow
+def test_a_worker_prefers_equal_modules_of_its_own(cluster, tmp_path):
+    place = tmp_path / "study"
+    here = search_script(place, 1)
+    cluster.start_worker(PYTHONPATH=f"{ROOT}{os.pathsep}{place}")
+    assert search_script(place, 1, "--cluster", cluster.address) == here
+    assert not list(tmp_path.rglob("retrial-*/helper.py"))
 
 
 @pytest.mark.slow
