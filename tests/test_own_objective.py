@@ -115,7 +115,7 @@ def test_an_unpacked_trial_is_reproduced_with_the_recorded_code_where_its_module
     command = ["reproduce", "best", "--study", "valley"]
     without = retrial(*command, folder=elsewhere)
     assert without.returncode == 2
-    assert "cannot import 'valley:objective': No module named 'valley'" in without.stderr
+    assert "cannot import 'valley:Settings': No module named 'valley'" in without.stderr
     assert f"; run `retrial {' '.join(command)} --recorded-code`\n" in without.stderr
     done = retrial(*command, "--recorded-code", folder=elsewhere)
     assert done.returncode == 0, done.stderr
