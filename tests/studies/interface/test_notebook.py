@@ -22,9 +22,12 @@ study = studies.Study(
 )
 study.search(jobs=2);
 """
+# Imported before the search: two threads that import the same packages at once may fail.
 HAS_EPOCHS = """
+from tracking.ledger import Ledger
+import studies.search.procedure
+
 def has_epochs():
-    from tracking.ledger import Ledger
     if not _Path("mlruns/ledger.db").is_file():
         return False
     with Ledger(_Path("mlruns/ledger.db"), create=False) as ledger:
