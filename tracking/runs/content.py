@@ -52,7 +52,9 @@ def with_effect(settings: Values, definition: JsonObject) -> Values:
     an effect only with other values of another setting (``only_with``).
 
     >>> space = {"momentum": {"low": 0, "high": 1, "when": {"optimizer": ["momentum"]}}}
-    >>> with_effect({"optimizer": "sgd", "momentum": 0.9, "beta1": 0.9}, {"space": space})
+    >>> study = {"settings": "nets.settings:Settings"}
+    >>> settings = {"optimizer": "sgd", "momentum": 0.9, "beta1": 0.9}
+    >>> with_effect(settings, {"study": study, "space": space})
     {'optimizer': 'sgd'}
     """
     conditions = [(name, table.get("when")) for name, table in definition.get("space", {}).items()]

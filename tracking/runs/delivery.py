@@ -73,7 +73,9 @@ class Delivery:
         """Trials that MLflow had and has lost, which are delivered again without their models."""
         ledger.mark_unrecorded(study.name, self.missing)
         self._certain: dict[int, Run] = {}
-        """Runs that contain exactly what the ledger says, by their trials, as they began."""
+        """Runs with exactly the epochs that the ledger says, by their trials, as they began."""
+        self._created: set[int] = set()
+        """Trials whose runs this delivery has created, and which have no model yet."""
         trials = ledger.trials(study.name)
         self._in_doubt = self._unknown_runs(trials)
         """Numbers of trials that may have a run whose id the ledger lacks."""
@@ -121,6 +123,7 @@ class Delivery:
                 raise
             except Exception as error:
                 self._certain.pop(trial.number, None)
+                self._created.discard(trial.number)
                 self._in_doubt.add(str(trial.number))
                 if not is_outage(error):
                     self._give_up(trial, error)
@@ -214,11 +217,12 @@ class Delivery:
             self._curves_of(trial, epochs),
             kept=self._ledger.files(trial.study, trial.number),
             unsent=metrics,
-            is_new=is_certain or is_new,
+            is_new=trial.number in self._created,
         )
         self._parent.count([trial])
         self._mark(trial, epoch=last, state=trial.state)
         self._certain.pop(trial.number, None)
+        self._created.discard(trial.number)
         self._curves.pop(trial.number, None)
 
     def _run_of(self, trial: TrialRecord, environment: Environment) -> tuple["Run", bool]:
@@ -229,6 +233,8 @@ class Delivery:
         if str(trial.number) in self._in_doubt:
             found = trial_run.find(self._client, self._parent, trial)
         run = found or trial_run.create(self._client, self._parent, trial, environment)
+        if found is None:
+            self._created.add(trial.number)
         self._mark(trial, run=run.info.run_id, state="running")
         return run, found is None
 
