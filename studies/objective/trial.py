@@ -11,9 +11,11 @@ from typing import Any
 
 import optuna
 
+from nets.errors import InputError
 from nets.outcome import Epoch, Model, Outcome, Report, State
 from nets.state import pack
 from studies.objective import seeding, states
+from tracking.store import names
 
 MOST_FOLDER_BYTES = 100_000_000
 """Limit on the files in a trial's folder."""
@@ -241,6 +243,8 @@ class Trial:
         self._values = {int(number): value for number, value in state["values"].items()}
         self._model = state["model"] and Model(**state["model"])
         for name, content in state["files"].items():
+            if not names.is_file_path(name):  # the ledger may be from elsewhere
+                raise InputError("state", problem=f"a damaged training state (file {name!r:.100})")
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

@@ -14,6 +14,7 @@ import numpy as np
 
 import studies.objective
 from nets.outcome import Epoch, Model, Outcome
+from studies.objective.trial import MOST_FOLDER_BYTES
 from tracking.records import Failure
 from tracking.store import names
 
@@ -23,8 +24,6 @@ LONGEST_NAME = 250
 """Characters of a metric's name, as in MLflow; also of a digest and its name."""
 MOST_BYTES = 900_000_000
 """SQLite takes 1,000,000,000 bytes per row; the rest is for what the arrays are wrapped in."""
-MOST_FILE_BYTES = 100_000_000
-"""Limit on the files of a trial, in bytes."""
 _WRAPPING = 1_000
 """Bytes that a file of arrays has for each of them in addition to its values, at most."""
 _OURS = {os.path.dirname(__file__), os.path.dirname(studies.objective.__file__ or "")}
@@ -94,8 +93,10 @@ def files_of(outcome: Outcome) -> dict[str, bytes]:
         if not isinstance(content, bytes):
             raise TypeError(f"Outcome.files: {name} is {type(content).__name__}, expected bytes")
         files[name] = content
-    if (size := sum(map(len, files.values()))) > MOST_FILE_BYTES:
-        raise ValueError(f"Outcome.files: got {size:,} bytes, expected at most {MOST_FILE_BYTES:,}")
+    if (size := sum(map(len, files.values()))) > MOST_FOLDER_BYTES:
+        raise ValueError(
+            f"Outcome.files: got {size:,} bytes, expected at most {MOST_FOLDER_BYTES:,}"
+        )
     return files
 
 

@@ -164,6 +164,17 @@ def test_a_changed_number_of_objects_is_refused(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("name", ["../outside.txt", "{}/outside.txt", "a/../../outside.txt"])
+def test_a_state_from_elsewhere_writes_nothing_outside_the_folder(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (*_, epoch, _) = events_of(job("walk"), stop_after=1)
+    state = unpack(epoch.state)
+    state["files"] = {name.format(tmp_path): b"x"}
+    _, end = trained("walk", state=pack(state), past={1: 0.0})
+    assert end.outcome.error.message.startswith("state: a damaged training state (file ")
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_function_gets_its_dataset(tmp_path):
     digits = data.load("digits", tmp_path)
     settings = {"x": 0.25, "seed": 7, "data": "digits", "validation": 360, "split_seed": 0}
