@@ -128,6 +128,7 @@ def check(ledger: Ledger, name: str) -> Study:
                 raise InputError("epochs", problem="got an epoch below 1")
             ledger.checkpoint(name, number)
             ledger.model(name, number)
+            ledger.files(name, number)
     with damaged(f"the confirmation of study {name!r}"):
         _ = stored.confirmation
     return stored.study

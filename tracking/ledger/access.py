@@ -34,6 +34,7 @@ from tracking.records import (
     built,
     parsed,
 )
+from tracking.store import names
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import without_secrets
 
@@ -439,12 +440,24 @@ class Ledger:
             return Model(row[1], arrays, files, rows[0][1] if rows else "")
 
     def files(self, study: str, number: int) -> dict[str, bytes]:
-        """Return the files of a finished trial until the recorder has delivered them, then {}."""
+        """Return the files of a finished trial until the recorder has delivered them, then {}.
+
+        Raises RecordDamaged for a name that is no path inside a folder: the ledger may be from
+        elsewhere.
+        """
         rows = self._connection.execute(
             "SELECT name, content FROM file WHERE study = ? AND trial = ? ORDER BY name",
             (study, number),
-        )
-        return {name: bytes(content) for name, content in rows}
+        ).fetchall()
+        with _naming(f"trial {number} of study {study!r}"):
+            for name, content in rows:
+                if not (
+                    isinstance(name, str)
+                    and isinstance(content, bytes)
+                    and names.is_file_path(name)
+                ):
+                    raise RecordDamaged("file", problem=f"got {name!r:.100}, expected a file")
+        return dict(rows)
 
     # Columns of the recorder
 

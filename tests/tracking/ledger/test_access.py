@@ -48,6 +48,17 @@ def test_a_password_that_an_earlier_version_stored_is_removed_on_opening(tmp_pat
             assert b"hunter2" not in file.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["../outside", "/outside", "a//b", "c:b", "", b"bytes"])
+def test_a_trials_file_whose_name_leads_elsewhere_is_damaged(ledger, name):
+    with ledger.transaction() as connection:
+        connection.execute("INSERT INTO file VALUES ('a', 0, ?, x'00')", (name,))
+    with pytest.raises(RecordDamaged) as error:
+        ledger.files("a", 0)
+    assert str(error.value) == (
+        f"store: trial 0 of study 'a' is damaged in the ledger: file: got {name!r}, expected a file"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
