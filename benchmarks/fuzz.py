@@ -1,11 +1,12 @@
 """Does anything in a malicious pack do harm? ``python -m benchmarks.fuzz --count 20000``.
 
-Packs a small study and mutates the pack: bytes, JSON values, values of its ledger, entries of the
-archive. All but the first kind are signed again, so that they pass the checksums. Each mutated pack
-is unpacked, and what is accepted is shown, read back and deleted. A mutation does harm where a
-command ends other than by itself or with one message, where a file outside the store changes, or
-where the process needs more memory. The seed and the number of a mutation repeat it:
-``--seed 0 --first 137 --count 1``.
+Packs two small studies and mutates the packs in turn: bytes, JSON values, values of the ledger,
+entries of the archive. One study trains our networks; the other is a function that keeps files and
+a library's model, interrupted in its last trial. All but the first kind are signed again, so that
+they pass the checksums. Each mutated pack is unpacked, and what is accepted is shown, read back and
+deleted. A mutation does harm where a command ends other than by itself or with one message, where a
+file outside the store changes, or where the process needs more memory. The seed and the number of a
+mutation repeat it: ``--seed 0 --first 137 --count 1``.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 
 from studies.cli.main import main as retrial
@@ -53,6 +55,28 @@ batch_size = 128
 learning_rate = { low = 1e-4, high = 1e-1, log = true }
 dropout = { low = 0, high = 0.5 }
 optimizer = { choices = ["sgd", "adam"] }
+"""
+FUNCTION = """
+import numpy as np
+from sklearn.naive_bayes import GaussianNB
+
+import studies
+
+
+def objective(trial, spread, epochs=2):
+    generator = np.random.default_rng(trial.seed)
+    for number in trial.epochs(epochs, generator):
+        (trial.folder / "notes").mkdir(exist_ok=True)
+        (trial.folder / "notes" / f"{number}.txt").write_text("spread out")
+        trial.report(score=spread + generator.normal())
+    model = GaussianNB().fit(generator.normal(size=(20, 3)), np.arange(20) % 2)
+    trial.save_model(model, example=np.zeros((2, 3)))
+
+
+space = {"spread": studies.Float(0, 1)}
+study = studies.Study(
+    objective, space, name="small", metric="score", direction="maximize", trials=3
+)
 """
 MOST_MEGABYTES = 300
 """Memory that any mutation may need, in addition to what the process has at the start."""
@@ -139,8 +163,7 @@ def mutate_the_ledger(random: random.Random, files: Files, outside: Path) -> Non
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         content = files[names.LEDGER]
         database.deserialize(content[:18] + b"\1\1" + content[20:])  # without a write-ahead log
-        tables = ["study", "study", "trial", "trial", "trial", "epoch", "attachment", "checkpoint"]
-        table = random.choice(tables)
+        table = random.choice(_TABLES)
         columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
         column = random.choice(columns)
         row = database.execute(
@@ -151,7 +174,9 @@ def mutate_the_ledger(random: random.Random, files: Files, outside: Path) -> Non
         elif row is not None:
             new: Any = hostile(random, outside)
             with contextlib.suppress(ValueError, TypeError):
-                if isinstance(value := json.loads(row[0]), dict | list):
+                if column == "state" and table == "checkpoint":
+                    new = mutated_state(random, row[0], outside)
+                elif isinstance(value := json.loads(row[0]), dict | list):
                     new = mutated_json(random, value, outside)
             if isinstance(new, dict | list) or (isinstance(new, int) and abs(new) >= 2**63):
                 new = json.dumps(new)
@@ -166,6 +191,10 @@ def mutate_the_ledger(random: random.Random, files: Files, outside: Path) -> Non
         files[names.LEDGER] = database.serialize()
 
 
+_TABLES = (
+    "study", "study", "trial", "trial", "trial", "epoch", "attachment", "checkpoint", "checkpoint",
+    "file", "file",
+)  # fmt: skip
 _STATEMENTS = (
     "DROP TABLE trial",
     "DELETE FROM trial WHERE number = 0",
@@ -177,6 +206,18 @@ _STATEMENTS = (
     "CREATE TRIGGER t AFTER UPDATE ON study BEGIN DELETE FROM trial; END",
     "PRAGMA user_version = 99",
 )
+
+
+def mutated_state(random: random.Random, content: bytes, outside: Path) -> bytes:
+    """Change a value of a packed training state."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with np.load(io.BytesIO(content)) as arrays:
+        tree = json.loads(arrays["tree"].tobytes())
+    buffer = io.BytesIO()
+    changed = json.dumps(mutated_json(random, tree, outside)).encode()
+    np.save(buffer, np.frombuffer(changed, np.uint8))
+    return written(random, {**files, "tree.npy": buffer.getvalue()})
 
 
 def mutate_an_entry(random: random.Random, files: Files, outside: Path) -> None:
@@ -287,15 +328,27 @@ def command(*arguments: str) -> tuple[int | str, str]:
 
 def read_back(store: Path) -> None:
     """Read what a reproduction of the best trial reads; raises InputError for a damaged record."""
+    from nets import state
+    from studies.objective.stored_models import load_model
+    from studies.objective.trial import Trial
     from studies.reproduction.rerun import definition_of
     from studies.workers import cpu_pinning
-    from tracking.runs.reader import find_trial, open_with_trials, read_model
+    from tracking.ledger.access import Ledger
+    from tracking.runs.reader import find_trial, open_with_trials, read_library_model, read_model
 
     with open_with_trials(store) as opened:
         recorded = find_trial(opened, "small", "best")
         cpu_pinning.checked(recorded.environment.pinned)
         definition_of(opened, recorded.study)
-        read_model(opened, recorded)
+        if read_library_model(opened, recorded) is None:
+            read_model(opened, recorded)
+        else:
+            load_model(opened, recorded.run_id)
+    with Ledger(store / names.LEDGER, create=False) as ledger:
+        for number in range(3):
+            if (last := ledger.checkpoint("small", number)) is not None:
+                resumed = state.unpack(last[1])
+                Trial(number, 0, "score", lambda _: None, resumed).close()
 
 
 def empty(store: Path) -> None:
@@ -359,8 +412,8 @@ def outcome_of(store: Path, file: Path) -> tuple[str, str | None]:
     return end, None
 
 
-def fuzz(folder: Path, pack: bytes, *, seed: int, first: int, count: int) -> Report:
-    """Try `count` mutations of a pack in an empty folder."""
+def fuzz(folder: Path, packs: list[bytes], *, seed: int, first: int, count: int) -> Report:
+    """Try `count` mutations of packs, which take turns, in an empty folder."""
     report = Report()
     outside, store, file = folder / "outside", folder / "inside" / "store", folder / "small.pack"
     outside.mkdir()
@@ -368,12 +421,13 @@ def fuzz(folder: Path, pack: bytes, *, seed: int, first: int, count: int) -> Rep
     store.parent.mkdir()
     before = state_of(outside)
     with contextlib.chdir(outside), quick_storages():
-        file.write_bytes(pack)
-        end, harm = outcome_of(store, file)
-        assert (end, harm) == ("accepted", None), harm
+        for pack in packs:
+            file.write_bytes(pack)
+            end, harm = outcome_of(store, file)
+            assert (end, harm) == ("accepted", None), (end, harm)
         peak = _megabytes()
         for number in range(first, first + count):
-            file.write_bytes(mutation(seed, number, pack, outside))
+            file.write_bytes(mutation(seed, number, packs[number % len(packs)], outside))
             end, harm = outcome_of(store, file)
             if harm is None and state_of(outside) != before:
                 end, harm = "harm", "a file outside the store has changed"
@@ -398,14 +452,41 @@ def _megabytes() -> float:
     return most / 1e6 if sys.platform == "darwin" else most / 1e3
 
 
-def packed(folder: Path) -> bytes:
-    """Return a pack of a small study that has just been searched."""
-    study, store, file = folder / "small.toml", folder / "searched", folder / "searched.pack"
-    study.write_text(STUDY)
-    for words in (["search", str(study), "--jobs", "1"], ["pack", "small", str(file)]):
-        code, output = command(*words, "--store", str(store))
-        assert code == 0, f"{words}: {code}\n{output}"
-    return file.read_bytes()
+def packed(folder: Path) -> list[bytes]:
+    """Return packs of two small studies that have just been searched."""
+    packs = []
+    for name, text in (("small.toml", STUDY), ("small.py", FUNCTION)):
+        study, store, file = folder / name, folder / f"of-{name}", folder / f"{name}.pack"
+        study.write_text(text)
+        ended("search", str(study), "--jobs", "1", "--store", str(store))
+        if text is FUNCTION:
+            interrupt(store)
+        ended("pack", "small", str(file), "--store", str(store))
+        packs.append(file.read_bytes())
+    return packs
+
+
+def ended(*words: str) -> None:
+    """Run a command that must succeed."""
+    code, output = command(*words)
+    assert code == 0, f"{words}: {code}\n{output}"
+
+
+def interrupt(store: Path) -> None:
+    """Leave a study's last trial as a search leaves it that ends after the trial's first epoch."""
+    from nets import state
+
+    checkpoint = {
+        "epoch": 1, "values": {"1": 0.5}, "user": [np.random.default_rng(0).bit_generator.state],
+        "state": {"weights": np.arange(3.0), "shape": (1, 2), 3: b"bytes"}, "model": None,
+        "files": {"notes/1.txt": b"spread out"},
+    }  # fmt: skip
+    with contextlib.closing(sqlite3.connect(store / names.LEDGER)) as ledger, ledger:
+        ledger.execute("UPDATE trial SET state = 'running', outcome = '{}' WHERE number = 2")
+        ledger.execute("DELETE FROM epoch WHERE trial = 2 AND number > 1")
+        ledger.execute(
+            "INSERT INTO checkpoint VALUES ('small', 2, 1, ?)", (state.pack(checkpoint),)
+        )
 
 
 def main() -> int:
@@ -418,8 +499,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         began = time.monotonic()
         (folder := Path(name).resolve() / "fuzzed").mkdir()
-        pack = packed(folder.parent)
-        report = fuzz(folder, pack, seed=options.seed, first=options.first, count=options.count)
+        packs = packed(folder.parent)
+        report = fuzz(folder, packs, seed=options.seed, first=options.first, count=options.count)
     for end, count in report.ends.most_common():
         print(f"{count:7,} {end}")
     print(f"{report.megabytes:.0f} MB more memory, {time.monotonic() - began:.0f} s")

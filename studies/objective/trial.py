@@ -239,12 +239,22 @@ class Trial:
         }
 
     def _continue_from(self, state: State) -> None:
-        self._epoch = state["epoch"]
-        self._values = {int(number): value for number, value in state["values"].items()}
-        self._model = state["model"] and Model(**state["model"])
-        for name, content in state["files"].items():
-            if not names.is_file_path(name):  # the ledger may be from elsewhere
-                raise InputError("state", problem=f"a damaged training state (file {name!r:.100})")
+        """Set what `_checkpoint` returned; raises InputError for anything else.
+
+        The ledger may be from elsewhere.
+        """
+        try:
+            self._epoch = int(state["epoch"])
+            self._values = {int(number): float(v) for number, v in state["values"].items()}
+            self._model = Model(**state["model"]) if state["model"] else None
+            files = dict(state["files"])
+            if not all(names.is_file_path(n) and type(c) is bytes for n, c in files.items()):
+                raise ValueError(f"files {list(files)!r:.100}")
+            list(state["user"]), state["state"]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            problem = f"a damaged training state ({error!s:.150})"
+            raise InputError("state", problem=problem) from error
+        for name, content in files.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

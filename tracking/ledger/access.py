@@ -413,11 +413,20 @@ class Ledger:
             ]
 
     def checkpoint(self, study: str, number: int) -> tuple[int, bytes] | None:
-        """Return epoch and packed state of a trial's last checkpoint, or None."""
+        """Return epoch and packed state of a trial's last checkpoint, or None.
+
+        Raises RecordDamaged for anything else: the ledger may be from elsewhere.
+        """
         row = self._connection.execute(
             "SELECT epoch, state FROM checkpoint WHERE study = ? AND trial = ?", (study, number)
         ).fetchone()
-        return None if row is None else (int(row[0]), bytes(row[1]))
+        if row is None:
+            return None
+        epoch, state = row
+        if not (isinstance(epoch, int) and epoch > 0 and isinstance(state, bytes)):
+            with _naming(f"trial {number} of study {study!r}"):
+                raise RecordDamaged("checkpoint", problem="got no state of an epoch")
+        return epoch, state
 
     def model(self, study: str, number: int) -> Model | None:
         """Return the model of a finished trial until the recorder has delivered it, then None."""

@@ -48,6 +48,17 @@ def test_a_password_that_an_earlier_version_stored_is_removed_on_opening(tmp_pat
             assert b"hunter2" not in file.read_bytes()
 
 
+@pytest.mark.parametrize(("epoch", "state"), [(2**40, 2**40), (1, "string"), (0, b""), ("x", b"")])
+def test_a_checkpoint_of_wrong_types_is_damaged(ledger, epoch, state):
+    with ledger.transaction() as connection:
+        connection.execute("INSERT INTO checkpoint VALUES ('a', 0, ?, ?)", (epoch, state))
+    with pytest.raises(RecordDamaged) as error:
+        ledger.checkpoint("a", 0)
+    assert str(error.value) == (
+        "store: trial 0 of study 'a' is damaged in the ledger: checkpoint: got no state of an epoch"
+    )
+
+
 @pytest.mark.parametrize("name", ["../outside", "/outside", "a//b", "c:b", "", b"bytes"])
 def test_a_trials_file_whose_name_leads_elsewhere_is_damaged(ledger, name):
     with ledger.transaction() as connection:
