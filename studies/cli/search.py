@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 INTERRUPTED = "the same command continues it"
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of the command."""
-    parser.add_argument("study", help="name of a bundled study, study file, or FILE.py[:NAME]")
+STUDY = "name of a bundled study, study file, or FILE.py[:NAME]"
+
+
+def add_arguments(parser: ArgumentParser, study: str = STUDY) -> None:
+    """Add the arguments of the command; `study` is the help of the one that is to be searched."""
+    parser.add_argument("study", help=study)
     parser.add_argument("--trials", type=positive, help="total number of trials")
     parser.add_argument(
         "--jobs", type=positive, help="worker processes (default: cores, at most window / 2)"
@@ -38,8 +41,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_flag(parser, "--no-record", SUPPRESS)
 
 
-def run(options: Namespace) -> int:
-    """Search, record, and print the result."""
+def run(options: Namespace, extends: str | None = None) -> int:
+    """Search, record, and print the result; a new study may extend another one."""
     from nets.errors import InputError
     from studies.display.search_result import Shown
     from studies.search.procedure import search
@@ -55,6 +58,7 @@ def run(options: Namespace) -> int:
         timeout=options.timeout,
         cluster=options.cluster,
         mixed=options.mixed,
+        extends=extends,
         threads=options.threads,
         data=options.data,
         record=not options.no_record,

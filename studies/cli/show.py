@@ -84,6 +84,8 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
         for state in ("complete", "pruned", "failed", "running")
         if state in states
     )
+    if (extends := stored.notes.extends) is not None:
+        counts += f"; {extends.copies} copied from {extends.study}"
     title = Text.assemble(
         (section.name, "bold"), f": {len(states)} of {plural(section.trials, 'trial')} ({counts})"
     )

@@ -140,6 +140,7 @@ class Study(StudyInStore):
         trials: int | None = None,
         timeout: float | None = None,
         cluster: str | None = None,
+        extends: str | None = None,
         threads: int = 1,
         data: Folder | None = None,
         progress: bool = True,
@@ -156,6 +157,8 @@ class Study(StudyInStore):
             Seconds after which no trial is started; running ones save a checkpoint.
         cluster
             Address of a Dask cluster to train on: ``"tcp://..."``.
+        extends
+            Name of a study in the store whose trials a new study begins with: see `retrial extend`.
         threads
             Threads inside a trial.
         data
@@ -193,6 +196,7 @@ class Study(StudyInStore):
                 jobs=jobs,
                 timeout=timeout,
                 cluster=cluster,
+                extends=extends,
                 threads=threads,
                 data=data_folder(data),
                 display=shown.screen,

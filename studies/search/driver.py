@@ -94,7 +94,9 @@ class Search:
         }
         self._prefix: list[Result] = []
         self._extend_prefix()
-        self._view = View(self._study, earlier)
+        stored = ledger.study(self._study.name)
+        self._extends = None if stored is None else stored.notes.extends
+        self._view = View(self._study, earlier, self._extends)
         self._view.rebuild(list(self._records.values()), self._prefix)
         self._waiting = deque(n for n in self._records if n not in self._results and n < plan.total)
         self._running: dict[int, int] = {}
@@ -116,7 +118,8 @@ class Search:
     @property
     def _first(self) -> range:
         """The trials that stop the study when they all fail alike."""
-        return range(min(self._study.section.window, self._plan.total))
+        start = self._extends.copies if self._extends else 0
+        return range(start, min(start + self._study.section.window, self._plan.total))
 
     def stop(self, reason: SearchEnd = "stopped") -> None:
         """Ask no more trials; running ones stop at the end of their epoch and stay open.
@@ -261,7 +264,7 @@ class Search:
         section = self._study.section
         if section.pruner.name == "none":
             return None
-        known = max(0, number - section.window + 1)
+        known = self._view.needed(number)
         return PruningContext(
             study=section.name,
             direction=section.direction,

@@ -71,6 +71,7 @@ def search(
     timeout: float | None = None,
     cluster: str | None = None,
     mixed: bool = False,
+    extends: str | None = None,
     threads: int = 1,
     data: Path | None = None,
     record: bool = True,
@@ -88,6 +89,8 @@ def search(
         Seconds after which no trial is started.
     cluster
         Address of a Dask cluster to train on; `mixed` admits workers there that differ.
+    extends
+        Name of the study whose trials a new study begins with.
     threads
         Threads inside a trial.
     data
@@ -114,15 +117,19 @@ def search(
         sessions.locked(store, study.name, "searched") as ledger,
     ):
         jobs = _jobs(jobs, study.section.window, connected, warn)
-        session, changed = sessions.admit(study, ledger, datasets, on_cluster=cluster is not None)
-        for difference in changed:
-            warn(f"since the study began: {difference}")
+        session, sentences = sessions.admit(
+            study, ledger, datasets, extends=extends, on_cluster=cluster is not None
+        )
+        for sentence in sentences:
+            warn(sentence)
         total = min(study.section.trials, study.most_trials or study.section.trials)
         trials = ledger.trials(study.name)
         known = Searched(study, "nothing to do", total, trials)
         is_recorded = not record or sessions.is_recorded(ledger, study.name, store)
         if is_recorded and sum(trial.number < total for trial in known.finished) == total:
-            first = known.finished[: min(study.section.window, total)]
+            begun = ledger.notes(study.name).extends
+            start = begun.copies if begun else 0
+            first = known.finished[start : start + study.section.window][: total - start]
             return Searched(study, "nothing to do", total, trials, failure=same_failure(first))
         workers = None if jobs is None else min(jobs, total)
         screen = display(study, total, ledger)

@@ -23,7 +23,7 @@ from studies.definition import samplers
 from studies.definition.optuna_internals import TRIAL_STATES, storage_of, trial_id
 from studies.definition.study_file import Study
 from studies.workers.messages import Result
-from tracking.records import SamplerAttributes, TrialRecord
+from tracking.records import Extended, SamplerAttributes, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,16 @@ class Asked:
 class View:
     """The private study of one driver.
 
-    `earlier` are warm-start trials: they inform the sampler, but are never numbered or counted.
+    `earlier` are warm-start trials: they inform the sampler, but are never numbered or counted. A
+    study that `extends` another one knows its copies of that study's trials from the beginning.
     """
 
-    def __init__(self, study: Study, earlier: Sequence[FrozenTrial] = ()) -> None:
+    def __init__(
+        self,
+        study: Study,
+        earlier: Sequence[FrozenTrial] = (),
+        extends: Extended | None = None,
+    ) -> None:
         self._definition = study
         self._study = optuna.create_study(
             storage=InMemoryStorage(),
@@ -51,6 +57,7 @@ class View:
             pruner=optuna.pruners.NopPruner(),
         )
         self._offset = len(earlier)
+        self._extends = extends or Extended("", (), 0)
         self.asked = 0
         """Number of trials asked so far; the number of the next one."""
         self.known = 0
@@ -61,7 +68,11 @@ class View:
     @property
     def needs(self) -> int:
         """Number of trials, from 0 on, whose results the next `ask` must know: k-W+1."""
-        return max(0, self.asked - self._definition.section.window + 1)
+        return self.needed(self.asked)
+
+    def needed(self, number: int) -> int:
+        """Return the number of trials, from 0 on, whose results a trial may depend on."""
+        return max(self._extends.copies, number - self._definition.section.window + 1)
 
     def ask(self) -> Asked:
         """Ask for the next trial; `tell` must have been called for `needs` trials."""
@@ -76,8 +87,8 @@ class View:
         )
         self._study.sampler = samplers.build(section.sampler, seeds, self._definition.space)
         before = dict(storage.get_study_system_attrs(study_id))
-        if number < len(section.first):
-            self._study.enqueue_trial(dict(section.first[number]))
+        if (place := number - len(self._extends.numbers)) < len(section.first):
+            self._study.enqueue_trial(dict(section.first[place]))
         trial = self._study.ask()
         parameters = self._definition.space.ask(trial)
         after = storage.get_study_system_attrs(study_id)
@@ -119,5 +130,5 @@ class View:
             for key, value in (attributes.study or {}).items():
                 storage.set_study_system_attr(study_id, key, value)
             self.asked += 1
-        for result in results[: max(0, self.asked - self._definition.section.window)]:
+        for result in results[: self.needed(self.asked - 1)]:
             self.tell(result)

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from studies.definition import study_file
 from studies.definition.study_file import Study
 from studies.recording.listener import Record
 from studies.search.driver import Listener, Plan, Search
+from studies.search.extension import extension_of
 from studies.search.interrupts import Interrupts
 from studies.search.warm_start import snapshot
 from studies.workers import cpu_pinning
@@ -29,7 +30,13 @@ from studies.workers.engine import Engine
 from studies.workers.local import LocalEngine
 from studies.workers.messages import Job
 from tracking.ledger import Ledger, lock
-from tracking.records import Difference, Environment, SearchEnd, differences
+from tracking.records import (
+    Environment,
+    SearchEnd,
+    StudyNotes,
+    TrialRecord,
+    differences,
+)
 from tracking.store import names
 from tracking.store.database import run_ids
 from tracking.store.store import is_remote, remote_uri
@@ -219,28 +226,49 @@ def run(
 
 
 def admit(
-    study: Study, ledger: Ledger, datasets: Mapping[str, Dataset], *, on_cluster: bool = False
-) -> tuple[Session, list[Difference]]:
+    study: Study,
+    ledger: Ledger,
+    datasets: Mapping[str, Dataset],
+    *,
+    extends: str | None = None,
+    on_cluster: bool = False,
+) -> tuple[Session, list[str]]:
     """Store a new study, or check that the stored one is the same; its number of trials may grow.
 
-    Also returns how this environment differs from the one that the study began in. Raises
-    InputError for a stored study with another definition or other data.
+    Also returns what the user should know: how many trials of another study a new one knows, or how
+    this environment differs from the one that a stored one began in. Raises InputError for a stored
+    study with another definition or other data, and for a new one that does not extend the study
+    named `extends`.
     """
     stored = ledger.study(study.name)
     if stored is None:
         pinned = cpu_pinning.choose() if study.section.portable else {}
         session = Session.prepare(study, datasets, pinned, on_cluster=on_cluster)
-        earlier = snapshot(study, ledger)
-        ledger.add_study(study.name, study.definition, session.environment)
-        ledger.update_notes(study.name, warm_start=earlier, pinned=pinned)
-        return session, []
+        earlier, sentence = snapshot(study, ledger)
+        notes = StudyNotes(warm_start=earlier, pinned=pinned)
+        sentences = [] if sentence is None else [sentence]
+        copies: Sequence[TrialRecord] = ()
+        if extends is not None:
+            extension = extension_of(study, extends, ledger, digests_of(datasets))
+            notes = replace(notes, extends=extension.record)
+            sentences += extension.sentences
+            copies = extension.trials
+        ledger.add_study(study.name, study.definition, session.environment, notes, copies)
+        return session, sentences
+    known = stored.notes.extends
+    if extends is not None and (known is None or known.study != extends):
+        raise InputError(
+            "study.name",
+            problem=f"{study.name} is in the store and does not extend {extends}",
+            expected="the name of a new study",
+        )
     session = Session.prepare(study, datasets, stored.notes.pinned, on_cluster=on_cluster)
     if changed := study_file.differences(stored.definition, study.definition):
         more = f"; and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise InputError(
             "study",
             problem=f"{study.name} is in the store with other values: {changed[0]}{more}",
-            hint="search the same file with another number of trials, or another study.name",
+            hint="with another study.name, `retrial extend` keeps the trials",
         )
     check_data(stored, digests_of(datasets))
     # A study with fewer trials than it has would not describe it.
@@ -250,7 +278,8 @@ def admit(
     if on_cluster:  # its workers are compared one by one
         return session, []
     began = stored.environment.with_worker(stored.notes.first_worker)
-    return session, differences(began, session.environment)
+    changed_since = differences(began, session.environment)
+    return session, [f"since the study began: {each}" for each in changed_since]
 
 
 def engine_for(

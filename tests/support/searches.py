@@ -4,12 +4,13 @@ from dataclasses import replace
 
 from studies.definition import study_file
 from studies.search.driver import Plan, Search
+from studies.search.extension import extension_of
 from studies.search.warm_start import earlier_trials, snapshot
 from studies.workers.attempt import run
 from studies.workers.local import LocalEngine
 from studies.workers.messages import EpochDone, TrialStopped, WorkerCrashed
 from tracking.ledger import Ledger
-from tracking.records import Environment
+from tracking.records import Environment, StudyNotes
 
 SPACE = {
     "rate": {"low": 1e-3, "high": 1.0, "log": True},
@@ -62,12 +63,14 @@ def space_for(sampler):
     return {"qmc": POINTS, "grid": POINTS, "cmaes": NUMBERS}.get(sampler["name"], MIXED)
 
 
-def admit(study, ledger):
-    """Store a study as `retrial search` does."""
+def admit(study, ledger, extends=None):
+    """Store a study as `retrial search` or `retrial extend` does."""
     if ledger.study(study.name) is None:
-        earlier = snapshot(study, ledger)
-        ledger.add_study(study.name, study.definition, Environment())
-        ledger.update_notes(study.name, warm_start=earlier)
+        notes, copies = StudyNotes(warm_start=snapshot(study, ledger)[0]), ()
+        if extends is not None:
+            extension = extension_of(study, extends, ledger, {})
+            notes, copies = replace(notes, extends=extension.record), extension.trials
+        ledger.add_study(study.name, study.definition, Environment(), notes, copies)
 
 
 def search(study, ledger, engine, **plan):

@@ -13,7 +13,7 @@ import io
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -145,13 +145,39 @@ class Ledger:
 
     # Studies
 
-    def add_study(self, name: str, definition: Values, environment: Environment) -> None:
-        """Add a study; the name is its key in the store."""
-        with self._connection:
-            self._connection.execute(
-                "INSERT INTO study (name, definition, environment, created) VALUES (?, ?, ?, ?)",
-                (name, json.dumps(definition), json.dumps(environment.to_json()), time.time()),
+    def add_study(
+        self,
+        name: str,
+        definition: Values,
+        environment: Environment,
+        notes: StudyNotes | None = None,
+        trials: Sequence[TrialRecord] = (),
+    ) -> None:
+        """Add a study, whose name is its key in the store, with the trials that it begins with.
+
+        The first trials are copies of those of the study that the notes say it extends, and get
+        their epochs.
+        """
+        notes = notes or StudyNotes()
+        stored = (json.dumps(each.to_json()) for each in (environment, notes))
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO study (name, definition, environment, notes, created)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (name, json.dumps(definition), *stored, time.time()),
             )
+            for trial in trials:
+                self._insert(trial)
+            if notes.extends is not None:
+                connection.executemany(
+                    "INSERT INTO epoch SELECT ?, ?, number, metrics, digests, seconds, at"
+                    " FROM epoch WHERE study = ? AND trial = ?",
+                    [
+                        (name, number, notes.extends.study, earlier)
+                        for number, earlier in enumerate(notes.extends.numbers)
+                        if number < notes.extends.copies
+                    ],
+                )
 
     def study(self, name: str) -> StudyRecord | None:
         """Return a study, or None where the store has none of that name."""
@@ -235,17 +261,21 @@ class Ledger:
 
     def add_trial(self, trial: TrialRecord) -> None:
         """Add a trial that has been asked; it is open until `finish_trial`."""
-        row = (
-            trial.study, trial.number, trial.state, json.dumps(trial.settings),
-            json.dumps(trial.parameters), json.dumps(trial.sampler_attributes.to_json()),
-            trial.asked,
-        )  # fmt: skip
         with self._connection:
-            self._connection.execute(
-                "INSERT INTO trial (study, number, state, settings, parameters, memory, asked)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
+            self._insert(trial)
+
+    def _insert(self, trial: TrialRecord) -> None:
+        self._connection.execute(
+            "INSERT INTO trial (study, number, state, settings, parameters, memory, asked, started,"
+            " finished, attempts, deaths, worker, outcome)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                trial.study, trial.number, trial.state, json.dumps(trial.settings),
+                json.dumps(trial.parameters), json.dumps(trial.sampler_attributes.to_json()),
+                trial.asked, trial.started, trial.finished, trial.attempts, trial.crashes,
+                trial.worker, json.dumps(trial.outcome.to_json()),
+            ),
+        )  # fmt: skip
 
     def start_attempt(self, study: str, number: int) -> int:
         """Count one more attempt at a trial and return its number, from 1."""

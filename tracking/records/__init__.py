@@ -19,6 +19,7 @@ from tracking.records.environment import Git as Git
 from tracking.records.environment import differences as differences
 from tracking.records.environment import no_longer_imported as no_longer_imported
 from tracking.records.study import EarlierTrial as EarlierTrial
+from tracking.records.study import Extended as Extended
 from tracking.records.study import SearchEnd as SearchEnd
 from tracking.records.study import StudyNotes as StudyNotes
 from tracking.records.study import StudyRecord as StudyRecord

@@ -28,12 +28,26 @@ class EarlierTrial(Record):
 
 
 @dataclass(frozen=True)
+class Extended(Record):
+    """The study that another one extends.
+
+    Its trials `numbers` are trials 0, 1, ... of the other one: the first `copies` as they were, the
+    rest trained again, for more epochs.
+    """
+
+    study: str
+    numbers: tuple[int, ...]
+    copies: int
+
+
+@dataclass(frozen=True)
 class StudyNotes(Record):
     """What commands remember of a study, in addition to its trials.
 
     `recorded` says that MLflow and Optuna's storage have everything, `recorded_in` which tracking
     server that was, empty for the store's own database. `warm_start` are the trials of
-    another study that the sampler knows. `pinned` are the variables that pin the BLAS kernel;
+    another study that the sampler knows, `extends` is the study whose trials are the first ones of
+    this one. `pinned` are the variables that pin the BLAS kernel;
     `first_worker` is what the first worker computed with, `mixed` how workers that were allowed to
     train differed from it. `trainings_of` names the study whose settings `retrial train` trains
     here. `confirmation_environment` is that in which the study's confirmation began,
@@ -44,6 +58,7 @@ class StudyNotes(Record):
     recorded: bool | None = None
     recorded_in: str | None = None
     warm_start: tuple[EarlierTrial, ...] | None = None
+    extends: Extended | None = None
     pinned: dict[str, str] | None = None
     first_worker: Environment | None = None
     mixed: tuple[str, ...] | None = None

@@ -66,7 +66,8 @@ class TrialOutcome(Record):
 
     `value` is the study's metric at `epoch`, whose weights are kept; None for a failed trial.
     `reason` is finished, early stopping, diverged or pruned, or what the objective says.
-    `attributes` are those the pruner set on the trial. `environment` is where it was trained.
+    `attributes` are those the pruner set on the trial. `environment` is where it was trained;
+    `origin` names the trial of an extended study that this one is a copy of.
     """
 
     environment: Environment | None = None
@@ -76,6 +77,7 @@ class TrialOutcome(Record):
     attributes: Values | None = None
     pruned: PruneReason | None = None
     error: Failure | None = None
+    origin: str | None = None
 
     @property
     def is_complete(self) -> bool:

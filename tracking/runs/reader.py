@@ -134,10 +134,11 @@ def logged_model(store: Store, recorded: RecordedRun) -> "LoggedModel":
     """Return the newest model of a trial in MLflow; raises InputError for a trial without one."""
     models = models_of(store.client, store.client.get_run(recorded.run_id))
     if not models:
+        origin = recorded.outcome.origin and f"{recorded.outcome.origin}, of which it is a copy"
         raise InputError(
             "trial",
             problem=f"{_subject(recorded)} ({recorded.state}) has no model",
-            expected="a complete or pruned trial whose objective returns one",
+            expected=origin or "a complete or pruned trial whose objective returns one",
         )
     return max(models, key=lambda model: model.creation_timestamp)
 

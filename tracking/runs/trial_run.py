@@ -182,6 +182,8 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
     if trial.value is not None:
         summary += f", `{parent.metric}` {trial.value:.6g} at epoch {outcome.epoch}"
     lines = [f"{summary}."]
+    if outcome.origin is not None:
+        lines.append(f"A copy of {outcome.origin}, which has its model and files.")
     if outcome.pruned is not None:
         lines.append(str(outcome.pruned))
     if outcome.error is not None:

@@ -198,7 +198,7 @@ def test_a_warm_start_takes_values_in_steps_as_decimals(ledger, generator, monke
         search(earlier, ledger, ShuffledEngine(2, generator))
     recorded = [trial.parameters["rate"] for trial in ledger.trials("earlier")]
     assert recorded[0] == 0.1 * 3
-    known = snapshot(a_study(POINTS, warm_start="earlier"), ledger)
+    known = snapshot(a_study(POINTS, warm_start="earlier"), ledger)[0]
     assert [trial.parameters["rate"] for trial in known] == [round(rate, 1) for rate in recorded]
 
 
