@@ -179,14 +179,16 @@ def stored(definition: Values, trials: Sequence[Values] | None = None) -> Study:
     return Study(replace(section, first=first), dict(definition["fixed"]), space, dict(definition))
 
 
+_NOT_DECISIVE = {f"study.{key}" for key in ("trials", "storage", "record_diff", "keep_state")}
+
+
 def differences(stored: Values, given: Values) -> list[str]:
     """Return how two definitions differ, one line per key, in what decides the trials."""
     one, other = flat(stored), flat(given)
     return [
         f"{key}: stored {one.get(key, 'nothing')!r}, given {other.get(key, 'nothing')!r}"
         for key in sorted(one.keys() | other.keys())
-        if key not in ("study.trials", "study.storage", "study.record_diff")
-        and one.get(key) != other.get(key)
+        if key not in _NOT_DECISIVE and one.get(key) != other.get(key)
     ]
 
 
@@ -260,7 +262,7 @@ def definition(section: StudySection, fixed: Values, space: Values) -> Values:
     study |= {"direction": str(section.direction), "first": [dict(v) for v in section.first]}
     if section.storage is not None:
         study["storage"] = without_secrets(section.storage)
-    for key in ("record_diff", "models"):  # older definitions do not have them
+    for key in ("record_diff", "models", "keep_state"):  # older definitions do not have them
         if getattr(section, key) == StudySection.__dataclass_fields__[key].default:
             del study[key]
     return {"study": study, "fixed": dict(fixed), "space": {k: dict(v) for k, v in space.items()}}

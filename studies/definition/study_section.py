@@ -53,6 +53,8 @@ class StudySection:
     """``package.module:function`` that `confirm` calls once, with the champion's model."""
     models: Literal["all", "champion"] = "all"
     """Which trainings keep their model: all, or only the champion's."""
+    keep_state: bool = False
+    """Keep the training state of complete trials: an extension with more epochs continues them."""
     storage: str | None = None
     """URL of Optuna's storage, whose password is not recorded; the default is in the store."""
     record_diff: bool = True

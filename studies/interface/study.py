@@ -36,7 +36,7 @@ class Study(StudyInStore):
     name
         The study's key in a store; by default the name of the objective's module.
     metric, direction, trials, first, stop, window, seed, warm_start, test, models, portable
-        As the keys of the section ``[study]`` of a study file; `storage` too.
+        As the keys of the section ``[study]`` of a study file; `storage` and `keep_state` too.
     fixed
         Values of settings that are not searched.
     sampler, pruner
@@ -90,6 +90,7 @@ class Study(StudyInStore):
         warm_start: str | None = None,
         test: Callable[..., Any] | str | None = None,
         models: Literal["all", "champion"] = "all",
+        keep_state: bool = False,
         portable: bool = False,
         settings: type[Any] | str | None = None,
         storage: str | None = None,
@@ -99,7 +100,7 @@ class Study(StudyInStore):
             "name": name, "metric": metric, "direction": direction, "trials": trials,
             "first": first, "sampler": sampler, "pruner": pruner, "stop": stop, "window": window,
             "seed": seed, "warm_start": warm_start, "test": test, "models": models,
-            "portable": portable, "storage": storage,
+            "portable": portable, "storage": storage, "keep_state": keep_state,
         }  # fmt: skip
         section = {key: value for key, value in given.items() if value != _DEFAULTS[key]}
         self._source: sources.Source = sources.Arguments(

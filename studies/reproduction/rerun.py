@@ -1,6 +1,7 @@
 """Re-run a recorded trial: the same objective, in a fresh process, from MLflow alone."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,8 +67,12 @@ def reproduce(
     job = session.job(recorded.number, settings, recorded.metric, threads=threads, final=is_final)
     # Without its pruner, a pruned trial would train on; a complete one has to end by itself.
     to_the_end = recorded.outcome.is_complete and until is None
-    epochs, outcome, imported = train(
-        job, min(last, until or last), dict(session.pinned), to_the_end=to_the_end
+    epochs, outcome, imported = train_in_stages(
+        job,
+        recorded.outcome.stages or (),
+        min(last, until or last),
+        dict(session.pinned),
+        to_the_end=to_the_end,
     )
     environment = replace(session.environment, imported=imported)
     again = Training(recorded.metric, settings, environment, epochs, outcome)
@@ -96,17 +101,43 @@ def certify(
     return verdict
 
 
+def train_in_stages(
+    job: Job,
+    stages: Sequence[int],
+    last: int,
+    environment: dict[str, str],
+    *,
+    to_the_end: bool = False,
+) -> tuple[list[EpochRecord], TrialOutcome | None, dict[str, str] | None]:
+    """Run a job as `train` does, but first for the numbers of epochs that its settings had before.
+
+    What an epoch does may depend on the number of epochs, as a learning rate's schedule does.
+    """
+    known: list[EpochRecord] = []
+    for stage in stages:
+        settings = {**job.settings, "epochs": stage}
+        first = replace(job, settings=settings, keep_state=True)
+        epochs, outcome, imported, state = train(first, min(stage, last), environment)
+        known += epochs
+        if stage >= last or state is None:
+            return known, outcome, imported
+        job = replace(job, state=state, past={e.number: e.metrics[job.metric] for e in known})
+    epochs, outcome, imported, _ = train(job, last, environment, to_the_end=to_the_end)
+    return known + epochs, outcome, imported
+
+
 def train(
     job: Job, last: int, environment: dict[str, str], *, to_the_end: bool = False
-) -> tuple[list[EpochRecord], TrialOutcome | None, dict[str, str] | None]:
+) -> tuple[list[EpochRecord], TrialOutcome | None, dict[str, str] | None, bytes | None]:
     """Run a job in a fresh process with `environment` up to the epoch `last`.
 
-    Returns its epochs, its outcome unless it was stopped before its end, and what the process
-    imported from elsewhere. `to_the_end` waits for the training to end by itself, or for one epoch
-    more.
+    Returns its epochs, its outcome unless it was stopped before its end, what the process imported
+    from elsewhere, and its last checkpoint. `to_the_end` waits for the training to end by itself,
+    or for one epoch more.
     """
     epochs: list[EpochRecord] = []
     imported: dict[str, str] | None = None
+    state: bytes | None = None
     with contextlib.closing(LocalEngine(1, environment)) as engine:
         engine.start(job)
         while True:
@@ -118,10 +149,11 @@ def train(
                         epochs.append(
                             EpochRecord(event.number, event.metrics, event.digests, event.seconds)
                         )
+                        state = event.state or state
                         if event.number > last or (event.number == last and not to_the_end):
-                            return epochs, None, imported
+                            return epochs, None, imported, state
                     case TrialDone():
-                        return epochs, event.outcome, imported
+                        return epochs, event.outcome, imported, state
                     case WorkerCrashed():
                         failure = Failure(CRASH_TYPE, event.reason)
-                        return epochs, TrialOutcome(error=failure), imported
+                        return epochs, TrialOutcome(error=failure), imported, state

@@ -248,6 +248,7 @@ class Search:
             past=past,
             threads=self._plan.threads,
             keep_model=section.models == "all",
+            keep_state=section.keep_state,
             checkpoint_seconds=self._plan.checkpoint_seconds,
         )
         worker = self._engine.start(job)
@@ -321,8 +322,12 @@ class Search:
         environment = outcome.environment or self._plan.environment
         if environment is not None and (imported := self._imported.pop(number, None)) is not None:
             environment = replace(environment, imported=imported)
-        outcome = replace(outcome, environment=environment)
-        self._ledger.finish_trial(name, number, event.state, outcome, event.model, event.files)
+        stages = self._records[number].outcome.stages
+        outcome = replace(outcome, environment=environment, stages=stages)
+        keep = self._study.section.keep_state and event.state == "complete"
+        self._ledger.finish_trial(
+            name, number, event.state, outcome, event.model, event.files, keep_checkpoint=keep
+        )
         record = self._ledger.trial(name, number)
         assert record is not None
         self._records[number] = record

@@ -5,8 +5,9 @@ pruned ones, with their settings, epochs and outcomes, so they count, and may be
 study stays as it is, and may grow without changing this one. Copies have no model: it stays with
 the earlier trial.
 
-A successor with more epochs trains the complete trials again, with their parameters, as its next
-trials after the copies. The values of shorter trainings would not compare.
+A successor with more epochs trains the complete trials for the rest, as its next trials after the
+copies: the values of shorter trainings would not compare. A trial continues from its state after
+its last epoch if the earlier study kept it (``keep_state``), and from the beginning otherwise.
 """
 
 import time
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from nets.errors import InputError
 from nets.settings import to_plain
+from studies.analysis.formatting import shown_seconds
 from studies.definition.sections import full_names, sections_of
 from studies.definition.study_file import Study
 from studies.search.warm_start import Counted, DoesNotFit, check_metric, find, fitted
@@ -24,6 +26,7 @@ from tracking.records import (
     Extended,
     SamplerAttributes,
     StudyRecord,
+    TrialOutcome,
     TrialRecord,
     Values,
 )
@@ -66,7 +69,8 @@ def extension_of(study: Study, name: str, ledger: Ledger, digests: Mapping[str, 
             continue
         counted.known += 1
         if is_longer and trial.state == "complete":
-            again.append(_again(study, trial, parameters))
+            last, _ = ledger.checkpoint(name, trial.number) or (0, b"")
+            again.append(_again(study, trial, parameters, has_state=last == epochs))
         else:
             copies.append(_copy(study, trial, parameters))
     sentence = counted.sentence("earlier trials")
@@ -78,13 +82,7 @@ def extension_of(study: Study, name: str, ledger: Ledger, digests: Mapping[str, 
         )
     sentences = [sentence]
     if again:
-        known = [ledger.epochs(name, trial.number) for trial in again]
-        seconds = sum(epoch.seconds for of_trial in known for epoch in of_trial)
-        factor = study.fixed["epochs"] / epochs
-        sentences.append(
-            f"{len(again)} of them were trained for {epochs} epochs and are trained again for "
-            f"{study.fixed['epochs']}: about {seconds * factor:.0f} s of training"
-        )
+        sentences.append(_cost(again, epochs, study.fixed["epochs"], name, ledger))
     trials = [*copies, *again]
     numbers = tuple(trial.number for trial in trials)
     return Extension(
@@ -154,8 +152,24 @@ def _copy(study: Study, trial: TrialRecord, parameters: Values) -> TrialRecord:
     )
 
 
-def _again(study: Study, trial: TrialRecord, parameters: Values) -> TrialRecord:
-    """Return a trial with the parameters of a finished one, to be trained."""
+def _cost(again: Sequence[TrialRecord], epochs: int, total: int, name: str, ledger: Ledger) -> str:
+    """Return what it costs to train trials for more epochs, in words."""
+    seconds = 0.0
+    for trial in again:
+        known = ledger.epochs(name, trial.number)
+        each = sum(epoch.seconds for epoch in known) / len(known)
+        seconds += each * (total - epochs if trial.outcome.stages else total)
+    continued = sum(trial.outcome.stages is not None for trial in again)
+    return (
+        f"{len(again)} of them were trained for {epochs} epochs: {continued} continue to {total}, "
+        f"{len(again) - continued} without a kept state are trained again; about "
+        f"{shown_seconds(seconds)} of training"
+    )
+
+
+def _again(study: Study, trial: TrialRecord, parameters: Values, *, has_state: bool) -> TrialRecord:
+    """Return a trial with the parameters of a finished one, to be trained or to be continued."""
+    stages = (*(trial.outcome.stages or ()), trial.settings["epochs"]) if has_state else None
     values = study.values(trial.number, parameters) | {"seed": trial.settings["seed"]}
     return TrialRecord(
         study=study.name,
@@ -165,4 +179,5 @@ def _again(study: Study, trial: TrialRecord, parameters: Values) -> TrialRecord:
         parameters=parameters,
         sampler_attributes=SamplerAttributes({}, {}),
         asked=time.time(),
+        outcome=TrialOutcome(stages=stages),
     )

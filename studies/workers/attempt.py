@@ -168,6 +168,7 @@ class _Attempt:
         Never of an epoch that is pruned: a trial resumes only if it continued.
         """
         due = stop or time.monotonic() - self._saved >= self._job.checkpoint_seconds
+        due |= self._job.keep_state and epoch.number == self._job.settings.get("epochs")
         if pruned or not due or epoch.state is None or not self._resumable:
             return None
         packed = pack(epoch.state())

@@ -85,6 +85,8 @@ class Job:
     final: bool = False
     """Whether this is the champion's final training."""
     keep_model: bool = True
+    keep_state: bool = False
+    """Whether the state after the last of `settings.epochs` is a checkpoint."""
     data_sha256: str | None = None
     """What the dataset must be, where the folder does not exist and the worker has its own."""
     own_modules: tuple[str, ...] = ()

@@ -155,8 +155,8 @@ class Ledger:
     ) -> None:
         """Add a study, whose name is its key in the store, with the trials that it begins with.
 
-        The first trials are copies of those of the study that the notes say it extends, and get
-        their epochs.
+        Those of the study that the notes say it extends have the epochs from there; open ones that
+        have them continue from the state that was kept.
         """
         notes = notes or StudyNotes()
         stored = (json.dumps(each.to_json()) for each in (environment, notes))
@@ -169,14 +169,20 @@ class Ledger:
             for trial in trials:
                 self._insert(trial)
             if notes.extends is not None:
+                places = [
+                    (name, trial.number, notes.extends.study, notes.extends.numbers[trial.number])
+                    for trial in trials
+                    if trial.is_finished or trial.outcome.stages
+                ]
                 connection.executemany(
                     "INSERT INTO epoch SELECT ?, ?, number, metrics, digests, seconds, at"
                     " FROM epoch WHERE study = ? AND trial = ?",
-                    [
-                        (name, number, notes.extends.study, earlier)
-                        for number, earlier in enumerate(notes.extends.numbers)
-                        if number < notes.extends.copies
-                    ],
+                    places,
+                )
+                connection.executemany(
+                    "INSERT INTO checkpoint SELECT ?, ?, epoch, state"
+                    " FROM checkpoint WHERE study = ? AND trial = ?",
+                    places[notes.extends.copies :],
                 )
 
     def study(self, name: str) -> StudyRecord | None:
@@ -344,17 +350,20 @@ class Ledger:
         outcome: TrialOutcome,
         model: PackedModel | None,
         files: Mapping[str, bytes] | None = None,
+        *,
+        keep_checkpoint: bool = False,
     ) -> None:
-        """End a trial with its outcome, model and files, and remove its checkpoint."""
+        """End a trial with its outcome, model and files; its checkpoint is removed, unless kept."""
         with self._connection:
             self._connection.execute(
                 "UPDATE trial SET state = ?, outcome = ?, finished = ?"
                 " WHERE study = ? AND number = ? AND state = 'running'",
                 (state, json.dumps(outcome.to_json()), time.time(), study, number),
             )
-            self._connection.execute(
-                "DELETE FROM checkpoint WHERE study = ? AND trial = ?", (study, number)
-            )
+            if not keep_checkpoint:
+                self._connection.execute(
+                    "DELETE FROM checkpoint WHERE study = ? AND trial = ?", (study, number)
+                )
             if model is not None:
                 row = self._connection.execute(
                     "INSERT OR REPLACE INTO model (study, trial, source, arrays)"

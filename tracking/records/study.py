@@ -32,7 +32,7 @@ class Extended(Record):
     """The study that another one extends.
 
     Its trials `numbers` are trials 0, 1, ... of the other one: the first `copies` as they were, the
-    rest trained again, for more epochs.
+    rest trained for more epochs.
     """
 
     study: str

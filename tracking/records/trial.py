@@ -67,7 +67,8 @@ class TrialOutcome(Record):
     `value` is the study's metric at `epoch`, whose weights are kept; None for a failed trial.
     `reason` is finished, early stopping, diverged or pruned, or what the objective says.
     `attributes` are those the pruner set on the trial. `environment` is where it was trained;
-    `origin` names the trial of an extended study that this one is a copy of.
+    `origin` names the trial of an extended study that this one is a copy of. `stages` are the
+    numbers of epochs that its settings had before studies with more epochs continued it.
     """
 
     environment: Environment | None = None
@@ -78,6 +79,7 @@ class TrialOutcome(Record):
     pruned: PruneReason | None = None
     error: Failure | None = None
     origin: str | None = None
+    stages: tuple[int, ...] | None = None
 
     @property
     def is_complete(self) -> bool:

@@ -64,6 +64,24 @@ def test_a_wider_study_keeps_the_trials(searched, capsys):
     assert (code, "wide: 6 of 6 trials" in output) == (0, True)
 
 
+@pytest.mark.filterwarnings("ignore")  # of SQLAlchemy and MLflow, while models are logged
+def test_more_epochs_continue_trials_and_are_reproduced_as_they_were_trained(tmp_path, capsys):
+    """The cosine of the learning rate depends on the number of epochs."""
+    there = ["--store", tmp_path / "store"]
+    keys = 'schedule = "cosine"'
+    for name, epochs in (("short", 2), ("longer", 3)):
+        text = STUDY.format(name=name, trials=2 + (name == "longer"), low=1e-3, more="")
+        text = text.replace("epochs = 2", f"epochs = {epochs}\n{keys}")
+        (tmp_path / f"{name}.toml").write_text(text.replace("[data]", "keep_state = true\n[data]"))
+    assert run(capsys, "search", tmp_path / "short.toml", "--jobs", "1", *there)[0] == 0
+    code, output = run(capsys, "extend", "short", tmp_path / "longer.toml", "--jobs", "1", *there)
+    assert code == 0
+    assert "2 of them were trained for 2 epochs: 2 continue to 3, 0 without" in output
+    for arguments in (["0"], ["1", "--at", "2"], ["1", "--at", "1"], ["2"]):
+        code, output = run(capsys, "reproduce", *arguments, "--study", "longer", *there)
+        assert (code, "exact: all metrics" in output) == (0, True), output
+
+
 def test_refusals_name_what_to_do(searched, capsys):
     first, wide = searched
     text = first.read_text()

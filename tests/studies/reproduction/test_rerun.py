@@ -25,7 +25,7 @@ def a_job(epochs):
 def test_training_ends_where_the_record_does_or_one_epoch_later(
     epochs, to_the_end, trained, has_ended
 ):
-    found, outcome, imported = train(a_job(epochs), 3, {}, to_the_end=to_the_end)
+    found, outcome, imported, _ = train(a_job(epochs), 3, {}, to_the_end=to_the_end)
     assert [epoch.number for epoch in found] == trained
     assert (outcome is not None) == has_ended
     assert outcome is None or outcome.error is None

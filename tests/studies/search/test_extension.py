@@ -16,6 +16,8 @@ from searches import (
 from nets.errors import InputError
 from studies.search.extension import extension_of
 from studies.search.warm_start import snapshot
+from studies.workers.attempt import run
+from studies.workers.messages import Job
 from tracking.ledger import Ledger
 
 WIDER = {
@@ -120,7 +122,8 @@ def test_more_epochs_train_complete_trials_again(tmp_path, generator):
         pruned = [trial for trial in known if trial.state == "pruned"]
         extension = extension_of(study, "earlier", ledger, {})
         assert extension.sentences[1].startswith(
-            f"{len(complete)} of them were trained for 6 epochs and are trained again for 9: about"
+            f"{len(complete)} of them were trained for 6 epochs: 0 continue to 9, {len(complete)} "
+            "without a kept state are trained again; about "
         )
         extends = begun(study, path)
         assert extends.numbers == tuple(trial.number for trial in [*pruned, *complete])
@@ -131,6 +134,45 @@ def test_more_epochs_train_complete_trials_again(tmp_path, generator):
             assert again.parameters == {**trial.parameters, "waves": 3, "kind": "plain"}
             assert again.settings == {**trial.settings, "epochs": 9}
             assert len(ledger.epochs("wide", again.number)) == 9
+
+
+def test_complete_trials_continue_from_the_state_that_was_kept(tmp_path, generator):
+    path = tmp_path / "one.db"
+    earlier(path, generator, keep_state=True)
+    study = wide(settings={"epochs": 9}, keep_state=True)
+    with Ledger(path) as ledger:
+        complete = [trial for trial in ledger.trials("earlier") if trial.state == "complete"]
+        sentence = extension_of(study, "earlier", ledger, {}).sentences[1]
+        assert f"{len(complete)} continue to 9, 0 without" in sentence
+        extends = begun(study, path)
+    trials_shuffled(study, path, generator, workers=3, kill=0.05)
+    with Ledger(path) as ledger:
+        found = ledger.trials("wide")[extends.copies :]
+        for trial, continued in zip(complete, found, strict=False):
+            assert continued.outcome.stages == (6,)
+            epochs = ledger.epochs("wide", continued.number)
+            assert epochs[:6] == ledger.epochs("earlier", trial.number)
+            # A curve does not depend on the number of epochs: it is what one training gives.
+            (*_, end) = events(continued.settings)
+            assert end.outcome.value == continued.value
+        assert found[-1].outcome.stages is None
+        longer = wide(settings={"epochs": 10}, name="longer", trials=30)
+        admit(longer, ledger, extends="wide")
+        stages = [trial.outcome.stages for trial in ledger.trials("longer")]
+        assert stages.count((6, 9)) == sum(
+            trial.state == "complete" for trial in found[: len(complete)]
+        )
+
+
+def events(settings):
+    """Train one trial in this process; return its events."""
+    job = Job(
+        trial=0, attempt=1, objective="curves:climb", settings_class="curves:Curve",
+        settings=settings, data=None, pruning=None, metric="value",
+    )  # fmt: skip
+    sent = []
+    run(job, sent.append, lambda: False)
+    return sent
 
 
 @pytest.mark.parametrize(
