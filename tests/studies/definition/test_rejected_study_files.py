@@ -32,8 +32,8 @@ REJECTED = [
     (
         "[study]\ncolour = 1",
         "study.colour: unknown key, expected name, trials, window, metric, direction, "
-        "sampler, pruner, stop, seed, first, warm_start, objective, settings, test, models, keep_state, "
-        "storage, record_diff or portable",
+        "sampler, pruner, stop, seed, first, warm_start, objective, settings, test, models, "
+        "keep_state, storage, record_diff or portable",
     ),
     ('[study]\ndirection = "up"', "study.direction: got 'up', expected maximize or minimize"),
     (
