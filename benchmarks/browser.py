@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 NO_BROWSER = "skipped: needs chromium and chromedriver (Debian: chromium, chromium-driver)"
@@ -43,6 +45,28 @@ class Browser:
                 raise TimeoutError(f"{url} does not show {text!r}")
             time.sleep(0.02)
         return time.perf_counter() - began
+
+    def click(self, text: str) -> None:
+        """Click the first link with a text."""
+        script = (
+            "[...document.querySelectorAll('a')].find(a => a.innerText.trim() === arguments[0])"
+            ".click()"
+        )
+        self._run(script, text)
+
+    def wait_for(self, text: str) -> str:
+        """Wait until the page shows a text; return all text of the page."""
+        began = time.perf_counter()
+        while text not in (shown := self._run("return document.body.innerText")):
+            if time.perf_counter() - began > PATIENCE:
+                raise TimeoutError(f"the page does not show {text!r} but {shown:.500}")
+            time.sleep(0.1)
+        return str(shown)
+
+    def save_picture(self, path: Path) -> None:
+        """Write what the window shows as a PNG file."""
+        with urllib.request.urlopen(f"{self._session}/screenshot", timeout=PATIENCE) as response:
+            path.write_bytes(base64.b64decode(json.load(response)["value"]))
 
     def _run(self, script: str, *arguments: Any) -> Any:
         return _ask(f"{self._session}/execute/sync", {"script": script, "args": list(arguments)})

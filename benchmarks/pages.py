@@ -61,7 +61,8 @@ def served(store: Path) -> Iterator[str]:
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        yield next(word for word in line.split() if word.startswith("http")).rstrip("/,")
+        page = next(word for word in line.split() if word.startswith("http"))
+        yield page.removesuffix(f"/{names.STUDIES_PAGE}")
     finally:
         process.terminate()
         process.wait()

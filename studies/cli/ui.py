@@ -1,34 +1,35 @@
 """``retrial ui``: start the MLflow UI on the store."""
 
+import webbrowser
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
-from studies.analysis.formatting import plural
-from studies.cli.arguments import port
-from studies.display.messages import fail
-from tracking.store.server import serve, study_pages
-
-MOST_STUDIES = 5
+from studies.cli.arguments import add_flag, port
+from studies.display.messages import fail, warn
+from tracking.store import names
+from tracking.store.server import serve
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("--port", type=port, default=5000, help="0 for any free port")
+    parser.add_argument(
+        "--port", type=port, default=5000, help="0 for any free port (default: 5000)"
+    )
+    add_flag(parser, "--open", "open the page of the studies in the browser")
 
 
 def run(options: Namespace) -> int:
     """Serve until Ctrl-C."""
     try:
-        serve(options.store, port=options.port, ready=_announce)
+        serve(options.store, port=options.port, ready=partial(_announce, opens=options.open))
     except RuntimeError as error:
         return fail(str(error))
     return 0
 
 
-def _announce(url: str) -> None:
-    """Print the address of the pages, and of the trial tables of the newest studies."""
-    print(f"MLflow is at {url}", flush=True)
-    pages = list(study_pages(url).items())
-    for study, address in pages[:MOST_STUDIES]:
-        print(f"  trials of {study}: {address}", flush=True)
-    if len(pages) > MOST_STUDIES:
-        print(f"  and {plural(len(pages) - MOST_STUDIES, 'older one')}", flush=True)
+def _announce(url: str, *, opens: bool) -> None:
+    """Print the address of the page that links each study to its trials."""
+    page = f"{url}/{names.STUDIES_PAGE}"
+    print(f"studies and trials in MLflow: {page}  (Ctrl-C ends it)", flush=True)
+    if opens and not webbrowser.open(page):
+        warn("no browser was found to open it")

@@ -132,6 +132,10 @@ def study_run_name(study: str) -> str:
     return f"study {study}"
 
 
+STUDIES_PAGE = "studies"
+"""Address of our own page on the server of `retrial ui`."""
+
+
 def trials_page(experiment_id: str) -> str:
     """Return the address of the table of a study's trials, relative to that of the server.
 

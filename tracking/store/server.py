@@ -1,7 +1,6 @@
 """The MLflow UI on a store, served until it is stopped."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -67,22 +66,6 @@ def serve(root: Path, port: int = 5000, ready: Callable[[str], None] = print) ->
         raise RuntimeError(f"ui: the MLflow server exited: {_last_line(log)}")
 
 
-def study_pages(url: str) -> dict[str, str]:
-    """Return the URL of the table of trials of each study, as the server at `url` lists them."""
-    request = urllib.request.Request(
-        f"{url}/api/2.0/mlflow/experiments/search",
-        data=json.dumps({"max_results": 1000}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        experiments = json.load(response).get("experiments", [])
-    return {
-        experiment["name"]: f"{url}/{names.trials_page(experiment['experiment_id'])}"
-        for experiment in experiments
-        if any(tag["key"] == names.TRIALS_VIEW_TAG for tag in experiment.get("tags", []))
-    }
-
-
 @contextlib.contextmanager
 def _server(root: Path, uri: str, port: int, log: IO[str]) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the MLflow server in its own process group, and end the whole group."""
@@ -91,7 +74,7 @@ def _server(root: Path, uri: str, port: int, log: IO[str]) -> Iterator["subproce
             sys.executable, "-m", "mlflow", "server",
             "--backend-store-uri", uri,
             "--artifacts-destination", str(root / names.ARTIFACTS),
-            "--host", _HOST, "--port", str(port), "--workers", "1",
+            "--host", _HOST, "--port", str(port), "--workers", "1", "--app-name", "retrial",
         ],
         stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         # One server process and no pool of job runners: 0.5 GB instead of 1.2 GB.

@@ -151,14 +151,14 @@ def test_an_epoch_that_was_not_recorded_cannot_be_compared(monkeypatch, tmp_path
     assert said.err == ("retrial: --at: got 99, expected 1 to 20, the epochs recorded of trial 2\n")
 
 
-@pytest.mark.parametrize(
-    ("count", "last"), [(5, "  trials of study4: http://there/4"), (8, "  and 3 older ones")]
-)
-def test_the_ui_announces_the_newest_studies(count, last, monkeypatch, capsys):
-    pages = {f"study{number}": f"http://there/{number}" for number in range(count)}
-    monkeypatch.setattr(ui, "study_pages", lambda url: pages)
-    ui._announce("http://there")
-    first, *lines = capsys.readouterr().out.splitlines()
-    assert first == "MLflow is at http://there"
-    assert lines[0] == "  trials of study0: http://there/0"
-    assert (len([line for line in lines if "trials of" in line]), lines[-1]) == (5, last)
+@pytest.mark.parametrize("has_browser", [True, False])
+def test_the_ui_announces_the_studies_and_opens_them_on_request(has_browser, monkeypatch, capsys):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or has_browser)
+    ui._announce("http://there", opens=False)
+    assert opened == []
+    ui._announce("http://there", opens=True)
+    assert opened == ["http://there/studies"]
+    said = capsys.readouterr()
+    assert said.out == "studies and trials in MLflow: http://there/studies  (Ctrl-C ends it)\n" * 2
+    assert said.err == ("" if has_browser else "retrial: no browser was found to open it\n")
