@@ -1,10 +1,13 @@
 """The trial that an objective in the simple form receives, and its adaptation to the full form."""
 
+import hashlib
 import math
+import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,7 @@ class Trial:
         self._values: dict[int, float] = {}
         self._pending: dict[str, float] | None = None
         self._digests: dict[str, str] = {}
+        self._inputs: dict[str, str] = {}
         self._state: Any = None
         self._objects: tuple[Any, ...] | None = None
         self._model: Model | None = None
@@ -94,6 +98,17 @@ class Trial:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="retrial-")
         return Path(self._folder.name)
+
+    def input(self, path: str | os.PathLike[str]) -> Path:
+        """Return the path of a file, or of a folder of files, that decides the trial's result.
+
+        Its SHA-256 is recorded with the epoch, so a reproduction names it if it has changed.
+        """
+        place = Path(path)
+        key, digest = f"{names.INPUT_PREFIX}{names.plain(place.name)}", _digest(place.resolve())
+        if self._inputs.get(key) != digest:  # a trial that continues has recorded it before
+            self._inputs[key] = self._digests[key] = digest
+        return place
 
     def epochs(self, count: int, *objects: Any) -> Iterator[int]:
         """Yield the numbers of the epochs still to train, from 1 to `count`.
@@ -236,6 +251,7 @@ class Trial:
             "state": states.plain(state),
             "model": self._model and vars(self._model),
             "files": self._files(),
+            "inputs": self._inputs,
         }
 
     def _continue_from(self, state: State) -> None:
@@ -247,6 +263,7 @@ class Trial:
             self._epoch = int(state["epoch"])
             self._values = {int(number): float(v) for number, v in state["values"].items()}
             self._model = Model(**state["model"]) if state["model"] else None
+            self._inputs = dict(state.get("inputs", {}))
             files = dict(state["files"])
             if not all(names.is_file_path(n) and type(c) is bytes for n, c in files.items()):
                 raise ValueError(f"files {list(files)!r:.100}")
@@ -322,6 +339,23 @@ def adapted(
             trial.close()
 
     return objective
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or that of the names and contents of a folder's files."""
+    if not path.is_dir():
+        stat = path.stat()
+        return _digest_of_file(path, stat.st_size, stat.st_mtime_ns)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    lines = [f"{_digest(file)}  {file.relative_to(path).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+@lru_cache(maxsize=10_000)
+def _digest_of_file(path: Path, size: int, modified: int) -> str:
+    """Return the SHA-256 of a file; a worker reads each file once, while it stays as it is."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _number(name: str, value: Any) -> float:

@@ -196,3 +196,11 @@ def typed(x: int = 1, kind: str = "a", widths: tuple[int, ...] = (1, 2)):
 
 def with_data(data, trial, x=0.0):
     trial.report(loss=len(data.images))
+
+
+def reads_files(trial, x, epochs=2):
+    """A function of files in the current folder."""
+    data = trial.input("table.csv").read_text()
+    trial.input("images")
+    for _ in trial.epochs(epochs, {}):
+        trial.report(loss=x + len(data))

@@ -104,7 +104,7 @@ def compare(recorded: Training, again: Training, until: int | None = None) -> Ve
     found = _first_difference(one, two) or (
         _end_difference(recorded, again) if until is None else None
     )
-    causes = differences(recorded.environment, again.environment)
+    causes = [*_inputs(one, two), *differences(recorded.environment, again.environment)]
     if found is None:
         return Verdict("exact", causes=tuple(causes))
     causes = causes or no_longer_imported(recorded.environment, again.environment)
@@ -164,6 +164,24 @@ def _first_difference(
                 number, "epochs", f"epoch {number}: not recorded, but training went on to it"
             )
     return None
+
+
+def _inputs(recorded: Sequence[EpochRecord], again: Sequence[EpochRecord]) -> list[Difference]:
+    """Return the files that an objective has read and that differ."""
+    before, after = (
+        {
+            name.removeprefix(names.INPUT_PREFIX): digest
+            for epoch in reversed(epochs)
+            for name, digest in epoch.digests.items()
+            if name.startswith(names.INPUT_PREFIX)
+        }
+        for epochs in (recorded, again)
+    )
+    return [
+        Difference("data", name, before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
 
 
 def _end_difference(recorded: Training, again: Training) -> _Finding | None:

@@ -132,6 +132,9 @@ def study_run_name(study: str) -> str:
     return f"study {study}"
 
 
+INPUT_PREFIX = "input "
+"""Of the name of an epoch's digest that is that of a file, which the objective has read."""
+
 STUDIES_PAGE = "studies"
 """Address of our own page on the server of `retrial ui`."""
 

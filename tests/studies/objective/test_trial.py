@@ -1,6 +1,7 @@
 """An objective in the simple form: what its trial reports, returns, resumes and refuses."""
 
 import dataclasses
+import hashlib
 import math
 
 import plain_functions
@@ -178,7 +179,7 @@ def test_a_state_from_elsewhere_writes_nothing_outside_the_folder(name, tmp_path
 @pytest.mark.parametrize(
     ("key", "value"),
     [("epoch", "x"), ("values", [1]), ("values", {"x": 1}), ("model", {"x": 1}), ("files", 3),
-     ("files", {"a": "string"}), ("user", None)],
+     ("files", {"a": "string"}), ("user", None), ("inputs", 3)],
 )  # fmt: skip
 def test_a_state_of_wrong_types_is_named_as_damaged(key, value):
     (*_, epoch, _) = events_of(job("walk"), stop_after=1)
@@ -206,3 +207,32 @@ def test_the_folder_of_a_trial_is_removed():
     trained("seen")
     del plain_functions.seen
     assert not seen[0].exists()
+
+
+def test_files_that_decide_a_result_are_recorded_with_the_epoch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table, image = tmp_path / "table.csv", tmp_path / "images" / "a" / "1.png"
+    table.write_text("1,2")
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"png")
+
+    def digests():
+        first, second, _ = events_of(job("reads_files", checkpoint_seconds=0))
+        (continued, _) = events_of(job("reads_files", state=first.state, past={1: 0.0}))
+        assert second.digests == continued.digests == {}
+        return first.digests
+
+    before = digests()
+    assert before.keys() == {"input table.csv", "input images"}
+    assert before["input table.csv"] == hashlib.sha256(b"1,2").hexdigest()
+    table.write_text("1,2,3")
+    assert digests() == {**before, "input table.csv": hashlib.sha256(b"1,2,3").hexdigest()}
+    image.rename(image.with_name("2.png"))
+    assert digests()["input images"] != before["input images"]
+    first, *_ = events_of(job("reads_files", checkpoint_seconds=0))
+    table.write_text("1")
+    (continued, _) = events_of(job("reads_files", state=first.state, past={1: 0.0}))
+    assert continued.digests == {"input table.csv": hashlib.sha256(b"1").hexdigest()}
+    table.unlink()
+    (end,) = events_of(job("reads_files"))
+    assert end.outcome.error.type == "FileNotFoundError"

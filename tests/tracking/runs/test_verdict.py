@@ -297,3 +297,23 @@ def test_the_certificate_is_written_to_the_run(store):
         "run_id": run_id, "environment": {"host": "here"},
     }  # fmt: skip
     assert tags[names.VERDICT_TAG] == "diverged"
+
+
+def test_a_file_that_an_objective_has_read_is_a_cause(judge):
+    def read(*digests):
+        found = epochs(*(0.9 for _ in digests))
+        return [
+            replace(epoch, digests={**epoch.digests, **digest})
+            for epoch, digest in zip(found, digests, strict=True)
+        ]
+
+    one, two = {"input train.csv": "a" * 64}, {"input train.csv": "b" * 64}
+    found = judge(read(one, {}), read(two, {}))
+    assert found.differences == [
+        "epoch 1: the digest of input train.csv differs",
+        "data: train.csv was aaaaaaaaaaaa, is bbbbbbbbbbbb",
+    ]
+    assert found.verdict == "diverged"
+    assert judge(read(one, {}), read(one, {})).verdict == "exact"
+    (cause,) = judge(read(one, {}), read({}, {})).causes
+    assert str(cause) == "data: train.csv was aaaaaaaaaaaa, is not recorded"
