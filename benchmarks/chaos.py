@@ -6,6 +6,7 @@ counts what was done and what was found. A kill takes about 4 seconds.
 """
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
@@ -27,7 +28,8 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="retrial-chaos-"))
     began = time.monotonic()
     chaos = Chaos(folder, np.random.default_rng(options.seed), with_server=True)
-    chaos.until(options.kills)
+    with contextlib.suppress(KeyboardInterrupt):  # the table counts what was done until then
+        chaos.until(options.kills)
     for problem in chaos.problems:
         print(problem)
     print(f"\nseed {options.seed}, {(time.monotonic() - began) / 60:.0f} minutes\n")
