@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from nets.errors import InputError, ModuleMissing
 from studies.analysis.importances import importances
 from studies.definition import study_file
+from studies.definition.space_section import check_first
 from studies.definition.study import Study
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, RecordDamaged, StudyNotes, StudyRecord, TrialRecord
@@ -129,6 +130,10 @@ def check(ledger: Ledger, name: str) -> Study:
             ledger.checkpoint(name, number)
             ledger.model(name, number)
             ledger.files(name, number)
+    space = stored.study.space
+    for queued in stored.notes.queued or ():
+        with damaged(f"a queued trial of study {name!r}"):
+            check_first(space.settings(queued.parameters), space, "queued")
     with damaged(f"the confirmation of study {name!r}"):
         _ = stored.confirmation
     return stored.study

@@ -20,7 +20,7 @@ from studies.display.suggestions import default_store
 from studies.workers.stdio import discard_output, output_is_closed, prepare_output
 
 COMMANDS = (
-    "search", "show", "replay", "reproduce", "confirm", "train", "predict", "export", "ui",
+    "search", "add", "show", "replay", "reproduce", "confirm", "train", "predict", "export", "ui",
     "pack", "unpack", "delete", "gc", "data",
 )  # fmt: skip
 

@@ -34,6 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
     add_flag(parser, "--portable", "pin the BLAS kernel: equal results on different machines")
+    add_flag(parser, "--retry-failed", "train failed trials again, with their settings and seeds")
     add_flag(parser, "--mixed", "admit workers that differ, and record how")
     add_flag(parser, "--no-record", SUPPRESS)
 
@@ -41,13 +42,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Search, record, and print the result."""
     from nets.errors import InputError
-    from studies.display.search_result import Shown
+    from studies.display.search_result import COMMAND, Shown
     from studies.search.procedure import search
 
     study = _study(options)
     if options.mixed and options.cluster is None:
         raise InputError("--mixed", problem="got no --cluster", expected="a search on a cluster")
-    shown = Shown(options.store, options.data, again="the same command")
+    shown = Shown(options.store, options.data, COMMAND)
     found = search(
         study,
         options.store,
@@ -58,6 +59,7 @@ def run(options: Namespace) -> int:
         threads=options.threads,
         data=options.data,
         record=not options.no_record,
+        retry_failed=options.retry_failed,
         display=shown.screen,
         status=shown.status,
         warn=warn,

@@ -24,6 +24,7 @@ from tracking.ledger.schema import SCHEMA, VERSION
 from tracking.records import (
     Environment,
     EpochRecord,
+    QueuedTrial,
     RecordDamaged,
     StudyNotes,
     StudyRecord,
@@ -194,16 +195,26 @@ class Ledger:
 
     def update_notes(self, study: str, **fields: Any) -> None:
         """Set fields of a study's notes; see `tracking.records.StudyNotes`."""
-        changes = StudyNotes(**fields).to_json()
         with self.transaction() as connection:
-            (notes,) = connection.execute(
-                "SELECT notes FROM study WHERE name = ?", (study,)
-            ).fetchone()
-            # Not by SQLite's own JSON functions, which reject the NaN of an epoch's values.
-            connection.execute(
-                "UPDATE study SET notes = ? WHERE name = ?",
-                (json.dumps({**json.loads(notes), **changes}), study),
-            )
+            _set_notes(connection, study, StudyNotes(**fields))
+
+    def queue_trial(self, study: str, trial: QueuedTrial) -> int:
+        """Queue a trial for the driver's next ask; return how many are queued.
+
+        Any process may call it, also while another one searches the study. Raises KeyError if the
+        ledger has no such study.
+        """
+        with self.transaction() as connection:
+            queued = (*(self.notes(study).queued or ()), trial)
+            _set_notes(connection, study, StudyNotes(queued=queued))
+        return len(queued)
+
+    def queued(self, study: str) -> tuple[QueuedTrial, ...]:
+        """Return the trials that users have added and that have not been asked yet, in order."""
+        (some,) = self._connection.execute(
+            "SELECT instr(notes, '\"queued\"') FROM study WHERE name = ?", (study,)
+        ).fetchone()  # the driver asks often, and notes may be long
+        return (some and self.notes(study).queued) or ()
 
     def attach(self, study: str, name: str, content: bytes | None) -> None:
         """Store bytes under a name with a study, replacing earlier ones; None removes them."""
@@ -234,18 +245,24 @@ class Ledger:
     # Trials, written by the driver
 
     def add_trial(self, trial: TrialRecord) -> None:
-        """Add a trial that has been asked; it is open until `finish_trial`."""
+        """Add a trial that has been asked; it is open until `finish_trial`.
+
+        One that a user has added is the first of those queued, and leaves the queue with this.
+        """
         row = (
             trial.study, trial.number, trial.state, json.dumps(trial.settings),
             json.dumps(trial.parameters), json.dumps(trial.sampler_attributes.to_json()),
             trial.asked,
         )  # fmt: skip
-        with self._connection:
-            self._connection.execute(
+        with self.transaction() as connection:
+            connection.execute(
                 "INSERT INTO trial (study, number, state, settings, parameters, memory, asked)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
+            if trial.sampler_attributes.added is not None:
+                queued = self.notes(trial.study).queued or ()
+                _set_notes(connection, trial.study, StudyNotes(queued=queued[1:]))
 
     def start_attempt(self, study: str, number: int) -> int:
         """Count one more attempt at a trial and return its number, from 1."""
@@ -514,6 +531,16 @@ class _BlobFile(io.RawIOBase):
         content = self._blob.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
+
+
+def _set_notes(connection: sqlite3.Connection, study: str, fields: StudyNotes) -> None:
+    """Set those fields of a study's notes that are not None, in a transaction."""
+    (notes,) = connection.execute("SELECT notes FROM study WHERE name = ?", (study,)).fetchone()
+    # Not by SQLite's own JSON functions, which reject the NaN of an epoch's values.
+    connection.execute(
+        "UPDATE study SET notes = ? WHERE name = ?",
+        (json.dumps({**json.loads(notes), **fields.to_json()}), study),
+    )
 
 
 def _is_damage(error: Exception) -> bool:

@@ -61,12 +61,30 @@ class PruneReason(Record):
 
 
 @dataclass(frozen=True)
+class RetriedFailure(Record):
+    """A failure after which a trial was trained again.
+
+    `asked` is the number of trials that the study had at that time: to those trials, this one stays
+    failed. `code` are the digests of the code that failed; times are in seconds since the Unix
+    epoch.
+    """
+
+    error: Failure
+    asked: int
+    retried: float
+    finished: float | None = None
+    code: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class TrialOutcome(Record):
     """How a trial ended.
 
     `value` is the study's metric at `epoch`, whose weights are kept; None for a failed trial.
     `reason` is finished, early stopping, diverged or pruned, or what the objective says.
     `attributes` are those the pruner set on the trial. `environment` is where it was trained.
+    `earlier` are the failures after which it was trained again, oldest first; an open trial has
+    them too.
     """
 
     environment: Environment | None = None
@@ -76,6 +94,7 @@ class TrialOutcome(Record):
     attributes: Values | None = None
     pruned: PruneReason | None = None
     error: Failure | None = None
+    earlier: tuple[RetriedFailure, ...] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -100,10 +119,14 @@ class EpochRecord(Record):
 
 @dataclass(frozen=True)
 class SamplerAttributes(Record):
-    """System attributes that asking for a trial set on the trial and on the study."""
+    """System attributes that asking for a trial set on the trial and on the study.
+
+    `added` is the time at which a user queued the trial; None for one of the sampler's own.
+    """
 
     trial: Values | None = None
     study: Values | None = None
+    added: float | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +164,11 @@ class TrialRecord:
     def value(self) -> float | None:
         """The study's metric at the epoch whose weights are kept."""
         return self.outcome.value
+
+    @property
+    def earlier(self) -> tuple[RetriedFailure, ...]:
+        """The failures after which it was trained again, oldest first."""
+        return self.outcome.earlier or ()
 
 
 @dataclass(frozen=True)
