@@ -125,6 +125,8 @@ def check(ledger: Ledger, name: str) -> Study:
                 stored.study.space.trial(trial.parameters, TrialState.RUNNING)
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError("parameters", trial.parameters, "values of the space") from error
+            if not all(number < e.asked <= len(stored.trials) for e in trial.earlier):
+                raise InputError("earlier", problem="a retry began with other trials")
             if any(epoch.number < 1 for epoch in stored.epochs(number)):
                 raise InputError("epochs", problem="got an epoch below 1")
             ledger.checkpoint(name, number)

@@ -118,7 +118,7 @@ def replace_results(
     with Session(storage.engine) as session, session.begin():
         models.StudyModel.find_or_raise_by_id(known, session, for_update=True)
         of_study = session.query(models.TrialModel).filter_by(study_id=known)
-        for row in of_study.filter(models.TrialModel.number.in_(trials)):
+        for row in of_study.filter(models.TrialModel.number.in_(list(trials))):
             trial = trials[int(row.number)]
             there = {one.key: json.loads(one.value_json) for one in row.user_attributes}
             if there.get(times) == trial.user_attrs.get(times):

@@ -21,6 +21,8 @@ from searches import (
     trials_with,
 )
 
+from nets.errors import InputError
+from studies.analysis.stored_study import check
 from tracking.ledger import Ledger
 from tracking.ledger.retries import retry_failed
 
@@ -162,3 +164,20 @@ def test_trials_whose_worker_crashed_are_retried_with_their_crashes_forgotten(le
     assert {t.crashes for t in ledger.trials(study.name)} == {0}
     search(study, ledger, ShuffledEngine(1, generator))
     assert [t.state for t in ledger.trials(study.name)] == ["complete"] * 3
+
+
+def test_a_retry_from_elsewhere_is_checked(ledger, generator):
+    study = a_study(POINTS, {"fault": "raise"}, trials=8, sampler=SAMPLERS["random"])
+    search(study, ledger, ShuffledEngine(2, generator))
+    retry_failed(ledger, study.name, 8)
+    search(study, ledger, ShuffledEngine(2, generator))
+    check(ledger, study.name)
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE trial SET outcome = replace(outcome, ?, ?)", ASKED)
+    with pytest.raises(
+        InputError, match="is damaged in the ledger: earlier: a retry began with other"
+    ):
+        check(ledger, study.name)
+
+
+ASKED = ('"asked": 8', '"asked": 9')
