@@ -84,7 +84,10 @@ class Shown:
             yield f"reproduce it: {again}"
         if found.end in ("stopped", "timeout"):
             yield f"{found.end}: {self._again.what} continues it"
-        elif found.queued:
+            return
+        if found.failed:
+            yield f"{plural(found.failed, 'trial')} failed: {self._again.retry}"
+        if found.queued:
             yield _queued(found, self._again)
 
 

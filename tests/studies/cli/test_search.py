@@ -194,8 +194,10 @@ def test_search_needs_no_output(closed, tmp_path, store):
 def test_failed_trials_are_counted_where_there_is_nothing_to_do(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=8, fault="raise")
     assert run(study, "--store", store, "--no-record") == 0
-    failed = capsys.readouterr().out.count("  failed  ")
+    said = capsys.readouterr().out
+    failed = said.count("  failed  ")
     assert 0 < failed < 8
+    assert said.endswith(f"\n{failed} trials failed: {RETRY}\n")
     assert run(study, "--store", store, "--no-record") == 0
     assert capsys.readouterr().out == (
         f"curves: nothing to do, 8 of 8 trials are finished; {failed} failed: {RETRY}\n"

@@ -174,9 +174,7 @@ def test_a_retry_from_elsewhere_is_checked(ledger, generator):
     check(ledger, study.name)
     with ledger.transaction() as connection:
         connection.execute("UPDATE trial SET outcome = replace(outcome, ?, ?)", ASKED)
-    with pytest.raises(
-        InputError, match="is damaged in the ledger: earlier: a retry began with other"
-    ):
+    with pytest.raises(InputError, match="is damaged in the ledger: earlier: a retry began"):
         check(ledger, study.name)
 
 
