@@ -26,10 +26,10 @@ class Again:
     retry_failed: str
     trials: str
 
-    @property
-    def retry(self) -> str:
-        """How failed trials are trained again, in words."""
-        return f"{self.what} with {self.retry_failed} trains them again"
+    def retry(self, failed: int) -> str:
+        """Return how failed trials are trained again, in words."""
+        what = "it" if failed == 1 else "them"
+        return f"{self.what} with {self.retry_failed} trains {what} again"
 
 
 COMMAND = Again("the same command", "--retry-failed", "--trials ")
@@ -86,7 +86,7 @@ class Shown:
             yield f"{found.end}: {self._again.what} continues it"
             return
         if found.failed:
-            yield f"{plural(found.failed, 'trial')} failed: {self._again.retry}"
+            yield f"{plural(found.failed, 'trial')} failed: {self._again.retry(found.failed)}"
         if found.queued:
             yield _queued(found, self._again)
 
@@ -101,7 +101,8 @@ def why_failed(found: Searched, store: Path, again: Again) -> str | None:
         return (
             f"{begin}{count if nothing else ''}"
             f"the first trials all failed with {error.type} at {error.place}, so the study has "
-            f"stopped: fix the cause, then {again.retry}, or search under another study.name"
+            f"stopped: fix the cause, then {again.retry(found.failed)}, or search under another "
+            "study.name"
         )
     if found.has_value or not (nothing or found.end == "finished"):
         return None
@@ -109,7 +110,7 @@ def why_failed(found: Searched, store: Path, again: Again) -> str | None:
     failed = all(trial.state == "failed" for trial in trials)
     what = "every trial failed" if failed else "no trial has a value: all failed or diverged"
     see = suggestions.command(store, "show", study.name)
-    end = f"; once the cause is fixed, {again.retry}" if found.failed else ""
+    end = f"; once the cause is fixed, {again.retry(found.failed)}" if found.failed else ""
     return f"{begin or f'{study.name}: '}{what}; see `{see}`{end}"
 
 
@@ -118,7 +119,7 @@ def _nothing_to_do(found: Searched, again: Again) -> str:
     known = f"{finished} of {found.total} trials are finished"
     if finished > found.total:
         known = f"{finished} trials are finished, {found.total} were requested"
-    end = f"; {failed} failed: {again.retry}" if failed else ""
+    end = f"; {failed} failed: {again.retry(failed)}" if failed else ""
     end += f"; {_queued(found, again)}" if found.queued else ""
     return f"{found.study.name}: nothing to do, {known}{end}"
 
