@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from nets.errors import InputError, ModuleMissing
 from studies.analysis.importances import importances
 from studies.definition import study_file
+from studies.definition.space_section import check_first
 from studies.definition.study import Study
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, RecordDamaged, StudyNotes, StudyRecord, TrialRecord
@@ -124,11 +125,21 @@ def check(ledger: Ledger, name: str) -> Study:
                 stored.study.space.trial(trial.parameters, TrialState.RUNNING)
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError("parameters", trial.parameters, "values of the space") from error
+            if not all(number < e.asked <= len(stored.trials) for e in trial.earlier):
+                raise InputError("earlier", problem="a retry began with other trials")
             if any(epoch.number < 1 for epoch in stored.epochs(number)):
                 raise InputError("epochs", problem="got an epoch below 1")
             ledger.checkpoint(name, number)
             ledger.model(name, number)
             ledger.files(name, number)
+    if (extends := stored.notes.extends) is not None:
+        with damaged(f"study {name!r}"):
+            if not 0 <= extends.copies <= len(extends.numbers) <= len(stored.trials):
+                raise InputError("extends", problem="got more copies than trials")
+    space = stored.study.space
+    for queued in stored.notes.queued or ():
+        with damaged(f"a queued trial of study {name!r}"):
+            check_first(space.settings(queued.parameters), space, "queued")
     with damaged(f"the confirmation of study {name!r}"):
         _ = stored.confirmation
     return stored.study

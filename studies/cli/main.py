@@ -20,8 +20,8 @@ from studies.display.suggestions import default_store
 from studies.workers.stdio import discard_output, output_is_closed, prepare_output
 
 COMMANDS = (
-    "search", "extend", "show", "replay", "reproduce", "confirm", "train", "predict", "export",
-    "ui", "pack", "unpack", "delete", "gc", "data",
+    "search", "add", "extend", "show", "replay", "reproduce", "confirm", "train", "predict",
+    "export", "ui", "pack", "unpack", "delete", "gc", "data",
 )  # fmt: skip
 
 

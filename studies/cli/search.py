@@ -37,6 +37,7 @@ def add_arguments(parser: ArgumentParser, study: str = STUDY) -> None:
     )
     parser.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
     add_flag(parser, "--portable", "pin the BLAS kernel: equal results on different machines")
+    add_flag(parser, "--retry-failed", "train failed trials again, with their settings and seeds")
     add_flag(parser, "--mixed", "admit workers that differ, and record how")
     add_flag(parser, "--no-record", SUPPRESS)
 
@@ -44,13 +45,13 @@ def add_arguments(parser: ArgumentParser, study: str = STUDY) -> None:
 def run(options: Namespace, extends: str | None = None) -> int:
     """Search, record, and print the result; a new study may extend another one."""
     from nets.errors import InputError
-    from studies.display.search_result import Shown
+    from studies.display.search_result import COMMAND, Shown
     from studies.search.procedure import search
 
     study = _study(options)
     if options.mixed and options.cluster is None:
         raise InputError("--mixed", problem="got no --cluster", expected="a search on a cluster")
-    shown = Shown(options.store, options.data, again="the same command")
+    shown = Shown(options.store, options.data, COMMAND)
     found = search(
         study,
         options.store,
@@ -62,6 +63,7 @@ def run(options: Namespace, extends: str | None = None) -> int:
         threads=options.threads,
         data=options.data,
         record=not options.no_record,
+        retry_failed=options.retry_failed,
         display=shown.screen,
         status=shown.status,
         warn=warn,

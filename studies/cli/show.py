@@ -17,7 +17,7 @@ from studies.display import confirmation_summary, suggestions
 from studies.display.tables import aligned, console, listed, print_lines
 from tracking.ledger import lock
 from tracking.provenance.source_code import key
-from tracking.records import JsonObject, TrialRecord, Values
+from tracking.records import JsonObject, TrialRecord, Values, to_json
 
 if TYPE_CHECKING:
     from studies.analysis.stored_study import StoredStudy
@@ -55,6 +55,8 @@ def as_json(stored: "StoredStudy") -> JsonObject:
                 "state": trial.state,
                 "value": _finite(trial.value),
                 "params": {name: decoded(value) for name, value in trial.parameters.items()},
+                "added": trial.sampler_attributes.added is not None,
+                "earlier_failures": [to_json(earlier) for earlier in trial.earlier],
                 "run_id": trial.recorded_run,
                 "epochs": [
                     {"epoch": epoch.number, **{k: _finite(v) for k, v in epoch.metrics.items()}}
@@ -63,6 +65,7 @@ def as_json(stored: "StoredStudy") -> JsonObject:
             }
             for trial in stored.trials
         ],
+        "queued": [stored.study.space.settings(t.parameters) for t in stored.notes.queued or ()],
         "confirmation": confirmation
         and confirmation_summary.as_json(confirmation, stored.notes.recorded_confirmation),
     }
@@ -89,6 +92,8 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
     title = Text.assemble(
         (section.name, "bold"), f": {len(states)} of {plural(section.trials, 'trial')} ({counts})"
     )
+    if queued := len(stored.notes.queued or ()):
+        title.append(f", {plural(queued, 'added trial')} queued")
     screen.print(title, soft_wrap=True)
     ranked = stored.ranked()
     if ranked:
@@ -104,6 +109,9 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
         print_lines(screen, [*lines, *_more(pruned, "pruned")], headed=True)
     failed = [trial for trial in stored.trials if trial.state == "failed"]
     print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
+    retried = [trial for trial in stored.trials if trial.earlier]
+    lines = [_why_retried(trial, words) for trial in retried[:MOST_ROWS]]
+    print_lines(screen, [*lines, *_more(retried, "that were trained again")])
     if known := stored.confirmation:
         since = sum(trial.is_finished for trial in stored.trials) - known.finished
         ago = confirmation_summary.ago(since)
@@ -172,6 +180,12 @@ def _why_failed(trial: TrialRecord) -> str:
     error = trial.outcome.error
     reason = "no reason is recorded" if error is None else error.line
     return f"trial {trial.number} failed: {reason}"
+
+
+def _why_retried(trial: TrialRecord, words: dict[str, str]) -> str:
+    errors = ", then ".join(dict.fromkeys(earlier.error.line for earlier in trial.earlier))
+    now = words.get(trial.state, trial.state)
+    return f"trial {trial.number} was trained again after {errors}; now {now}"
 
 
 def _more(trials: list[TrialRecord], state: str) -> list[str]:

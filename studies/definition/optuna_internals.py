@@ -6,7 +6,7 @@ assumption made here against the installed version, and `pyproject.toml` sets an
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -84,21 +84,13 @@ def add_trials(storage: RDBStorage, study: str, trials: Sequence[FrozenTrial]) -
     from optuna.storages._rdb import models
     from sqlalchemy.orm import Session
 
-    as_value = models.TrialValueModel.value_to_stored_repr
-    as_intermediate = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
     known = storage.get_study_id_from_name(study)
     with Session(storage.engine) as session, session.begin():
         # The lock of the study's row, which Optuna takes too, keeps the numbers unique.
         found = models.StudyModel.find_or_raise_by_id(known, session, for_update=True)
         for number, trial in enumerate(trials, models.TrialModel.count(session, found)):
             row = models.TrialModel(study_id=known, number=number, state=trial.state)
-            row.datetime_start = trial.datetime_start
-            row.datetime_complete = trial.datetime_complete
-            for objective, value in enumerate(trial.values or ()):
-                stored, kind = as_value(value)
-                row.values.append(
-                    models.TrialValueModel(objective=objective, value=stored, value_type=kind)
-                )
+            _fill(row, trial)
             for name, value in trial.params.items():
                 distribution = trial.distributions[name]
                 row.params.append(
@@ -108,22 +100,66 @@ def add_trials(storage: RDBStorage, study: str, trials: Sequence[FrozenTrial]) -
                         distribution_json=distribution_to_json(distribution),
                     )
                 )
-            for step, value in trial.intermediate_values.items():
-                stored, kind_of_step = as_intermediate(value)
-                row.intermediate_values.append(
-                    models.TrialIntermediateValueModel(
-                        step=step, intermediate_value=stored, intermediate_value_type=kind_of_step
-                    )
-                )
-            for key, value in trial.user_attrs.items():
-                row.user_attributes.append(
-                    models.TrialUserAttributeModel(key=key, value_json=json.dumps(value))
-                )
-            for key, value in trial.system_attrs.items():
-                row.system_attributes.append(
-                    models.TrialSystemAttributeModel(key=key, value_json=json.dumps(value))
-                )
             session.add(row)
+
+
+def replace_results(
+    storage: RDBStorage, study: str, trials: Mapping[int, FrozenTrial], times: str
+) -> None:
+    """Replace the results of finished trials in a database by their numbers, in one transaction.
+
+    Optuna changes no finished trial. Only those are replaced whose user attribute `times`, how
+    often a trial has been replaced, has another value. Parameters stay as they are.
+    """
+    from optuna.storages._rdb import models
+    from sqlalchemy.orm import Session
+
+    known = storage.get_study_id_from_name(study)
+    with Session(storage.engine) as session, session.begin():
+        models.StudyModel.find_or_raise_by_id(known, session, for_update=True)
+        of_study = session.query(models.TrialModel).filter_by(study_id=known)
+        for row in of_study.filter(models.TrialModel.number.in_(list(trials))):
+            trial = trials[int(row.number)]
+            there = {one.key: json.loads(one.value_json) for one in row.user_attributes}
+            if there.get(times) == trial.user_attrs.get(times):
+                continue
+            for results in (
+                row.values, row.intermediate_values, row.user_attributes, row.system_attributes,
+            ):  # fmt: skip
+                results.clear()
+            session.flush()  # else the new rows would violate their uniqueness
+            row.state = trial.state
+            _fill(row, trial)
+
+
+def _fill(row: Any, trial: FrozenTrial) -> None:
+    """Give the row of a trial the times, values and attributes of a finished trial."""
+    from optuna.storages._rdb import models
+
+    as_value = models.TrialValueModel.value_to_stored_repr
+    as_intermediate = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr
+    row.datetime_start = trial.datetime_start
+    row.datetime_complete = trial.datetime_complete
+    for objective, value in enumerate(trial.values or ()):
+        stored, kind = as_value(value)
+        row.values.append(
+            models.TrialValueModel(objective=objective, value=stored, value_type=kind)
+        )
+    for step, value in trial.intermediate_values.items():
+        stored, kind_of_step = as_intermediate(value)
+        row.intermediate_values.append(
+            models.TrialIntermediateValueModel(
+                step=step, intermediate_value=stored, intermediate_value_type=kind_of_step
+            )
+        )
+    for key, value in trial.user_attrs.items():
+        row.user_attributes.append(
+            models.TrialUserAttributeModel(key=key, value_json=json.dumps(value))
+        )
+    for key, value in trial.system_attrs.items():
+        row.system_attributes.append(
+            models.TrialSystemAttributeModel(key=key, value_json=json.dumps(value))
+        )
 
 
 def trial_id(trial: optuna.Trial) -> int:

@@ -230,6 +230,8 @@ def check_first(first: Values, space: Space, where: str) -> Values:
             kept = float(kept)
         if not parameter.contains(kept):
             raise InputError(f"{where}.{name}", value, parameter.description)
+        if isinstance(parameter.distribution, IntDistribution):
+            kept = int(kept)
         chosen[name] = kept
     as_asked = space.rounded(chosen)
     for name in chosen:

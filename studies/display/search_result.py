@@ -3,11 +3,12 @@
 import io
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from studies.analysis.formatting import shown, shown_seconds
+from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.definition.study_file import Study
 from studies.display import suggestions
 from studies.display.progress import Lines, Progress, Status, display
@@ -17,14 +18,34 @@ from studies.search.session import Screen
 from tracking.ledger import Ledger
 
 
+@dataclass(frozen=True)
+class Again:
+    """How a search is repeated: what it was, and its options."""
+
+    what: str
+    retry_failed: str
+    trials: str
+
+    def retry(self, failed: int) -> str:
+        """Return how failed trials are trained again, in words."""
+        what = "it" if failed == 1 else "them"
+        return f"{self.what} with {self.retry_failed} trains {what} again"
+
+
+COMMAND = Again("the same command", "--retry-failed", "--trials ")
+CALL = Again("the same call", "retry_failed=True", "trials=")
+
+
 class Shown:
-    """The display of one search; `again` is what continues it, such as "the same command".
+    """The display of one search; `again` is how it is repeated.
 
     `store` and `data` are those of the search, which suggested commands name. A `silent` one prints
     warnings alone.
     """
 
-    def __init__(self, store: Path, data: Path | None, again: str, *, silent: bool = False) -> None:
+    def __init__(
+        self, store: Path, data: Path | None, again: Again, *, silent: bool = False
+    ) -> None:
         self._store, self._data, self._again, self._silent = store, data, again, silent
         self._progress: Progress | None = None
         self.status = Status(Console(file=io.StringIO()) if silent else None)
@@ -39,12 +60,12 @@ class Shown:
 
         The traceback of a failure that all of the first trials share is printed once.
         """
-        problem = why_failed(found, self._store)
+        problem = why_failed(found, self._store, self._again)
         if self._silent:
             return problem
         if found.end == "nothing to do":
             if problem is None:
-                print(_nothing_to_do(found))
+                print(_nothing_to_do(found, self._again))
         elif found.failure is not None:
             print(found.failure.traceback, file=sys.stderr, end="")
         else:
@@ -62,10 +83,15 @@ class Shown:
             again = suggestions.reproduce(self._store, self._data, "best", study.name)
             yield f"reproduce it: {again}"
         if found.end in ("stopped", "timeout"):
-            yield f"{found.end}: {self._again} continues it"
+            yield f"{found.end}: {self._again.what} continues it"
+            return
+        if found.failed:
+            yield f"{plural(found.failed, 'trial')} failed: {self._again.retry(found.failed)}"
+        if found.queued:
+            yield _queued(found, self._again)
 
 
-def why_failed(found: Searched, store: Path) -> str | None:
+def why_failed(found: Searched, store: Path, again: Again) -> str | None:
     """Return why a search has failed and what can be done, in one sentence; None if it has not."""
     study = found.study
     nothing = found.end == "nothing to do"
@@ -75,8 +101,8 @@ def why_failed(found: Searched, store: Path) -> str | None:
         return (
             f"{begin}{count if nothing else ''}"
             f"the first trials all failed with {error.type} at {error.place}, so the study has "
-            "stopped: fix the cause, then search it under another study.name, or again after "
-            f"`{suggestions.command(store, 'delete', study.name)}`"
+            f"stopped: fix the cause, then {again.retry(found.failed)}, or search under another "
+            "study.name"
         )
     if found.has_value or not (nothing or found.end == "finished"):
         return None
@@ -84,13 +110,22 @@ def why_failed(found: Searched, store: Path) -> str | None:
     failed = all(trial.state == "failed" for trial in trials)
     what = "every trial failed" if failed else "no trial has a value: all failed or diverged"
     see = suggestions.command(store, "show", study.name)
-    return f"{begin or f'{study.name}: '}{what}; see `{see}`"
+    end = f"; once the cause is fixed, {again.retry(found.failed)}" if found.failed else ""
+    return f"{begin or f'{study.name}: '}{what}; see `{see}`{end}"
 
 
-def _nothing_to_do(found: Searched) -> str:
+def _nothing_to_do(found: Searched, again: Again) -> str:
     finished, failed = len(found.finished), found.failed
     known = f"{finished} of {found.total} trials are finished"
     if finished > found.total:
         known = f"{finished} trials are finished, {found.total} were requested"
-    end = f"; {failed} failed" if failed else ""
+    end = f"; {failed} failed: {again.retry(failed)}" if failed else ""
+    end += f"; {_queued(found, again)}" if found.queued else ""
     return f"{found.study.name}: nothing to do, {known}{end}"
+
+
+def _queued(found: Searched, again: Again) -> str:
+    """Return how the trials are trained that users have added to a study without room for them."""
+    option = f"{again.trials}{len(found.trials) + found.queued}"
+    what = "it" if found.queued == 1 else "them"
+    return f"{plural(found.queued, 'added trial')} left: {again.what} with {option} trains {what}"

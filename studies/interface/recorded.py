@@ -161,6 +161,20 @@ class StudyInStore:
             warn(f"not recorded: {found.problem}; the same call records it")
         return found.confirmation
 
+    def add(self, /, **parameters: Any) -> None:
+        """Add a trial with these values of searched settings, also while the study is searched.
+
+        The next trial that is asked has them; the sampler chooses the values of the others. It
+        counts as one of the study's trials. Raises StudyNotFound before the first search (use
+        `first` then), and InputError for values outside the space.
+        """
+        self._begin()
+        from studies.interface.spaces import plain
+        from studies.search import adding
+
+        values = {name: plain(value) for name, value in parameters.items()}
+        adding.add(self.store, self.name, values)
+
     def load_model(self, trial: int | str = "best") -> Any:
         """Return the model of a trial as its library loads it; nothing is unpickled.
 

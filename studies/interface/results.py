@@ -29,7 +29,8 @@ class TrialResult:
     `state` is "complete", "pruned", "failed" or "running", which an interrupted one is until its
     study continues. `value` is the study's metric at the epoch that counts, `params` are what was
     searched, `settings` all settings, `seconds` the sum over the epochs. `error` says why a trial
-    failed; `run_id` is its run in MLflow, or None before it is recorded.
+    failed; `run_id` is its run in MLflow, or None before it is recorded. `added` says whether a
+    user has added it, `earlier_errors` are those after which it was trained again.
     """
 
     number: int
@@ -41,6 +42,8 @@ class TrialResult:
     seconds: float
     error: str | None
     run_id: str | None
+    added: bool = False
+    earlier_errors: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the trial on one line.
@@ -69,6 +72,8 @@ def result(record: TrialRecord, epochs: Sequence[EpochRecord]) -> TrialResult:
         seconds=math.fsum(epoch.seconds for epoch in epochs),
         error=None if error is None else error.summary,
         run_id=record.recorded_run,
+        added=record.sampler_attributes.added is not None,
+        earlier_errors=tuple(earlier.error.summary for earlier in record.earlier),
     )
 
 

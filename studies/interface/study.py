@@ -143,6 +143,7 @@ class Study(StudyInStore):
         cluster: str | None = None,
         extends: str | None = None,
         threads: int = 1,
+        retry_failed: bool = False,
         data: Folder | None = None,
         progress: bool = True,
     ) -> Self:
@@ -162,6 +163,8 @@ class Study(StudyInStore):
             Name of a study in the store whose trials a new study begins with: see `retrial extend`.
         threads
             Threads inside a trial.
+        retry_failed
+            Whether to train failed trials again, with their settings and seeds.
         data
             Folder of the datasets; by default ``RETRIAL_DATA``, or a cache folder of the user.
         progress
@@ -180,7 +183,7 @@ class Study(StudyInStore):
         self._begin()
         from studies.definition.study_file import check_searchable
         from studies.display import messages
-        from studies.display.search_result import Shown
+        from studies.display.search_result import CALL, Shown
         from studies.search.procedure import search
         from studies.workers.engine import EngineLost
 
@@ -189,7 +192,7 @@ class Study(StudyInStore):
             raise InputError("timeout", timeout, "a number of seconds above 0")
         study = self._source.definition(trials)
         check_searchable(study)
-        shown = Shown(self.store, data_folder(data), again="the same call", silent=not progress)
+        shown = Shown(self.store, data_folder(data), CALL, silent=not progress)
         try:
             found = search(
                 study,
@@ -199,6 +202,7 @@ class Study(StudyInStore):
                 cluster=cluster,
                 extends=extends,
                 threads=threads,
+                retry_failed=retry_failed,
                 data=data_folder(data),
                 display=shown.screen,
                 status=shown.status,

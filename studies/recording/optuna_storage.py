@@ -2,7 +2,7 @@
 
 A thread that the search never waits for copies them from the ledger in trial order; the storage's
 number of trials shows how far it is, so a restart continues there. Open trials are in no Optuna
-storage.
+storage, except one that is trained again: it is failed there until it has a new result.
 """
 
 import contextlib
@@ -19,7 +19,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from nets.errors import ModuleMissing
-from studies.definition.optuna_internals import TRIAL_STATES, add_trials, number_of_trials
+from studies.definition.optuna_internals import (
+    TRIAL_STATES,
+    add_trials,
+    number_of_trials,
+    replace_results,
+)
 from studies.definition.study_file import Study
 from studies.workers.messages import Result
 from tracking.ledger import Ledger
@@ -29,6 +34,9 @@ from tracking.store.store import one_line, without_password, without_secrets
 
 BATCH = 100
 """Number of trials that are appended in one transaction."""
+
+RETRIES = "retries"
+"""User attribute of a trial that was trained again after it had failed: how often."""
 
 
 class OptunaFeed:
@@ -156,16 +164,32 @@ class Target:
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
         self._present = number_of_trials(storage, study.name)
+        self._retried: set[int] | None = None
+        """Trials whose results there may be those of an earlier failure; None is unknown."""
 
     def append_finished(self, ledger: Ledger, stopped: Callable[[], bool] = lambda: False) -> int:
         """Append finished trials in order, to the first gap or until `stopped`; return how many."""
         before = self._present
+        self._replace_retried(ledger)
         trials = ledger.trials(self._study.name, from_number=before)
         finished = list(takewhile(lambda trial: trial.state != "running", trials))
         while (due := finished[self._present - before :][:BATCH]) and not stopped():
             add_trials(self._database, self._study.name, [self._frozen(t, ledger) for t in due])
             self._present += len(due)
         return self._present - before
+
+    def _replace_retried(self, ledger: Ledger) -> None:
+        """Replace the results of trials that were trained again after they had been appended."""
+        name = self._study.name
+        if self._retried is None:  # a search retries trials at its start only
+            trials = ledger.trials(name)[: self._present]
+            self._retried = {trial.number for trial in trials if trial.earlier}
+        trials = [trial for n in self._retried if (trial := ledger.trial(name, n)) is not None]
+        done = {trial.number: trial for trial in trials if trial.is_finished}
+        if done:
+            frozen = {number: self._frozen(trial, ledger) for number, trial in done.items()}
+            replace_results(self._database, name, frozen, RETRIES)
+            self._retried -= done.keys()
 
     def _frozen(self, record: TrialRecord, ledger: Ledger) -> FrozenTrial:
         """Return a finished trial for Optuna's storage, with its recorded times."""
@@ -179,6 +203,7 @@ class Target:
             user_attrs={
                 "reason": record.outcome.reason or "failed",
                 "seed": record.settings.get("seed"),
+                **({RETRIES: len(record.earlier)} if record.earlier else {}),
             },
             intermediate_values=result.intermediate,
         )

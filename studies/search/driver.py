@@ -92,6 +92,7 @@ class Search:
             for number, record in self._records.items()
             if record.is_finished
         }
+        self._retries = sorted({e.asked for r in self._records.values() for e in r.earlier})
         self._prefix: list[Result] = []
         self._extend_prefix()
         stored = ledger.study(self._study.name)
@@ -178,18 +179,24 @@ class Search:
         number = self._view.asked
         if number >= self._plan.total or len(self._prefix) < self._view.needs:
             return False
-        if self._in_doubt(number) or self._stop_rule_met():
+        # The file's first trials come first. A trial that a user wants is no matter of a stop rule.
+        is_first = self._view.first(number) is not None
+        queued = None if is_first else next(iter(self._ledger.queued(self._study.name)), None)
+        if self._in_doubt(number) or (queued is None and self._stop_rule_met()):
             return False
         while self._view.known < self._view.needs:
             self._view.tell(self._prefix[self._view.known])
-        asked = self._view.ask()
+        asked = self._view.ask(None if queued is None else queued.parameters)
+        attributes = asked.attributes
+        if queued is not None:
+            attributes = replace(attributes, added=queued.added)
         record = TrialRecord(
             study=self._study.name,
             number=number,
             state="running",
             settings=self._settings(number, asked.parameters),
             parameters=asked.parameters,
-            sampler_attributes=asked.attributes,
+            sampler_attributes=attributes,
             asked=time.time(),
         )
         self._ledger.add_trial(record)
@@ -266,15 +273,29 @@ class Search:
         if section.pruner.name == "none":
             return None
         known = self._view.needed(number)
+        retries = sum(number < asked for asked in self._retries)
         return PruningContext(
             study=section.name,
             direction=section.direction,
             pruner=self._pruner,
             number=number,
             known=known,
-            history=self._prefix[:known],
+            history=self._prefix[:known] if not retries else self._seen(number, known),
             past=dict(past),
+            retries=retries,
         )
+
+    def _seen(self, number: int, known: int) -> list[Result]:
+        """Return the results of the first trials as they were when trial `number` was asked.
+
+        Those that have been retried since had failed.
+        """
+        return [
+            Result.failure()
+            if any(number < earlier.asked for earlier in self._records[n].earlier)
+            else self._results[n]
+            for n in range(known)
+        ]
 
     # Events
 
@@ -322,8 +343,10 @@ class Search:
         environment = outcome.environment or self._plan.environment
         if environment is not None and (imported := self._imported.pop(number, None)) is not None:
             environment = replace(environment, imported=imported)
-        stages = self._records[number].outcome.stages
-        outcome = replace(outcome, environment=environment, stages=stages)
+        before = self._records[number].outcome
+        outcome = replace(
+            outcome, environment=environment, earlier=before.earlier, stages=before.stages
+        )
         keep = self._study.section.keep_state and event.state == "complete"
         self._ledger.finish_trial(
             name, number, event.state, outcome, event.model, event.files, keep_checkpoint=keep

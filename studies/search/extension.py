@@ -144,7 +144,10 @@ def _copy(study: Study, trial: TrialRecord, parameters: Values) -> TrialRecord:
         parameters=parameters,
         sampler_attributes=SamplerAttributes({}, {}),
         outcome=replace(
-            trial.outcome, attributes=None, origin=f"trial {trial.number} of {trial.study}"
+            trial.outcome,
+            attributes=None,
+            earlier=None,
+            origin=f"trial {trial.number} of {trial.study}",
         ),
         recorded_run=None,
         recorded_epoch=0,

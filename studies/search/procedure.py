@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,9 @@ from studies.search import session as sessions
 from studies.search.session import Screen, Status
 from studies.search.stopping import same_failure
 from studies.search.warm_start import earlier_trials
-from tracking.ledger import Ledger
+from tracking.ledger import Ledger, retries
 from tracking.records import Failure, SearchEnd, TrialRecord
+from tracking.store.plain_values import ranges
 from tracking.store.store import check_reachable, check_writable, remote_uri
 
 Warn = Callable[[str], None]
@@ -36,7 +37,7 @@ class Searched:
     """A search that has ended: why, and the trials of the study.
 
     `total` is the number of trials that were requested. `failure` is the failure that all of the
-    first trials ended with.
+    first trials ended with. `queued` is the number of added trials that wait for a larger total.
     """
 
     study: Study
@@ -45,6 +46,7 @@ class Searched:
     trials: list[TrialRecord]
     seconds: float = 0.0
     failure: Failure | None = None
+    queued: int = 0
 
     @property
     def finished(self) -> list[TrialRecord]:
@@ -75,6 +77,7 @@ def search(
     threads: int = 1,
     data: Path | None = None,
     record: bool = True,
+    retry_failed: bool = False,
     display: Display,
     status: Status,
     warn: Warn,
@@ -97,6 +100,8 @@ def search(
         Folder of the datasets; None for the default one.
     record
         Whether to record in MLflow and in Optuna's storage.
+    retry_failed
+        Whether to train failed trials again.
 
     Raises
     ------
@@ -123,14 +128,17 @@ def search(
         for sentence in sentences:
             warn(sentence)
         total = min(study.section.trials, study.most_trials or study.section.trials)
+        if retry_failed and (retried := retries.retry_failed(ledger, study.name, total)):
+            warn(f"training trials {ranges(retried)} again, which had failed")
         trials = ledger.trials(study.name)
-        known = Searched(study, "nothing to do", total, trials)
+        queued = len(ledger.queued(study.name))
+        known = Searched(study, "nothing to do", total, trials, queued=queued)
         is_recorded = not record or sessions.is_recorded(ledger, study.name, store)
         if is_recorded and sum(trial.number < total for trial in known.finished) == total:
             begun = ledger.notes(study.name).extends
             start = begun.copies if begun else 0
             first = known.finished[start : start + study.section.window][: total - start]
-            return Searched(study, "nothing to do", total, trials, failure=same_failure(first))
+            return replace(known, failure=same_failure(first))
         workers = None if jobs is None else min(jobs, total)
         screen = display(study, total, ledger)
         ledger.update_notes(study.name, recorded=False)
@@ -149,7 +157,8 @@ def search(
             ledger.update_notes(study.name, recorded=True, recorded_in=remote_uri())
         failure = found.search.failure if found.end == "failed" else None
         took = time.monotonic() - began
-        return Searched(study, found.end, total, ledger.trials(study.name), took, failure)
+        trials, queued = ledger.trials(study.name), len(ledger.queued(study.name))
+        return Searched(study, found.end, total, trials, took, failure, queued)
 
 
 def _cluster(address: str | None) -> contextlib.AbstractContextManager[Any]:

@@ -4,6 +4,15 @@ The rule of the search: trial k is asked in a study that holds exactly trials 0.
 results and k-W+1..k-1 as running, whatever has finished meanwhile. So trial k is a function of the
 study file and of trials 0..k-W, and of nothing that depends on workers, time or restarts.
 
+Two requests of users are part of a study's record, and follow the same rule:
+
+- A trial that a user has added is asked with the user's values, at the next ask. Its record says
+  so, and from then on it is a trial like any other.
+- A failed trial that is trained again is an open trial once more. A trial that is asked after that
+  waits for the new result of one among 0..k-W, and sees a later one as running. Trials that had
+  been asked before keep their parameters, and their pruner sees the failure, whatever the new
+  result is and whenever they are trained.
+
 The driver keeps one view and each `ask` advances it by one trial; after a restart the view is
 rebuilt from the ledger. Both must give the same study, including the attributes that samplers set
 on trials and on the study, and the trial ids (NSGA-II stores its parents by id).
@@ -23,7 +32,7 @@ from studies.definition import samplers
 from studies.definition.optuna_internals import TRIAL_STATES, storage_of, trial_id
 from studies.definition.study_file import Study
 from studies.workers.messages import Result
-from tracking.records import Extended, SamplerAttributes, TrialRecord
+from tracking.records import Extended, SamplerAttributes, TrialRecord, Values
 
 
 @dataclass(frozen=True)
@@ -74,8 +83,17 @@ class View:
         """Return the number of trials, from 0 on, whose results a trial may depend on."""
         return max(self._extends.copies, number - self._definition.section.window + 1)
 
-    def ask(self) -> Asked:
-        """Ask for the next trial; `tell` must have been called for `needs` trials."""
+    def first(self, number: int) -> Values | None:
+        """Return the values that the study file sets for a trial, or None."""
+        first = self._definition.section.first
+        place = number - len(self._extends.numbers)
+        return first[place] if place < len(first) else None
+
+    def ask(self, added: Values | None = None) -> Asked:
+        """Ask for the next trial; `tell` must have been called for `needs` trials.
+
+        `added` are values that a user has chosen; the sampler chooses the others.
+        """
         if self.known != self.needs:
             raise RuntimeError(
                 f"trial {self.asked} needs the results of {self.needs} trials, knows {self.known}"
@@ -87,8 +105,10 @@ class View:
         )
         self._study.sampler = samplers.build(section.sampler, seeds, self._definition.space)
         before = dict(storage.get_study_system_attrs(study_id))
-        if (place := number - len(self._extends.numbers)) < len(section.first):
-            self._study.enqueue_trial(dict(section.first[place]))
+        if (given := self.first(number)) is None:
+            given = added
+        if given is not None:
+            self._study.enqueue_trial(dict(given))
         trial = self._study.ask()
         parameters = self._definition.space.ask(trial)
         after = storage.get_study_system_attrs(study_id)

@@ -46,8 +46,10 @@ class Chosen:
     sources: dict[str, str]
 
 
-def parse(texts: Sequence[str]) -> Values:
+def parse(texts: Sequence[str], key: str = "--set") -> Values:
     """Return the values of ``name=value`` strings: TOML values, or else plain strings.
+
+    `key` is what errors name.
 
     >>> parse(["learning_rate=1e-3", "hidden=[100, 50]", "optimizer=adam"])
     {'learning_rate': 0.001, 'hidden': [100, 50], 'optimizer': 'adam'}
@@ -56,7 +58,7 @@ def parse(texts: Sequence[str]) -> Values:
     for text in texts:
         name, equals, value = text.partition("=")
         if not (name.strip() and equals and value.strip()):
-            raise InputError("--set", text, "name=value")
+            raise InputError(key, text, "name=value")
         try:
             values[name.strip()] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

@@ -193,7 +193,8 @@ class _Worker:
         self.has_begun = False
         """Whether the process has begun with the job."""
         self.mark = uuid.uuid4().hex
-        self._known = 0  # trials that it has received with earlier jobs
+        self._known = 0  # trials that it has received with earlier jobs,
+        self._retries = 0  # whose histories have this in common
         context = get_context("loky")
         self.connection, far = context.Pipe(duplex=True)
         self._executor = ProcessPoolExecutor(
@@ -240,8 +241,9 @@ class _Worker:
         self.job, self.has_begun = job, False
         if (context := job.pruning) is not None:
             # The whole history with each job would soon take longer than the job.
-            job = replace(job, pruning=context.after(self._known))
-            self._known = max(self._known, context.known)
+            known = self._known if context.retries == self._retries else 0
+            job = replace(job, pruning=context.after(known))
+            self._known, self._retries = max(known, context.known), context.retries
         self.post(job)
 
     def post(self, message: Job | str) -> None:

@@ -27,6 +27,14 @@ class Result:
     """Attributes that the pruner set on the trial."""
 
     @classmethod
+    def failure(cls) -> "Result":
+        """Return a failure that has been retried, whose epochs are not kept.
+
+        No sampler or pruner reads those of a failed trial.
+        """
+        return cls("failed", None, {}, {})
+
+    @classmethod
     def of(cls, record: TrialRecord, epochs: Sequence[EpochRecord], metric: str) -> "Result":
         """Return the result of a finished trial; a diverged one has no value."""
         value = record.value
@@ -45,7 +53,8 @@ class PruningContext:
     The pruner sees trials 0..`known` - 1, which are 0..k-W of the search rule; trials from there up
     to `number` - 1 are running. `history` are the known trials, without the first `since`, which
     the worker has received with earlier jobs. `past` are the trial's own values before it was
-    interrupted.
+    interrupted. `retries` is how often failed trials were trained again after this trial had been
+    asked: among trials with the same number, the histories are beginnings of one another.
     """
 
     study: str
@@ -56,6 +65,7 @@ class PruningContext:
     history: Sequence[Result] = ()
     since: int = 0
     past: dict[int, float] = field(default_factory=dict)
+    retries: int = 0
 
     def after(self, since: int) -> "PruningContext":
         """Return the same for a worker that has received the first `since` trials already."""

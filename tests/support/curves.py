@@ -47,7 +47,11 @@ class Curve:
 
     @property
     def has_fault(self):
-        """Whether this trial has the fault."""
+        """Whether this trial has the fault; none has it once the variable CURVES_FIXED is set."""
+        return "CURVES_FIXED" not in os.environ and self._may_have_fault
+
+    @property
+    def _may_have_fault(self):
         return self.fault in ("always", "each") or self.seed % 3 == 0
 
 

@@ -95,7 +95,11 @@ def trials(ledger, study):
                 _without_noise(trial.sampler_attributes.trial),
                 trial.sampler_attributes.study,
             ),
-            "outcome": replace(trial.outcome, environment=None),
+            "outcome": replace(
+                trial.outcome,
+                environment=None,
+                earlier=tuple(replace(e, retried=0.0, finished=0.0) for e in trial.earlier),
+            ),
             "epochs": [
                 (epoch.number, repr(epoch.metrics), epoch.digests)
                 for epoch in ledger.epochs(study.name, trial.number)

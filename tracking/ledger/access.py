@@ -24,6 +24,7 @@ from tracking.ledger.schema import SCHEMA, VERSION
 from tracking.records import (
     Environment,
     EpochRecord,
+    QueuedTrial,
     RecordDamaged,
     StudyNotes,
     StudyRecord,
@@ -226,16 +227,26 @@ class Ledger:
 
     def update_notes(self, study: str, **fields: Any) -> None:
         """Set fields of a study's notes; see `tracking.records.StudyNotes`."""
-        changes = StudyNotes(**fields).to_json()
         with self.transaction() as connection:
-            (notes,) = connection.execute(
-                "SELECT notes FROM study WHERE name = ?", (study,)
-            ).fetchone()
-            # Not by SQLite's own JSON functions, which reject the NaN of an epoch's values.
-            connection.execute(
-                "UPDATE study SET notes = ? WHERE name = ?",
-                (json.dumps({**json.loads(notes), **changes}), study),
-            )
+            _set_notes(connection, study, StudyNotes(**fields))
+
+    def queue_trial(self, study: str, trial: QueuedTrial) -> int:
+        """Queue a trial for the driver's next ask; return how many are queued.
+
+        Any process may call it, also while another one searches the study. Raises KeyError if the
+        ledger has no such study.
+        """
+        with self.transaction() as connection:
+            queued = (*(self.notes(study).queued or ()), trial)
+            _set_notes(connection, study, StudyNotes(queued=queued))
+        return len(queued)
+
+    def queued(self, study: str) -> tuple[QueuedTrial, ...]:
+        """Return the trials that users have added and that have not been asked yet, in order."""
+        (some,) = self._connection.execute(
+            "SELECT instr(notes, '\"queued\"') FROM study WHERE name = ?", (study,)
+        ).fetchone()  # the driver asks often, and notes may be long
+        return (some and self.notes(study).queued) or ()
 
     def attach(self, study: str, name: str, content: bytes | None) -> None:
         """Store bytes under a name with a study, replacing earlier ones; None removes them."""
@@ -266,9 +277,15 @@ class Ledger:
     # Trials, written by the driver
 
     def add_trial(self, trial: TrialRecord) -> None:
-        """Add a trial that has been asked; it is open until `finish_trial`."""
-        with self._connection:
+        """Add a trial that has been asked; it is open until `finish_trial`.
+
+        One that a user has added is the first of those queued, and leaves the queue with this.
+        """
+        with self.transaction() as connection:
             self._insert(trial)
+            if trial.sampler_attributes.added is not None:
+                queued = self.notes(trial.study).queued or ()
+                _set_notes(connection, trial.study, StudyNotes(queued=queued[1:]))
 
     def _insert(self, trial: TrialRecord) -> None:
         self._connection.execute(
@@ -562,6 +579,16 @@ class _BlobFile(io.RawIOBase):
         content = self._blob.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
+
+
+def _set_notes(connection: sqlite3.Connection, study: str, fields: StudyNotes) -> None:
+    """Set those fields of a study's notes that are not None, in a transaction."""
+    (notes,) = connection.execute("SELECT notes FROM study WHERE name = ?", (study,)).fetchone()
+    # Not by SQLite's own JSON functions, which reject the NaN of an epoch's values.
+    connection.execute(
+        "UPDATE study SET notes = ? WHERE name = ?",
+        (json.dumps({**json.loads(notes), **fields.to_json()}), study),
+    )
 
 
 def _is_damage(error: Exception) -> bool:

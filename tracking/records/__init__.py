@@ -20,12 +20,14 @@ from tracking.records.environment import differences as differences
 from tracking.records.environment import no_longer_imported as no_longer_imported
 from tracking.records.study import EarlierTrial as EarlierTrial
 from tracking.records.study import Extended as Extended
+from tracking.records.study import QueuedTrial as QueuedTrial
 from tracking.records.study import SearchEnd as SearchEnd
 from tracking.records.study import StudyNotes as StudyNotes
 from tracking.records.study import StudyRecord as StudyRecord
 from tracking.records.trial import EpochRecord as EpochRecord
 from tracking.records.trial import Failure as Failure
 from tracking.records.trial import PruneReason as PruneReason
+from tracking.records.trial import RetriedFailure as RetriedFailure
 from tracking.records.trial import SamplerAttributes as SamplerAttributes
 from tracking.records.trial import Training as Training
 from tracking.records.trial import TrialOutcome as TrialOutcome

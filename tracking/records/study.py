@@ -41,6 +41,18 @@ class Extended(Record):
 
 
 @dataclass(frozen=True)
+class QueuedTrial(Record):
+    """A trial that a user has added and that has not been asked yet.
+
+    `parameters` are as the ledger's trials have them; the sampler chooses those that are missing.
+    `added` is in seconds since the Unix epoch.
+    """
+
+    parameters: Values
+    added: float
+
+
+@dataclass(frozen=True)
 class StudyNotes(Record):
     """What commands remember of a study, in addition to its trials.
 
@@ -51,7 +63,8 @@ class StudyNotes(Record):
     `first_worker` is what the first worker computed with, `mixed` how workers that were allowed to
     train differed from it. `trainings_of` names the study whose settings `retrial train` trains
     here. `confirmation_environment` is that in which the study's confirmation began,
-    `champion_environment` that in which its champion was trained, which may be later.
+    `champion_environment` that in which its champion was trained, which may be later. `queued` are
+    the trials that users have added, in order.
     `repetitions` have the keys (trial, number).
     """
 
@@ -63,6 +76,7 @@ class StudyNotes(Record):
     first_worker: Environment | None = None
     mixed: tuple[str, ...] | None = None
     trainings_of: str | None = None
+    queued: tuple[QueuedTrial, ...] | None = None
     confirmation: Confirmation | None = None
     recorded_confirmation: RecordedConfirmation | None = field(
         default=None, metadata={"key": "confirmation.recorded"}

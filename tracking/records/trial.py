@@ -61,6 +61,22 @@ class PruneReason(Record):
 
 
 @dataclass(frozen=True)
+class RetriedFailure(Record):
+    """A failure after which a trial was trained again.
+
+    `asked` is the number of trials that the study had at that time: to those trials, this one stays
+    failed. `code` are the digests of the code that failed; times are in seconds since the Unix
+    epoch.
+    """
+
+    error: Failure
+    asked: int
+    retried: float
+    finished: float | None = None
+    code: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class TrialOutcome(Record):
     """How a trial ended.
 
@@ -68,7 +84,8 @@ class TrialOutcome(Record):
     `reason` is finished, early stopping, diverged or pruned, or what the objective says.
     `attributes` are those the pruner set on the trial. `environment` is where it was trained;
     `origin` names the trial of an extended study that this one is a copy of. `stages` are the
-    numbers of epochs that its settings had before studies with more epochs continued it.
+    numbers of epochs that its settings had before studies with more epochs continued it. `earlier`
+    are the failures after which it was trained again, oldest first; an open trial has them too.
     """
 
     environment: Environment | None = None
@@ -80,6 +97,7 @@ class TrialOutcome(Record):
     error: Failure | None = None
     origin: str | None = None
     stages: tuple[int, ...] | None = None
+    earlier: tuple[RetriedFailure, ...] | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -104,10 +122,14 @@ class EpochRecord(Record):
 
 @dataclass(frozen=True)
 class SamplerAttributes(Record):
-    """System attributes that asking for a trial set on the trial and on the study."""
+    """System attributes that asking for a trial set on the trial and on the study.
+
+    `added` is the time at which a user queued the trial; None for one of the sampler's own.
+    """
 
     trial: Values | None = None
     study: Values | None = None
+    added: float | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +167,11 @@ class TrialRecord:
     def value(self) -> float | None:
         """The study's metric at the epoch whose weights are kept."""
         return self.outcome.value
+
+    @property
+    def earlier(self) -> tuple[RetriedFailure, ...]:
+        """The failures after which it was trained again, oldest first."""
+        return self.outcome.earlier or ()
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,8 @@ class Delivery:
         unsent = self._ledger.epochs(trial.study, trial.number, after=trial.recorded_epoch)
         metrics = trial_run.epoch_metrics(unsent)
         if not (is_certain or is_new):
-            metrics = trial_run.missing_metrics(self._client, run, metrics)
+            since = trial.earlier[-1].retried if trial.earlier else 0.0
+            metrics = trial_run.missing_metrics(self._client, run, metrics, since)
         last = unsent[-1].number if unsent else None
         if trial.state == "running":
             params = [] if is_certain else params_of(trial.settings, self._parent.definition)

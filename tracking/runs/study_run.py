@@ -70,7 +70,8 @@ class StudyRun:
         self.run_id = self._open_run(environment)
         self._best = BestSoFar(self.direction)
         history = self._client.get_metric_history(self.run_id, names.BEST_VALUE_METRIC)
-        self._sent = {metric.step for metric in history}
+        history = sorted(history, key=lambda metric: metric.timestamp)
+        self._sent = {metric.step: metric.value for metric in history}
         self._points: list[tuple[int, float, float]] = []
 
     @property
@@ -92,7 +93,14 @@ class StudyRun:
         """Add finished trials to the curve of the best value; `send_best_values` sends it."""
         for trial in trials:
             new = self._best.add(trial)
-            self._points += [point for point in new if point[0] not in self._sent]
+            self._points += [point for point in new if not self._is_sent(*point)]
+
+    def _is_sent(self, step: int, value: float, _: float) -> bool:
+        """Return whether MLflow has a point, and with this value; it has no infinity.
+
+        A trial that was trained again after a failure may change the points behind it.
+        """
+        return step in self._sent and (self._sent[step] == value or math.isinf(value))
 
     def send_best_values(self, at_least: int = 1) -> None:
         """Send the points of the curve that MLflow lacks, if there are that many."""

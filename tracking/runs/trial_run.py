@@ -36,12 +36,19 @@ def files_of_start(trial: TrialRecord, environment: Environment) -> dict[str, An
     return {names.SETTINGS_FILE: trial.settings, names.ENVIRONMENT_FILE: environment.to_json()}
 
 
-def missing_metrics(client: "MlflowClient", run: "Run", metrics: list["Metric"]) -> list["Metric"]:
-    """Return the `metrics` whose (key, step) is not yet in the run."""
+def missing_metrics(
+    client: "MlflowClient", run: "Run", metrics: list["Metric"], since: float = 0.0
+) -> list["Metric"]:
+    """Return the `metrics` whose (key, step) is not yet in the run, written `since` a time.
+
+    The time is in seconds since the Unix epoch. What a run has from before it does not count: those
+    are the epochs of a failure after which the trial was trained again.
+    """
     there = {
         (point.key, point.step)
         for key in {metric.key for metric in metrics} & run.data.metrics.keys()
         for point in client.get_metric_history(run.info.run_id, key)
+        if point.timestamp >= int(1000 * since)
     }
     return [metric for metric in metrics if (metric.key, metric.step) not in there]
 
@@ -115,8 +122,8 @@ def end(
     files |= {f"{names.TRIAL_FILES_FOLDER}/{name}": content for name, content in kept.items()}
     if curves is not None:
         files[names.CURVES_FILE] = curves
-    if outcome.error is not None:
-        files[names.ERROR_FILE] = _error_text(outcome.error)
+    if errors := _errors(trial):
+        files[names.ERROR_FILE] = "\n".join(map(_error_text, errors))
     files_at(store, run.info.artifact_uri).write(files)
     description = describe(trial, parent)
     model_id = None
@@ -161,6 +168,7 @@ def end(
             RunTag(names.STATE_TAG, trial.state),
             RunTag(names.REASON_TAG, names.plain(outcome.reason or trial.state)),
             RunTag(names.DESCRIPTION_TAG, description),
+            *(RunTag(key, value) for key, value in _origin(environment).items() if trial.earlier),
             *([RunTag(names.WEIGHTS_TAG, names.plain(weights))] if weights else []),
             *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),
         ],
@@ -186,6 +194,9 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
         lines.append(f"A copy of {outcome.origin}, which has its model and files.")
     if outcome.pruned is not None:
         lines.append(str(outcome.pruned))
+    for earlier in trial.earlier:
+        error = earlier.error.line
+        lines.append(f"Trained again after a failure: {error} (see `{names.ERROR_FILE}`).")
     if outcome.error is not None:
         last = _error_text(outcome.error).strip().splitlines()[-1]
         lines.append(f"Failed: {last} (see `{names.ERROR_FILE}`).")
@@ -224,8 +235,6 @@ def create(
     client: "MlflowClient", parent: StudyRun, trial: TrialRecord, environment: Environment
 ) -> "Run":
     """Create the run of a trial, with tags that say what it is."""
-    code = (environment.code or {}).get("nets")
-    data = ", ".join((environment.data or {}).values())
     return client.create_run(
         parent.experiment_id,
         start_time=int((trial.started or trial.asked) * 1000),
@@ -239,16 +248,31 @@ def create(
             names.STATE_TAG: "running",
             names.METRIC_TAG: parent.metric,
             names.DIRECTION_TAG: parent.direction,
-            **({names.CODE_TAG: str(code)} if code else {}),
-            **({names.DATA_TAG: data} if data else {}),
-            **source_tags(environment),
+            **_origin(environment),
         },
     )
+
+
+def _origin(environment: Environment) -> dict[str, str]:
+    """Return the tags on the code and data of a training."""
+    code = (environment.code or {}).get("nets")
+    data = ", ".join((environment.data or {}).values())
+    return {
+        **({names.CODE_TAG: str(code)} if code else {}),
+        **({names.DATA_TAG: data} if data else {}),
+        **source_tags(environment),
+    }
 
 
 def _kept_digest(epochs: Sequence[EpochRecord], kept: int | None) -> str | None:
     """Return the SHA-256 of the weights of epoch `kept`."""
     return next((e.digests.get("weights") for e in epochs if e.number == kept), None)
+
+
+def _errors(trial: TrialRecord) -> list[Failure]:
+    """Return what a trial has failed with, those failures first after which it was retried."""
+    error = trial.outcome.error
+    return [*(earlier.error for earlier in trial.earlier), *([] if error is None else [error])]
 
 
 def _error_text(error: Failure) -> str:

@@ -16,6 +16,8 @@ from studies.cli.main import main
 from studies.definition import study_file
 from tracking.records import Git
 
+RETRY = "the same command with --retry-failed trains them again"
+
 
 def run(*arguments):
     """Run a command in this process; returns its exit code."""
@@ -137,8 +139,8 @@ def test_study_whose_trials_all_fail_shows_the_mistake_once(tmp_path, store, cap
     assert said.err.count("Traceback") == said.err.count("raise ZeroDivisionError") == 1
     assert "retrial: the first trials all failed with ZeroDivisionError at " in said.err
     assert said.err.endswith(
-        ", so the study has stopped: fix the cause, then search it under another study.name, or "
-        f"again after `retrial delete curves --store {store}`\n"
+        f", so the study has stopped: fix the cause, then {RETRY}, or search under another "
+        "study.name\n"
     )
     assert run(study, "--trials", 4, "--store", store, "--no-record") == 1
     again = capsys.readouterr()
@@ -158,7 +160,8 @@ def test_a_study_whose_trials_fail_for_reasons_of_their_own_has_failed(tmp_path,
     said = capsys.readouterr()
     assert "curves: 5 of 5 trials, 5 failed, in " in said.out
     assert said.err == (
-        f"retrial: curves: every trial failed; see `retrial show curves --store {store}`\n"
+        f"retrial: curves: every trial failed; see `retrial show curves --store {store}`; once the "
+        f"cause is fixed, {RETRY}\n"
     )
 
 
@@ -191,11 +194,14 @@ def test_search_needs_no_output(closed, tmp_path, store):
 def test_failed_trials_are_counted_where_there_is_nothing_to_do(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=8, fault="raise")
     assert run(study, "--store", store, "--no-record") == 0
-    failed = capsys.readouterr().out.count("  failed  ")
-    assert 0 < failed < 8
+    said = capsys.readouterr().out
+    failed = said.count("  failed  ")
+    assert failed == 1
+    retry = RETRY.replace("them", "it")
+    assert said.endswith(f"\n1 trial failed: {retry}\n")
     assert run(study, "--store", store, "--no-record") == 0
     assert capsys.readouterr().out == (
-        f"curves: nothing to do, 8 of 8 trials are finished; {failed} failed\n"
+        f"curves: nothing to do, 8 of 8 trials are finished; 1 failed: {retry}\n"
     )
 
 

@@ -18,6 +18,7 @@ from studies.definition.optuna_internals import (
     add_trials,
     contains,
     number_of_trials,
+    replace_results,
     replace_trial,
     set_parameter,
     share_trials,
@@ -250,6 +251,43 @@ def test_trials_added_together_are_stored_as_those_added_one_by_one(tmp_path):
     assert stored[0] == stored[1]
 
 
+def test_a_finished_trial_of_a_database_gets_another_result_once(tmp_path):
+    storage = RDBStorage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    study = optuna.create_study(storage=storage, study_name="s")
+    other = optuna.create_study(storage=storage, study_name="other")
+    now = datetime.datetime(2026, 1, 2)
+
+    def trial(state, again, **content):
+        found = optuna.trial.create_trial(
+            state=state, params={"x": 0.3}, distributions={"x": NUMBER},
+            user_attrs={"seed": 1, **({"again": again} if again else {})}, **content,
+        )  # fmt: skip
+        found.datetime_start = found.datetime_complete = now
+        return found
+
+    failed = trial(TrialState.FAIL, 0, intermediate_values={1: 0.5}, system_attrs={"a": 1})
+    for one in (study, other):
+        for _ in range(3):
+            one.add_trial(failed)
+    complete = trial(
+        TrialState.COMPLETE, 1, value=0.7, intermediate_values={1: 0.6, 2: 0.7},
+        system_attrs={"a": 2},
+    )  # fmt: skip
+    replace_results(storage, "s", {1: complete}, "again")
+    storage.remove_session()
+    before, found, after = study.get_trials()
+    for name in ("state", "values", "params", "intermediate_values", "user_attrs", "system_attrs"):
+        assert getattr(found, name) == getattr(complete, name), name
+        assert getattr(before, name) == getattr(after, name) == getattr(failed, name), name
+    assert (found.number, found.datetime_complete) == (1, now)
+    assert study.best_trial.number == 1
+    assert {one.state for one in other.get_trials()} == {TrialState.FAIL}
+    replace_results(storage, "s", {1: trial(TrialState.FAIL, 1)}, "again")
+    assert study.get_trials()[1].state == TrialState.COMPLETE
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 def rows_of(database, table):
     """The rows of one of Optuna's tables, without the ids of what belongs to a trial."""
     keys = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
@@ -265,6 +303,6 @@ def test_no_function_is_left_without_a_contract():
         and not name.startswith("_")
     }
     assert public == {
-        "add_trials", "contains", "number_of_trials", "replace_trial", "set_parameter",
-        "share_trials", "storage_of", "suggest", "trial_id",
+        "add_trials", "contains", "number_of_trials", "replace_results", "replace_trial",
+        "set_parameter", "share_trials", "storage_of", "suggest", "trial_id",
     }  # fmt: skip

@@ -4,6 +4,7 @@ import functools
 import re
 import threading
 
+import numpy as np
 import pandas
 import pytest
 from drivers import ledger_of, write_study
@@ -174,9 +175,42 @@ def test_a_search_that_fails_raises_one_sentence(fault, message, tmp_path, capsy
     study = curves(tmp_path, fixed={"fault": fault})
     with pytest.raises(SearchFailed, match=message):
         study.search(jobs=1, progress=False)
-    with pytest.raises(SearchFailed, match="curves: nothing to do, "):
+    again = "the same call with retry_failed=True trains them again"
+    with pytest.raises(SearchFailed, match=f"curves: nothing to do, .*{again}"):
         study.search()
     assert capsys.readouterr().out == ""
+
+
+def test_failed_trials_are_trained_again(tmp_path, monkeypatch, capsys):
+    study = curves(tmp_path, fixed={"fault": "always"})
+    with pytest.raises(SearchFailed):
+        study.search(jobs=1, progress=False)
+    before = study.trials
+    assert {trial.error for trial in before} == {"ZeroDivisionError: a mistake in the objective"}
+    monkeypatch.setenv("CURVES_FIXED", "1")
+    study.search(jobs=1, retry_failed=True, progress=False)
+    assert "training trials 0 to 3 again, which had failed" in capsys.readouterr().err
+    for trial, earlier in zip(study.trials, before, strict=True):
+        assert (trial.state, trial.error) == ("complete", None)
+        assert trial.earlier_errors == (earlier.error,)
+        assert (trial.settings, trial.run_id) == (earlier.settings, earlier.run_id)
+
+
+def test_a_trial_is_added_with_values_of_any_number_type(tmp_path):
+    study = curves(tmp_path, trials=2)
+    with pytest.raises(InputError, match="no studies"):
+        study.add(rate=0.5)
+    study.search(jobs=1, progress=False)
+    with pytest.raises(InputError, match=r"space.rate: got 2, expected 0.001 to 1.0"):
+        study.add(rate=2)
+    with pytest.raises(InputError, match="add: got no values"):
+        study.add()
+    study.add(rate=np.float64(0.5), waves=np.int64(3), kind="plain")
+    study.search(jobs=1, trials=3, progress=False)
+    assert [trial.added for trial in study.trials] == [False, False, True]
+    added = study.trials[-1].params
+    assert (added["rate"], added["waves"], added["kind"]) == (0.5, 3, "plain")
+    assert "ripple" not in added
 
 
 def test_a_search_in_a_thread_needs_no_signals(tmp_path):

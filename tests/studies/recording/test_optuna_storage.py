@@ -16,6 +16,7 @@ from studies.recording.optuna_storage import (
     open_storage,
     trials_in,
 )
+from tracking.ledger.retries import retry_failed
 
 
 @pytest.fixture
@@ -81,6 +82,31 @@ def test_open_trials_hold_back_those_behind_them(ledger, generator, storage):
     with ledger.transaction() as connection:
         connection.execute("UPDATE trial SET state = 'complete' WHERE number = 4")
     assert target.append_finished(ledger) == 8
+
+
+def test_a_trial_that_is_trained_again_gets_its_new_result(
+    ledger, generator, url, storage, monkeypatch
+):
+    study = a_study(MIXED, {"fault": "raise"}, trials=12)
+    search(study, ledger, ShuffledEngine(4, generator))
+    feed(ledger, study, url)
+    failed = retry_failed(ledger, study.name, 12)
+    feed(ledger, study, url)  # as by a driver that is killed before they have finished
+    stored = optuna.load_study(study_name=study.name, storage=storage)
+    assert [t.number for t in stored.trials if t.state.name == "FAIL"] == failed
+    monkeypatch.setenv("CURVES_FIXED", "1")
+    following = Target(storage, study)
+    following.append_finished(ledger)
+    search(study, ledger, ShuffledEngine(4, generator))
+    following.append_finished(ledger)
+    storage.remove_session()
+    found = optuna.load_study(study_name=study.name, storage=storage).trials
+    for trial, record in zip(found, ledger.trials(study.name), strict=True):
+        assert trial.state == TRIAL_STATES[record.state]
+        assert (trial.number, trial.value) == (record.number, record.value)
+        assert list(trial.intermediate_values) == [1, 2, 3, 4, 5, 6]
+        assert trial.user_attrs.get("retries", 0) == (record.number in failed)
+        assert trial.datetime_complete.timestamp() == pytest.approx(record.finished, abs=1e-5)
 
 
 def stored_rows(path):

@@ -105,7 +105,9 @@ def test_the_sampler_knows_all_copies_from_the_beginning(tmp_path, generator, mo
     from studies.search.sampling_view import View
 
     ask = View.ask
-    monkeypatch.setattr(View, "ask", lambda self: (known.append(self.known), ask(self))[1])
+    monkeypatch.setattr(
+        View, "ask", lambda self, added=None: (known.append(self.known), ask(self, added))[1]
+    )
     with Ledger(path) as ledger:
         search(study, ledger, ShuffledEngine(1, generator))
     assert known[0] == extends.copies

@@ -217,3 +217,28 @@ def test_judging_marks_no_trial_that_the_next_job_shares():
 def test_a_job_that_leaves_out_unknown_trials_is_refused():
     with pytest.raises(RuntimeError, match="a job continues after trial 3, but only 0 are known"):
         PrunerStudy(brought(9, since=3))
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_no_pruner_reads_the_epochs_of_a_failed_trial(name, generator):
+    """A trial that is trained again has lost the epochs of its failure."""
+
+    def story(failure):
+        decisions, history = [], []
+        for number in range(24):
+            study = PrunerStudy(context(name, "maximize", history[: max(0, number - 2)], number))
+            curve = dict(enumerate(curves[number], 1))
+            last = next((epoch for epoch, v in curve.items() if study.prunes(epoch, v)), EPOCHS)
+            decisions.append((last, study.attributes))
+            curve = {epoch: value for epoch, value in curve.items() if epoch <= last}
+            if number % 3 == 0:
+                history.append(failure(curve))
+            else:
+                state = "pruned" if last < EPOCHS else "complete"
+                history.append(Result(state, curve[last], curve, study.attributes))
+        return decisions
+
+    curves = generator.uniform(0, 1, (24, EPOCHS)).round(3)
+    with_epochs = story(lambda curve: Result("failed", None, curve, {}))
+    assert with_epochs == story(lambda curve: Result.failure())
+    assert min(last for last, _ in with_epochs) < EPOCHS

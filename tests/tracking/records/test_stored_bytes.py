@@ -20,6 +20,8 @@ from tracking.records import (
     Failure,
     Git,
     PruneReason,
+    QueuedTrial,
+    RetriedFailure,
     SamplerAttributes,
     StudyNotes,
     TrialOutcome,
@@ -261,6 +263,19 @@ def test_warm_start():
         EarlierTrial({"rate": 0.5}, "pruned", None, ()),
     )
     check(StudyNotes(warm_start=known, pinned={}), WARM_START)
+
+
+def test_trials_that_are_added_and_trials_that_are_trained_again():
+    queued = StudyNotes(queued=(QueuedTrial({"rate": 0.25}, 1e9),))
+    check(queued, '{"queued": [{"parameters": {"rate": 0.25}, "added": 1000000000.0}]}')
+    check(SamplerAttributes({}, {}, 1.5), '{"trial": {}, "study": {}, "added": 1.5}')
+    error = Failure("ValueError", "no", "o.py:3", "Traceback")
+    check(
+        TrialOutcome(earlier=(RetriedFailure(error, 3, 2.5, 1.5, {"nets": "d2bb"}),)),
+        '{"earlier": [{"error": {"type": "ValueError", "message": "no", "place": "o.py:3", '
+        '"traceback": "Traceback"}, "asked": 3, "retried": 2.5, "finished": 1.5, '
+        '"code": {"nets": "d2bb"}}]}',
+    )
 
 
 def test_notes_of_single_trainings_and_of_a_later_version():

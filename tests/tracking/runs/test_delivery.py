@@ -5,12 +5,15 @@ import json
 import math
 import shutil
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tracking.ledger import Ledger
+from tracking.ledger.retries import retry_failed
 from tracking.records import Blas, Environment, Failure
 from tracking.runs import trial_run
 from tracking.runs.delivery import Delivery
@@ -215,6 +218,75 @@ def test_a_failed_trial_says_why(store, ledger, trials, environment):
     assert file_of(store, 0, names.ERROR_FILE) == traceback
     assert "ValueError: too hot" in run.data.tags["mlflow.note.content"]
     assert names.VALUE_METRIC not in run.data.metrics
+
+
+@pytest.fixture
+def retried(store, ledger, trials, environment, monkeypatch, quick_figures):
+    """A store with three trials, of which one failed; it has been trained again since."""
+    trials.whole(0)
+    trials.add(1)
+    trials.epoch(1, 1, val_accuracy=0.1)
+    error = Failure("ValueError", "lost", "o.py:3", "Traceback\nValueError: lost\n")
+    code = Environment(code={"nets": "b" * 64})
+    trials.finish(1, "failed", model=False, error=error, environment=code)
+    trials.whole(2)
+    deliver(store, ledger, environment)
+    run = run_of(store, 1)
+    assert (run.info.status, run.data.tags[names.CODE_TAG]) == ("FAILED", "b" * 64)
+    monkeypatch.setattr("tracking.ledger.retries.time", SimpleNamespace(time=trials._tick))
+    assert retry_failed(ledger, "digits", 4) == [1]
+    deliver(store, ledger, environment, "KILLED")
+    assert run_of(store, 1).data.tags[names.STATE_TAG] == "killed"
+    for epoch, accuracy in enumerate((0.2, 0.4, 0.99), 1):
+        trials.epoch(1, epoch, val_accuracy=accuracy)
+    earlier = ledger.trial("digits", 1).outcome.earlier
+    trials.finish(1, value=0.99, earlier=earlier, environment=Environment(code={"nets": "e" * 64}))
+    return run.info.run_id
+
+
+def test_a_trial_that_is_trained_again_keeps_its_run_and_its_failure(
+    retried, store, ledger, environment
+):
+    deliver(store, ledger, environment)
+
+    run = run_of(store, 1)
+    assert (run.info.run_id, run.info.status) == (retried, "FINISHED")
+    assert run.data.tags[names.STATE_TAG] == "complete"
+    assert run.data.tags[names.CODE_TAG] == "e" * 64
+    assert "Trained again after a failure: ValueError: lost" in run.data.tags["mlflow.note.content"]
+    assert run.data.metrics["val_accuracy"] == run.data.metrics[names.VALUE_METRIC] == 0.99
+    history = store.client.get_metric_history(retried, "val_accuracy")
+    assert [(m.step, m.value) for m in history] == [(1, 0.1), (1, 0.2), (2, 0.4), (3, 0.99)]
+    epochs = json.loads(file_of(store, 1, names.EPOCHS_FILE))
+    assert [epoch["metrics"]["val_accuracy"] for epoch in epochs] == [0.2, 0.4, 0.99]
+    (earlier,) = json.loads(file_of(store, 1, names.OUTCOME_FILE))["earlier"]
+    assert earlier["error"]["message"] == "lost"
+    assert (earlier["asked"], earlier["code"]) == (3, {"nets": "b" * 64})
+    assert file_of(store, 1, names.ERROR_FILE) == "Traceback\nValueError: lost\n"
+    parent = run.data.tags["mlflow.parentRunId"]
+    best = store.client.get_metric_history(parent, names.BEST_VALUE_METRIC)
+    curve = {m.step: m.value for m in sorted(best, key=lambda m: m.timestamp)}
+    assert curve == {0: 1 - math.exp(-4), 1: 0.99, 2: 0.99}
+
+
+def test_a_delivery_of_a_retry_killed_anywhere_is_gone_on_with(
+    retried, root, ledger, environment, contents, generator, tmp_path
+):
+    def copied(name, moment=None):
+        ledger.vacuum()
+        shutil.copytree(root, tmp_path / name)
+        store = open_store(tmp_path / name)
+        if moment is not None:
+            with closing(Ledger(tmp_path / name / names.LEDGER)) as there:
+                doomed = Doomed(store.client, there, moment)
+                with pytest.raises(Killed):
+                    deliver(dataclasses.replace(store, client=doomed), there, environment)
+        with closing(Ledger(tmp_path / name / names.LEDGER)) as there:
+            return steps_of_a_delivery(store, there, environment), contents(store)
+
+    steps, expected = copied("undisturbed")
+    for moment in generator.choice(steps, size=6, replace=False):
+        assert copied(f"{moment}", moment)[1] == expected, f"before step {moment} of {steps}"
 
 
 def test_a_trial_that_failed_before_its_first_epoch_has_a_run(store, ledger, trials, environment):
