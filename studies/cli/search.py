@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("study", help="name of a bundled study, study file, or FILE.py[:NAME]")
     parser.add_argument("--trials", type=positive, help="total number of trials")
     parser.add_argument(
-        "--jobs", type=positive, help="worker processes (default: cores, at most window / 2)"
+        "--jobs", type=positive, help="worker processes (default: usable cores, at most window / 2)"
     )
     parser.add_argument(
         "--threads", type=positive, default=1, help="threads inside one trial (default: 1)"

@@ -16,6 +16,7 @@ from waiting import PATIENCE, until
 
 from tracking.ledger import lock
 from tracking.ledger.access import Ledger
+from tracking.provenance.system import birth
 from tracking.records import Environment
 from tracking.store.errors import StudyLocked
 
@@ -52,7 +53,7 @@ def process():
 
 
 def process_holding(path, process):
-    return held_by(path, pid=process.pid, born=lock._birth(process.pid), since=0.0)
+    return held_by(path, pid=process.pid, born=birth(process.pid), since=0.0)
 
 
 def unused(path):
@@ -162,7 +163,7 @@ def test_lock_of_a_killed_process_that_was_not_reaped_is_taken_immediately(path,
 
 
 def test_another_process_with_the_id_of_a_dead_holder_holds_nothing(path, process):
-    boot, ticks = lock._birth(process.pid).split()
+    boot, ticks = birth(process.pid).split()
     held_by(path, pid=process.pid, born=f"{boot} {int(ticks) - 1}")
     with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
