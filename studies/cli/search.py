@@ -6,7 +6,7 @@ A study continues from where the ledger stands, with the same trials as without 
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from studies.cli.arguments import add_flag, natural, positive, seconds
+from studies.cli.arguments import add_flag, command, natural, positive, seconds
 from studies.display.messages import fail, warn
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="start no trials after SECONDS; running ones save a checkpoint and can be resumed",
     )
     parser.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
+    parser.add_argument(
+        "--on-finish",
+        type=command,
+        metavar="COMMAND",
+        help="run a shell command when the search has ended, also after a failure, --timeout or "
+        "Ctrl-C, with the result as JSON on its standard input: that of `retrial show --json`, "
+        "and end, exit_code and problem",
+    )
     add_flag(parser, "--portable", "pin the BLAS kernel: equal results on different machines")
     add_flag(parser, "--mixed", "admit workers that differ, and record how")
     add_flag(parser, "--no-record", SUPPRESS)
@@ -41,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Search, record, and print the result."""
     from nets.errors import InputError
+    from studies.cli.on_finish import announced
     from studies.display.search_result import Shown
     from studies.search.procedure import search
 
@@ -48,23 +57,27 @@ def run(options: Namespace) -> int:
     if options.mixed and options.cluster is None:
         raise InputError("--mixed", problem="got no --cluster", expected="a search on a cluster")
     shown = Shown(options.store, options.data, again="the same command")
-    found = search(
-        study,
-        options.store,
-        jobs=options.jobs,
-        timeout=options.timeout,
-        cluster=options.cluster,
-        mixed=options.mixed,
-        threads=options.threads,
-        data=options.data,
-        record=not options.no_record,
-        display=shown.screen,
-        status=shown.status,
-        warn=warn,
-    )
-    if (problem := shown.result(found)) is not None:
-        return fail(problem)
-    return 130 if found.end == "stopped" else 0
+    with announced(options.on_finish, options.store, study.name) as ending:
+        found = search(
+            study,
+            options.store,
+            jobs=options.jobs,
+            timeout=options.timeout,
+            cluster=options.cluster,
+            mixed=options.mixed,
+            threads=options.threads,
+            data=options.data,
+            record=not options.no_record,
+            display=shown.screen,
+            status=shown.status,
+            warn=warn,
+        )
+        ending.end, ending.problem = found.end, shown.result(found)
+        if ending.problem is not None:
+            fail(ending.problem)
+        else:
+            ending.exit_code = 130 if found.end == "stopped" else 0
+    return ending.exit_code
 
 
 def _study(options: Namespace) -> "Study":

@@ -179,14 +179,19 @@ def stored(definition: Values, trials: Sequence[Values] | None = None) -> Study:
     return Study(replace(section, first=first), dict(definition["fixed"]), space, dict(definition))
 
 
+_MAY_CHANGE = {
+    f"study.{key}" for key in ("trials", "storage", "record_diff", "memory", "trial_seconds")
+}
+"""Keys that may change when a study is continued; which limit a trial exceeded is in its record."""
+
+
 def differences(stored: Values, given: Values) -> list[str]:
     """Return how two definitions differ, one line per key, in what decides the trials."""
     one, other = flat(stored), flat(given)
     return [
         f"{key}: stored {one.get(key, 'nothing')!r}, given {other.get(key, 'nothing')!r}"
         for key in sorted(one.keys() | other.keys())
-        if key not in ("study.trials", "study.storage", "study.record_diff")
-        and one.get(key) != other.get(key)
+        if key not in _MAY_CHANGE and one.get(key) != other.get(key)
     ]
 
 
