@@ -185,8 +185,8 @@ def test_time_of_the_epochs_that_a_resumed_trial_keeps_counts(ledger):
         *[
             (
                 f'memory = "{size}"',
-                f"study.memory: got '{size}', expected a size such as \"4 GiB\", in kB, MB, GB, TB, "
-                "KiB, MiB, GiB or TiB",
+                f"study.memory: got '{size}', expected a size such as \"4 GiB\", in kB, MB, GB, "
+                "TB, KiB, MiB, GiB or TiB",
             )
             for size in ("4", "4 gib", "0 GB", "-1 GB", "many GB", "1e3 MB")
         ],
