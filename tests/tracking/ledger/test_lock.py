@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from unittest.mock import Mock
 
 import psutil
@@ -131,6 +132,7 @@ def test_error_of_a_second_process_names_the_holder(path, process):
     assert holder_of(path)["pid"] == process.pid
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_holder_survives_a_correction_of_the_clock(path, process, monkeypatch):
     process_holding(path, process)
     for clock in ("create_time", "boot_time"):
@@ -162,6 +164,7 @@ def test_lock_of_a_killed_process_that_was_not_reaped_is_taken_immediately(path,
         assert holder_of(path)["pid"] == os.getpid()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_another_process_with_the_id_of_a_dead_holder_holds_nothing(path, process):
     boot, ticks = birth(process.pid).split()
     held_by(path, pid=process.pid, born=f"{boot} {int(ticks) - 1}")
