@@ -11,10 +11,15 @@ STUDY ?= digits
 # databases. tests/conftest.py sets the order of the files.
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
+ifeq ($(OS),Windows_NT)
+$(error retrial does not run on native Windows: use WSL \
+    (https://learn.microsoft.com/windows/wsl/install), Linux or macOS)
+endif
+
 .PHONY: help search test test-all check format ui reproduce bench install clean
 
 help:            ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##/  make \1\t/p' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %s\t%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 search: $(VENV)/runtime   ## run the default study (STUDY=mnist-mlp for another)
 	$(BIN)/retrial search $(STUDY)

@@ -65,9 +65,17 @@ _PLACES = {
 __all__ = sorted(_PLACES)
 
 
+NATIVE_WINDOWS = (
+    "retrial does not run on native Windows: use WSL "
+    "(https://learn.microsoft.com/windows/wsl/install), Linux or macOS"
+)
+
+
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if sys.platform == "win32":
+        raise ImportError(NATIVE_WINDOWS)
     if "IPython" in sys.modules:
         # Optuna and MLflow import it, and it warns of missing widgets, which nothing needs.
         with warnings.catch_warnings(action="ignore"):

@@ -36,6 +36,7 @@ SPECIAL = {
     ("study", "test"): ("`package.module:function`", "none"),
     ("study", "warm_start"): ("a study of the store", "none"),
     ("study", "storage"): ("an SQLAlchemy URL", "none"),
+    ("study", "memory"): ('such as `"4 GiB"`', "none"),
     ("study", "first"): ("values of [space]", "none"),
     ("data", "name"): (
         ", ".join(f'`"{name}"`' for name in DATASETS) + ", or your own",

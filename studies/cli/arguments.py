@@ -48,6 +48,13 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+def command(text: str) -> str:
+    """Return a command of the shell."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a command")
+    return text
+
+
 def seconds(text: str) -> float:
     """Return a number of seconds above 0."""
     try:

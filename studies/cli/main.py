@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from studies import NATIVE_WINDOWS
 from studies.cli.arguments import Parser, add_places
 from studies.display.messages import fail, warn
 from studies.display.suggestions import default_store
@@ -27,9 +28,12 @@ COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed or diverged, 2 wrong request."""
+    if sys.platform == "win32":
+        print(NATIVE_WINDOWS, file=sys.stderr)
+        return 2
     # Before NumPy loads: the bits of a float32 product depend on the number of BLAS threads.
-    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = "1"
+    for library in ("OPENBLAS_NUM", "OMP_NUM", "MKL_NUM", "VECLIB_MAXIMUM"):
+        os.environ[f"{library}_THREADS"] = "1"
     # Before MLflow loads: it reads this when it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]

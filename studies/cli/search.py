@@ -6,7 +6,7 @@ A study continues from where the ledger stands, with the same trials as without 
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from studies.cli.arguments import add_flag, natural, positive, seconds
+from studies.cli.arguments import add_flag, command, natural, positive, seconds
 from studies.display.messages import fail, warn
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser, study: str = STUDY) -> None:
     parser.add_argument("study", help=study)
     parser.add_argument("--trials", type=positive, help="total number of trials")
     parser.add_argument(
-        "--jobs", type=positive, help="worker processes (default: cores, at most window / 2)"
+        "--jobs", type=positive, help="worker processes (default: usable cores, at most window / 2)"
     )
     parser.add_argument(
         "--threads", type=positive, default=1, help="threads inside one trial (default: 1)"
@@ -36,6 +36,14 @@ def add_arguments(parser: ArgumentParser, study: str = STUDY) -> None:
         help="start no trials after SECONDS; running ones save a checkpoint and can be resumed",
     )
     parser.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
+    parser.add_argument(
+        "--on-finish",
+        type=command,
+        metavar="COMMAND",
+        help="run a shell command when the search has ended, also after a failure, --timeout or "
+        "Ctrl-C, with the result as JSON on its standard input: that of `retrial show --json`, "
+        "and end, exit_code and problem",
+    )
     add_flag(parser, "--portable", "pin the BLAS kernel: equal results on different machines")
     add_flag(parser, "--retry-failed", "train failed trials again, with their settings and seeds")
     add_flag(parser, "--mixed", "admit workers that differ, and record how")
@@ -45,6 +53,7 @@ def add_arguments(parser: ArgumentParser, study: str = STUDY) -> None:
 def run(options: Namespace, extends: str | None = None) -> int:
     """Search, record, and print the result; a new study may extend another one."""
     from nets.errors import InputError
+    from studies.cli.on_finish import announced
     from studies.display.search_result import COMMAND, Shown
     from studies.search.procedure import search
 
@@ -52,25 +61,29 @@ def run(options: Namespace, extends: str | None = None) -> int:
     if options.mixed and options.cluster is None:
         raise InputError("--mixed", problem="got no --cluster", expected="a search on a cluster")
     shown = Shown(options.store, options.data, COMMAND)
-    found = search(
-        study,
-        options.store,
-        jobs=options.jobs,
-        timeout=options.timeout,
-        cluster=options.cluster,
-        mixed=options.mixed,
-        extends=extends,
-        threads=options.threads,
-        data=options.data,
-        record=not options.no_record,
-        retry_failed=options.retry_failed,
-        display=shown.screen,
-        status=shown.status,
-        warn=warn,
-    )
-    if (problem := shown.result(found)) is not None:
-        return fail(problem)
-    return 130 if found.end == "stopped" else 0
+    with announced(options.on_finish, options.store, study.name) as ending:
+        found = search(
+            study,
+            options.store,
+            jobs=options.jobs,
+            timeout=options.timeout,
+            cluster=options.cluster,
+            mixed=options.mixed,
+            extends=extends,
+            threads=options.threads,
+            data=options.data,
+            record=not options.no_record,
+            retry_failed=options.retry_failed,
+            display=shown.screen,
+            status=shown.status,
+            warn=warn,
+        )
+        ending.end, ending.problem = found.end, shown.result(found)
+        if ending.problem is not None:
+            fail(ending.problem)
+        else:
+            ending.exit_code = 130 if found.end == "stopped" else 0
+    return ending.exit_code
 
 
 def _study(options: Namespace) -> "Study":

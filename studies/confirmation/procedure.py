@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from joblib import cpu_count
+
 from studies.analysis.formatting import plural, shown_seconds
 from studies.analysis.stored_study import CHAMPION, StoredStudy, open_study
 from studies.confirmation import champion
@@ -134,7 +136,7 @@ def _confirm(
             f"{result}  {shown_seconds(one.seconds):>7s}"
         )
 
-    processes = min(jobs or len(os.sched_getaffinity(0)), max(missing, 1))
+    processes = min(jobs or cpu_count(), max(missing, 1))
     repetitions.train(session, processes, finished)
     compared = repetitions.compare()
     if compared.winner is not None and session.datasets:

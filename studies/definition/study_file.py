@@ -179,7 +179,11 @@ def stored(definition: Values, trials: Sequence[Values] | None = None) -> Study:
     return Study(replace(section, first=first), dict(definition["fixed"]), space, dict(definition))
 
 
-_NOT_DECISIVE = {f"study.{key}" for key in ("trials", "storage", "record_diff", "keep_state")}
+_MAY_CHANGE = {
+    f"study.{key}"
+    for key in ("trials", "storage", "record_diff", "keep_state", "memory", "trial_seconds")
+}
+"""Keys that may change when a study is continued; which limit a trial exceeded is in its record."""
 
 
 def differences(stored: Values, given: Values) -> list[str]:
@@ -188,7 +192,7 @@ def differences(stored: Values, given: Values) -> list[str]:
     return [
         f"{key}: stored {one.get(key, 'nothing')!r}, given {other.get(key, 'nothing')!r}"
         for key in sorted(one.keys() | other.keys())
-        if key not in _NOT_DECISIVE and one.get(key) != other.get(key)
+        if key not in _MAY_CHANGE and one.get(key) != other.get(key)
     ]
 
 

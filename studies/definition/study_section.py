@@ -1,11 +1,12 @@
 """The section ``[study]`` of a study file: how to search."""
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nets.errors import InputError
+from nets.errors import InputError, one_of
 from studies.definition import pruners, samplers
 from studies.definition.validation import forbid_unknown_keys, validate
 from tracking.records import Direction, Values
@@ -57,10 +58,37 @@ class StudySection:
     """Keep the training state of complete trials: an extension with more epochs continues them."""
     storage: str | None = None
     """URL of Optuna's storage, whose password is not recorded; the default is in the store."""
+    memory: str | None = None
+    """Resident memory of a trial's worker, such as ``4 GiB``, above which the trial fails."""
+    trial_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Seconds after which a trial fails."""
     record_diff: bool = True
     """Keep the uncommitted changes of the code's git checkout with the study."""
     portable: bool = False
     """Pin the BLAS kernel, so that results are equal on machines with different processors."""
+
+    def __post_init__(self) -> None:
+        """Check what no single annotation says."""
+        if self.memory is not None:
+            bytes_of(self.memory)
+
+
+_UNITS = {
+    **{unit: 1000**power for power, unit in enumerate(("kB", "MB", "GB", "TB"), 1)},
+    **{unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), 1)},
+}
+
+
+def bytes_of(memory: str) -> int:
+    """Return a size with its unit in bytes; raises InputError.
+
+    >>> bytes_of("4 GiB"), bytes_of("1.5GB")
+    (4294967296, 1500000000)
+    """
+    size = re.fullmatch(rf"(\d{{1,6}}(?:\.\d{{1,6}})?) ?({'|'.join(_UNITS)})", memory, re.ASCII)
+    if size is None or not float(size[1]):
+        raise InputError("memory", memory, f'a size such as "4 GiB", in {one_of(_UNITS)}')
+    return int(float(size[1]) * _UNITS[size[2]])
 
 
 _FALLING = ("loss", "error", "mse", "rmse", "mae", "nll", "perplexity")

@@ -36,7 +36,8 @@ class Study(StudyInStore):
     name
         The study's key in a store; by default the name of the objective's module.
     metric, direction, trials, first, stop, window, seed, warm_start, test, models, portable
-        As the keys of the section ``[study]`` of a study file; `storage` and `keep_state` too.
+        As the keys of the section ``[study]`` of a study file; `keep_state`, `memory`,
+        `trial_seconds` and `storage` too.
     fixed
         Values of settings that are not searched.
     sampler, pruner
@@ -92,6 +93,8 @@ class Study(StudyInStore):
         models: Literal["all", "champion"] = "all",
         keep_state: bool = False,
         portable: bool = False,
+        memory: str | None = None,
+        trial_seconds: float | None = None,
         settings: type[Any] | str | None = None,
         storage: str | None = None,
         store: Folder | None = None,
@@ -100,7 +103,8 @@ class Study(StudyInStore):
             "name": name, "metric": metric, "direction": direction, "trials": trials,
             "first": first, "sampler": sampler, "pruner": pruner, "stop": stop, "window": window,
             "seed": seed, "warm_start": warm_start, "test": test, "models": models,
-            "portable": portable, "storage": storage, "keep_state": keep_state,
+            "portable": portable, "memory": memory, "trial_seconds": trial_seconds,
+            "storage": storage, "keep_state": keep_state,
         }  # fmt: skip
         section = {key: value for key, value in given.items() if value != _DEFAULTS[key]}
         self._source: sources.Source = sources.Arguments(

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from nets.settings import to_plain
 from studies.definition import pruners
 from studies.definition.study_file import Study
+from studies.definition.study_section import bytes_of
 from studies.search.sampling_view import View
 from studies.search.stopping import met, same_failure
 from studies.workers.engine import Engine
@@ -24,6 +25,7 @@ from studies.workers.messages import (
     EpochDone,
     Event,
     Job,
+    Limits,
     Notice,
     PruningContext,
     Result,
@@ -254,6 +256,7 @@ class Search:
             state=state,
             past=past,
             threads=self._plan.threads,
+            limits=self._limits(sum(e.seconds for e in epochs if e.number <= last)),
             keep_model=section.models == "all",
             keep_state=section.keep_state,
             checkpoint_seconds=self._plan.checkpoint_seconds,
@@ -266,6 +269,13 @@ class Search:
         self._running[number] = attempt
         for listener in self._listeners:
             listener.started(self._records[number])
+
+    def _limits(self, spent: float) -> Limits | None:
+        """Return the limits of an attempt at a trial whose epochs so far took `spent` seconds."""
+        memory, seconds = self._study.section.memory, self._study.section.trial_seconds
+        if memory is None and seconds is None:
+            return None
+        return Limits(memory, None if memory is None else bytes_of(memory), seconds, spent)
 
     def _pruning(self, number: int, past: Mapping[int, float]) -> PruningContext | None:
         """Return what the worker needs to prune by the search rule: trials 0..k-W, no others."""

@@ -5,12 +5,13 @@
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from joblib import cpu_count
 
 from nets import threads as thread_count
 from nets.data import Dataset
@@ -187,7 +188,7 @@ def _jobs(asked: int | None, window: int, cluster: Any, warn: Warn) -> int | Non
     None is as many as the cluster has and will have.
     """
     if asked is None and cluster is None:
-        return max(1, min(len(os.sched_getaffinity(0)), window // 2))
+        return max(1, min(int(cpu_count()), window // 2))
     count = asked or len(cluster.scheduler_info(n_workers=-1)["workers"])
     if count > max(1, window // 2):
         warn(

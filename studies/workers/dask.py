@@ -23,6 +23,7 @@ import distributed
 from studies.workers import dask_worker
 from studies.workers.admission import Admission, Description
 from studies.workers.dask_client import SECONDS_TO_CONNECT, connected
+from studies.workers.limits import has_exceeded_limit
 from studies.workers.messages import Event, Job, Notice, TrialDone, TrialStopped, WorkerCrashed
 from tracking.provenance import source_code
 from tracking.store.store import one_line
@@ -217,6 +218,8 @@ class DaskEngine:
                     event = replace(event, outcome=replace(event.outcome, environment=trained))
                 if isinstance(event, TrialDone | TrialStopped | WorkerCrashed):
                     worker.job = None
+                if has_exceeded_limit(event):
+                    worker.description = None  # its process ends, and is no place for another job
                 yield event
 
     def _ended(self, address: str, task: Any) -> Iterator[Event]:

@@ -8,22 +8,28 @@ driver.
 A study's own modules are the driver's: a worker that lacks them imports them from an archive.
 """
 
+import contextlib
 import hashlib
 import importlib
 import io
+import os
 import pickle
 import sys
+import threading
+import time
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
 import distributed
+import psutil
 
 from nets import threads
 from nets.errors import InputError
+from studies.workers import limits
 from studies.workers.admission import Description, programs
 from studies.workers.attempt import dataset, run
 from studies.workers.messages import Job, TrialEvent
@@ -153,14 +159,36 @@ def train(packed: bytes, queue_name: str, topic: str, code: str) -> None:
             raise _Abandoned from error
         worker.log_event(topic, None)
 
+    ended = threading.Event()
+    if job.limits is not None:
+        threading.Thread(target=_watch, args=(job, send, ended), daemon=True).start()
     try:
         run(job, send, lambda: key in _stopping)
     except _Abandoned as end:
         if end.__cause__ is not None:
             raise end.__cause__ from None
     finally:
+        ended.set()
         _stopping.discard(key)
         queue.close()
+
+
+def _watch(job: Job, send: Callable[[TrialEvent], None], ended: threading.Event) -> None:
+    """End this process, and all that it has started, once its trial exceeds a limit.
+
+    A thread cannot be ended alone. The worker's nanny starts another process.
+    """
+    began, own = time.monotonic(), os.getpid()
+    while not ended.wait(limits.SECONDS_BETWEEN):
+        memory = limits.resident([own])[own]
+        failed = limits.failure(job, time.monotonic() - began, memory)
+        if failed is not None:
+            with contextlib.suppress(_Abandoned):
+                send(failed)
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            os._exit(1)
 
 
 def stop(keys: Iterable[str]) -> None:

@@ -23,11 +23,13 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
 from nets.state import PackedModel
+from studies.workers import limits
 from studies.workers.engine import EngineLost
 from studies.workers.messages import (
     EpochDone,
     Event,
     Job,
+    Limits,
     TrialDone,
     TrialEvent,
     TrialStopped,
@@ -48,6 +50,7 @@ ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
 }
 
 MOST_STARTS = 3
@@ -72,6 +75,7 @@ class LocalEngine:
         self._code = code or {}
         self._workers: list[_Worker] = []
         self._failed_starts = 0
+        self._measured = 0.0
         try:
             for i in range(count):
                 self._workers.append(self._started(f"worker {i}"))
@@ -93,11 +97,18 @@ class LocalEngine:
     def events(self, timeout: float) -> Iterable[Event]:
         """Return what happened; wait up to `timeout` seconds for the first event."""
         busy = [worker for worker in self._workers if worker.job is not None]
+        if any(worker.limits for worker in busy):
+            timeout = min(timeout, limits.SECONDS_BETWEEN)
         ready = wait([worker.connection for worker in busy], timeout) if busy else ()
+        memory = self._memory(busy)
         for worker in busy:
             assert worker.job is not None
             trial, attempt = worker.job.trial, worker.job.attempt
             if worker.connection not in ready and not worker.has_ended:
+                if (failed := worker.exceeds_limit(memory)) is not None:
+                    _end([worker])
+                    yield failed
+                    self._replace(worker)
                 continue
             try:
                 event = worker.receive()
@@ -113,6 +124,7 @@ class LocalEngine:
                 continue  # of an attempt that is over
             if isinstance(event, _Begun):
                 worker.has_begun = True
+                worker.began = time.monotonic()
                 self._failed_starts = 0
                 continue
             if isinstance(event, WorkerCrashed):
@@ -121,6 +133,14 @@ class LocalEngine:
                 worker.job = None
             yield event
             del event  # its model, which may be large, while the next one is received
+
+    def _memory(self, busy: "Sequence[_Worker]") -> dict[int, int]:
+        """Return the resident memory of limited workers by process, if it is time to measure it."""
+        limited = [worker.pid for worker in busy if worker.limits and worker.limits.bytes]
+        if not limited or time.monotonic() - self._measured < limits.SECONDS_BETWEEN:
+            return {}
+        self._measured = time.monotonic()
+        return limits.resident(limited)
 
     def stop_trials(self) -> None:
         """Request that all running trials stop at the end of their epoch."""
@@ -192,6 +212,8 @@ class _Worker:
         self.job: Job | None = None
         self.has_begun = False
         """Whether the process has begun with the job."""
+        self.began = 0.0
+        """When it began, on the monotonic clock."""
         self.mark = uuid.uuid4().hex
         self._known = 0  # trials that it has received with earlier jobs,
         self._retries = 0  # whose histories have this in common
@@ -224,6 +246,23 @@ class _Worker:
         Its sentinel does not say: that is the end of a pipe too, which its children may hold open.
         """
         return self._process.exitcode is not None
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return int(self._process.pid)
+
+    @property
+    def limits(self) -> Limits | None:
+        """The limits of the job, once the process has begun with it."""
+        return self.job.limits if self.job is not None and self.has_begun else None
+
+    def exceeds_limit(self, memory: Mapping[int, int]) -> TrialDone | None:
+        """Return the end of a job that has exceeded a limit; `memory` is what processes hold."""
+        if self.job is None or self.limits is None:
+            return None
+        seconds = time.monotonic() - self.began
+        return limits.failure(self.job, seconds, memory.get(self.pid, 0))
 
     def receive(self) -> "TrialEvent | _Begun":
         """Return the next message; raises EOFError or OSError when there will be none."""

@@ -73,6 +73,20 @@ class PruningContext:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a trial may use.
+
+    `memory` is the limit of its worker's resident memory as the study has it, `bytes` the same
+    number. `spent` are the seconds of the trial's epochs before this attempt.
+    """
+
+    memory: str | None = None
+    bytes: int | None = None
+    seconds: float | None = None
+    spent: float = 0.0
+
+
+@dataclass(frozen=True)
 class Job:
     """One attempt at one trial."""
 
@@ -99,6 +113,7 @@ class Job:
     """Whether the state after the last of `settings.epochs` is a checkpoint."""
     data_sha256: str | None = None
     """What the dataset must be, where the folder does not exist and the worker has its own."""
+    limits: Limits | None = None
     own_modules: tuple[str, ...] = ()
     """The user's modules that are in the recorded code."""
 

@@ -19,9 +19,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-import psutil
-
 from tracking.ledger.access import Ledger
+from tracking.provenance.system import birth
 from tracking.records import JsonObject
 from tracking.store.errors import StudyLocked
 
@@ -108,7 +107,7 @@ def _take(ledger: Ledger, study: str, holder: JsonObject) -> None:
 def _this_process() -> JsonObject:
     return {
         "pid": os.getpid(),
-        "born": _birth(os.getpid()),
+        "born": birth(os.getpid()),
         "host": socket.gethostname(),
         "token": secrets.token_hex(8),
         "since": time.time(),
@@ -128,27 +127,7 @@ def _alive(holder: JsonObject, ledger: Path) -> bool:
         return bool(time.time() - holder["beat"] < _DEAD_SECONDS)
     if holder.get("file") not in (None, _file(ledger)):
         return False
-    return bool(_birth(holder["pid"]) == holder["born"])
-
-
-def _birth(pid: int) -> str | None:
-    """Return the start time of a process in a form that is independent of clock corrections.
-
-    None stands for a process that has ended, even if its parent has not reaped it yet.
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        try:
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-            # After the name, which may contain anything: the 22nd field, clock ticks since boot.
-            _, _, fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")
-            return f"{boot} {fields.split()[19]}"
-        except FileNotFoundError:  # not Linux, or ended since
-            return f"{process.create_time():.0f}"
-    except psutil.NoSuchProcess:
-        return None
+    return bool(birth(holder["pid"]) == holder["born"])
 
 
 def _beat(path: Path, study: str, holder: JsonObject, done: threading.Event) -> None:

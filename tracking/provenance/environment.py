@@ -24,6 +24,7 @@ import numpy as np
 import threadpoolctl
 
 from tracking.provenance import source_code
+from tracking.provenance.system import processor
 from tracking.records import UNKNOWN, Blas, Environment, Git
 from tracking.store import names
 from tracking.store.store import without_password, without_secrets
@@ -67,7 +68,7 @@ def capture(
         host=_read(socket.gethostname),
         os=_read(platform.platform),
         machine=_read(platform.machine),
-        cpu=_read(_cpu),
+        cpu=_read(processor) or UNKNOWN,
         cores=_read(lambda: os.cpu_count() or UNKNOWN),
         python=platform.python_version(),
         versions={name: version for name in PACKAGES if (version := _version(name)) is not None},
@@ -99,16 +100,11 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _cpu() -> str:
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or UNKNOWN
-
-
 def _blas() -> Blas:
-    """Return the BLAS that NumPy computes with."""
+    """Return the BLAS that NumPy computes with; Apple's is a part of macOS and has its version."""
+    config: Any = np.show_config(mode="dicts")
+    if config["Build Dependencies"]["blas"]["name"] == "accelerate":
+        return Blas("accelerate", platform.mac_ver()[0] or UNKNOWN, UNKNOWN, UNKNOWN)
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     # SciPy brings its own copy, which takes no part in a training.
     own = [pool for pool in pools if "numpy" in str(pool.get("filepath", ""))] or pools

@@ -86,7 +86,10 @@ def _server(root: Path, uri: str, port: int, log: IO[str]) -> Iterator["subproce
         yield process
     finally:
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            # macOS denies permission where only processes are left that have ended.
+            with contextlib.suppress(
+                ProcessLookupError, PermissionError, subprocess.TimeoutExpired
+            ):
                 os.killpg(process.pid, sign)
                 process.wait(5)
 

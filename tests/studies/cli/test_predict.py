@@ -315,6 +315,7 @@ print(status.partition("VmHWM:")[2].split()[0])
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_images_up_to_the_limit_need_little_memory(tmp_path):
     files = {
         "rgb.png": png(8192, 8192, 2),

@@ -33,7 +33,7 @@ REJECTED = [
         "[study]\ncolour = 1",
         "study.colour: unknown key, expected name, trials, window, metric, direction, "
         "sampler, pruner, stop, seed, first, warm_start, objective, settings, test, models, "
-        "keep_state, storage, record_diff or portable",
+        "keep_state, storage, memory, trial_seconds, record_diff or portable",
     ),
     ('[study]\ndirection = "up"', "study.direction: got 'up', expected maximize or minimize"),
     (

@@ -16,6 +16,7 @@ from waiting import until
 
 from nets.errors import InputError
 from studies.cli.main import main
+from studies.definition import study_file
 from studies.search.driver import Plan, Search
 from studies.workers import cpu_pinning
 from studies.workers.admission import Admission
@@ -161,6 +162,29 @@ def test_a_worker_that_is_asked_to_leave_has_not_crashed(cluster, ledger, tmp_pa
     assert search_on(cluster, study, ledger, see) == trials_with(study, tmp_path / "local.db", 1)
     assert [trial.crashes for trial in ledger.trials(study.name)] == [0] * 8
     assert leaving not in cluster.workers
+
+
+@pytest.mark.slow
+def test_a_trial_that_exceeds_a_limit_fails_and_another_worker_goes_on(cluster, ledger):
+    section = {
+        "name": "greedy", "metric": "score", "objective": "greedy:objective",
+        "sampler": {"name": "grid"}, "trials": 3, "memory": "400 MB", "trial_seconds": 300,
+    }  # fmt: skip
+    kinds = {"choices": ["memory", "modest", "small"]}
+    study = study_file.build({"study": section, "space": {"kind": kinds}})
+    cluster.start_worker()
+
+    def see(event, worker):
+        if isinstance(event, Notice):
+            assert event.message.endswith("waiting for one to join")
+            cluster.start_worker()
+
+    search_on(cluster, study, ledger, see)
+    found = {trial.parameters["kind"]: trial for trial in ledger.trials("greedy")}
+    error = found["memory"].outcome.error
+    assert (error.type, error.place) == ("LimitExceeded", "study.memory")
+    assert found["modest"].state == found["small"].state == "complete"
+    assert {trial.crashes for trial in found.values()} == {0}
 
 
 @pytest.mark.slow

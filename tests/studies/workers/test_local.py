@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -228,6 +229,7 @@ def test_worker_leaves_it_to_its_driver_while_it_starts_too(engine, number):
     assert isinstance(events_until_the_end(engine)[-1], TrialDone)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_worker_holds_no_signal_back_from_what_its_objective_starts(engine):
     engine.start(a_job())
     events_until_the_end(engine)

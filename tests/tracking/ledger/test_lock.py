@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from unittest.mock import Mock
 
 import psutil
@@ -16,6 +17,7 @@ from waiting import PATIENCE, until
 
 from tracking.ledger import lock
 from tracking.ledger.access import Ledger
+from tracking.provenance.system import birth
 from tracking.records import Environment
 from tracking.store.errors import StudyLocked
 
@@ -52,7 +54,7 @@ def process():
 
 
 def process_holding(path, process):
-    return held_by(path, pid=process.pid, born=lock._birth(process.pid), since=0.0)
+    return held_by(path, pid=process.pid, born=birth(process.pid), since=0.0)
 
 
 def unused(path):
@@ -130,6 +132,7 @@ def test_error_of_a_second_process_names_the_holder(path, process):
     assert holder_of(path)["pid"] == process.pid
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_holder_survives_a_correction_of_the_clock(path, process, monkeypatch):
     process_holding(path, process)
     for clock in ("create_time", "boot_time"):
@@ -161,8 +164,9 @@ def test_lock_of_a_killed_process_that_was_not_reaped_is_taken_immediately(path,
         assert holder_of(path)["pid"] == os.getpid()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_another_process_with_the_id_of_a_dead_holder_holds_nothing(path, process):
-    boot, ticks = lock._birth(process.pid).split()
+    boot, ticks = birth(process.pid).split()
     held_by(path, pid=process.pid, born=f"{boot} {int(ticks) - 1}")
     with lock.hold(path, "digits", "searched"):
         assert holder_of(path)["pid"] == os.getpid()
