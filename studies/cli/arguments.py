@@ -36,9 +36,31 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_flag(parser: argparse.ArgumentParser, name: str, description: str) -> None:
+def add_flag(parser: argparse._ActionsContainer, name: str, description: str) -> None:
     """Add an option without a value, which is False unless it is given."""
     parser.add_argument(name, action="store_true", help=description)
+
+
+def stored_name(options: argparse.Namespace, text: str) -> str:
+    """Return the name in the store of a study that is given by its name or by its file.
+
+    A study of a Python file may have a store of its own, which is then that of the command.
+    """
+    file, _, _ = text.partition(".py:")
+    if not text.endswith((".py", ".toml")) and file == text:
+        return text
+    from studies.definition import study_file
+    from studies.interface import scripts
+
+    if not scripts.is_script(text):
+        path = Path(text)
+        return str(study_file.read_tables(path)["study"]["name"]) if path.is_file() else text
+    if not Path(f"{file}.py" if file != text else text).is_file():
+        return text
+    defined = scripts.read(text)
+    if not options.has_store:
+        options.store = defined.store
+    return defined.name
 
 
 def folder(text: str) -> Path:
