@@ -62,9 +62,9 @@ def run(options: Namespace) -> int:
         try:
             verdict = rerun.certify(store, recorded, options.data, **training)
         except ModuleMissing as error:
-            if not recorded_code.has(store, recorded):
-                raise
-            hint = f"{error.hint.partition(';')[0]}; or run `{with_code}`"
+            hint = error.hint.partition(";")[0]
+            if recorded_code.has(store, recorded):
+                hint = f"{hint}; or run `{with_code}`"
             raise ModuleMissing(
                 error.key, problem=error.problem, expected=error.expected, hint=hint
             ) from error

@@ -17,7 +17,7 @@ Basis = Literal["confirmed", "validation images"]
 """What an interval is of."""
 
 _MEANINGS: dict[Basis, str] = {
-    "confirmed": "the mean under fresh seeds (retrial confirm) with its 95 % interval",
+    "confirmed": "the mean under fresh seeds (retrial confirm) with its 95 % interval, if any",
     "validation images": "one training, and the 95 % interval of a proportion of its validation "
     "images, which does not cover luck",
 }

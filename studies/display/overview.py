@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from studies.analysis.formatting import plural, shown, shown_bytes, shown_seconds
+from studies.analysis.formatting import plural, shown, shown_bytes
 from studies.display.tables import aligned
 from tracking.ledger import Ledger, lock
 from tracking.ledger.copy import size_of
@@ -148,12 +148,10 @@ def _best(study: Overview) -> str:
 def _ago(seconds: float) -> str:
     """Return how long ago something was, in one unit.
 
-    >>> _ago(5), _ago(200), _ago(7300), _ago(200000)
-    ('5.0 s ago', '3 min ago', '2 h ago', '2 days ago')
+    >>> _ago(5.2), _ago(200), _ago(7300), _ago(200000)
+    ('5 s ago', '3 min ago', '2 h ago', '2 days ago')
     """
-    if seconds < 60:
-        return f"{shown_seconds(max(seconds, 0.0))} ago"
-    for unit, size in (("min", 60), ("h", 3600)):
-        if (seconds < 60 * size and unit == "min") or (seconds < 48 * 3600 and unit == "h"):
-            return f"{seconds // size:.0f} {unit} ago"
+    for unit, size, end in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 48 * 3600)):
+        if seconds < end:
+            return f"{max(seconds, 0.0) // size:.0f} {unit} ago"
     return f"{plural(int(seconds // 86400), 'day')} ago"

@@ -30,12 +30,13 @@ def search(ledger, name, states, **section):
 
 
 def test_a_study_is_a_line(ledger, listed, monkeypatch):
-    monkeypatch.setattr(time, "time", lambda: START + 7200)
+    monkeypatch.setattr(time, "time", lambda: START)
     search(ledger, "digits", ["complete", "failed", "complete", "pruned"])
+    monkeypatch.setattr(time, "time", lambda: START + 8000)
     heading, line = listed()
     assert heading.split() == ["study", "state", "trials", "failed", "when", "size", "best"]
     words = line.split()
-    assert words[:7] == ["digits", "complete", "4/4", "1", "0.0", "s", "ago"]
+    assert words[:7] == ["digits", "complete", "4/4", "1", "2", "h", "ago"]
     assert words[-2:] == ["val_accuracy", "(max)"]
 
 
