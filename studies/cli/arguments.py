@@ -46,17 +46,15 @@ def stored_name(options: argparse.Namespace, text: str) -> str:
 
     A study of a Python file may have a store of its own, which is then that of the command.
     """
-    file, _, _ = text.partition(".py:")
-    if not text.endswith((".py", ".toml")) and file == text:
+    script, colon, _ = text.partition(".py:")
+    path = Path(f"{script}.py" if colon else text)
+    if path.suffix not in (".py", ".toml") or not path.is_file():
         return text
     from studies.definition import study_file
     from studies.interface import scripts
 
-    if not scripts.is_script(text):
-        path = Path(text)
-        return str(study_file.read_tables(path)["study"]["name"]) if path.is_file() else text
-    if not Path(f"{file}.py" if file != text else text).is_file():
-        return text
+    if path.suffix == ".toml":
+        return str(study_file.read_tables(path)["study"]["name"])
     defined = scripts.read(text)
     if not options.has_store:
         options.store = defined.store
