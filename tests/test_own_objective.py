@@ -116,7 +116,8 @@ def test_an_unpacked_trial_is_reproduced_with_the_recorded_code_where_its_module
     without = retrial(*command, folder=elsewhere)
     assert without.returncode == 2
     assert "cannot import 'valley:Settings': No module named 'valley'" in without.stderr
-    assert f"; run `retrial {' '.join(command)} --recorded-code`\n" in without.stderr
+    assert "; put valley.py beside the study file or in the current folder" in without.stderr
+    assert f"; or run `retrial {' '.join(command)} --recorded-code`\n" in without.stderr
     done = retrial(*command, "--recorded-code", folder=elsewhere)
     assert done.returncode == 0, done.stderr
     assert "exact: all metrics and digests of 8 epochs" in done.stdout

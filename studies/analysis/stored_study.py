@@ -46,6 +46,11 @@ class StoredStudy:
         """Return the epochs of a trial."""
         return self.ledger.epochs(self.record.name, number)
 
+    def spent(self) -> list[tuple[int, float]]:
+        """Return for each trial how many epochs it has, and the seconds they took."""
+        known = self.ledger.spent(self.record.name)
+        return [known.get(trial.number, (0, 0.0)) for trial in self.trials]
+
     def ranked(self) -> list[TrialRecord]:
         """Return the complete trials, best first; of equal values the lower number."""
         sign = self.study.section.direction.sign

@@ -36,9 +36,29 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_flag(parser: argparse.ArgumentParser, name: str, description: str) -> None:
+def add_flag(parser: argparse._ActionsContainer, name: str, description: str) -> None:
     """Add an option without a value, which is False unless it is given."""
     parser.add_argument(name, action="store_true", help=description)
+
+
+def stored_name(options: argparse.Namespace, text: str) -> str:
+    """Return the name in the store of a study that is given by its name or by its file.
+
+    A study of a Python file may have a store of its own, which is then that of the command.
+    """
+    script, colon, _ = text.partition(".py:")
+    path = Path(f"{script}.py" if colon else text)
+    if path.suffix not in (".py", ".toml") or not path.is_file():
+        return text
+    from studies.definition import study_file
+    from studies.interface import scripts
+
+    if path.suffix == ".toml":
+        return str(study_file.read_tables(path)["study"]["name"])
+    defined = scripts.read(text)
+    if not options.has_store:
+        options.store = defined.store
+    return defined.name
 
 
 def folder(text: str) -> Path:

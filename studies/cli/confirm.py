@@ -17,10 +17,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("study", help="name of a study in the store")
     parser.add_argument(
-        "--top", type=positive, default=3, metavar="K", help="best trials to re-run"
+        "--top", type=positive, default=3, metavar="K", help="best trials to re-run (default: 3)"
     )
-    parser.add_argument("--seeds", type=positive, default=5, metavar="R", help="seeds for each")
-    parser.add_argument("--jobs", type=positive, help="worker processes")
+    parser.add_argument(
+        "--seeds", type=positive, default=5, metavar="R", help="seeds for each (default: 5)"
+    )
+    parser.add_argument("--jobs", type=positive, help="worker processes (default: cores)")
     add_flag(parser, "--json", "print the result as JSON")
     add_flag(parser, "--no-record", SUPPRESS)
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from nets import model_source
 from nets.errors import InputError
-from nets.files import write_whole
+from nets.files import write_new
 from nets.outcome import Model
 from studies.analysis.formatting import shown, shown_bytes
 from tracking.models import registry
@@ -48,14 +48,7 @@ def run(options: Namespace) -> int:
             _network(store, recorded) if library is None else _file(library, options.file, recorded)
         )
         what = champion_result(store, recorded)
-    try:
-        write_whole(options.file, lambda file: file.write(content))
-    except OSError as error:
-        raise InputError(
-            "export",
-            problem=f"cannot write {options.file}: {error.strerror}",
-            expected="a file in a folder this user may write to",
-        ) from error
+    write_new(options.file, content, "export")
     if what is None:
         state = "" if recorded.state == "complete" else f" ({recorded.state})"
         value = f"{recorded.metric} {shown(recorded.value)}"

@@ -15,14 +15,14 @@ from pathlib import Path
 from types import ModuleType
 
 from studies import NATIVE_WINDOWS
-from studies.cli.arguments import Parser, add_places
+from studies.cli.arguments import Parser, add_flag, add_places
 from studies.display.messages import fail, warn
 from studies.display.suggestions import default_store
 from studies.workers.stdio import discard_output, output_is_closed, prepare_output
 
 COMMANDS = (
-    "search", "add", "extend", "show", "replay", "reproduce", "confirm", "train", "predict",
-    "export", "ui", "pack", "unpack", "delete", "gc", "data",
+    "search", "add", "extend", "list", "show", "compare", "replay", "reproduce", "confirm", "train",
+    "predict", "export", "ui", "pack", "unpack", "delete", "gc", "data",
 )  # fmt: skip
 
 
@@ -39,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     # A search matters more than what it prints.
     prepare_output(forgiving=name == "search")
+    if name == "--version":
+        from tracking.store.names import own_version
+
+        print(f"retrial {own_version()}")
+        return 0
     if name not in COMMANDS:
         _explain(name)
     command = import_module(f"studies.cli.{name}")
@@ -91,6 +96,7 @@ def _explain(name: str) -> None:
 
         hint = did_you_mean(name, COMMANDS) or f"expected {one_of(COMMANDS)}"
         parser.error(f"no command {name!r}; {hint}")
+    add_flag(parser, "--version", "print the version of retrial and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for known in COMMANDS:
         commands.add_parser(known, help=_summary(known))

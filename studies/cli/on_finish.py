@@ -60,7 +60,7 @@ def _run(command: str | None, store: Path, study: str, ending: Ending) -> None:
 def _result(store: Path, study: str, ending: Ending) -> JsonObject:
     """Return what `retrial show --json` prints, and how the search has ended."""
     from studies.analysis.stored_study import open_study
-    from studies.cli.show import as_json
+    from studies.display.study_export import as_json
 
     result: JsonObject = {"study": study}
     # A store that cannot be read may be why the search has failed.

@@ -1,6 +1,7 @@
 """``retrial pack``: write a study into one file."""
 
 from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack
 from pathlib import Path
 
 from studies.analysis.formatting import plural, shown_bytes
@@ -26,16 +27,19 @@ def run(options: Namespace) -> int:
     from studies.analysis.stored_study import open_study
 
     path = options.store / names.LEDGER
-    with open_study(options.store, options.study):
-        pass  # before a lock is created for a study that does not exist
-    with (
-        lock.hold(path, options.study, "packed"),
-        Ledger(path) as ledger,
-        open_store(options.store) as store,
-    ):
-        if problem := _deliver(store, ledger, options.study):
+    with ExitStack() as stack:
+        # Before a lock is created for a study that does not exist.
+        ledger = stack.enter_context(open_study(options.store, options.study)).ledger
+        is_searched = lock.work(ledger).get(options.study) == "searched"
+        as_it_is = ledger.is_read_only or is_searched
+        if not as_it_is:
+            stack.enter_context(lock.hold(path, options.study, "packed"))
+        store = stack.enter_context(open_store(options.store, reading=as_it_is))
+        if not as_it_is and (problem := _deliver(store, ledger, options.study)):
             return fail(f"pack: {problem}; nothing was written")
-        manifest = pack(store, ledger, options.study, options.file)
+        manifest = pack(store, ledger, options.study, options.file, as_it_is=as_it_is)
+    if is_searched:
+        warn(f"{options.study} is being searched: the pack has it as it was at this moment")
     counts = ", ".join(plural(count, noun[:-1]) for noun, count in manifest.counts.items())
     print(
         f"{options.study}: {counts} in {options.file} "

@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Print the answer for every image; exit 2 when a file cannot be read."""
     check_exists(options.store, "models", "retrial confirm")  # a folder that is no store stays one
-    with open_store(options.store) as store:
+    with open_store(options.store, reading=True) as store:
         model = registry.load(store, options.model)
     network, full_scale, _ = restore(model.arrays)
     fill = float(model.arrays[names.FILL]) if names.FILL in model.arrays else None

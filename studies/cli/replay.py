@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.cli.arguments import add_flag
+from studies.cli.arguments import add_flag, stored_name
 from studies.display.tables import console
 from tracking.records import JsonObject
 
@@ -20,7 +20,7 @@ MOST_NUMBERS = 12
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("study", help="name of a study in the store")
+    parser.add_argument("study", help="name of a study in the store, study file, or FILE.py[:NAME]")
     parser.add_argument(
         "--pruner",
         action="append",
@@ -36,7 +36,8 @@ def run(options: Namespace) -> int:
     from studies.analysis.pruner_replay import replay
     from studies.analysis.stored_study import open_study
 
-    with open_study(options.store, options.study) as stored:
+    name = stored_name(options, options.study)  # a script's study may have its own store
+    with open_study(options.store, name) as stored:
         replays = [replay(stored, text) for text in options.pruner]
         if options.json:
             print(json.dumps([as_json(stored, one) for one in replays], indent=2))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.cli.arguments import add_flag, positive
 from studies.display import suggestions
+from studies.display.messages import warn_if_read_only
 
 if TYPE_CHECKING:
     from tracking.runs.verdict import Verdict
@@ -20,7 +21,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("trial", help="best, a trial number, or an MLflow run id")
     parser.add_argument("--study", help="name of the study; not needed with a run id")
     parser.add_argument("--at", type=positive, metavar="EPOCH", help="stop after this epoch")
-    parser.add_argument("--threads", type=positive, default=1, help="threads inside the trial")
+    parser.add_argument(
+        "--threads", type=positive, default=1, help="threads inside the trial (default: 1)"
+    )
     add_flag(parser, "--recorded-code", "run the source code recorded with the trial, not today's")
     add_flag(parser, "--json", "print the verdict as JSON")
 
@@ -59,11 +62,13 @@ def run(options: Namespace) -> int:
         try:
             verdict = rerun.certify(store, recorded, options.data, **training)
         except ModuleMissing as error:
-            if not recorded_code.has(store, recorded):
-                raise
+            hint = error.hint.partition(";")[0]
+            if recorded_code.has(store, recorded):
+                hint = f"{hint}; or run `{with_code}`"
             raise ModuleMissing(
-                error.key, problem=error.problem, expected=error.expected, hint=f"run `{with_code}`"
+                error.key, problem=error.problem, expected=error.expected, hint=hint
             ) from error
+        warn_if_read_only(store)
         if options.json:
             print(json.dumps({**verdict.to_json(), "run_id": recorded.run_id}, indent=2))
         else:

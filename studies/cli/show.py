@@ -1,23 +1,24 @@
 """``retrial show``: print the best trials of a study, and what made the difference."""
 
 import json
-import math
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from nets import data
+from nets.files import write_new
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.cli.arguments import add_flag
+from studies.cli.arguments import add_flag, stored_name
 from studies.definition.choices import decoded
 from studies.display import confirmation_summary, suggestions
+from studies.display.study_export import CodeOfTrials, as_csv, as_json, differing_code
 from studies.display.tables import aligned, console, listed, print_lines
 from tracking.ledger import lock
-from tracking.provenance.source_code import key
-from tracking.records import JsonObject, TrialRecord, Values, to_json
+from tracking.records import TrialRecord, Values
 
 if TYPE_CHECKING:
     from studies.analysis.stored_study import StoredStudy
@@ -27,52 +28,33 @@ MOST_ROWS = 10
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("study", help="name of a study in the store")
-    add_flag(parser, "--json", "print everything as JSON")
+    parser.add_argument("study", help="name of a study in the store, study file, or FILE.py[:NAME]")
+    form = parser.add_mutually_exclusive_group()
+    add_flag(form, "--json", "print everything as JSON")
+    form.add_argument(
+        "--csv",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write a row for each trial to a new CSV file, or print them",
+    )
 
 
 def run(options: Namespace) -> int:
     """Print the best trials, what mattered, and why trials were pruned."""
     from studies.analysis.stored_study import open_study
 
-    with open_study(options.store, options.study) as stored:
+    name = stored_name(options, options.study)  # a script's study may have its own store
+    with open_study(options.store, name) as stored:
         if options.json:
             print(json.dumps(as_json(stored), indent=2))
+        elif options.csv == "-":
+            print(as_csv(stored), end="")
+        elif options.csv is not None:
+            write_new(Path(options.csv), as_csv(stored).encode(), "show")
         else:
             _print(stored, options)
     return 0
-
-
-def as_json(stored: "StoredStudy") -> JsonObject:
-    """Return the study as plain values; NaN and infinity become null."""
-    best, confirmation = stored.best, stored.confirmation
-    return {
-        "study": stored.study.name,
-        "best": None if best is None else best.number,
-        "trials": [
-            {
-                "number": trial.number,
-                "state": trial.state,
-                "value": _finite(trial.value),
-                "params": {name: decoded(value) for name, value in trial.parameters.items()},
-                "added": trial.sampler_attributes.added is not None,
-                "earlier_failures": [to_json(earlier) for earlier in trial.earlier],
-                "run_id": trial.recorded_run,
-                "epochs": [
-                    {"epoch": epoch.number, **{k: _finite(v) for k, v in epoch.metrics.items()}}
-                    for epoch in stored.epochs(trial.number)
-                ],
-            }
-            for trial in stored.trials
-        ],
-        "queued": [stored.study.space.settings(t.parameters) for t in stored.notes.queued or ()],
-        "confirmation": confirmation
-        and confirmation_summary.as_json(confirmation, stored.notes.recorded_confirmation),
-    }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _print(stored: "StoredStudy", options: Namespace) -> None:
@@ -98,7 +80,7 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
     ranked = stored.ranked()
     if ranked:
         print_lines(screen, best_lines(stored, ranked[:MOST_ROWS], screen.width), headed=True)
-    lines = code_lines(stored.trials)
+    lines = code_lines(differing_code(stored.trials))
     if importances := stored.importances():
         shares = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
         lines.append(f"importance: {shares}")
@@ -127,22 +109,13 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
         print_lines(screen, [f"reproduce it: {again}"])
 
 
-def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
+def code_lines(kinds: Sequence[CodeOfTrials]) -> list[str]:
     """Return lines on trials trained with different code, whose values may not be comparable."""
-    kinds: dict[str, tuple[dict[str, str], list[int]]] = {}
-    for trial in trials:
-        if digests := (trial.outcome.environment and trial.outcome.environment.code):
-            kinds.setdefault(key(digests), (digests, []))[1].append(trial.number)
-    if len(kinds) < 2:
-        return []
-    codes = [digests for digests, _ in kinds.values()]
-    changed = sorted(
-        name for name in set().union(*codes) if len({code.get(name) for code in codes}) > 1
-    )
-    lines = ["trained with different code, so values may not be comparable:"]
-    for digests, numbers in kinds.values():
-        what = ", ".join(f"{name} {digests.get(name, 'absent')[:12]}" for name in changed)
-        lines.append(f"  {what}: {plural(len(numbers), 'trial')} from trial {min(numbers)} on")
+    lines = ["trained with different code, so values may not be comparable:"] if kinds else []
+    for kind in kinds:
+        what = ", ".join(f"{name} {(d or 'absent')[:12]}" for name, d in kind.differing.items())
+        count = plural(len(kind.trials), "trial")
+        lines.append(f"  {what}: {count} from trial {min(kind.trials)} on")
     return lines
 
 

@@ -34,7 +34,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="settings; a searched one not given has the best trial's value, or its default",
     )
-    parser.add_argument("--threads", type=positive, default=1, help="threads inside the training")
+    parser.add_argument(
+        "--threads", type=positive, default=1, help="threads inside the training (default: 1)"
+    )
     add_flag(parser, "--no-record", SUPPRESS)
 
 

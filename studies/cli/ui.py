@@ -7,7 +7,9 @@ from functools import partial
 from studies.cli.arguments import add_flag, port
 from studies.display.messages import fail, warn
 from tracking.store import names
+from tracking.store.database import is_read_only
 from tracking.store.server import serve
+from tracking.store.store import is_remote
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,6 +22,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Serve until Ctrl-C."""
+    if is_read_only(options.store / names.MLFLOW_DATABASE) and not is_remote():
+        warn(
+            f"ui: cannot write {options.store}, so MLflow shows a copy of its database as it is "
+            "now, and keeps no change that is made there"
+        )
     try:
         serve(options.store, port=options.port, ready=partial(_announce, opens=options.open))
     except RuntimeError as error:

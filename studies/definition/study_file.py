@@ -11,7 +11,7 @@ from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from nets.errors import InputError, did_you_mean, one_of
+from nets.errors import InputError, ModuleMissing, did_you_mean, one_of
 from nets.settings import Settings
 from studies.definition.checks import check_settings, check_study
 from studies.definition.choices import encoded
@@ -171,7 +171,11 @@ def stored(definition: Values, trials: Sequence[Values] | None = None) -> Study:
     tables = definition["space"]
     if trials is None or not user_modules(section):
         import_from(section, Path.cwd())
-        types = types_of(settings_class(section))
+        try:
+            types = types_of(settings_class(section))
+        except ModuleMissing as error:
+            hint = f"{error.hint}; `retrial reproduce` can train without it, with --recorded-code"
+            raise ModuleMissing(error.key, problem=error.problem, hint=hint) from error
     else:
         types = types_in(tables, trials)
     space = read_space(tables, types, whole_steps=False)

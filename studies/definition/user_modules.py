@@ -49,7 +49,8 @@ def load(path: str, key: str) -> Any:
         raise ModuleMissing(
             key,
             problem=f"cannot import {path!r}: {_reason(error)}",
-            hint="put the module beside the study file or in the current folder, or install it",
+            hint=f"put {_file(module, error)} beside the study file or in the current folder, or "
+            "install it",
         ) from error
     try:
         return importing.load(path)
@@ -77,6 +78,13 @@ def settings_class(section: StudySection) -> type[Any]:
             expected="a function that calls trial.report, or returns a number",
         )
     return kind or signature.settings_class(objective)
+
+
+def _file(module: str, error: BaseException) -> str:
+    """Return the name of the file that is missing, if a module of the user's is."""
+    absent = error.name if isinstance(error, ModuleNotFoundError) else None
+    is_own = absent is not None and f"{module}.".startswith(f"{absent}.")
+    return f"{module.replace('.', '/')}.py" if is_own else "the module"
 
 
 def _reason(error: BaseException) -> str:

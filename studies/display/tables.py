@@ -20,19 +20,27 @@ def console() -> Console:
     return found if found.is_terminal else Console(width=_UNLIMITED)
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], left: Iterable[int] = ()) -> list[str]:
     """Return rows of cells as lines, each column as wide as its widest cell.
+
+    The columns `left` begin at their left edge.
 
     >>> aligned([("trial", "value"), ("10", "0.5")])
     ['trial  value', '   10    0.5']
+    >>> aligned([("study", "trials"), ("a", "20")], left=[0])
+    ['study  trials', 'a          20']
     """
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            " " * (width - cell_len(cell)) + cell for width, cell in zip(widths, row, strict=True)
-        )
-        for row in rows
-    ]
+    at_left = {range(len(widths))[place] for place in left}
+    lines = []
+    for row in rows:
+        spaces = [" " * (width - cell_len(cell)) for width, cell in zip(widths, row, strict=True)]
+        cells = [
+            cell + space if place in at_left else space + cell
+            for place, (cell, space) in enumerate(zip(row, spaces, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") -> list[str]:

@@ -115,6 +115,7 @@ class StudyInStore:
             Folder of the datasets, as in `search`.
         """
         self._begin()
+        from studies.display.messages import warn_if_read_only
         from studies.reproduction import recorded_program, rerun
         from tracking.runs import reader
 
@@ -123,7 +124,9 @@ class StudyInStore:
             recorded = reader.find_trial(store, self.name, trial)
             if recorded_code:
                 return recorded_program.verdict(store, recorded, data_folder(data), until=at)
-            return rerun.certify(store, recorded, data_folder(data), until=at, threads=1)
+            verdict = rerun.certify(store, recorded, data_folder(data), until=at, threads=1)
+            warn_if_read_only(store)
+            return verdict
 
     def confirm(
         self,

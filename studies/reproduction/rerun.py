@@ -90,14 +90,15 @@ def check_until(recorded: RecordedRun, until: int | None) -> None:
 def certify(
     store: Store, recorded: RecordedRun, data: Path | None, *, until: int | None, threads: int
 ) -> Verdict:
-    """Reproduce a trial as `reproduce` does, and write the verdict to its run.
+    """Reproduce a trial as `reproduce` does, and write the verdict to its run if that is possible.
 
     Raises InputError also for an epoch `until` that there is nothing to compare with.
     """
     check_until(recorded, until)
     with pinned():
         verdict, environment = reproduce(store, recorded, data, until=until, threads=threads)
-    write_certificate(store, recorded.run_id, verdict, environment=environment)
+    if not store.is_read_only:
+        write_certificate(store, recorded.run_id, verdict, environment=environment)
     return verdict
 
 

@@ -36,11 +36,15 @@ from tracking.records import (
     parsed,
 )
 from tracking.store import names
+from tracking.store.database import connect_to_read, is_read_only
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import without_secrets
 
 _COLUMNS = {"sampler_attributes": "memory", "crashes": "deaths"}
 """Columns of the table of trials whose names differ from those of the record."""
+
+_WITH_STORAGE = "SELECT name, definition FROM study WHERE definition LIKE '%\"storage\"%://%'"
+"""Studies with the URL of a storage, which may have a password."""
 
 _TRIAL = ", ".join(_COLUMNS.get(name, name) for name in TrialRecord.__dataclass_fields__)
 
@@ -49,8 +53,8 @@ class Ledger:
     """A connection to the ledger in `path`; each thread opens its own.
 
     A context manager that closes the connection. Without `create`, a file that does not exist is an
-    error. Raises StoreUnavailable when the file cannot be opened for writing or was written by a
-    later version.
+    error. A file that this user cannot write is opened for reading. Raises StoreUnavailable when
+    the file cannot be opened or was written by a later version.
     """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
@@ -60,13 +64,10 @@ class Ledger:
                 path.parent.mkdir(parents=True, exist_ok=True)
             elif not path.is_file():
                 raise FileNotFoundError(f"no such file: {str(path)!r}")
-            self._connection = sqlite3.connect(path, timeout=60)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            # NORMAL loses at most the last commits in a power cut, never in a crash of a process;
-            # lost trials are asked again and are equal.
-            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self.is_read_only = is_read_only(path)
+            self._connection = _to_read(path) if self.is_read_only else _to_write(path)
             self._connection.execute("PRAGMA foreign_keys=ON")
-            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            version = _version(self._connection)
             if version < VERSION:  # every table that a later version added is new as a whole
                 self._connection.executescript(
                     f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={VERSION}; COMMIT;"
@@ -82,7 +83,7 @@ class Ledger:
                 ) from error
             raise StoreUnavailable(
                 "store",
-                problem=f"cannot write {path}: {error}",
+                problem=f"cannot {'read' if is_read_only(path) else 'write'} {path}: {error}",
                 expected="a folder this user may write to",
             ) from error
         if version > VERSION:
@@ -95,9 +96,7 @@ class Ledger:
     def _remove_secrets(self) -> None:
         """Remove the passwords of storage URLs, which earlier versions stored."""
         try:
-            studies = self._connection.execute(
-                "SELECT name, definition FROM study WHERE definition LIKE '%\"storage\"%://%'"
-            ).fetchall()
+            studies = self._connection.execute(_WITH_STORAGE).fetchall()
         except sqlite3.DatabaseError as error:
             if _is_damage(error):  # found, and explained, when a study is read
                 return
@@ -141,7 +140,7 @@ class Ledger:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Commit everything written inside together, or nothing."""
         with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("BEGIN" if self.is_read_only else "BEGIN IMMEDIATE")
             yield self._connection
 
     # Studies
@@ -468,6 +467,14 @@ class Ledger:
                 for epoch, metrics, digests, seconds, at in rows
             ]
 
+    def spent(self, study: str) -> dict[int, tuple[int, float]]:
+        """Return the number of epochs of each trial that has any, and the seconds they took."""
+        rows = self._connection.execute(
+            "SELECT trial, count(*), total(seconds) FROM epoch WHERE study = ? GROUP BY trial",
+            (study,),
+        )
+        return {number: (int(count), float(seconds)) for number, count, seconds in rows}
+
     def checkpoint(self, study: str, number: int) -> tuple[int, bytes] | None:
         """Return epoch and packed state of a trial's last checkpoint, or None.
 
@@ -589,6 +596,31 @@ def _set_notes(connection: sqlite3.Connection, study: str, fields: StudyNotes) -
         "UPDATE study SET notes = ? WHERE name = ?",
         (json.dumps({**json.loads(notes), **fields.to_json()}), study),
     )
+
+
+def _to_write(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=60)
+    connection.execute("PRAGMA journal_mode=WAL")
+    # NORMAL loses at most the last commits in a power cut, never in a crash of a process; lost
+    # trials are asked again and are equal.
+    connection.execute("PRAGMA synchronous=NORMAL")
+    return connection
+
+
+def _to_read(path: Path) -> sqlite3.Connection:
+    """Open a file that cannot be written; one that needs a change is copied into memory."""
+    connection = connect_to_read(path)
+    version = _version(connection)
+    if 0 < version < VERSION or (version and connection.execute(_WITH_STORAGE).fetchone()):
+        copy = sqlite3.connect(":memory:")
+        with contextlib.closing(connection):
+            connection.backup(copy)
+        return copy
+    return connection
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _is_damage(error: Exception) -> bool:

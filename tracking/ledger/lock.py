@@ -22,7 +22,7 @@ from pathlib import Path
 from tracking.ledger.access import Ledger
 from tracking.provenance.system import birth
 from tracking.records import JsonObject
-from tracking.store.errors import StudyLocked
+from tracking.store.errors import StoreUnavailable, StudyLocked
 
 _BEAT_SECONDS = 5.0
 _DEAD_SECONDS = 60.0
@@ -41,6 +41,8 @@ LEAST_UNUSED_BYTES = 1 << 20
 def hold(path: Path, study: str, doing: str) -> Iterator[None]:
     """Hold a study's lock; raises StudyLocked, which names the holder and what it is doing.
 
+    Raises StoreUnavailable for a ledger that cannot be written.
+
     `doing` completes the sentence "the study is being ...".
 
     A holder on this machine is dead when no process with its id and start time exists; its lock is
@@ -50,6 +52,8 @@ def hold(path: Path, study: str, doing: str) -> Iterator[None]:
     When the holder is done, space that removed rows have left in the file is released.
     """
     with closing(Ledger(path)) as ledger:
+        if ledger.is_read_only:
+            raise StoreUnavailable.read_only(path)
         holder = {**_this_process(), "doing": doing, "file": _file(path)}
         _take(ledger, study, holder)
         done = threading.Event()
@@ -68,9 +72,17 @@ def hold(path: Path, study: str, doing: str) -> Iterator[None]:
 
 def held(ledger: Ledger) -> set[str]:
     """Return the names of the studies whose lock is held by a living process."""
+    return set(work(ledger))
+
+
+def work(ledger: Ledger) -> dict[str, str]:
+    """Return what a living process is doing with each study whose lock it holds; see `hold`."""
     with ledger.transaction() as connection:
         rows = connection.execute("SELECT study, holder FROM lock").fetchall()
-    return {study for study, holder in rows if _alive(json.loads(holder), ledger.path)}
+    holders = {study: json.loads(holder) for study, holder in rows}
+    return {
+        study: holder["doing"] for study, holder in holders.items() if _alive(holder, ledger.path)
+    }
 
 
 def _compact(ledger: Ledger, study: str) -> None:

@@ -72,7 +72,7 @@ class RecordedRun:
 def open_with_trials(root: Path) -> Store:
     """Open the store in the folder `root` to read trials, or raise InputError if there is none."""
     check_exists(root, "trials", "retrial search")
-    return open_store(root)
+    return open_store(root, reading=True)
 
 
 def find_trial(store: Store, study: str | None, which: int | str) -> RecordedRun:

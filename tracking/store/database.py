@@ -74,6 +74,29 @@ def relocate(path: Path, artifacts: Path) -> None:
                     raise ValueError(f"it has files of a study in {location}, outside of the store")
 
 
+def is_read_only(path: Path) -> bool:
+    """Return whether a database exists that this user cannot write."""
+    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a database for reading, which needs no permission to write."""
+    # With a write-ahead log, SQLite has to create files beside the database, unless they are there
+    # or the database does not change. Without a log, nobody is writing.
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    options = "mode=ro" if has_log or not is_read_only(path) else "mode=ro&immutable=1"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, timeout=60)
+
+
+def snapshot(path: Path, copy: Path) -> None:
+    """Copy a database as it is now, also while another process writes it."""
+    with (
+        contextlib.closing(connect_to_read(path)) as database,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
+        database.backup(target)
+
+
 def run_ids(root: Path) -> set[str]:
     """Return the runs of a store's own database whose files the store has, without MLflow.
 
@@ -82,9 +105,35 @@ def run_ids(root: Path) -> set[str]:
     path, artifacts = root / names.MLFLOW_DATABASE, root / names.ARTIFACTS
     if not path.is_file() or not artifacts.is_dir():
         return set()
-    with contextlib.closing(sqlite3.connect(path, timeout=60)) as database:
+    with contextlib.closing(connect_to_read(path)) as database:
         known = {identity for (identity,) in database.execute("SELECT run_uuid FROM runs")}
     return known & set(os.listdir(artifacts))
+
+
+def artifact_bytes(root: Path) -> dict[str, int]:
+    """Return the bytes of all files of each experiment in a store's own database, without MLflow.
+
+    A file that is removed meanwhile does not count.
+    """
+    path, artifacts = root / names.MLFLOW_DATABASE, root / names.ARTIFACTS
+    if not path.is_file():
+        return {}
+    with contextlib.closing(connect_to_read(path)) as database:
+        owners = dict(database.execute(_OWNERS).fetchall())
+    found: dict[str, int] = {}
+    for folder in [entry for entry in os.scandir(artifacts) if entry.name in owners]:
+        study = owners[folder.name]
+        found[study] = found.get(study, 0) + _bytes_below(folder.path)
+    return found
+
+
+def _bytes_below(folder: str) -> int:
+    total = 0
+    for place, _, files in os.walk(folder):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
 
 
 def is_inside(location: str, folder: Path) -> bool:
@@ -102,6 +151,12 @@ _LOCATIONS = (
     ("model_versions", "storage_location"),
 )
 """Tables and columns of MLflow's database that have absolute paths."""
+
+_OWNERS = (
+    "SELECT run_uuid, experiments.name FROM runs JOIN experiments USING (experiment_id) UNION ALL"
+    " SELECT model_id, experiments.name FROM logged_models JOIN experiments USING (experiment_id)"
+)
+"""Runs and models, after which folders are named, with the names of their experiments."""
 
 _OURS = (
     "SELECT artifact_location FROM experiments JOIN experiment_tags USING (experiment_id)"

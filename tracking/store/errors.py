@@ -24,6 +24,15 @@ class StoreUnavailable(InputError):
             expected="a store (--store, or RETRIAL_STORE) that `retrial search` has filled",
         )
 
+    @classmethod
+    def read_only(cls, path: Path) -> "StoreUnavailable":
+        """Return the error for a store, or a file of it, that this user can only read."""
+        return cls(
+            "store",
+            problem=f"cannot write {path} (Permission denied)",
+            expected="a folder that this user can write to",
+        )
+
 
 class StudyNotFound(InputError):
     """A study that a store does not have."""

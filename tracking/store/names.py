@@ -1,11 +1,13 @@
 """Every name that appears in a store, each defined once."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
 import posixpath
 import re
 import socket
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -155,12 +157,13 @@ def writer() -> str:
 
 
 def own_version() -> str:
-    """Return the installed version of retrial; PackageNotFoundError if it is not installed."""
-    try:
-        return importlib.metadata.version("retrial-studies")
-    except importlib.metadata.PackageNotFoundError:
-        # The name of our distribution in checkouts that were installed before it was changed.
-        return importlib.metadata.version("retrial")
+    """Return the version of retrial, which need not be installed: a checkout has its own."""
+    # The second is the name of our distribution in checkouts installed before it was changed.
+    for name in ("retrial-studies", "retrial"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(name)
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text("utf-8"))
+    return str(project["project"]["version"])
 
 
 def mlflow_uri(store: Path) -> str:

@@ -16,7 +16,7 @@ from typing import IO
 
 from nets.errors import InputError
 from tracking.store import names
-from tracking.store.database import relocate
+from tracking.store.database import is_read_only, relocate, snapshot
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import open_store, prepare_mlflow, tracking_uri, without_password
 
@@ -27,7 +27,8 @@ def serve(root: Path, port: int = 5000, ready: Callable[[str], None] = print) ->
     """Serve the MLflow UI on the store in `root` until Ctrl-C or SIGTERM.
 
     Calls `ready` with the URL once the server responds. Port 0 stands for any free port. The server
-    runs in a child process, which has exited when this returns.
+    runs in a child process, which has exited when this returns. Of a store that cannot be written
+    it shows a copy of MLflow's database, as it is at the start.
 
     Raises
     ------
@@ -46,15 +47,12 @@ def serve(root: Path, port: int = 5000, ready: Callable[[str], None] = print) ->
             "ui", problem=f"MLFLOW_TRACKING_URI is a server; its UI is at {without_password(uri)}"
         )
     port = _free_port(port)
-    if uri == names.mlflow_uri(root) and (root / names.MLFLOW_DATABASE).exists():
-        relocate(root / names.MLFLOW_DATABASE, root / names.ARTIFACTS)  # without loading MLflow
-    else:
-        open_store(root).close()
     prepare_mlflow()
     url = f"http://{_HOST}:{port}"
     with (
+        _prepared(root, uri) as served,
         tempfile.TemporaryFile("w+") as log,
-        _server(root, uri, port, log) as process,
+        _server(root, served, port, log) as process,
         contextlib.suppress(KeyboardInterrupt),
         _terminated_by_signal(),
     ):
@@ -64,6 +62,24 @@ def serve(root: Path, port: int = 5000, ready: Callable[[str], None] = print) ->
             ready(url)
             process.wait()
         raise RuntimeError(f"ui: the MLflow server exited: {_last_line(log)}")
+
+
+@contextlib.contextmanager
+def _prepared(root: Path, uri: str) -> Iterator[str]:
+    """Prepare the database of a store to be served; yield its URI, or that of a copy."""
+    database = root / names.MLFLOW_DATABASE
+    if uri != names.mlflow_uri(root) or not database.exists():
+        open_store(root).close()
+        yield uri
+    elif not is_read_only(database):
+        relocate(database, root / names.ARTIFACTS)  # without loading MLflow
+        yield uri
+    else:
+        with tempfile.TemporaryDirectory(prefix="retrial-") as folder:
+            copy = Path(folder) / names.MLFLOW_DATABASE
+            snapshot(database, copy)
+            relocate(copy, root / names.ARTIFACTS)
+            yield names.mlflow_uri(Path(folder))
 
 
 @contextlib.contextmanager

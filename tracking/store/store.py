@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tracking.store import names
-from tracking.store.database import create_database, relocate
+from tracking.store.database import create_database, is_read_only, relocate, snapshot
 from tracking.store.errors import StoreUnavailable
 from tracking.store.plain_values import visible
 
@@ -45,6 +45,8 @@ class Store:
     client: "MlflowClient"
     folder: tuple[int, int] | None = None
     """Device and inode of `root` while this process writes there itself, which a move keeps."""
+    copied: "tempfile.TemporaryDirectory[str] | None" = None
+    """The folder of a copy of MLflow's database, for a store that can only be read."""
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +57,12 @@ class Store:
     @property
     def is_own(self) -> bool:
         """Whether MLflow's database and files are those in `root`, not a server's."""
-        return self.uri == names.mlflow_uri(self.root)
+        return self.is_read_only or self.uri == names.mlflow_uri(self.root)
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the store can only be read, since this user may not write there."""
+        return self.copied is not None
 
     def check_in_place(self) -> None:
         """Raise StoreUnavailable if the store was moved or removed since it was opened.
@@ -70,7 +77,9 @@ class Store:
 
     def close(self) -> None:
         """Write the local database's log into its main file, so that this file can be copied."""
-        if self.is_own and _folder(self.root) == self.folder:
+        if self.copied is not None:
+            self.copied.cleanup()
+        elif self.is_own and _folder(self.root) == self.folder:
             # This fails while another process is writing: the last one to close does it.
             with (
                 contextlib.suppress(sqlite3.Error),
@@ -94,8 +103,11 @@ def remote_uri() -> str:
     return without_password(os.environ.get("MLFLOW_TRACKING_URI", ""))
 
 
-def open_store(root: Path) -> Store:
+def open_store(root: Path, *, reading: bool = False) -> Store:
     """Open the store in the folder `root`; create folder and database where they are missing.
+
+    For `reading`, a store that cannot be written is opened with a copy of MLflow's database, which
+    cannot be read without files beside it, and may have the paths of another folder.
 
     Raises StoreUnavailable when the folder cannot be written or the tracking server does not
     respond.
@@ -103,7 +115,12 @@ def open_store(root: Path) -> Store:
     root = root.resolve()
     uri = tracking_uri(root)
     is_own = uri == names.mlflow_uri(root)
-    if is_own:
+    database, copied = root / names.MLFLOW_DATABASE, None
+    if is_own and reading and is_read_only(database):
+        copied = tempfile.TemporaryDirectory(prefix="retrial-")
+        database = Path(copied.name) / names.MLFLOW_DATABASE
+        uri = names.mlflow_uri(Path(copied.name))
+    elif is_own:
         check_writable(root)
     prepare_mlflow()
     try:
@@ -113,22 +130,26 @@ def open_store(root: Path) -> Store:
         # Importing MLflow sets the levels of its loggers; its errors arrive as exceptions.
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         logging.getLogger("alembic").setLevel(logging.CRITICAL)
-        if is_own and not (root / names.MLFLOW_DATABASE).exists():
-            create_database(root / names.MLFLOW_DATABASE, root / names.ARTIFACTS)
+        if copied is not None:
+            snapshot(root / names.MLFLOW_DATABASE, database)
+        elif is_own and not database.exists():
+            create_database(database, root / names.ARTIFACTS)
         # MLflow keeps the locations of runs by their ids, which a copy of a store has too.
         _artifact_repos_cache.clear()
         if is_own:
-            relocate(root / names.MLFLOW_DATABASE, root / names.ARTIFACTS)
+            relocate(database, root / names.ARTIFACTS)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except Exception as error:
+        if copied is not None:
+            copied.cleanup()
         raise _unavailable(
             f"cannot open {without_password(uri)} ({one_line(error)})",
             "a folder (--store) or a tracking URI (MLFLOW_TRACKING_URI) that MLflow can open",
         ) from error
     is_served = uri.startswith(("http:", "https:"))
     location = None if is_served else str(root / names.ARTIFACTS)
-    return Store(root, uri, location, client, _folder(root) if is_own else None)
+    return Store(root, uri, location, client, _folder(root) if is_own else None, copied)
 
 
 def _folder(root: Path) -> tuple[int, int] | None:

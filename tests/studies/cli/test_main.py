@@ -5,10 +5,11 @@ from contextlib import nullcontext
 import pytest
 
 from studies.cli import ui
-from studies.cli.main import main
+from studies.cli.main import COMMANDS, main
 from tracking.ledger import Ledger
 from tracking.records import Direction, Environment, EpochRecord, TrialOutcome
 from tracking.runs.reader import RecordedRun
+from tracking.store.names import own_version
 
 
 @pytest.mark.parametrize(
@@ -162,3 +163,18 @@ def test_the_ui_announces_the_studies_and_opens_them_on_request(has_browser, mon
     said = capsys.readouterr()
     assert said.out == "studies and trials in MLflow: http://there/studies  (Ctrl-C ends it)\n" * 2
     assert said.err == ("" if has_browser else "retrial: no browser was found to open it\n")
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"retrial {own_version()}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_the_default_of_every_option_with_a_value(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for option, default in {"--top": "3", "--seeds": "5", "--port": "5000"}.items():
+        if f"{option} " in shown:
+            assert f"(default: {default})" in shown

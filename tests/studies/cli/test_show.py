@@ -1,5 +1,6 @@
 """`retrial show` for a person: numbers are whole, whatever the width."""
 
+import csv
 import io
 import json
 
@@ -123,3 +124,51 @@ def test_pruned_trials_are_a_table(ledger, show):
     assert lines[2].split() == ["0", "2", "0.25", "0.5", "median"]
     failed = [f"trial {number} failed: ValueError: no" for number in (12, 13)]
     assert lines[12:] == ["... and 2 more pruned", *failed]
+
+
+def test_everything_is_in_the_json(ledger, tmp_path, capsys):
+    stored = a_search(ledger, a_definition(trials=4), ["complete"] * 3 + ["failed"])
+    assert main(["show", "digits", "--json", "--store", str(tmp_path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["metric"], found["direction"], found["of"]) == ("val_accuracy", "maximize", 4)
+    assert found["importances"] == stored.importances()
+    assert found["seconds"] == pytest.approx(3.1)
+    assert found["code_differences"] == []
+    assert found["trials"][0]["seconds"] == pytest.approx(1.0)
+    assert found["trials"][3]["error"]["type"] == "ValueError"
+    assert found["trials"][3]["value"] is None
+
+
+def test_the_trials_are_rows_of_a_csv_file(ledger, tmp_path, capsys):
+    stored = a_search(ledger, a_definition(SIX, trials=4), ["complete", "pruned", "failed"])
+    command = ["show", "digits", "--store", str(tmp_path), "--csv"]
+    assert main(command) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["trial"] for row in rows] == ["0", "1", "2"]
+    for row, trial in zip(rows, stored.trials, strict=True):
+        assert float(row["learning_rate"]) == trial.parameters["learning_rate"]
+        assert json.loads(row["hidden"]) in [[100], [100, 50]]
+    assert [row["epochs"] for row in rows] == ["10", "2", "1"]
+    assert [row["error"] for row in rows] == ["", "", "ValueError: no"]
+    assert rows[2]["value"] == ""
+    file = tmp_path / "trials.csv"
+    assert main([*command, str(file)]) == 0
+    assert list(csv.DictReader(io.StringIO(file.read_text()))) == rows
+    assert main([*command, str(file)]) == 2
+    assert "trials.csv exists, expected a new file" in capsys.readouterr().err
+
+
+def test_a_study_is_named_by_its_file_too(stored, tmp_path, capsys):
+    (tmp_path / "other.toml").write_text('[study]\nname = "digits"\n')
+    assert main(["show", str(tmp_path / "other.toml"), "--store", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith("digits: 2 of 4 trials")
+    assert main(["show", "digits.toml", "--store", str(tmp_path)]) == 2
+    assert "no study 'digits.toml'" in capsys.readouterr().err
+
+
+def test_a_study_is_named_by_its_script_too(stored, tmp_path, capsys):
+    script = "import studies\nspace = {'dropout': studies.Float(0, 1)}\n"
+    script += f"study = studies.Study(space=space, name='digits', store={str(tmp_path)!r})\n"
+    (tmp_path / "shown_script.py").write_text(script)
+    assert main(["show", str(tmp_path / "shown_script.py")]) == 0
+    assert capsys.readouterr().out.startswith("digits: 2 of 4 trials")

@@ -78,10 +78,10 @@ def test_a_store_that_is_none_is_refused(arguments, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments", [["pack", "digits", "FILE"], ["delete", "digits", "--yes"]])
-def test_a_study_that_is_being_searched_is_left_alone(arguments, store, capsys):
-    with lock.hold(store / names.LEDGER, "digits", "searched"):
+def test_a_study_that_is_in_use_is_left_alone(arguments, store, capsys):
+    with lock.hold(store / names.LEDGER, "digits", "confirmed"):
         assert main([*arguments, "--store", str(store)]) == 2
-    assert "digits is being searched by process" in capsys.readouterr().err
+    assert "digits is being confirmed by process" in capsys.readouterr().err
 
 
 def test_a_study_that_is_searched_while_gc_asks_is_left_alone(store, capsys, monkeypatch):

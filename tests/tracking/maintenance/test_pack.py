@@ -106,6 +106,35 @@ def unpacked(file, there, ledger_there):
     return there
 
 
+def test_of_what_mlflow_lacks_a_pack_of_a_study_in_use_has_the_ledgers_part(
+    store, ledger, trials, there, ledger_there, tmp_path
+):
+    """Trial 0 is in MLflow, trial 1 only in part, trial 2 not at all, and trial 3 was lost."""
+    trials.whole(0)
+    trials.whole(3)
+    trials.add(1)
+    trials.epoch(1, 1)
+    study = ledger.study(STUDY)
+    assert Delivery(store, ledger, study, study.environment).deliver() is None
+    trials.epoch(1, 2)
+    trials.finish(1, "complete")
+    trials.whole(2)
+    shutil.rmtree(store.root / names.ARTIFACTS / ledger.trial(STUDY, 3).recorded_run)
+    manifest = pack(store, ledger, STUDY, tmp_path / "digits.pack", as_it_is=True)
+    assert manifest.counts["trials"] == 4
+    assert (manifest.counts["runs"], manifest.counts["models"]) == (2, 1)
+    unpack(there, ledger_there, tmp_path / "digits.pack")
+    lacking = [trial.number for trial in ledger_there.trials(STUDY, unrecorded=True)]
+    assert lacking == [1, 2, 3]
+    assert ledger_there.model(STUDY, 2) is not None
+    study = ledger_there.study(STUDY)
+    assert study.notes.recorded is False
+    assert Delivery(there, ledger_there, study, study.environment).deliver() is None
+    assert [find_trial(there, STUDY, number).value for number in range(4)] == [
+        trial.value for trial in ledger.trials(STUDY)
+    ]
+
+
 def is_empty(store, ledger):
     """Whether a store has nothing of the study, and no additional file."""
     folders = {path.name for path in store.root.iterdir()} - {names.ARTIFACTS}

@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import math
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -70,11 +72,17 @@ def test_mlflow_itself_divides_what_is_too_much_for_one_request(store, run_id):
     assert {f"t{k}" for k in range(250)} <= data.tags.keys()
 
 
+PROJECT = Path(__file__).parents[3] / "pyproject.toml"
+OF_CHECKOUT = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["version"]
+
+
 @pytest.mark.parametrize(
     ("installed", "version"),
-    [({"retrial-studies": "2", "retrial": "1"}, "2"), ({"retrial": "1"}, "1")],
+    [({"retrial-studies": "2", "retrial": "1"}, "2"), ({"retrial": "1"}, "1"), ({}, OF_CHECKOUT)],
 )
-def test_our_version_is_that_of_the_distribution_under_either_name(installed, version, monkeypatch):
+def test_our_version_is_that_of_the_distribution_under_either_name_or_of_the_checkout(
+    installed, version, monkeypatch
+):
     def find(name):
         if name not in installed:
             raise importlib.metadata.PackageNotFoundError(name)

@@ -1,6 +1,7 @@
 """Write MLflow's part of a pack: runs, models, versions and their files."""
 
 import tempfile
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from tracking.records.pack import (
     PackedRun,
     PackedVersion,
 )
+from tracking.store import names
 from tracking.store.client import all_models, all_runs, files_at, versions_of
 from tracking.store.store import Store
 
@@ -29,17 +31,29 @@ ARTIFACTS = "mlflow/artifacts"
 """Folder of the artifacts, with one folder per run or model, named by its id."""
 
 
-def export(store: Store, study: str, writer: Writer) -> dict[str, int]:
+def export(
+    store: Store, study: str, writer: Writer, trials: Container[str] | None = None
+) -> dict[str, int]:
     """Write what MLflow has of a study into a pack; return the counts, empty if it has nothing.
 
-    Raises InputError if the files of a model are missing; a run without files was recorded again
-    before.
+    With `trials`, only these runs of trials and their models are written. Raises InputError if the
+    files of a model are missing; a run without files was recorded again before.
     """
     experiment = store.client.get_experiment_by_name(study)
     if experiment is None or experiment.lifecycle_stage != "active":
         return {}
     runs = all_runs(store.client, experiment.experiment_id)
     models = all_models(store.client, experiment.experiment_id)
+    if trials is not None:
+        left_out = {
+            run.info.run_id
+            for run in runs
+            if run.data.tags.get(names.KIND_TAG) == names.TRIAL_KIND
+            and run.info.run_id not in trials
+        }
+        runs = [run for run in runs if run.info.run_id not in left_out]
+        known = {run.info.run_id for run in runs}
+        models = [model for model in models if model.source_run_id in {None, *known}]
     for name, content in {
         EXPERIMENT_FILE: _experiment(experiment),
         RUNS_FILE: [_run(store, run) for run in runs],

@@ -17,6 +17,7 @@ from tracking.maintenance.pack.contents import UNPACKING_TAG
 from tracking.maintenance.pack.export import export
 from tracking.maintenance.pack.restore import Restoring
 from tracking.records import RecordDamaged
+from tracking.runs.lost import missing_trials
 from tracking.store import names
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import Store, one_line
@@ -25,18 +26,24 @@ BESIDE = ".unpack-"
 """Prefix of the folder in a store into which a pack is extracted; the process is named after it."""
 
 
-def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
+def pack(
+    store: Store, ledger: Ledger, study: str, file: Path, *, as_it_is: bool = False
+) -> Manifest:
     """Write a study of the ledger, and what MLflow has of it, into one new file.
 
-    The caller must hold the study's lock. Raises InputError when the file exists or cannot be
+    The caller must hold the study's lock, and have brought MLflow up to date. Otherwise, as in a
+    store that cannot be written or while the study is searched, it is packed `as_it_is`: of trials
+    that MLflow does not have completely, the pack has the ledger's part alone, from which the next
+    search of the unpacked study records them. Raises InputError when the file exists or cannot be
     written.
     """
     with writing(file) as writer, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / names.LEDGER
         with contextlib.closing(Ledger(path)) as copy:
             copied = copy_study(ledger, copy, study)
+            complete = _complete_runs(store, copy, study) if as_it_is else None
         writer.add_file(names.LEDGER, path)
-        recorded = export(store, study, writer)
+        recorded = export(store, study, writer, complete)
         manifest = Manifest(
             study=study,
             made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -45,6 +52,15 @@ def pack(store: Store, ledger: Ledger, study: str, file: Path) -> Manifest:
         )
         writer.finish(manifest)
     return manifest
+
+
+def _complete_runs(store: Store, copy: Ledger, study: str) -> set[str]:
+    """Return the runs of trials that MLflow has; the copy then says that it lacks the others."""
+    lacking = [*missing_trials(store, copy, study), *copy.trials(study, unrecorded=True)]
+    if lacking:
+        copy.mark_unrecorded(study, {trial.number for trial in lacking})
+        copy.update_notes(study, recorded=False)
+    return {trial.recorded_run for trial in copy.trials(study) if trial.recorded_run}
 
 
 def unpack(
