@@ -20,7 +20,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="two or more: names in the store, or study files",
     )
     parser.add_argument(
-        "--figure", type=Path, metavar="FILE", help="a new PNG file: the best values so far"
+        "--figure",
+        type=Path,
+        metavar="FILE",
+        help="a new PNG file, or an SVG file for print (FILE.svg): the best values so far",
     )
     add_flag(parser, "--json", "print everything as JSON")
 
@@ -39,11 +42,12 @@ def run(options: Namespace) -> int:
         found = [compared(stored) for stored in studies]
         if options.figure is not None:
             from studies.figures.comparison import best_values
-            from tracking.figures.style import to_png
+            from tracking.figures.style import to_png, to_svg
 
             if (figure := best_values(studies)) is None:
                 raise InputError("compare", problem="no trial is complete yet: nothing to draw")
-            write_new(options.figure, to_png(figure), "compare")
+            encoded = to_svg if options.figure.suffix.lower() == ".svg" else to_png
+            write_new(options.figure, encoded(figure), "compare")
         if options.json:
             section = studies[0].study.section
             print(json.dumps({

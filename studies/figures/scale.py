@@ -25,6 +25,8 @@ Ticks = list[tuple[float, str]]
 _MOST_TICKS = 7
 _LONGEST_CHOICE = 1.1
 """Inches."""
+_LARGEST = 1e300
+"""End of an axis: matplotlib computes with differences and multiples, which must be finite too."""
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -46,6 +48,7 @@ class ValueScale:
     def of(cls, values: Iterable[float], metric: str, direction: Direction) -> "ValueScale | None":
         """Return the axis for some values; None when no value is finite."""
         known = np.array([value for value in values if math.isfinite(value)])
+        known = np.clip(known, -_LARGEST, _LARGEST)
         if known.size == 0:
             return None
         low, high = float(known.min()), float(known.max())
@@ -97,8 +100,11 @@ class ValueScale:
 
     def _steps(self) -> list[float]:
         """Return powers of ten, with as many steps between them as there is room for."""
+        powers = range(-15, 16)
+        if self.kind == "logarithm":
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for digits in ((1, 2, 3, 5), (1, 2, 5), (1,)):
-            values = [10.0**power * digit for power in range(-15, 16) for digit in digits]
+            values = [10.0**power * digit for power in powers for digit in digits]
             if self.kind == "error":
                 values = [1 - value for value in values]
             if sum(self.low <= value <= self.high for value in values) <= _MOST_TICKS:

@@ -291,16 +291,21 @@ def _figures(
 
     figures = {"comparison": comparison(confirmation)}
     if evidence is not None:
-        title = f"champion of {confirmation.study}, settings of trial {confirmation.winner}"
+        subject = f"champion of {confirmation.study}"
+        title = f"{subject}, settings of trial {confirmation.winner}"
         figures["curves"] = curves(title, evidence.epochs)
         if evidence.answers is not None and data is not None and evidence.model is not None:
             images, labels = np.asarray(data.test_images), np.asarray(data.test_labels)
             answers, label_names = evidence.answers, data.label_names
-            figures["confusion_matrix"] = model.confusion_matrix(labels, answers, label_names)
-            figures["misclassified"] = model.misclassified(images, labels, answers, label_names)
-            figures["calibration"] = model.calibration(labels, answers)
+            figures["confusion_matrix"] = model.confusion_matrix(
+                subject, labels, answers, label_names
+            )
+            figures["misclassified"] = model.misclassified(
+                subject, images, labels, answers, label_names
+            )
+            figures["calibration"] = model.calibration(subject, labels, answers)
             network, _, _ = restore(evidence.model.arrays)
-            if (filters := model.first_layer_filters(network)) is not None:
+            if (filters := model.first_layer_filters(subject, network)) is not None:
                 figures["first_layer"] = filters
     return {name: to_png(figure) for name, figure in figures.items()}
 

@@ -123,7 +123,9 @@ def _panel(
         axes.axvline(marked, zorder=1, **_KEPT)  # type: ignore[arg-type]
     room = style.WIDTH * axes.get_position().width
     # At a given height nothing is measured to find one.
-    axes.set_title(style.fitted(name, room), fontsize=10, color=style.INK, y=1.0, loc="left")
+    axes.set_title(
+        style.fitted(name or '""', room), fontsize=10, color=style.INK, y=1.0, loc="left"
+    )
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if is_empty:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from nets.arrays import Array
@@ -26,11 +27,16 @@ MOST_NUMBERED = 24
 MOST_FILTERS = 64
 """First-layer filters that are shown: those with the largest weights."""
 
+_MANY_ANSWERS = 20
+"""Answers in a bin of a calibration that are worth a large point."""
+
 _COLUMNS = 8
 """Images in a row."""
 
 
-def confusion_matrix(labels: NDArray[Any], answers: Array, names: Sequence[str] = ()) -> Figure:
+def confusion_matrix(
+    subject: str, labels: NDArray[Any], answers: Array, names: Sequence[str] = ()
+) -> Figure:
     """Draw how often each class was predicted for each: true classes in rows, answers in columns.
 
     A cell's colour is its share of its row, so that an error that is frequent for its class is
@@ -38,6 +44,8 @@ def confusion_matrix(labels: NDArray[Any], answers: Array, names: Sequence[str] 
 
     Parameters
     ----------
+    subject
+        What the model is called.
     labels
         True classes, of the shape (images,).
     answers
@@ -56,9 +64,9 @@ def confusion_matrix(labels: NDArray[Any], answers: Array, names: Sequence[str] 
     margin = 0.75 + max((style.text_width(name, 9) for name in shown), default=0.0)
     height = style.WIDTH - 0.2 - 2 * 0.1 + 0.95  # square cells
     figure = style.page(
-        f"confusion matrix: {hits} of {len(labels)} test images correct "
-        f"({hits / len(labels):.2%}), {len(labels) - hits} wrong",
-        "colour: share of the label's images that were given a wrong answer",
+        f"{subject}: confusion matrix",
+        f"{hits} of {len(labels)} test images correct ({hits / len(labels):.2%}), "
+        f"{len(labels) - hits} wrong; darker: a larger share of the label's images",
         height=height,
     )
     axes = figure.subplots(gridspec_kw=style.margins(height, left=margin, bottom=margin, top=0.75))
@@ -84,7 +92,11 @@ def confusion_matrix(labels: NDArray[Any], answers: Array, names: Sequence[str] 
 
 
 def misclassified(
-    images: NDArray[Any], labels: NDArray[Any], answers: Array, names: Sequence[str] = ()
+    subject: str,
+    images: NDArray[Any],
+    labels: NDArray[Any],
+    answers: Array,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Draw misclassified images, the highest score first.
 
@@ -92,6 +104,8 @@ def misclassified(
 
     Parameters
     ----------
+    subject
+        What the model is called.
     images
         Of the shape (images, height, width, channels).
     labels
@@ -106,9 +120,11 @@ def misclassified(
     order = wrong[np.argsort(-answers[wrong].max(axis=1), kind="stable")][:MOST_IMAGES]
     rows = max(1, math.ceil(len(order) / _COLUMNS))
     shown = f"all {len(wrong)}" if len(order) == len(wrong) else f"{len(order)} of {len(wrong)}"
-    title = f"{shown} misclassified images" if len(wrong) else "no image was misclassified"
-    note = "highest score first; above: the answer and its score; below: the label and its score"
-    figure, grid = _grid(title, note if len(wrong) else "", rows, space=0.8 if names else 0.5)
+    note = f"{shown}, highest score first; above: answer and its score; below: label and its score"
+    if not len(wrong):
+        note = "none"
+    title = f"{subject}: misclassified test images"
+    figure, grid = _grid(title, note, rows, space=0.8 if names else 0.5)
     written = [f"{style.fitted(name, 0.85, 9)}\n" for name in names]
     written = written or [f"{label}: " for label in range(answers.shape[1])]
     for axes, index in zip(grid, order, strict=False):
@@ -123,14 +139,17 @@ def misclassified(
     return figure
 
 
-def calibration(labels: NDArray[Any], answers: Array) -> Figure:
+def calibration(subject: str, labels: NDArray[Any], answers: Array) -> Figure:
     """Draw a reliability diagram: the share of correct answers by score.
 
-    A bar below the diagonal means that the network's scores are too high. The lower panel shows how
-    many answers are in each bin, on a logarithmic scale.
+    A point is a bin of scores, at their mean; its area grows with the answers in the bin, so that a
+    single answer draws no attention. A point below the diagonal means that the network's scores are
+    too high. The lower panel has the number of answers in each bin.
 
     Parameters
     ----------
+    subject
+        What the model is called.
     labels
         True classes, of the shape (images,).
     answers
@@ -139,61 +158,71 @@ def calibration(labels: NDArray[Any], answers: Array) -> Figure:
     found = reliability(answers, labels)
     height = 6.4
     figure = style.page(
-        "calibration: share of correct answers by score",
-        f"expected calibration error {found.error:.4f}",
+        f"{subject}: calibration",
+        f"expected calibration error {found.error:.4f}; larger points: more answers",
         height=height,
     )
     upper, lower = figure.subplots(
         2, 1, sharex=True, height_ratios=(3, 1), gridspec_kw=style.margins(height, hspace=0.08)
     )
     style.tidy(upper, grid="both")
-    style.tidy(lower, grid="both")
+    style.tidy(lower, grid="x")
     width = 0.94 * float(found.edges[1])
     middles = (found.edges[:-1] + found.edges[1:]) / 2
     filled = found.counts > 0
-    upper.bar(middles[filled], found.accuracy[filled], width, color=style.BLUE)
-    means = {"color": style.INK, "marker": "o", "markersize": 4}
-    upper.plot(found.confidence[filled], found.accuracy[filled], linestyle="none", **means)
     perfect = {"color": style.ORANGE, "linestyle": "--", "linewidth": 1.4}
     upper.plot([0, 1], [0, 1], **perfect)
+    counts = found.counts[filled]
+    areas = 12 + 240 * counts / max(_MANY_ANSWERS, *counts)
+    upper.scatter(
+        found.confidence[filled], found.accuracy[filled], s=areas,
+        color=style.BLUE, edgecolor="white", linewidth=1.0, zorder=3, clip_on=False,
+    )  # fmt: skip
     upper.set_ylabel("share of correct answers", fontsize=10)
     upper.set_xlim(0, 1)
     upper.set_ylim(0, 1.02)
-    lower.bar(middles[filled], found.counts[filled], width, color=style.GREY)
+    bars = lower.bar(middles[filled], counts, width, color=style.GREY)
+    lower.bar_label(bars, padding=2, fontsize=9, color=style.INK)
+    # A single answer must be visible beside a thousand; the labels have the numbers.
     lower.set_yscale("log")
-    lower.set_ylim(0.7, 3 * max(int(found.counts.max()), 1))
+    lower.set_ylim(0.7, 6 * max(1, *counts))
+    lower.yaxis.set_minor_locator(NullLocator())
+    lower.set_yticks([])
+    lower.spines["left"].set_visible(False)
     lower.set_ylabel("answers", fontsize=10)
     lower.set_xlabel("score of the answer", fontsize=10)
     figure.align_ylabels()
     style.legend(
         figure,
         [
-            style.key("correct answers", color=style.BLUE, marker="s", markersize=8),
-            style.key("at the bin's mean score", **means),
+            style.key("a bin of scores", color=style.BLUE, marker="o"),
             style.key("perfect calibration", **perfect),
         ],
     )
     return figure
 
 
-def first_layer_filters(network: Network) -> Figure | None:
+def first_layer_filters(subject: str, network: Network) -> Figure | None:
     """Draw the first layer's filters: convolution kernels, or an MLP's weights as images.
 
     All have one scale, symmetric about zero: red weights respond to bright pixels, blue ones to
-    dark pixels. Of several input channels the mean is shown. Returns None for a network that begins
-    with neither kind of layer.
+    dark pixels. Of several input channels the mean is shown. `subject` is what the model is called.
+    Returns None for a network that begins with neither kind of layer.
     """
     filters = first_filters(network)
     if filters is None:
         return None
     norms = np.linalg.norm(filters.reshape(len(filters), -1), axis=1)
     shown = np.sort(np.argsort(-norms, kind="stable")[:MOST_FILTERS])
-    count = f"{len(filters)} filters"
+    is_convolution = any(isinstance(layer, Convolution) for layer in network.layers)
+    count = f"{len(filters)} {'kernels' if is_convolution else 'units'}"
     if len(shown) < len(filters):
         count = f"the {len(shown)} strongest of {count}"
+    mean = ", mean of the channels" if network.input_shape[-1] > 1 else ""
     figure, grid = _grid(
-        f"first layer: {count} of {filters.shape[1]}x{filters.shape[2]}",
-        "one scale; red responds to bright pixels, blue to dark ones",
+        f"{subject}: weights of the first layer",
+        f"{count}, {filters.shape[1]}x{filters.shape[2]} weights each{mean}; "
+        "red responds to bright pixels, blue to dark ones",
         math.ceil(len(shown) / _COLUMNS),
         right=1.0,
         space=0.1,

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -158,6 +159,14 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
     properties = FontProperties(size=size, weight=weight)
     measured = text_to_path.get_text_width_height_descent(names.plain(text), properties, False)
     return 1.04 * float(measured[0]) / 72  # pixels round letters up to 4 % wider
+
+
+def to_svg(figure: Figure) -> bytes:
+    """Return a figure as the bytes of an SVG file, for print; equal figures give equal bytes."""
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "retrial"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def to_png(figure: Figure) -> bytes:

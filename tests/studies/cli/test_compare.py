@@ -109,6 +109,17 @@ def test_the_figure_has_a_line_for_each_study_over_its_epochs(two, compare, tmp_
     assert [line.get_xdata()[0] for line in axes.lines] == [10, 10]
 
 
+def test_the_figure_is_an_svg_file_where_its_name_says_so_and_always_the_same(
+    two, compare, tmp_path
+):
+    for name in ("a.svg", "b.SVG"):
+        compare("digits", "narrow", "--figure", str(tmp_path / name))
+    drawn = (tmp_path / "a.svg").read_text()
+    assert "<svg" in drawn
+    assert "<dc:date>" not in drawn
+    assert (tmp_path / "b.SVG").read_text() == drawn
+
+
 def test_nothing_is_drawn_without_a_complete_trial(ledger):
     studies = [
         a_search(ledger, a_definition(name=name), states)

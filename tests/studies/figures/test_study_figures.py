@@ -397,3 +397,17 @@ def test_a_study_that_the_ledger_does_not_have_has_no_figures(tmp_path):
     Ledger(tmp_path / "ledger.db").close()
     with closing(DrawingProcess(tmp_path / "ledger.db", "digits")) as drawing:
         assert drawing.study() == {}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "values",
+    [[1e308, -1e308, 0.0, 1e307], [1e308] * 3, [-1.7e308, 0.0, 1.0], [1e300, 1e308], [1.0, 1e308]],
+)
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_values_near_the_largest_number_have_an_axis(values, direction):
+    scale = ValueScale.of(values, "", direction)
+    places = scale.place(values)
+    assert ((places >= 0) & (places <= 1)).all()
+    assert [place for place, _ in scale.ticks()] == sorted(place for place, _ in scale.ticks())
+    assert len(scale.ticks()) > 1

@@ -71,6 +71,13 @@ def test_the_epoch_whose_weights_are_kept_is_marked_where_it_is_not_the_last():
     assert len(plain.axes[0].lines) == 1
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_metric_without_a_name_and_huge_values_are_drawn_without_a_warning():
+    figure = curves("a trial", epochs({"": 1e308}, {"": -1e308}, {"": 1e299}, {"": -1e299}))
+    to_png(figure)
+    assert titles(figure) == ['""']
+
+
 def test_what_is_not_finite_leaves_a_gap():
     figure = curves("a trial", epochs({"val_loss": math.inf}, {"val_loss": 1.0}, {}))
     values = lines_of(figure.axes[0])["val_loss"]

@@ -47,21 +47,21 @@ def texts(axes):
 
 
 def test_confusion_matrix_counts_labels_in_rows_and_answers_in_columns():
-    figure = confusion_matrix(LABELS, ANSWERS)
+    figure = confusion_matrix("a model", LABELS, ANSWERS)
     axes = figure.axes[0]
     placed = {text.get_position()[::-1]: text.get_text() for text in axes.texts}
     assert placed == {(0, 0): "1", (0, 1): "1", (1, 1): "2", (2, 0): "2", (2, 2): "1"}
-    assert "4 of 7 test images correct (57.14%), 3 wrong" in heading(figure)[0]
+    assert "4 of 7 test images correct (57.14%), 3 wrong" in heading(figure)[1]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("answer", "label")
 
 
 def test_classes_are_called_by_their_names_where_they_have_some(generator):
     names = ["a cat", "$5 bills", "what has a name that is much too long for a figure"]
-    axes = confusion_matrix(LABELS, ANSWERS, names).axes[0]
+    axes = confusion_matrix("a model", LABELS, ANSWERS, names).axes[0]
     written = ["a cat", r"\$5 bills", "what has a …r a figure"]
     assert [label.get_text() for label in axes.get_xticklabels()] == written
     assert [label.get_text() for label in axes.get_yticklabels()] == written
-    figure = misclassified(np.zeros((7, 8, 8, 1), np.uint8), LABELS, ANSWERS, names)
+    figure = misclassified("a model", np.zeros((7, 8, 8, 1), np.uint8), LABELS, ANSWERS, names)
     first = next(axes for axes in figure.axes if axes.images)
     assert texts(first) == ["what …igure\n0.050", "a cat\n0.950"]
     to_png(axes.figure)
@@ -69,14 +69,14 @@ def test_classes_are_called_by_their_names_where_they_have_some(generator):
 
 def test_counts_of_very_many_classes_are_colours_alone():
     labels = np.arange(100)
-    axes = confusion_matrix(labels, np.eye(100, dtype=np.float32)).axes[0]
+    axes = confusion_matrix("a model", labels, np.eye(100, dtype=np.float32)).axes[0]
     assert not axes.texts
     assert len(axes.get_xticks()) < 20
 
 
 def test_misclassified_images_come_surest_first_with_their_scores(generator):
     images = generator.integers(17, size=(7, 8, 8, 1)).astype(np.uint8)
-    figure = misclassified(images, LABELS, ANSWERS)
+    figure = misclassified("a model", images, LABELS, ANSWERS)
     shown = [axes for axes in figure.axes if axes.images]
     assert [texts(axes) for axes in shown] == [
         ["2: 0.050", "0: 0.950"],
@@ -85,20 +85,22 @@ def test_misclassified_images_come_surest_first_with_their_scores(generator):
     ]
     for axes, place in zip(shown, (6, 1, 4), strict=True):
         np.testing.assert_array_equal(axes.images[0].get_array(), images[place, ..., 0])
-    assert heading(figure)[0].startswith("all 3 misclassified images")
+    assert heading(figure)[1].startswith("all 3, highest score first")
 
 
 def test_many_misclassified_images_are_counted_and_the_surest_shown(generator):
     images = np.zeros((300, 8, 8, 1), np.uint8)
     answers = np.tile(np.float32([0.4, 0.6]), (300, 1))
-    figure = misclassified(images, np.zeros(300, int), answers)
+    figure = misclassified("a model", images, np.zeros(300, int), answers)
     assert len([axes for axes in figure.axes if axes.images]) == 40
-    assert heading(figure)[0].startswith("40 of 300 misclassified images")
+    assert heading(figure)[1].startswith("40 of 300, highest score first")
 
 
 def test_a_model_without_mistakes_is_labelled_so():
-    figure = misclassified(np.zeros((1, 8, 8, 1)), np.array([1]), np.float32([[0.1, 0.9]]))
-    assert heading(figure)[0] == "no image was misclassified"
+    figure = misclassified(
+        "a model", np.zeros((1, 8, 8, 1)), np.array([1]), np.float32([[0.1, 0.9]])
+    )
+    assert heading(figure) == ["a model: misclassified test images", "none"]
     assert not any(axes.images for axes in figure.axes)
 
 
@@ -107,15 +109,19 @@ def test_calibration_shows_the_share_of_right_answers_in_each_bin():
     answers = np.column_stack([scores, 1 - scores])
     labels = np.array([1, 0, 1, 0, 0, 1])  # right where the label is 0
 
-    figure = calibration(labels, answers)
+    figure = calibration("a model", labels, answers)
     upper, lower = figure.axes
 
-    middles = [bar.get_x() + bar.get_width() / 2 for bar in upper.patches]
+    (points,) = upper.collections
+    assert points.get_offsets().data == pytest.approx(
+        np.array([[0.55, 0.0], [0.665, 0.5], [0.96, 2 / 3]])
+    )
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in lower.patches]
     assert middles == pytest.approx([0.55, 0.65, 0.95])
-    assert [bar.get_height() for bar in upper.patches] == pytest.approx([0.0, 0.5, 2 / 3])
     assert [bar.get_height() for bar in lower.patches] == [1, 2, 3]
+    assert [text.get_text() for text in lower.texts] == ["1", "2", "3"]
     # (0.55 + 2 (0.665 - 0.5) + 3 (0.96 - 2/3)) / 6
-    assert heading(figure)[1] == "expected calibration error 0.2933"
+    assert heading(figure)[1] == "expected calibration error 0.2933; larger points: more answers"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,7 @@ def test_calibration_shows_the_share_of_right_answers_in_each_bin():
 )
 def test_first_layer_is_shown_as_images_on_one_scale(settings, image_shape, count, size, generator):
     network = build(settings, image_shape, 10, generator)
-    figure = first_layer_filters(network)
+    figure = first_layer_filters("a model", network)
     shown = [axes.images[0] for axes in figure.axes if axes.images]
     assert len(shown) == count
     assert {image.get_array().shape for image in shown} == {size}
@@ -138,6 +144,28 @@ def test_first_layer_is_shown_as_images_on_one_scale(settings, image_shape, coun
     assert len(limits) == 1
     low, high = limits.pop()
     assert low == -high
+
+
+def test_a_single_answer_draws_little_attention_in_a_calibration():
+    one, many = np.float32([[0.9, 0.1]]), np.float32([[0.9, 0.1]] * 50)
+    areas = [
+        calibration("a model", np.zeros(len(answers), int), answers).axes[0].collections[0]
+        for answers in (one, many)
+    ]
+    single, full = (points.get_sizes()[0] for points in areas)
+    assert single < full / 8
+
+
+def test_filters_say_what_they_are_of(generator):
+    mlp = build(Settings(hidden=(100,)), (8, 8, 1), 10, generator)
+    cnn = build(Settings(architecture="lenet"), (28, 28, 1), 10, generator)
+    bright = "red responds to bright pixels, blue to dark ones"
+    assert heading(first_layer_filters("champion of digits", mlp)) == [
+        "champion of digits: weights of the first layer",
+        f"the 64 strongest of 100 units, 8x8 weights each; {bright}",
+    ]
+    subtitle = heading(first_layer_filters("a model", cnn))[1]
+    assert subtitle == f"16 kernels, 5x5 weights each; {bright}"
 
 
 def test_filters_of_an_mlp_are_its_weights_in_the_images_order(generator):
@@ -153,17 +181,17 @@ def test_filters_of_a_convolution_are_its_kernels(generator):
 
 
 def test_network_without_weights_has_no_picture_of_them():
-    assert first_layer_filters(Network([Flatten(), ReLU()], (4, 4, 1))) is None
+    assert first_layer_filters("a model", Network([Flatten(), ReLU()], (4, 4, 1))) is None
 
 
 def test_pictures_are_as_wide_as_the_pages_show_them(generator):
     images = generator.integers(17, size=(7, 8, 8, 1)).astype(np.uint8)
     network = build(Settings(hidden=(100,)), (8, 8, 1), 3, generator)
     for figure in (
-        confusion_matrix(LABELS, ANSWERS),
-        misclassified(images, LABELS, ANSWERS),
-        calibration(LABELS, ANSWERS),
-        first_layer_filters(network),
+        confusion_matrix("a model", LABELS, ANSWERS),
+        misclassified("a model", images, LABELS, ANSWERS),
+        calibration("a model", LABELS, ANSWERS),
+        first_layer_filters("a model", network),
         comparison(a_confirmation()),
     ):
         picture = Image.open(io.BytesIO(to_png(figure)))
