@@ -57,12 +57,15 @@ def slices(stored: StoredStudy) -> Figure | None:
         return None
     columns = min(len(parameters), 3 if len(parameters) in (3, 5, 6, 9) else 4)
     rows = math.ceil(len(parameters) / columns)
-    height = 1.3 + 2.75 * rows
+    height = 1.5 + 2.75 * rows
     figure = style.page(
         f"{stored.study.name}: value by parameter", "darker: asked later", height=height
     )
     panels = figure.subplots(
-        rows, columns, squeeze=False, gridspec_kw=style.margins(height, wspace=0.1, hspace=0.45)
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw=style.margins(height, top=0.95, bottom=0.7, wspace=0.1, hspace=0.5),
     )
     for axes in panels.flat[len(parameters) :]:
         axes.set_visible(False)
@@ -148,6 +151,7 @@ def _slice(
     """Draw one panel of slices."""
     ticks = parameter_ticks(parameter, 5)
     label_axis(axes.xaxis, ticks, parameter.name)
+    axes.xaxis.set_label_position("top")  # below, rotated choices would displace it
     longest = max((style.text_width(text, 9) for _, text in ticks), default=0.0)
     if (longest + 0.1) * len(ticks) > style.WIDTH * axes.get_position().width:
         axes.tick_params(axis="x", labelrotation=25)

@@ -399,6 +399,19 @@ def test_a_study_that_the_ledger_does_not_have_has_no_figures(tmp_path):
         assert drawing.study() == {}
 
 
+def test_rotated_choices_displace_no_name_of_a_parameter_and_are_in_the_picture(search):
+    figure = slices(search(space=CONDITIONAL))
+    to_png(figure)
+    size = figure.bbox
+    heights = {}
+    for axes in filter(lambda axes: axes.get_xlabel(), figure.axes):
+        name = axes.xaxis.label.get_window_extent()
+        heights.setdefault(axes.get_position().y0, set()).add(round(name.y0 - axes.bbox.y1))
+        texts = [name, *(label.get_window_extent() for label in axes.get_xticklabels())]
+        assert all(text.y0 >= size.y0 and text.y1 <= size.y1 for text in texts)
+    assert all(max(found) - min(found) <= 3 for found in heights.values())
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     "values",
