@@ -209,23 +209,68 @@ class StudyRun:
         }
 
     def _trials_view(self) -> JsonObject:
-        """Return the state of MLflow's runs table that shows the best trial first.
+        """Return the state of MLflow's runs page: the best trial first, the metric's chart on top.
 
         The keys are those of the page's own "share view"; it ignores keys that it does not know.
         """
-        metrics = (names.VALUE_METRIC, names.EPOCHS_METRIC, names.SECONDS_METRIC)
+        own = (names.VALUE_METRIC, names.EPOCHS_METRIC, names.SECONDS_METRIC)
+        value, *others = (f"metrics.`{name}`" for name in own)
+        # That of the last epoch; `value` is that of the epoch whose weights are kept.
+        metric = names.metric_key(self.metric)
+        space = self._study.definition.get("space", {})
+        columns = [
+            f"tags.`{names.STATE_TAG}`",
+            *dict.fromkeys((value, f"metrics.`{metric}`", *others)),
+            *(f"params.`{names.key(name)}`" for name in space),
+        ]
         return {
-            "orderByKey": f"metrics.`{names.VALUE_METRIC}`",
+            "orderByKey": value,
             "orderByAsc": self.direction is Direction.MINIMIZE,
-            "selectedColumns": [
-                f"tags.`{names.STATE_TAG}`",
-                *(f"metrics.`{name}`" for name in metrics),
-                *(
-                    f"params.`{names.key(name)}`"
-                    for name in self._study.definition.get("space", {})
-                ),
+            "selectedColumns": columns,
+            # Without it, parameters come before metrics and both before tags.
+            "columnOrder": ["attributes.`Run Name`", *columns],
+            "compareRunCharts": [_metric_chart(metric)],
+            # The page adds the charts of the other metrics to the section of this name.
+            "compareRunSections": [
+                _chart_section(_METRIC_SECTION),
+                _chart_section("Model metrics"),
+                _chart_section("System metrics"),
             ],
         }
+
+
+_METRIC_SECTION = "The study's metric"
+
+
+def _metric_chart(metric: str) -> JsonObject:
+    """Return the chart of a metric over the epochs as MLflow's page stores it."""
+    return {
+        "type": "LINE",
+        "uuid": "metric",
+        "metricSectionId": _METRIC_SECTION,
+        "metricKey": metric,
+        "displayName": metric,
+        "deleted": False,
+        "isGenerated": True,
+        "runsCountToCompare": 10,
+        "lineSmoothness": 0,
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "xAxisScaleType": "linear",
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "scaleType": "linear",
+        "range": {},
+        "ignoreOutliers": False,
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }
+
+
+def _chart_section(name: str) -> JsonObject:
+    """Return a section of charts as MLflow's page stores it."""
+    shown = {"display": True, "deleted": False, "isReordered": False, "isGenerated": True}
+    return {"uuid": name, "name": name, **shown}
 
 
 def log_study_figures(store: Store, study: str, figures: Mapping[str, bytes]) -> None:

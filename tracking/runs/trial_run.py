@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 STATUS = {"running": "RUNNING", "complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 """MLflow's status of a run for each state of a trial."""
 
+PRUNED_COLOR = "#a9adb5"
+"""Grey, as in our figures; importing their style would load matplotlib."""
+
 KILLED = "killed"
 """State of an open trial whose driver has ended; not a state of the ledger's trials."""
 
@@ -168,6 +171,7 @@ def end(
             RunTag(names.STATE_TAG, trial.state),
             RunTag(names.REASON_TAG, names.plain(outcome.reason or trial.state)),
             RunTag(names.DESCRIPTION_TAG, description),
+            *([RunTag(names.COLOR_TAG, PRUNED_COLOR)] if trial.state == "pruned" else []),
             *(RunTag(key, value) for key, value in _origin(environment).items() if trial.earlier),
             *([RunTag(names.WEIGHTS_TAG, names.plain(weights))] if weights else []),
             *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),

@@ -71,6 +71,7 @@ FORMAT_TAG = "retrial.format"  # of a logged model that has a library's files
 REFUSED_TAG = "retrial.refused"  # why MLflow rejected the rest of a trial's record
 
 DESCRIPTION_TAG = "mlflow.note.content"  # Markdown, shown on MLflow's pages
+COLOR_TAG = "mlflow.runColor"  # of the mark beside a run's name, and of its lines in charts
 VERDICT_TAG = "retrial.verdict"
 VERDICT_TIME_TAG = "retrial.verdict.at"
 WINNER_TAG = "retrial.winner"

@@ -16,6 +16,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # of SQLAlchemy and MLflow, while models are logged
 ]
 
+LEFT_EDGE = """
+const heads = [...document.querySelectorAll('[role=columnheader]')]
+const found = heads.find(head => head.innerText.trim() === arguments[0])
+return found ? found.getBoundingClientRect().left : null
+"""
+"""The texts of a page are in another order than its columns."""
+
 
 def test_one_click_on_a_study_shows_its_trials_best_first(tmp_path, monkeypatch):
     store = tmp_path / "store"
@@ -37,6 +44,10 @@ def test_one_click_on_a_study_shows_its_trials_best_first(tmp_path, monkeypatch)
                 values = {trial.number: trial.value for trial in ledger.trials("curves")}
             best = [n for n in sorted(values, key=values.get, reverse=True)]
             assert numbers[:4] == best
+            heads = ["retrial.state", "value", "epochs", "seconds"]
+            places = [chromium._run(LEFT_EDGE, head) for head in heads]
+            assert None not in places
+            assert places == sorted(places)
             # The same from MLflow's own list of experiments.
             address = page.removesuffix("/studies")
             chromium.seconds_until(f"{address}/#/experiments", "curves")
