@@ -83,7 +83,7 @@ def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
         if received.dtype not in FLOATS:
             raise InputError(f"model.{name}", str(received.dtype), "float32 or float64")
     parameters = arrays["parameters"]
-    units = classes + (sum(settings.hidden) if settings.architecture == "mlp" else 0)
+    units = classes + sum(settings.hidden or ()) + sum(settings.filters or ())
     if units > parameters.size:  # before the network is allocated
         raise InputError("model.parameters", parameters.shape, f"more for {units} units")
     try:

@@ -224,6 +224,7 @@ class Training:
             kept.epoch,
             self.reason or "finished",
             to_model(self.settings, self.data, kept.parameters, kept.statistics),
+            parameter_count=kept.parameters.size,
         )
 
 

@@ -56,6 +56,7 @@ def as_json(stored: "StoredStudy") -> JsonObject:
                 "value": _finite(trial.value),
                 "params": {name: decoded(value) for name, value in trial.parameters.items()},
                 "run_id": trial.recorded_run,
+                "parameter_count": trial.outcome.parameter_count,
                 "epochs": [
                     {"epoch": epoch.number, **{k: _finite(v) for k, v in epoch.metrics.items()}}
                     for epoch in stored.epochs(trial.number)
@@ -139,11 +140,15 @@ def code_lines(trials: Sequence[TrialRecord]) -> list[str]:
 def best_lines(stored: "StoredStudy", trials: list[TrialRecord], width: int) -> list[str]:
     """Return a heading and the best trials; in a narrow terminal, parameters are below each."""
     names, parameters = _columns(stored, trials)
-    heads = [("trial", stored.study.section.metric, "epoch", "time")]
+    heads: list[tuple[str, ...]] = [("trial", stored.study.section.metric, "epoch", "time")]
     for trial in trials:
         seconds = sum(epoch.seconds for epoch in stored.epochs(trial.number))
         epoch = shown(trial.outcome.epoch)
         heads.append((str(trial.number), shown(trial.value), epoch, shown_seconds(seconds)))
+    if any(trial.outcome.parameter_count is not None for trial in trials):
+        counts = [trial.outcome.parameter_count for trial in trials]
+        numbers = ["" if count is None else f"{count:,}" for count in counts]
+        heads = [(*head, n) for head, n in zip(heads, ["parameters", *numbers], strict=True)]
     cells = [names, *([shown(decoded(p.get(name))) for name in names] for p in parameters)]
     lines = aligned([(*head, *more) for head, more in zip(heads, cells, strict=True)])
     if max(map(cell_len, lines)) <= width:

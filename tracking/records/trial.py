@@ -67,6 +67,7 @@ class TrialOutcome(Record):
     `value` is the study's metric at `epoch`, whose weights are kept; None for a failed trial.
     `reason` is finished, early stopping, diverged or pruned, or what the objective says.
     `attributes` are those the pruner set on the trial. `environment` is where it was trained.
+    `parameter_count` is the number of weights and biases of its network, if the objective says it.
     """
 
     environment: Environment | None = None
@@ -76,6 +77,7 @@ class TrialOutcome(Record):
     attributes: Values | None = None
     pruned: PruneReason | None = None
     error: Failure | None = None
+    parameter_count: int | None = None
 
     @property
     def is_complete(self) -> bool:
