@@ -27,6 +27,7 @@ from nets.layers import (
     Flatten,
     Layer,
     MaxPooling,
+    Standardization,
 )
 from nets.layers.convolution import Pair
 from nets.network import Network
@@ -45,7 +46,8 @@ def build(
     Parameters
     ----------
     image_shape
-        ``(height, width, channels)`` of one image.
+        ``(height, width, channels)`` of one image, or ``(features,)`` of one row of a table, which
+        the network standardizes first.
     classes
         Number of outputs.
     generator
@@ -63,10 +65,13 @@ def build(
     ['flatten1', 'affine1', 'relu1', 'affine2']
     """
     layers = ARCHITECTURES[settings.architecture](settings, classes)
+    if len(image_shape) == 1:
+        layers = [Standardization(), *layers]
     try:
         network = Network(layers, image_shape, dtype)
     except InputError as error:
-        problem = f"images of shape {tuple(image_shape)} do not fit: {error}"
+        what = "images" if len(image_shape) == 3 else "rows of a table"
+        problem = f"{what} of shape {tuple(image_shape)} do not fit: {error}"
         raise InputError(settings.architecture, problem=problem) from None
     if generator is not None:
         initializer = INITIALIZERS[settings.initialization]

@@ -1,6 +1,6 @@
 """Checks of a whole study: what no single key of its file shows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -47,8 +47,18 @@ def check_settings(
     `where` is the full name of each field's key. Raises InputError, with the field's key in the
     study file.
     """
+    where = {**where, **{p.name: f"space.{p.name}" for p in space.parameters}}
+    try:
+        for chosen in combinations(fixed, space, settings):
+            to_plain(chosen)
+    except InputError as error:
+        # A user's settings class may raise one that names no field.
+        raise error.with_key(where[error.key]) if error.key in where else error from None
+
+
+def combinations(fixed: Mapping[str, Any], space: Space, settings: type[Any]) -> Iterator[Any]:
+    """Yield settings with the fixed values and each end of the space."""
     lowest = {p.name: p.ends[0] for p in space.parameters}
-    where = {**where, **{name: f"space.{name}" for name in lowest}}
     ends: list[Values] = [lowest]
     for p in space.parameters:
         conditions = [{p.when.parameter: value} for value in p.when.values] if p.when else [{}]
@@ -61,11 +71,7 @@ def check_settings(
             for p in space.parameters
             if p.active(chosen) or p.name not in optional
         }
-        try:
-            to_plain(settings(**{**fixed, **space.settings(used), "seed": 0}))
-        except InputError as error:
-            # A user's settings class may raise one that names no field.
-            raise error.with_key(where[error.key]) if error.key in where else error from None
+        yield settings(**{**fixed, **space.settings(used), "seed": 0})
 
 
 def _check_pruner(study: Study) -> None:

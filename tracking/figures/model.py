@@ -214,7 +214,12 @@ def first_layer_filters(network: Network) -> Figure | None:
 
 
 def first_filters(network: Network) -> NDArray[Any] | None:
-    """Return the first layer's weights as images, ``(filters, height, width)``, or None."""
+    """Return the first layer's weights as images, ``(filters, height, width)``, or None.
+
+    A network for a table has none.
+    """
+    if len(network.input_shape) == 1:
+        return None
     for layer, views in zip(network.layers, network.parameter_views, strict=True):
         if isinstance(layer, Convolution):
             return np.moveaxis(views["weight"], -1, 0).mean(axis=-1)  # type: ignore[no-any-return]
