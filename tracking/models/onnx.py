@@ -69,7 +69,7 @@ def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) ->
     graph.rank = 1 + len(network.output_shape)
     graph.turn(channels_first=False)
     graph.add("Softmax", OUTPUT, axis=-1)
-    is_table = len(network.input_shape) == 1
+    is_table = isinstance(network.layers[0], layers.Standardization)
     images = helper.make_tensor_value_info(
         INPUT,
         TensorProto.FLOAT if is_table else TensorProto.UINT8,
