@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from nets.outcome import Model
-from nets.settings import FILTERS, HIDDEN, Settings
+from nets.settings import Settings
 from tracking.models.library_folder import content_of
 from tracking.models.model_folder import content_sha256, write_model_folder
 from tracking.records import Environment, JsonObject, Values
@@ -48,9 +48,8 @@ def params_of(settings: Values, definition: JsonObject) -> "list[Param]":
 def with_effect(settings: Values, definition: JsonObject) -> Values:
     """Return the settings that can have an effect on a trial of a study.
 
-    Widths that are the architecture's own are named. Left out are searched settings whose ``when``
-    is not met and, of our own settings, those that have an effect only with other values of another
-    setting (``only_with``).
+    Left out are searched ones whose ``when`` is not met and, of our own settings, those that have
+    an effect only with other values of another setting (``only_with``).
 
     >>> space = {"momentum": {"low": 0, "high": 1, "when": {"optimizer": ["momentum"]}}}
     >>> study = {"settings": "nets.settings:Settings"}
@@ -61,9 +60,6 @@ def with_effect(settings: Values, definition: JsonObject) -> Values:
     conditions = [(name, table.get("when")) for name, table in definition.get("space", {}).items()]
     if definition.get("study", {}).get("settings") == OWN_SETTINGS:
         conditions += [(item.name, item.metadata.get("only_with")) for item in fields(Settings)]
-        for name, own in (("hidden", HIDDEN), ("filters", FILTERS)):
-            if settings.get(name, ()) is None:
-                settings = {**settings, name: list(own.get(str(settings.get("architecture")), ()))}
     unused = {
         name
         for name, condition in conditions

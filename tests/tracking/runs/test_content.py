@@ -22,13 +22,6 @@ def test_our_settings_are_left_out_where_they_have_no_effect():
     assert left_out(step, OURS) == {"momentum", "filters"}
 
 
-def test_widths_of_the_architecture_are_named():
-    lenet = with_effect(to_plain(Settings(architecture="lenet")), OURS)
-    assert (lenet["hidden"], lenet["filters"]) == ([128], [16, 32])
-    assert with_effect(to_plain(Settings()), OURS)["hidden"] == [100]
-    assert with_effect(to_plain(Settings(hidden=())), OURS)["hidden"] == []
-
-
 def test_searched_settings_of_a_branch_that_was_not_taken_are_left_out():
     space = {
         "model": {"choices": ["forest", "svm", "linear"]},
