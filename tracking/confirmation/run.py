@@ -297,7 +297,8 @@ def _figures(
             images, labels = np.asarray(data.test_images), np.asarray(data.test_labels)
             answers, label_names = evidence.answers, data.label_names
             figures["confusion_matrix"] = model.confusion_matrix(labels, answers, label_names)
-            figures["misclassified"] = model.misclassified(images, labels, answers, label_names)
+            if not data.is_table:
+                figures["misclassified"] = model.misclassified(images, labels, answers, label_names)
             figures["calibration"] = model.calibration(labels, answers)
             network, _, _ = restore(evidence.model.arrays)
             if (filters := model.first_layer_filters(network)) is not None:
