@@ -68,8 +68,8 @@ REJECTED = [
     ),
     (
         '[study]\nobjective = "no.such:thing"',
-        "study.objective: cannot import 'no.such:thing': No module named 'no'; put the "
-        "module beside the study file or in the current folder, or install it",
+        "study.objective: cannot import 'no.such:thing': No module named 'no'; put "
+        "no/such.py beside the study file or in the current folder, or install it",
     ),
     (
         '[study]\nobjective = "math:thing"',
