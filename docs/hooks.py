@@ -21,8 +21,9 @@ ROOT = Path(__file__).parents[1]
 ELSEWHERE = {"README.md": "index.md", "CHANGELOG.md": "changelog.md",
              "CONTRIBUTING.md": "contributing.md", "docs": "index.md"}  # fmt: skip
 """The pages of what is outside this folder."""
-CODE = re.compile(r"^( *)(```|~~~).*?^\1\2", re.M | re.S)
+CODE = re.compile(r"^( *)(```|~~~~?).*?^\1\2", re.M | re.S)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+LIST = re.compile(r"^([^-\s#|].*)\n(?=- )", re.M)
 LANGUAGES = {".py": "python", ".toml": "toml"}
 
 
@@ -45,18 +46,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links to files of the repository lead to their pages."""
+    """Let links to files of the repository lead to their pages; put an empty line before lists."""
     own = page.file.src_uri
     start = posixpath.dirname(own) or "."
 
-    def replaced(link: re.Match[str]) -> str:
+    def linked(link: re.Match[str]) -> str:
         return f"]({posixpath.relpath(_place(own, link[1])[1], start)}{link[2] or ''})"
+
+    def adapted(text: str) -> str:
+        return LIST.sub(r"\1\n\n", LINK.sub(linked, text))
 
     end, parts = 0, []
     for block in CODE.finditer(markdown):
-        parts += [LINK.sub(replaced, markdown[end : block.start()]), block[0]]
+        parts += [adapted(markdown[end : block.start()]), block[0]]
         end = block.end()
-    return "".join([*parts, LINK.sub(replaced, markdown[end:])])
+    return "".join([*parts, adapted(markdown[end:])])
 
 
 def _place(page: str, target: str) -> tuple[Path, str]:

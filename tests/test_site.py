@@ -44,6 +44,12 @@ def test_links_to_source_lead_to_pages_that_have_it(site):
 
 
 @pytest.mark.slow
+def test_lists_and_nested_examples_are_shown_as_on_github(site):
+    assert re.search(r"<p>Search</p>\s*<ul>\s*<li>", (site / "changelog.html").read_text("utf-8"))
+    assert "```" not in (site / "cluster.html").read_text("utf-8")
+
+
+@pytest.mark.slow
 def test_no_page_loads_anything_from_elsewhere(site):
     loaded = re.compile(r'<(?:script|img|iframe)[^>]*src="http|<link[^>]*href="http')
     assert not [page for page in site.rglob("*.html") if loaded.search(page.read_text("utf-8"))]
