@@ -49,7 +49,7 @@ bench: $(VENV)/test       ## run the benchmarks, compared with PyTorch if it is 
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 docs: $(VENV)/test        ## build the documentation as a site, in site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 install: $(VENV)/test     ## only create the environment
 

@@ -21,7 +21,8 @@ BY_HAND, WITH_RETRIAL = re.findall(
 def site(tmp_path_factory):
     pytest.importorskip("material")
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "--quiet", "build", "--strict", "--site-dir", folder]
+    # Without --quiet: it hides warnings even from --strict.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
     run_to_end(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=True)
     return folder
 
