@@ -16,7 +16,7 @@ $(error retrial does not run on native Windows: use WSL \
     (https://learn.microsoft.com/windows/wsl/install), Linux or macOS)
 endif
 
-.PHONY: help search test test-all check format ui reproduce bench install clean
+.PHONY: help search test test-all check format ui reproduce bench docs install clean
 
 help:            ## list the targets
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ { printf "  make %s\t%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ format: $(VENV)/test      ## format the code
 bench: $(VENV)/test       ## run the benchmarks, compared with PyTorch if it is installed
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
+docs: $(VENV)/test        ## build the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 install: $(VENV)/test     ## only create the environment
 
 clean:           ## remove the environment, never the store
@@ -68,5 +71,5 @@ $(VENV)/runtime: constraints.txt pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/test: $(VENV)/runtime
-	$(INSTALL) --group test --group lint --editable '.[cmaes,dask,lightgbm,onnx,postgresql,sklearn]'
+	$(INSTALL) --group test --group lint --group docs --editable '.[cmaes,dask,lightgbm,onnx,postgresql,sklearn]'
 	@touch $@

@@ -157,10 +157,10 @@ def _timed(owner: object, name: str) -> list[float]:
     taken: list[float] = []
     method = getattr(owner, name)
 
-    def timed():  # type: ignore[no-untyped-def]
+    def timed(*arguments):  # type: ignore[no-untyped-def]
         began = time.process_time()
         try:
-            return method()
+            return method(*arguments)
         finally:
             taken.append(time.process_time() - began)
 

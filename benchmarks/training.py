@@ -14,6 +14,7 @@ from __future__ import annotations
 from benchmarks.measure import control, head, in_turns, torch
 from benchmarks.twins import (
     DEEP,
+    DOUBLED,
     LENET,
     MLP,
     MLP_ADAM,
@@ -30,6 +31,7 @@ ROWS: list[tuple[str, Settings, int, str, str]] = [
     ("deep_convnet", DEEP, 128, "0.75 / 0.95", "0.55 / 0.68"),
     ("deep_convnet", DEEP, 256, "0.75 / 0.95", "0.55 / 0.68"),
     ("deep_convnet, batch norm", NORMALIZED, 128, "0.90 / 1.10", "0.70 / 0.85"),
+    ("deep_convnet, 32-64-128", DOUBLED, 128, "", ""),
     ("lenet", LENET, 128, "0.75 / 0.95", "0.60 / 0.75"),
     ("mlp 784-100x6-10, SGD", MLP, 32, "", ""),
     ("mlp 784-100x6-10, SGD", MLP, 128, "0.80", "0.65"),

@@ -35,6 +35,7 @@ DEEP = Settings(architecture="deep_convnet", dropout=0.5, optimizer="sgd")
 NORMALIZED = Settings(
     architecture="deep_convnet", dropout=0.5, optimizer="sgd", batch_normalization=True
 )
+DOUBLED = Settings(architecture="deep_convnet", filters=(32, 64, 128), dropout=0.5, optimizer="sgd")
 LENET = Settings(architecture="lenet", optimizer="sgd")
 MLP = Settings(architecture="mlp", hidden=(100,) * 6, optimizer="sgd")
 MLP_ADAM = Settings(architecture="mlp", hidden=(100,) * 6, optimizer="adam")

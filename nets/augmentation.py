@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nets.arrays import Array, check_floats
+from nets.arrays import Array, Shape, check_floats
 from nets.errors import InputError
 from nets.resampling import Resampler
 from nets.settings import Settings
@@ -167,13 +167,11 @@ class Augmenter:
     (2, 4, 4, 1)
     """
 
-    def __init__(
-        self, strengths: Settings, image_shape: ImageShape, dtype: Any = np.float32
-    ) -> None:
+    def __init__(self, strengths: Settings, image_shape: Shape, dtype: Any = np.float32) -> None:
         self.strengths = strengths
-        self.image_shape = image_shape
-        self._resampler = Resampler(image_shape, dtype)
-        height, width, _ = image_shape
+        height, width, channels = image_shape
+        self.image_shape: ImageShape = (height, width, channels)
+        self._resampler = Resampler(self.image_shape, dtype)
         down, right = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
         self._centre = np.array([[(height - 1) / 2], [(width - 1) / 2]])
         positions = np.stack([down.ravel(), right.ravel()]) - self._centre

@@ -76,18 +76,18 @@ def restore(arrays: Mapping[str, NDArray[Any]]) -> tuple[Network, int, int]:
             "model", problem=f"no {', '.join(missing)}", expected=f"arrays {', '.join(ARRAYS)}"
         )
     settings = _settings(arrays["settings"])
-    height, width, channels = _integers(arrays, "image_shape", 3)
+    image_shape = _integers(arrays, "image_shape", 1 if arrays["image_shape"].size == 1 else 3)
     (classes,), (full_scale,) = (_integers(arrays, name, 1) for name in ("classes", "full_scale"))
     vectors = {name: arrays[name] for name in ("parameters", "statistics")}
     for name, received in vectors.items():
         if received.dtype not in FLOATS:
             raise InputError(f"model.{name}", str(received.dtype), "float32 or float64")
     parameters = arrays["parameters"]
-    units = classes + (sum(settings.hidden) if settings.architecture == "mlp" else 0)
+    units = classes + sum(settings.hidden or ()) + sum(settings.filters or ())
     if units > parameters.size:  # before the network is allocated
         raise InputError("model.parameters", parameters.shape, f"more for {units} units")
     try:
-        network = build(settings, (height, width, channels), classes, None, parameters.dtype)
+        network = build(settings, tuple(image_shape), classes, None, parameters.dtype)
     except (MemoryError, ValueError) as error:
         raise InputError("model", problem=f"no network of its settings: {error!s:.200}") from error
     for name, received in vectors.items():
@@ -137,7 +137,7 @@ def probabilities(network: Network, full_scale: int, images: NDArray[Any]) -> Ar
     ----------
     images
         ``(n, height, width, channels)``, without the last axis if there is one channel, or one
-        flattened image per row; pixels 0..full_scale.
+        flattened image per row; pixels 0..full_scale. Of a table, ``(n, features)``.
 
     Returns
     -------
@@ -154,8 +154,11 @@ def probabilities(network: Network, full_scale: int, images: NDArray[Any]) -> Ar
     if rows not in {shape, shape[:-1] if shape[-1] == 1 else shape, (int(np.prod(shape)),)}:
         expected = f"(n, {', '.join(map(str, shape))}) or (n, {int(np.prod(shape))})"
         raise InputError("images", images.shape, expected)
+    is_table = len(shape) == 1
     low, high = (images.min(), images.max()) if images.size else (0, 0)
-    if not (low >= 0 and high <= full_scale):  # NaN fails both
+    if is_table and not (np.isfinite(low) and np.isfinite(high)):
+        raise InputError("features", problem="got NaN or infinity", expected="finite numbers")
+    if not is_table and not (low >= 0 and high <= full_scale):  # NaN fails both
         raise InputError(
             "pixels", (low, high), f"0 to {full_scale}", problem=f"got {low} to {high}"
         )

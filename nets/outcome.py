@@ -38,13 +38,15 @@ class Outcome:
     `epoch` is the number of the epoch whose weights are kept: the last one, or the best one if
     early stopping restored it. A study takes the value of the trial from its metric at that epoch,
     so the trainer does not depend on studies. `model` is None for an objective without a model.
-    `files` are kept with the trial, by their relative paths.
+    `files` are kept with the trial, by their relative paths. `parameter_count` is the number of
+    weights and biases that were trained.
     """
 
     epoch: int
     reason: Reason = "finished"
     model: Model | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    parameter_count: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ on another just to describe a trial.
 import json
 import math
 import types
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -42,7 +43,9 @@ def _widths(section: str) -> dict[str, Any]:
     return {
         "section": section,
         "expected": "a list of integers, each at least 1",
-        "check": lambda widths: all(type(width) is int and width >= 1 for width in widths),
+        "check": lambda widths: (
+            widths is None or all(type(width) is int and width >= 1 for width in widths)
+        ),
     }
 
 
@@ -77,10 +80,13 @@ class Settings:
     """Seed of the shuffle that chooses them, the same for all trials of a study."""
 
     architecture: Architecture = field(default="mlp", metadata=_one_of("network"))
-    hidden: tuple[int, ...] = field(
-        default=(100,), metadata=_widths("network") | _only_with(architecture=("mlp",))
+    hidden: tuple[int, ...] | None = field(default=None, metadata=_widths("network"))
+    """Widths of the hidden affine layers; None is the architecture's own."""
+    filters: tuple[int, ...] | None = field(
+        default=None,
+        metadata=_widths("network") | _only_with(architecture=("lenet", "deep_convnet")),
     )
-    """Widths of the hidden layers of an mlp; those of the other architectures are fixed."""
+    """Filters of each stage of convolutions; None is the architecture's own."""
     activation: Activation = field(default="relu", metadata=_one_of("network"))
     initialization: Initialization = field(default="he_normal", metadata=_one_of("network"))
     initial_std: float = field(
@@ -145,10 +151,23 @@ class Settings:
     def __post_init__(self) -> None:
         """Validate every field."""
         check_fields(self)
+        stages = len(FILTERS.get(self.architecture, ()))
+        if self.filters is not None and stages and len(self.filters) != stages:
+            raise InputError(
+                "filters",
+                list(self.filters),
+                f"a list of {stages} integers, one per stage of {self.architecture}",
+            )
         if self.patience and not self.validation:
             raise InputError(
                 "patience", self.patience, "0 with validation 0", "early stopping needs val_loss"
             )
+
+
+HIDDEN: dict[str, tuple[int, ...]] = {"mlp": (100,), "lenet": (128,), "deep_convnet": (50,)}
+"""Each architecture's own widths of hidden layers."""
+FILTERS: dict[str, tuple[int, ...]] = {"lenet": (16, 32), "deep_convnet": (16, 32, 64)}
+"""Each convolutional architecture's own filters, one number per stage."""
 
 
 def check_fields(settings: Any) -> None:
@@ -247,4 +266,21 @@ def from_json(text: str, kind: type[Any] = Settings) -> Any:
         raise InputError(
             "settings", unknown, one_of(sorted(known)), problem=f"unknown {', '.join(unknown)}"
         )
-    return kind(**values)
+    return from_plain(values, kind)
+
+
+def from_plain(values: Mapping[str, Any], kind: type[Any] = Settings) -> Any:
+    """Return the settings that `to_plain` turned into `values`, also in an earlier version."""
+    return kind(**(upgraded(values) if kind is Settings else values))
+
+
+def upgraded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored values of `Settings` as this version would have stored them.
+
+    Before there was `filters`, `hidden` had a value but no effect in convolutional architectures.
+
+    >>> upgraded({"architecture": "lenet", "hidden": [100]})
+    {'architecture': 'lenet'}
+    """
+    has_no_effect = "filters" not in values and values.get("architecture") in FILTERS
+    return {k: v for k, v in values.items() if not (has_no_effect and k == "hidden")}

@@ -23,6 +23,7 @@ from nets.data.dataset import Dataset
 from nets.errors import InputError
 from nets.evaluation import evaluate
 from nets.kernels.plan import executor
+from nets.layers import Standardization
 from nets.losses import CrossEntropy
 from nets.model_source import to_model
 from nets.optimizers import clip_by_norm, make
@@ -67,12 +68,15 @@ class Training:
         self.network = build(
             settings, data.image_shape, data.classes, stream(settings.seed, "initialization")
         )
+        if isinstance(first := self.network.layers[0], Standardization):
+            first.follow(self.network.statistic_views[0], self.images[self.training_rows])
         self.executor = executor(self.network, threads=threads.count())
         self.optimizer = make(
             settings, self.network.parameters.size, self.network.weights.size, np.float32
         )
         self.loss = CrossEntropy(settings.label_smoothing)
         self.generators = {purpose: stream(settings.seed, purpose) for purpose in PURPOSES}
+        check_augmentation(settings, data)
         self.augmenter = Augmenter(settings, data.image_shape) if wanted(settings) else None
         self.epoch = 0
         self.diverged = False
@@ -224,7 +228,20 @@ class Training:
             kept.epoch,
             self.reason or "finished",
             to_model(self.settings, self.data, kept.parameters, kept.statistics),
+            parameter_count=kept.parameters.size,
         )
+
+
+def check_fits(settings: Settings, data: Dataset) -> None:
+    """Raise InputError unless networks with these settings can be trained on this data."""
+    check_augmentation(settings, data)
+    build(settings, data.image_shape, data.classes, None)
+
+
+def check_augmentation(settings: Settings, data: Dataset) -> None:
+    """Raise InputError for augmentation of a table."""
+    if data.is_table and wanted(settings):
+        raise InputError("augmentation", problem=f"{data.name} is a table", expected="images")
 
 
 def _sha256(content: bytes) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 # Helpers of all tests. Not this folder itself: its `nets` would hide the package.
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
+collect_ignore = ["support/without_linux"]
+"""Its import changes the process; only processes that tests start have it in their path."""
+
 import default_signals
 
 default_signals.restore_defaults()

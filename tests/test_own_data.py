@@ -13,17 +13,25 @@ from programs import run_to_end
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "own-data.md").read_text("utf-8")
 FILES = re.findall(r"^```(?:python|toml)\n(# ([\w-]+\.(?:py|toml)).*?)^```", PAGE, re.M | re.S)
-COMMANDS = re.findall(r"^\$ retrial (.*)$", PAGE, re.M)
+COMMANDS, COMMANDS_OF_TABLES = (
+    re.findall(r"^\$ retrial (.*)$", part, re.M) for part in PAGE.split("## Tables")
+)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with the files of the page, and the images that make_shapes.py writes."""
+    """A folder with the files of the page, and the data that its scripts write."""
     folder = tmp_path_factory.mktemp("shapes")
-    assert [name for _, name in FILES] == ["make_shapes.py", "shapes.toml"]
+    assert [name for _, name in FILES] == [
+        "make_shapes.py",
+        "shapes.toml",
+        "make_tables.py",
+        "wine.toml",
+    ]
     for text, name in FILES:
         (folder / name).write_text(text)
-    run_to_end([sys.executable, "make_shapes.py"], cwd=folder, check=True)
+    for script in ("make_shapes.py", "make_tables.py"):
+        run_to_end([sys.executable, script], cwd=folder, check=True)
     return folder
 
 
@@ -53,6 +61,31 @@ def test_a_search_without_the_file_names_the_folder_that_was_searched(folder, tm
         f"{tmp_path}; set the folder with --data or RETRIAL_DATA\n"
     )
     assert not (folder / "mlruns" / "ledger.db").exists()
+
+
+def test_a_network_that_does_not_fit_a_table_is_refused_before_a_store_is_touched(folder):
+    text = (folder / "wine.toml").read_text()
+    (folder / "other.toml").write_text(text.replace("hidden = [20]", 'architecture = "lenet"'))
+    done = retrial("search", "other.toml", "--data", ".", "--store", "other", folder=folder)
+    assert done.returncode == 2
+    assert done.stderr.startswith("retrial: lenet: rows of a table of shape (13,) do not fit: ")
+    assert not (folder / "other").exists()
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_for_a_table_work(folder):
+    for command in COMMANDS_OF_TABLES:
+        done = retrial(*command.split(), folder=folder)
+        assert done.returncode == 0, done.stderr
+    assert "test: accuracy 0.9" in done.stdout or "test: accuracy 1.0" in done.stdout
+    with np.load(folder / "wine.npz") as wine:
+        np.save(folder / "rows.npy", wine["test_features"])
+        labels = wine["test_labels"]
+    done = retrial("predict", "wine", "rows.npy", folder=folder)
+    answers = [line.split()[1] for line in done.stdout.splitlines()[1:]]
+    assert np.mean(np.array(answers) == labels) > 0.8
+    done = retrial("reproduce", "best", "--study", "wine", "--data", ".", folder=folder)
+    assert done.stdout.splitlines()[-1].startswith("exact: all metrics and digests")
 
 
 @pytest.mark.slow

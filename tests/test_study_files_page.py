@@ -43,6 +43,8 @@ SPECIAL = {
         '`"digits"`',
     ),
     ("data", "split_seed"): ("at least 0", "the study's `seed`"),
+    ("network", "hidden"): ("each at least 1", "by the architecture"),
+    ("network", "filters"): ("each at least 1", "by the architecture"),
     ("patient", "wrapped"): ("any pruner but `patient`", "none"),
 }
 """Values and defaults that no single annotation shows."""

@@ -22,7 +22,7 @@ MANIFEST = "dataset.json"
 class Content(NamedTuple):
     """What a data set's original files contain; arrays by the names of `Dataset`'s fields."""
 
-    arrays: dict[str, NDArray[np.uint8]]
+    arrays: dict[str, NDArray[Any]]
     classes: int
     full_scale: int
     label_names: tuple[str, ...] = ()
@@ -30,24 +30,26 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dataset:
-    """Images with labels, in a training and a test part, in their original 8-bit form.
+    """Images or rows of a table with labels, in a training and a test part.
 
-    Pixels become numbers in [0, 1] mini-batch by mini-batch (``images[rows] / full_scale``), so
-    60,000 MNIST images take 47 MB, which all processes of a machine share when the arrays are
-    mapped from files. The test part is used once, when a study is over.
+    Images are in their original 8-bit form. Pixels become numbers in [0, 1] mini-batch by
+    mini-batch (``images[rows] / full_scale``), so 60,000 MNIST images take 47 MB, which all
+    processes of a machine share when the arrays are mapped from files. The test part is used once,
+    when a study is over.
 
     Parameters
     ----------
     name
         One of `DATASETS`, or any name for your own data.
     images, test_images
-        uint8, ``(count, height, width, channels)``, from 0 to `full_scale`.
+        uint8, ``(count, height, width, channels)``, from 0 to `full_scale`; or a table: float32,
+        ``(count, features)``.
     labels, test_labels
         uint8, ``(count,)``, from 0 to ``classes - 1``.
     classes
         Number of classes.
     full_scale
-        The pixel value that stands for 1.0: 255 for MNIST, 16 for the 8x8 digits.
+        The pixel value that stands for 1.0: 255 for MNIST, 16 for the 8x8 digits; 1 for a table.
     label_names
         The names of the classes, one string each; may be empty.
     path
@@ -76,9 +78,9 @@ class Dataset:
     """
 
     name: str
-    images: NDArray[np.uint8] = field(repr=False)
+    images: NDArray[Any] = field(repr=False)
     labels: NDArray[np.uint8] = field(repr=False)
-    test_images: NDArray[np.uint8] = field(repr=False)
+    test_images: NDArray[Any] = field(repr=False)
     test_labels: NDArray[np.uint8] = field(repr=False)
     classes: int
     full_scale: int
@@ -88,7 +90,10 @@ class Dataset:
     def __post_init__(self) -> None:
         for part in ("", "test_"):
             images, labels = getattr(self, f"{part}images"), getattr(self, f"{part}labels")
-            _check(f"{part}images", images, "uint8 (count, height, width, channels)", 4)
+            if not (isinstance(images, np.ndarray) and images.dtype == np.float32):
+                _check(f"{part}images", images, "uint8 (count, height, width, channels)", 4)
+            elif images.ndim != 2:
+                _check(f"{part}images", images, "float32 (count, features)", 2)
             _check(f"{part}labels", labels, "uint8 (count,)", 1)
             if len(images) != len(labels):
                 raise InputError(f"{part}labels", len(labels), f"{len(images)}, one per image")
@@ -100,10 +105,14 @@ class Dataset:
             )
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of one image."""
-        height, width, channels = self.images.shape[1:]
-        return height, width, channels
+    def image_shape(self) -> tuple[int, ...]:
+        """Height, width and channels of one image, or the number of features of a table."""
+        return self.images.shape[1:]
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it has rows of features instead of images."""
+        return self.images.ndim == 2
 
     @cached_property
     def sha256(self) -> str:
@@ -180,7 +189,7 @@ def open_cached(path: Path) -> Dataset:
     return dataset
 
 
-def content_sha256(arrays: dict[str, NDArray[np.uint8]]) -> str:
+def content_sha256(arrays: dict[str, NDArray[Any]]) -> str:
     """Return the checksum that `Dataset.sha256` describes."""
     digest = hashlib.sha256()
     for name in ARRAYS:

@@ -14,7 +14,7 @@ from nets.kernels.correlation import (
 from nets.kernels.rectifier import Rectifier
 from nets.kernels.winograd import Geometry
 from nets.kernels.workspace import Workspace
-from nets.layers import Convolution
+from nets.layers import BatchNormalization, Convolution
 from nets.network import Network
 
 
@@ -24,6 +24,9 @@ class ConvolutionKernel(Kernel):
     def __init__(self, network: Network, index: int, layer: Convolution, *, relu: bool) -> None:
         super().__init__(network, index)
         self.relu = relu
+        following = network.layers[index + 1 : index + 2]
+        # A normalization shifts zeros, and no ReLU sees them.
+        self.exact_zeros = not any(isinstance(layer, BatchNormalization) for layer in following)
         height, width, channels = self.input_shape
         self.sizes = Geometry(
             1, height, width, channels, layer.filters, *layer.kernel, *layer.padding
@@ -63,7 +66,9 @@ class ConvolutionStage(Stage):
             planes = workspace.scratch(f"planes {sizes}", planes_shape(sizes))
         else:
             planes = workspace.keep(planes_shape(sizes))
-        self.correlation = Correlation(sizes, ends.x, ends.y, planes, workspace)
+        self.correlation = Correlation(
+            sizes, ends.x, ends.y, planes, workspace, exact_zeros=kernel.exact_zeros
+        )
         self.rectifier = Rectifier(ends.y, ends.dy, workspace) if kernel.relu else None
         if ends.dy is not None:
             self.gradients = CorrelationGradients(sizes, planes, ends.dy, ends.dx, workspace, sums)

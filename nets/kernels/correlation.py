@@ -26,9 +26,16 @@ once.
 
 The bias is added in the plane of point 1, whose column of A^T is all ones: a number added there is
 added to every row of outputs, and in backward this plane holds the sum of each tile's rows of dy.
+
+Where a window is blank (all its numbers are zero), y is the bias. But its tile may not be blank,
+and then the others' numbers cancel only up to rounding. That matters where the bias is exactly
+zero, as at the start of a training: a ReLU passes gradients through rounding errors above zero.
+`blank` finds these windows.
 """
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from nets.arrays import Array
 from nets.kernels.tiles import Product, from_lines, into_planes, multiply
@@ -48,6 +55,8 @@ class Weights:
         U^T with its taps in reverse, ``(points, 1, taps * filters, channels)``.
     bias
         b repeated for every column, ``(out_width * filters,)``; None if there is none.
+    has_zeros
+        Whether a filter has no bias, or one that is exactly zero.
     """
 
     def __init__(self, sizes: Geometry, dtype: np.dtype[np.floating], *, bias: bool) -> None:
@@ -56,6 +65,7 @@ class Weights:
         self.forward = allocate((s.points, 1, s.kernel_width * s.channels, s.filters), dtype)
         self.backward = allocate((s.points, 1, s.kernel_width * s.filters, s.channels), dtype)
         self.bias = allocate((s.out_width * s.filters,), dtype) if bias else None
+        self.has_zeros = True
 
     def set(self, weight: Array, bias: Array | None) -> None:
         """Set a kernel ``(height, width, channels, filters)`` and a bias ``(filters,)``."""
@@ -67,6 +77,7 @@ class Weights:
         self.backward.reshape(turned.shape)[...] = turned
         if bias is not None and self.bias is not None:
             self.bias.reshape(-1, s.filters)[...] = bias
+            self.has_zeros = not bias.all()
 
     def gradient(self, planes: Array, out: Array) -> None:
         """Transform a gradient of U back to one of the kernel: dw = G^T dU."""
@@ -85,6 +96,8 @@ class Correlation:
         Receives V, in the shape of `planes_shape`; zero where nothing is written.
     workspace
         Provides the memory for M.
+    exact_zeros
+        Whether y must be exactly zero where the plain form has zeros, see `blank`.
     """
 
     def __init__(
@@ -94,8 +107,13 @@ class Correlation:
         y: Array,
         planes: Array,
         workspace: Workspace,
+        *,
+        exact_zeros: bool,
     ) -> None:
-        s = sizes
+        s = self.sizes = sizes
+        # A tile of one row is exactly one window high.
+        self.exact_zeros = exact_zeros and s.tile > 1
+        self.x, self.y = x, y
         matrices = cook_toom(s.tile, s.kernel_height)
         self.into_planes = into_planes(
             s,
@@ -118,6 +136,9 @@ class Correlation:
         if weights.bias is not None:
             np.add(self.bias_lines, weights.bias, out=self.bias_lines)
         multiply(self.into_outputs)
+        if self.exact_zeros and weights.has_zeros:
+            bias = 0 if weights.bias is None else weights.bias[: self.sizes.filters]
+            self.y[blank(self.sizes, self.x)] = bias
 
 
 class CorrelationGradients:
@@ -206,6 +227,21 @@ class CorrelationGradients:
         if self.into_inputs:
             np.matmul(self.windows, weights.backward, out=self.products)
             multiply(self.into_inputs)
+
+
+def blank(sizes: Geometry, images: Array) -> NDArray[np.bool_]:
+    """Return which windows contain only zeros, ``(rows, out_height, out_width)``.
+
+    >>> blank(
+    ...     Geometry(1, 1, 4, 1, 1, 1, 2, 0, 0), np.array([0.0, 0.0, 0.0, 5.0]).reshape(1, 1, 4, 1)
+    ... )
+    array([[[ True,  True, False]]])
+    """
+    padding = ((0, 0), (sizes.padding_height,) * 2, (sizes.padding_width,) * 2)
+    used: NDArray[np.bool_] = np.pad(images.any(axis=3), padding)
+    for axis, taps in ((1, sizes.kernel_height), (2, sizes.kernel_width)):
+        used = np.logical_or.reduce(sliding_window_view(used, taps, axis=axis), axis=3)
+    return ~used
 
 
 def planes_shape(sizes: Geometry) -> tuple[int, int, int]:

@@ -19,6 +19,7 @@ from nets.layers.convolution import Convolution, col2im, im2col
 from nets.layers.dropout import Dropout
 from nets.layers.flatten import Flatten
 from nets.layers.pooling import AveragePooling, MaxPooling
+from nets.layers.standardization import Standardization
 
 __all__ = [
     "ACTIVATIONS",
@@ -37,6 +38,7 @@ __all__ = [
     "ReLU",
     "Sigmoid",
     "Softmax",
+    "Standardization",
     "Statistic",
     "Step",
     "Tanh",

@@ -80,7 +80,8 @@ def _network(store: Store, recorded: RecordedRun) -> tuple[bytes, str]:
         },
     )
     shape = ", ".join(map(str, network.input_shape))
-    return content, f"images uint8 (n, {shape}) -> probabilities (n, {classes})"
+    inputs = "images uint8" if len(network.input_shape) == 3 else "features float32"
+    return content, f"{inputs} (n, {shape}) -> probabilities (n, {classes})"
 
 
 def _file(model: Model, file: Path, recorded: RecordedRun) -> tuple[bytes, str]:

@@ -54,12 +54,15 @@ def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -
     of another size is cropped to its ink and framed like that. Without it the image is only resized
     to the training images' size, and made grey if they are. A .npy file holds one or many images in
     the form of the training images: of the network's shape, without its last axis if there is one
-    channel, or flat; pixels 0..full_scale. They are not changed.
+    channel, or flat; pixels 0..full_scale. They are not changed. So are the rows of a table, which
+    only a .npy file can hold.
 
     Raises InputError, naming the file, when it cannot be read or holds something else.
     """
     if path.suffix.lower() == ".npy":
         return _read_array(path, shape, full_scale)
+    if len(shape) == 1:
+        raise _wrong(path, "the model takes rows of a table", "a .npy file")
     with _readable(path), Image.open(path, formats=("PNG", "JPEG")) as opened:
         if max(opened.size) > LONGEST:
             width, height = opened.size
@@ -78,7 +81,8 @@ def read(path: Path, shape: Shape, full_scale: int, fill: float | None = None) -
 def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
     with _readable(path), path.open("rb") as file:
         array = read_array(file)
-    forms = [shape, (int(np.prod(shape)),), *([shape[:-1]] if shape[-1] == 1 else [])]
+    is_grey = len(shape) == 3 and shape[-1] == 1
+    forms = list(dict.fromkeys([shape, (int(np.prod(shape)),), *([shape[:-1]] if is_grey else [])]))
     single = array.shape in forms
     if not single and array.shape[1:] not in forms:
         expected = f"one or more images of shape {one_of(forms)}"
@@ -86,9 +90,12 @@ def _read_array(path: Path, shape: Shape, full_scale: int) -> list[Picture]:
     if array.dtype.kind not in "uif" or not array.size:
         raise _wrong(path, f"got {array.size} pixels of {array.dtype}", "numbers")
     low, high = array.min(), array.max()
-    if not (low >= 0 and high <= full_scale):  # NaN fails both
+    if len(shape) == 1:
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise _wrong(path, "got NaN or infinity", "finite numbers")
+    elif not (low >= 0 and high <= full_scale):  # NaN fails both
         raise _wrong(path, f"got pixels of {low} to {high}", f"0 to {full_scale}")
-    if array.dtype.kind == "f" and high <= 1 < full_scale:
+    elif array.dtype.kind == "f" and high <= 1 < full_scale:
         problem = f"got pixels of {low:g} to {high:g}, which would all be black"
         raise _wrong(path, problem, f"0 to {full_scale}, as in the training images")
     images = array.reshape(-1, *shape)

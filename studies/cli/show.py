@@ -122,11 +122,15 @@ def code_lines(kinds: Sequence[CodeOfTrials]) -> list[str]:
 def best_lines(stored: "StoredStudy", trials: list[TrialRecord], width: int) -> list[str]:
     """Return a heading and the best trials; in a narrow terminal, parameters are below each."""
     names, parameters = _columns(stored, trials)
-    heads = [("trial", stored.study.section.metric, "epoch", "time")]
+    heads: list[tuple[str, ...]] = [("trial", stored.study.section.metric, "epoch", "time")]
     for trial in trials:
         seconds = sum(epoch.seconds for epoch in stored.epochs(trial.number))
         epoch = shown(trial.outcome.epoch)
         heads.append((str(trial.number), shown(trial.value), epoch, shown_seconds(seconds)))
+    if any(trial.outcome.parameter_count is not None for trial in trials):
+        counts = [trial.outcome.parameter_count for trial in trials]
+        numbers = ["" if count is None else f"{count:,}" for count in counts]
+        heads = [(*head, n) for head, n in zip(heads, ["parameters", *numbers], strict=True)]
     cells = [names, *([shown(decoded(p.get(name))) for name in names] for p in parameters)]
     lines = aligned([(*head, *more) for head, more in zip(heads, cells, strict=True)])
     if max(map(cell_len, lines)) <= width:

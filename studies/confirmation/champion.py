@@ -20,7 +20,7 @@ from nets.data import Dataset
 from nets.errors import InputError
 from nets.model_source import probabilities, restore
 from nets.outcome import Model
-from nets.settings import to_plain
+from nets.settings import from_plain, to_plain
 from studies.analysis.stored_study import CHAMPION, StoredStudy
 from studies.confirmation import testing
 from studies.confirmation.batch import Trained, champion_seed, train_all
@@ -91,7 +91,7 @@ def champion_settings(study: Any, trial: TrialRecord, kept_epochs: Iterable[int 
     if "epochs" in known:
         changes["epochs"] = statistics.median_high(e for e in kept_epochs if e is not None)
     changes["seed"] = champion_seed(study.section.seed, trial.number)
-    return to_plain(study.settings_class(**{**trial.settings, **changes}))
+    return to_plain(from_plain({**trial.settings, **changes}, study.settings_class))
 
 
 def assess(answers: Array, data: Dataset) -> TestResult:

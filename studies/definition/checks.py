@@ -1,7 +1,7 @@
 """Checks of a whole study: what no single key of its file shows."""
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from nets.data import check_name
@@ -14,6 +14,7 @@ from studies.definition.space import Space
 from studies.definition.study import Study
 from studies.definition.study_section import OWN_OBJECTIVE, natural_direction
 from studies.definition.validation import not_among
+from tracking.records import Values
 
 METRICS = ("train_loss", "train_accuracy", "learning_rate", "val_loss", "val_accuracy")
 """What the objective of nets reports; another one may report anything."""
@@ -46,16 +47,31 @@ def check_settings(
     `where` is the full name of each field's key. Raises InputError, with the field's key in the
     study file.
     """
-    lowest = {p.name: p.ends[0] for p in space.parameters}
+    where = {**where, **{p.name: f"space.{p.name}" for p in space.parameters}}
+    try:
+        for chosen in combinations(fixed, space, settings):
+            to_plain(chosen)
+    except InputError as error:
+        # A user's settings class may raise one that names no field.
+        raise error.with_key(where[error.key]) if error.key in where else error from None
 
-    where = {**where, **{name: f"space.{name}" for name in lowest}}
-    ends = [{**lowest, p.name: value} for p in space.parameters for value in p.ends]
-    for chosen in [lowest, *ends]:
-        try:
-            to_plain(settings(**{**fixed, **space.settings(chosen), "seed": 0}))
-        except InputError as error:
-            # A user's settings class may raise one that names no field.
-            raise error.with_key(where[error.key]) if error.key in where else error from None
+
+def combinations(fixed: Mapping[str, Any], space: Space, settings: type[Any]) -> Iterator[Any]:
+    """Yield settings with the fixed values and each end of the space."""
+    lowest = {p.name: p.ends[0] for p in space.parameters}
+    ends: list[Values] = [lowest]
+    for p in space.parameters:
+        conditions = [{p.when.parameter: value} for value in p.when.values] if p.when else [{}]
+        ends += [{**lowest, **met, p.name: value} for met in conditions for value in p.ends]
+    optional = {item.name for item in fields(settings) if item.default is not MISSING}
+    for chosen in ends:
+        # A setting whose condition is not met has its default.
+        used = {
+            p.name: chosen[p.name]
+            for p in space.parameters
+            if p.active(chosen) or p.name not in optional
+        }
+        yield settings(**{**fixed, **space.settings(used), "seed": 0})
 
 
 def _check_pruner(study: Study) -> None:
@@ -105,11 +121,20 @@ def _check_metric(study: Study) -> None:
 
 
 def _check_used(study: Study) -> None:
-    """Reject a search over a setting that has no effect: the sampler would learn from luck."""
+    """Reject settings without an effect: searched ones, from whose luck the sampler would learn."""
     where = full_names(sections_of(study.settings_class))
     searched = study.space.by_name
     for item in fields(study.settings_class):
         if item.name not in searched:
+            # Of a field whose default is None, the value was given.
+            is_given = item.default is None and study.fixed.get(item.name) is not None
+            for other, values in item.metadata.get("only_with", {}).items() if is_given else ():
+                if other in study.fixed and study.fixed[other] not in values:
+                    raise InputError(
+                        where[item.name],
+                        problem=f"no effect with {where[other]} = {study.fixed[other]!r}",
+                        hint=f"use {one_of(map(repr, values))}, or remove it",
+                    )
             continue
         when = searched[item.name].when
         for other, values in item.metadata.get("only_with", {}).items():

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from nets.randomness import derived_seed
+from nets.settings import from_plain
 from studies.definition import samplers
 from studies.definition.space import Space
 from studies.definition.study_section import StudySection
@@ -35,7 +36,10 @@ class Study:
 
     def settings(self, number: int, chosen: Values) -> Any:
         """Return the settings of a trial: fixed values, chosen parameters, and its own seed."""
-        return self.settings_class(**self.values(number, chosen))
+        values = self.values(number, chosen)
+        if "filters" in self.space.by_name:  # no definition of an earlier version
+            return self.settings_class(**values)
+        return from_plain(values, self.settings_class)
 
     def values(self, number: int, chosen: Values) -> Values:
         """Return the values of a trial's settings by field, before they are checked."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nets.errors import InputError, ModuleMissing, did_you_mean, one_of
-from nets.settings import Settings
+from nets.settings import HIDDEN, Settings, upgraded
 from studies.definition.checks import check_settings, check_study
 from studies.definition.choices import encoded
 from studies.definition.sections import Sections, full_names, sections_of, unknown_key
@@ -192,12 +192,22 @@ _MAY_CHANGE = {
 
 def differences(stored: Values, given: Values) -> list[str]:
     """Return how two definitions differ, one line per key, in what decides the trials."""
-    one, other = flat(stored), flat(given)
+    one, other = flat(comparable(stored)), flat(comparable(given))
     return [
         f"{key}: stored {one.get(key, 'nothing')!r}, given {other.get(key, 'nothing')!r}"
         for key in sorted(one.keys() | other.keys())
         if key not in _MAY_CHANGE and one.get(key) != other.get(key)
     ]
+
+
+def comparable(definition: Values) -> Values:
+    """Return a definition with the settings that earlier versions stored in another way."""
+    fixed = definition["fixed"]
+    if definition["study"].get("settings") == DEFAULT_SETTINGS:
+        fixed = dict(fixed) if "filters" in definition["space"] else upgraded(fixed)
+        if fixed.get("architecture") == "mlp" and fixed.get("hidden") is None:
+            fixed["hidden"] = list(HIDDEN["mlp"])
+    return {**definition, "fixed": fixed}
 
 
 def _section(raw: Values) -> StudySection:

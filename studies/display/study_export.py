@@ -137,6 +137,7 @@ def _trial(stored: StoredStudy, trial: TrialRecord, seconds: float) -> JsonObjec
         "params": {name: decoded(value) for name, value in trial.parameters.items()},
         "added": trial.sampler_attributes.added is not None,
         "origin": outcome.origin,
+        "parameter_count": outcome.parameter_count,
         "earlier_failures": [to_json(earlier) for earlier in trial.earlier],
         "run_id": trial.recorded_run,
         "epochs": [

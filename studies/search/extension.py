@@ -18,7 +18,7 @@ from nets.errors import InputError
 from nets.settings import to_plain
 from studies.analysis.formatting import shown_seconds
 from studies.definition.sections import full_names, sections_of
-from studies.definition.study_file import Study
+from studies.definition.study_file import Study, comparable
 from studies.search.warm_start import Counted, DoesNotFit, check_metric, find, fitted
 from studies.workers.admission import check_data
 from tracking.ledger import Ledger
@@ -118,17 +118,18 @@ def _check(study: Study, earlier: StudyRecord) -> None:
                 expected=f"every parameter of {earlier.name}",
                 hint="to fix it, start another study with study.warm_start",
             )
-    for name, value in earlier.definition["fixed"].items():
+    given = comparable(study.definition)["fixed"]
+    for name, value in comparable(earlier.definition)["fixed"].items():
         if name in searched:
             continue
-        new = study.fixed.get(name)
+        new = given.get(name)
         if name == "epochs" and isinstance(new, int) and new >= value:
             continue
-        if name not in study.fixed or new != value:
+        if name not in given or new != value:
             at_least = "at least " if name == "epochs" else ""
             raise InputError(
                 full_names(sections_of(study.settings_class)).get(name, name),
-                problem=f"got {new!r}" if name in study.fixed else "missing",
+                problem=f"got {new!r}" if name in given else "missing",
                 expected=f"{at_least}{value!r}, with which trials of {earlier.name} were trained",
             )
 

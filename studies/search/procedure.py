@@ -16,7 +16,11 @@ from joblib import cpu_count
 from nets import threads as thread_count
 from nets.data import Dataset
 from nets.errors import InputError
+from nets.settings import Settings
+from nets.trainer import check_fits
+from studies.definition.checks import combinations
 from studies.definition.study_file import Study
+from studies.definition.study_section import OWN_OBJECTIVE
 from studies.search import session as sessions
 from studies.search.session import Screen, Status
 from studies.search.stopping import same_failure
@@ -172,13 +176,16 @@ def _cluster(address: str | None) -> contextlib.AbstractContextManager[Any]:
 
 
 def _load_data(study: Study, folder: Path | None) -> dict[str, Dataset]:
-    """Load each dataset once, and check that it can be split."""
+    """Load each dataset once, and check that it can be split, and that the networks fit it."""
     datasets = sessions.load_datasets(study.data_names, folder)
     for dataset in datasets.values():
         try:
             dataset.split(study.fixed.get("validation", 0), study.section.seed)
         except InputError as error:
             raise error.with_key(f"data.{error.key}") from None
+    if study.section.objective == OWN_OBJECTIVE:
+        for settings in combinations(study.fixed, study.space, Settings):
+            check_fits(settings, datasets[settings.data])
     return datasets
 
 

@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from nets.errors import InputError, did_you_mean
-from nets.settings import to_plain
+from nets.settings import Settings, to_plain, upgraded
 from studies.definition import pruners, samplers
 from studies.definition.choices import decoded, encoded
 from studies.definition.space import Space
@@ -91,6 +91,8 @@ def choose(study: Study, best: TrialRecord | None, given: Values) -> Chosen:
                 hint=did_you_mean(name, known) or f"settings are {', '.join(known)}",
             )
     values: Values = {**study.fixed, "seed": study.section.seed}
+    if study.settings_class is Settings:
+        values = upgraded(values)
     sources: dict[str, str] = {}
     from_best = {} if best is None else best.parameters
     if best is not None:

@@ -21,6 +21,7 @@ import optuna
 from nets import threads
 from nets.errors import InputError
 from nets.outcome import Epoch, Outcome
+from nets.settings import from_plain
 from nets.state import PackedModel, pack, unpack
 from studies.definition.importing import load
 from studies.objective.signature import settings_class
@@ -108,7 +109,7 @@ class _Attempt:
     def train(self) -> TrialDone | TrialStopped:
         """Train to the end, or until the pruner prunes or the driver stops the trial."""
         job = self._job
-        settings = self._settings_class(**job.settings)
+        settings = from_plain(job.settings, self._settings_class)
         data = None
         if job.data is not None:
             data = dataset(job.data, job.settings["data"], job.data_sha256)
@@ -218,6 +219,7 @@ class _Attempt:
                 reason=reason,
                 attributes=self._pruner.attributes if self._pruner else {},
                 pruned=by.explain() if by and reason == "pruned" else None,
+                parameter_count=validation.parameter_count_of(outcome),
             ),
             None if model is None else PackedModel.of(model),
             validation.files_of(outcome),

@@ -100,6 +100,14 @@ def files_of(outcome: Outcome) -> dict[str, bytes]:
     return files
 
 
+def parameter_count_of(outcome: Outcome) -> int | None:
+    """Return the number of weights and biases of a network, if the objective says it."""
+    count = outcome.parameter_count
+    if count is None or (isinstance(count, int | np.integer) and 0 <= count < 2**63):
+        return count if count is None else int(count)
+    raise TypeError(f"Outcome.parameter_count: got {count!r:.100}, expected an integer")
+
+
 def failure_of(error: BaseException, objective: str = "unknown") -> Failure:
     """Return type, message, place and traceback of an exception.
 

@@ -63,6 +63,9 @@ DEEP_CONVNET = (
 )  # fmt: skip
 LENET = 25 * 16 + 16 + 25 * 16 * 32 + 32 + 1568 * 128 + 128 + 128 * 10 + 10
 
+SMALL_LENET = 25 * 4 + 4 + 25 * 4 * 5 + 5 + 49 * 5 * 7 + 7 + 7 * 6 + 6 + 6 * 10 + 10
+SMALL_LINEAR_LENET = 25 * 4 + 4 + 25 * 4 * 5 + 5 + 49 * 5 * 10 + 10
+
 
 @pytest.mark.parametrize(
     ("settings", "parameters"),
@@ -70,6 +73,10 @@ LENET = 25 * 16 + 16 + 25 * 16 * 32 + 32 + 1568 * 128 + 128 + 128 * 10 + 10
         (Settings(hidden=(100,) * 6), 784 * 100 + 100 + 5 * (100 * 100 + 100) + 1010),
         (Settings(architecture="lenet"), LENET),
         (Settings(architecture="deep_convnet"), DEEP_CONVNET),
+        (Settings(architecture="lenet", filters=(16, 32), hidden=(128,)), LENET),
+        (Settings(architecture="deep_convnet", filters=(16, 32, 64), hidden=(50,)), DEEP_CONVNET),
+        (Settings(architecture="lenet", filters=(4, 5), hidden=(7, 6)), SMALL_LENET),
+        (Settings(architecture="lenet", filters=(4, 5), hidden=()), SMALL_LINEAR_LENET),
     ],
 )
 def test_architecture_has_its_number_of_parameters(settings, parameters):

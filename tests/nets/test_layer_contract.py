@@ -24,6 +24,7 @@ from nets.layers import (
     ReLU,
     Sigmoid,
     Softmax,
+    Standardization,
     Step,
     Tanh,
 )
@@ -57,6 +58,7 @@ CASES = [
     (LeakyReLU(0.3), (3, 2, 2)),
     (GELU(), (4,)),
     (Softmax(), (5,)),
+    (Standardization(), (5,)),
 ]
 BATCH = 4
 

@@ -15,7 +15,7 @@ from nets.data import Dataset, load
 from nets.errors import InputError
 from nets.losses import CrossEntropy
 from nets.objective import objective
-from nets.settings import Settings, to_json
+from nets.settings import FILTERS, Settings, to_json
 from nets.state import pack, unpack
 from nets.trainer import Training
 
@@ -214,7 +214,7 @@ ONLY_WITH = {
     if "only_with" in field.metadata
 }  # fmt: skip
 OTHER_VALUE = {
-    "hidden": (5,), "initial_std": 0.1, "momentum": 0.5, "beta1": 0.5, "beta2": 0.5,
+    "initial_std": 0.1, "momentum": 0.5, "beta1": 0.5, "beta2": 0.5,
     "step_epochs": 2, "step_factor": 0.5,
 }  # fmt: skip
 
@@ -230,7 +230,8 @@ OTHER_VALUE = {
 )
 def test_setting_has_an_effect_only_with_the_values_that_its_metadata_names(name, other, value):
     settings = replace(BASE, epochs=2, step_epochs=1, **{other: value})
-    changed = replace(settings, **{name: OTHER_VALUE[name]})
+    other_value = (3,) * len(FILTERS.get(value, (1,))) if name == "filters" else OTHER_VALUE[name]
+    changed = replace(settings, **{name: other_value})
     one, another = facts(run(settings)[1]), facts(run(changed)[1])
     assert (one != another) == (value in ONLY_WITH[name][other])
 
@@ -309,6 +310,7 @@ class TestEarlyStopping:
         assert outcome.epoch == best == len(reported) - 2
         weights = unpack(reported[best - 1]["state"])["parameters"]
         np.testing.assert_array_equal(outcome.model.arrays["parameters"], weights)
+        assert outcome.parameter_count == weights.size
 
     def test_the_best_weights_are_kept_when_the_epochs_run_out_too(self):
         _, reported = run(self.settings)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nets.architectures import build
+from nets.kernels.plan import executor
 from nets.layers import (
     GELU,
     Affine,
@@ -248,6 +249,8 @@ def their_layers(network):
                 module = nn.Flatten()
             case ReLU():
                 module = nn.ReLU()
+            case LeakyReLU(slope=slope):
+                module = nn.LeakyReLU(slope)
             case Tanh():
                 module = nn.Tanh()
             case GELU():
@@ -288,13 +291,13 @@ NETWORKS = {
 class Twins:
     """One network twice: ours, and PyTorch's with the same weights."""
 
-    def __init__(self, settings, generator):
-        self.ours = build(settings, (8, 8, 1), 10, generator, np.float64)
+    def __init__(self, settings, generator, x=None):
+        self.x = generator.random((12, 8, 8, 1)) if x is None else x
+        self.ours = build(settings, self.x.shape[1:], 10, generator, np.float64)
         torch.manual_seed(0)
         self.theirs = their_layers(self.ours)
         self.load(self.ours)
-        self.x = generator.random((12, 8, 8, 1))
-        self.labels = generator.integers(10, size=12)
+        self.labels = generator.integers(10, size=len(self.x))
         self.their_x = torch.from_numpy(channels_first(self.x))
         self.their_labels = torch.from_numpy(self.labels)
 
@@ -323,16 +326,21 @@ def test_network_has_pytorch_s_loss_and_gradients(twins, generator):
     their_value.backward()
     assert value == pytest.approx(their_value.item(), rel=1e-12)
 
-    # Their gradients in our layout: load them as if they were weights.
+    other = their_gradients(twins)
+    assert_close(twins.ours.gradients, other.parameters, 1e-12)
+    if other.statistics.size:
+        assert_close(twins.ours.statistics, other.statistics, 1e-12)
+
+
+def their_gradients(twins):
+    """PyTorch's gradients and statistics in our layout: loaded as if they were weights."""
     other = build_like(twins.ours)
     gradients = {
         name: parameter.grad.numpy() for name, parameter in twins.theirs.named_parameters()
     }
     statistics = {k: v for k, v in arrays_of(twins.theirs).items() if "running" in k}
     load_foreign(other, gradients | statistics, names_of(other), outputs_first=True)
-    assert_close(twins.ours.gradients, other.parameters, 1e-12)
-    if other.statistics.size:
-        assert_close(twins.ours.statistics, other.statistics, 1e-12)
+    return other
 
 
 def build_like(network):
@@ -359,3 +367,48 @@ def test_ten_steps_of_training_agree_with_pytorch(twins, optimizer):
     # error decides the step's sign.
     divides = optimizer not in ("sgd", "momentum", "nesterov")
     assert_close(twins.ours.parameters, other.parameters, 1e-9 if divides else 1e-12)
+
+
+def shapes_on_black(generator, channels=1):
+    """Images like MNIST's: some numbers in the middle, blank around and in between."""
+    x = np.zeros((12, 20, 20, channels))
+    x[:, 6:15, 5:14] = generator.random((12, 9, 9, channels))
+    x[:, 8:12, 7:11] = 0
+    return x * (generator.random((12, 20, 20, 1)) < 0.7)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("lenet", {}), ("deep_convnet", {}), ("lenet", {"activation": "leaky_relu"}),
+        ("lenet", {"batch_normalization": True}), ("deep_convnet", {"batch_normalization": True}),
+        ("mlp", {}),
+    ],
+)  # fmt: skip
+def test_twenty_steps_on_images_with_blank_regions_agree(name, settings, channels, generator):
+    """In plain and fast form and in PyTorch: biases start at zero, where ReLU has a kink."""
+    settings = Settings(architecture=name, **settings)
+    twins = Twins(settings, generator, shapes_on_black(generator, channels))
+    for layer, parameters in zip(twins.ours.layers, twins.ours.parameter_views, strict=True):
+        if "bias" in parameters:
+            parameters["bias"][...] = 0
+            getattr(twins.theirs, layer.name).bias.data.zero_()
+    fast = build_like(twins.ours)
+    fast.parameters[:], fast.statistics[:] = twins.ours.parameters, twins.ours.statistics
+    forms = [(twins.ours, twins.ours), (fast, executor(fast))]
+    theirs = torch.optim.SGD(twins.theirs.parameters(), 0.1)
+    for _ in range(20):
+        for network, form in forms:
+            form.loss_and_gradients(twins.x, twins.labels, CrossEntropy())
+            network.parameters -= 0.1 * network.gradients
+        theirs.zero_grad()
+        nn.CrossEntropyLoss()(twins.theirs(twins.their_x), twins.their_labels).backward()
+        theirs.step()
+        other = their_gradients(twins)
+        for network, _ in forms:
+            # A normalization divides by deviations near zero.
+            tolerance = 1e-12 if not settings.batch_normalization else 1e-10
+            assert_close(network.gradients, other.parameters, tolerance)
+            if network.statistics.size:
+                assert_close(network.statistics, other.statistics, tolerance)

@@ -331,7 +331,7 @@ def contents(store, study, url=None):
         )
         for t in stored.get_trials()
     ]  # fmt: skip
-    found["MLflow"] = recorded(client_of(store, url), study)
+    found["MLflow"] = recorded(client_of(store, url), study, store)
     return found
 
 
@@ -341,6 +341,11 @@ def client_of(store, url=None):
     return MlflowClient(tracking_uri=url or names.mlflow_uri(store))
 
 
+def served_artifacts(store):
+    """The folder with the artifacts of the server beside a store."""
+    return store.with_name(f"{store.name}-server") / "artifacts"
+
+
 def runs_of(client, study):
     """All runs of a study in MLflow."""
     experiment = client.get_experiment_by_name(study.name)
@@ -348,9 +353,9 @@ def runs_of(client, study):
         return client.search_runs([experiment.experiment_id], max_results=1000)
 
 
-def recorded(client, study):
+def recorded(client, study, store):
     """What MLflow has of a study's runs, and of their models: -1 is the study's own."""
-    found, models = [], models_of(client, study)
+    found, models = [], models_of(client, study, store)
     for run in runs_of(client, study):
         tags, metrics = run.data.tags, {}
         number = int(tags.get(names.TRIAL_TAG, -1))
@@ -367,8 +372,8 @@ def recorded(client, study):
     return sorted(found)
 
 
-def models_of(client, study):
-    """The files of each run's model with their SHA-256, where they are on this machine.
+def models_of(client, study, store):
+    """The files of each run's model with their SHA-256.
 
     Without the one in which MLflow keeps ids, times and places.
     """
@@ -376,10 +381,12 @@ def models_of(client, study):
     experiment = client.get_experiment_by_name(study.name)
     for model in client.search_logged_models([experiment.experiment_id], max_results=1000):
         place = urlsplit(model.artifact_location)
-        if place.scheme in ("", "file"):
-            found[model.source_run_id] += sorted(
-                (str(path.relative_to(place.path)), hashlib.sha256(path.read_bytes()).hexdigest())
-                for path in Path(place.path).rglob("*")
-                if path.is_file() and path.name != "MLmodel"
-            )
+        folder = Path(place.path)
+        if place.scheme == "mlflow-artifacts":
+            folder = served_artifacts(store) / place.path.lstrip("/")
+        found[model.source_run_id] += sorted(
+            (str(path.relative_to(folder)), hashlib.sha256(path.read_bytes()).hexdigest())
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != "MLmodel"
+        )
     return found

@@ -300,9 +300,10 @@ def _figures(
             figures["confusion_matrix"] = model.confusion_matrix(
                 subject, labels, answers, label_names
             )
-            figures["misclassified"] = model.misclassified(
-                subject, images, labels, answers, label_names
-            )
+            if not data.is_table:
+                figures["misclassified"] = model.misclassified(
+                    subject, images, labels, answers, label_names
+                )
             figures["calibration"] = model.calibration(subject, labels, answers)
             network, _, _ = restore(evidence.model.arrays)
             if (filters := model.first_layer_filters(subject, network)) is not None:

@@ -60,13 +60,14 @@ def confusion_matrix(
     np.fill_diagonal(wrong, 0)
     share = wrong / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     hits = int(np.trace(counts))
-    shown = [style.fitted(name, 1.5, 9) for name in names] if classes <= MOST_NUMBERED else []
-    margin = 0.75 + max((style.text_width(name, 9) for name in shown), default=0.0)
+    names, family, notice = _drawable(names if classes <= MOST_NUMBERED else ())
+    shown = [style.fitted(name, 1.5, 9, family=family) for name in names]
+    margin = 0.75 + max((style.text_width(name, 9, family=family) for name in shown), default=0.0)
     height = style.WIDTH - 0.2 - 2 * 0.1 + 0.95  # square cells
     figure = style.page(
         f"{subject}: confusion matrix",
         f"{hits} of {len(labels)} test images correct ({hits / len(labels):.2%}), "
-        f"{len(labels) - hits} wrong; darker: a larger share of the label's images",
+        f"{len(labels) - hits} wrong; darker: a larger share of the label's images{notice}",
         height=height,
     )
     axes = figure.subplots(gridspec_kw=style.margins(height, left=margin, bottom=margin, top=0.75))
@@ -84,8 +85,9 @@ def confusion_matrix(
     axes.set_xlabel("answer", fontsize=10)
     axes.set_ylabel("label", fontsize=10)
     if classes <= MOST_NUMBERED:
-        axes.set_xticks(range(classes), shown or None)
-        axes.set_yticks(range(classes), shown or None)
+        ticks = shown or [str(number) for number in range(classes)]
+        axes.set_xticks(range(classes), ticks, fontfamily=family)
+        axes.set_yticks(range(classes), ticks, fontfamily=family)
         axes.tick_params("x", labelrotation=90 if shown else 0)
     axes.tick_params(length=0)
     return figure
@@ -121,20 +123,20 @@ def misclassified(
     rows = max(1, math.ceil(len(order) / _COLUMNS))
     shown = f"all {len(wrong)}" if len(order) == len(wrong) else f"{len(order)} of {len(wrong)}"
     note = f"{shown}, highest score first; above: answer and its score; below: label and its score"
-    if not len(wrong):
-        note = "none"
+    names, family, notice = _drawable(names)
+    note = f"{note}{notice}" if len(wrong) else "none"
     title = f"{subject}: misclassified test images"
     figure, grid = _grid(title, note, rows, space=0.8 if names else 0.5)
-    written = [f"{style.fitted(name, 0.85, 9)}\n" for name in names]
+    written = [f"{style.fitted(name, 0.85, 9, family=family)}\n" for name in names]
     written = written or [f"{label}: " for label in range(answers.shape[1])]
     for axes, index in zip(grid, order, strict=False):
         _show(axes, images[index], cmap="gray")
         pair = predicted[index], labels[index]
         above, below = (f"{written[one]}{answers[index, one]:.3f}" for one in pair)
-        axes.set_title(above, fontsize=9, color=style.RED, pad=2, weight="bold")
+        axes.set_title(above, fontsize=9, color=style.RED, pad=2, weight="bold", fontfamily=family)
         axes.text(
             0.5, -0.05, below, transform=axes.transAxes, ha="center", va="top", fontsize=9,
-            color=style.INK,
+            color=style.INK, fontfamily=family,
         )  # fmt: skip
     return figure
 
@@ -243,7 +245,12 @@ def first_layer_filters(subject: str, network: Network) -> Figure | None:
 
 
 def first_filters(network: Network) -> NDArray[Any] | None:
-    """Return the first layer's weights as images, ``(filters, height, width)``, or None."""
+    """Return the first layer's weights as images, ``(filters, height, width)``, or None.
+
+    A network for a table has none.
+    """
+    if len(network.input_shape) == 1:
+        return None
     for layer, views in zip(network.layers, network.parameter_views, strict=True):
         if isinstance(layer, Convolution):
             return np.moveaxis(views["weight"], -1, 0).mean(axis=-1)  # type: ignore[no-any-return]
@@ -253,6 +260,17 @@ def first_filters(network: Network) -> NDArray[Any] | None:
         if views:
             break
     return None
+
+
+def _drawable(names: Sequence[str]) -> tuple[list[str], list[str] | None, str]:
+    """Return the names of the classes, font families that have them, and a notice.
+
+    A class whose name has characters that no installed font has is shown by its number.
+    """
+    family, missing = style.families("".join(names))
+    shown = [str(n) if missing & set(name) else name for n, name in enumerate(names)]
+    notice = "; a number is a class whose name no installed font has" if missing else ""
+    return shown, family, notice
 
 
 def _grid(

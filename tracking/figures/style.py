@@ -10,13 +10,14 @@ is drawn.
 import io
 import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
 
@@ -137,7 +138,36 @@ def key(label: str, **style: Any) -> Line2D:
     return Line2D([], [], label=label, **{"linestyle": "none", **style})
 
 
-def fitted(text: str, room: float, size: float = 10.0, weight: str = "normal") -> str:
+def families(text: str) -> tuple[list[str] | None, set[str]]:
+    """Return font families that have the characters of a text, and the characters that none has.
+
+    None is the default family, which is enough for most texts.
+    """
+    default = FontProperties()
+    missing = set(names.plain(text)) - _characters_of(findfont(default))
+    others: list[str] = []
+    # "Last Resort" has a box for every character.
+    for entry in fontManager.ttflist if missing else ():
+        found = missing & _characters_of(entry.fname)
+        if found and entry.style == "normal" and "Last Resort" not in entry.name:
+            others.append(entry.name)
+            missing -= found
+    return ([*default.get_family(), *others] if others else None), missing
+
+
+@cache
+def _characters_of(path: str) -> frozenset[str]:
+    """Return the characters that a font file has."""
+    return frozenset(map(chr, get_font(path).get_charmap()))
+
+
+def fitted(
+    text: str,
+    room: float,
+    size: float = 10.0,
+    weight: str = "normal",
+    family: list[str] | None = None,
+) -> str:
     r"""Return a text as matplotlib shows it unchanged, shortened in its middle to `room` inches.
 
     Names come from users: without an escape, matplotlib reads what stands between two ``$`` as a
@@ -148,15 +178,17 @@ def fitted(text: str, room: float, size: float = 10.0, weight: str = "normal") -
     """
     text = names.plain(text)
     shown, kept = text, len(text)
-    while kept > 1 and text_width(shown, size, weight) > room:
+    while kept > 1 and text_width(shown, size, weight, family) > room:
         kept -= 1
         shown = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
     return shown.replace("$", r"\$")
 
 
-def text_width(text: str, size: float, weight: str = "normal") -> float:
+def text_width(
+    text: str, size: float, weight: str = "normal", family: list[str] | None = None
+) -> float:
     """Return the inches that a text of one line takes at a font size in points, at most."""
-    properties = FontProperties(size=size, weight=weight)
+    properties = FontProperties(family=family, size=size, weight=weight)
     measured = text_to_path.get_text_width_height_descent(names.plain(text), properties, False)
     return 1.04 * float(measured[0]) / 72  # pixels round letters up to 4 % wider
 

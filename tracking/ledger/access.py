@@ -75,6 +75,8 @@ class Ledger:
             if version <= VERSION:
                 self._remove_secrets()
         except (OSError, sqlite3.Error) as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_SPACE:
+                raise  # it is the same folder that this user may write to, and no wrong request
             if _is_damage(error):
                 raise StoreUnavailable(
                     "store",
@@ -621,6 +623,9 @@ def _to_read(path: Path) -> sqlite3.Connection:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+_NO_SPACE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _is_damage(error: Exception) -> bool:

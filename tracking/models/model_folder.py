@@ -192,7 +192,7 @@ def _content_of(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> str:
     """Return the digest of the model in a folder, whose weights have been read."""
     example = folder / _EXAMPLE_FILE
     if example.exists():
-        images = np.array(json.loads(example.read_bytes()), np.uint8)  # as networks of nets have
+        images = np.array(json.loads(example.read_bytes()), _input_type(arrays))
         arrays = {**arrays, names.INPUT_EXAMPLE: images}
     return content_sha256((folder / names.MODEL_SOURCE_FILE).read_bytes(), arrays)
 
@@ -204,11 +204,20 @@ def _signature(arrays: dict[str, Any]) -> "ModelSignature | None":
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Schema, TensorSpec
 
-    shape = (-1, *map(int, arrays["image_shape"]))
+    shape = (-1, *map(int, arrays["image_shape"].flat))
     return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), shape)]),
+        inputs=Schema([TensorSpec(np.dtype(_input_type(arrays)), shape)]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, int(arrays["classes"])))]),
     )
+
+
+def _input_type(arrays: Mapping[str, Any]) -> type[Any]:
+    """Return the type of a model's inputs: networks of nets take 8-bit images, or rows of a table.
+
+    The shape of a table's row is one number.
+    """
+    is_table = "image_shape" in arrays and np.size(arrays["image_shape"]) == 1
+    return np.float32 if is_table else np.uint8
 
 
 def _write_example(folder: Path, example: Any) -> dict[str, str]:

@@ -38,8 +38,9 @@ def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) ->
     """Return a network, preceded by the scaling and followed by the softmax, as an ONNX file.
 
     Its input ``images`` are the pixels of the data set, uint8 ``(n, height, width, channels)`` in
-    0..full_scale; its output ``probabilities`` are float32 ``(n, classes)``, for any n. The graph
-    computes predictions, in float32. Equal networks give equal bytes.
+    0..full_scale, or the rows of a table, float32 ``(n, features)``; its output ``probabilities``
+    are float32 ``(n, classes)``, for any n. The graph computes predictions, in float32. Equal
+    networks give equal bytes.
 
     Parameters
     ----------
@@ -68,8 +69,12 @@ def to_onnx(network: Network, full_scale: int, properties: Mapping[str, str]) ->
     graph.rank = 1 + len(network.output_shape)
     graph.turn(channels_first=False)
     graph.add("Softmax", OUTPUT, axis=-1)
+    is_table = isinstance(network.layers[0], layers.Standardization)
     images = helper.make_tensor_value_info(
-        INPUT, TensorProto.UINT8, ["n", *network.input_shape], f"pixels of 0..{full_scale}"
+        INPUT,
+        TensorProto.FLOAT if is_table else TensorProto.UINT8,
+        ["n", *network.input_shape],
+        "features of a table" if is_table else f"pixels of 0..{full_scale}",
     )
     answers = helper.make_tensor_value_info(
         OUTPUT, TensorProto.FLOAT, ["n", *network.output_shape], "one for each class"
@@ -175,6 +180,12 @@ def _batch_normalization(graph: Graph, layer: layers.BatchNormalization, arrays:
     graph.add("BatchNormalization", layer.name, *others, epsilon=layer.epsilon)
 
 
+def _standardization(graph: Graph, layer: layers.Standardization, arrays: Arrays) -> None:
+    mean, deviation = graph.constants_of(layer, arrays, "mean", "deviation")
+    graph.add("Sub", f"{layer.name}.centered", mean)
+    graph.add("Div", layer.name, deviation)
+
+
 def _flatten(graph: Graph, layer: layers.Flatten, arrays: Arrays) -> None:
     graph.turn(channels_first=False)
     graph.add("Flatten", layer.name)
@@ -233,6 +244,7 @@ NODES: dict[type[layers.Layer], Write] = {
     layers.ReLU: partial(_activation, "Relu"),
     layers.Sigmoid: partial(_activation, "Sigmoid"),
     layers.Softmax: _softmax,
+    layers.Standardization: _standardization,
     layers.Step: _step,
     layers.Tanh: partial(_activation, "Tanh"),
 }

@@ -86,6 +86,7 @@ class TrialOutcome(Record):
     `origin` names the trial of an extended study that this one is a copy of. `stages` are the
     numbers of epochs that its settings had before studies with more epochs continued it. `earlier`
     are the failures after which it was trained again, oldest first; an open trial has them too.
+    `parameter_count` is the number of weights and biases of its network, if the objective says it.
     """
 
     environment: Environment | None = None
@@ -98,6 +99,7 @@ class TrialOutcome(Record):
     origin: str | None = None
     stages: tuple[int, ...] | None = None
     earlier: tuple[RetriedFailure, ...] | None = None
+    parameter_count: int | None = None
 
     @property
     def is_complete(self) -> bool:

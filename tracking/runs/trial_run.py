@@ -160,7 +160,7 @@ def end(
         for key, value in values.items()
         if value is not None
     ]
-    weights = _kept_digest(epochs, outcome.epoch)
+    weights, count = _kept_digest(epochs, outcome.epoch), outcome.parameter_count
     # One request; MLflow writes the tags last. Values and times come from the ledger, so writing
     # them again changes nothing.
     store.client.log_batch(
@@ -174,6 +174,7 @@ def end(
             *([RunTag(names.COLOR_TAG, PRUNED_COLOR)] if trial.state == "pruned" else []),
             *(RunTag(key, value) for key, value in _origin(environment).items() if trial.earlier),
             *([RunTag(names.WEIGHTS_TAG, names.plain(weights))] if weights else []),
+            *([RunTag(names.PARAMETER_COUNT_TAG, str(count))] if count is not None else []),
             *([RunTag(names.MIXED_TAG, names.plain(mixed))] if (mixed := _mixed(trial)) else []),
         ],
     )

@@ -10,18 +10,13 @@ This is an app of MLflow's server, ``mlflow server --app-name retrial``, whose p
 import html
 from typing import TYPE_CHECKING, Any
 
-from mlflow.entities import ViewType
-from mlflow.server.fastapi_app import create_fastapi_app
-from mlflow.server.handlers import _get_tracking_store
-from starlette.responses import HTMLResponse
-from starlette.routing import Route
-
 from tracking.store import names
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from mlflow.entities import Experiment
     from starlette.requests import Request
+    from starlette.responses import HTMLResponse
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -50,13 +45,20 @@ localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true")
 
 def create_app() -> "FastAPI":
     """Return MLflow's server with the page."""
+    from mlflow.server.fastapi_app import create_fastapi_app
+    from starlette.routing import Route
+
     app: FastAPI = create_fastapi_app()
     # MLflow's own pages are mounted at the root, which takes every address that follows.
     app.router.routes.insert(0, Route(f"/{names.STUDIES_PAGE}", _studies))
     return app
 
 
-def _studies(request: "Request") -> HTMLResponse:
+def _studies(request: "Request") -> "HTMLResponse":
+    from mlflow.entities import ViewType
+    from mlflow.server.handlers import _get_tracking_store
+    from starlette.responses import HTMLResponse
+
     store: Any = _get_tracking_store()
     experiments: list[Experiment] = []
     token: str | None = None

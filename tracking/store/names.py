@@ -66,6 +66,7 @@ DATA_TAG = "retrial.data"  # these three hold SHA-256 digests
 CODE_TAG = "retrial.code"
 WEIGHTS_TAG = "retrial.weights"
 MIXED_TAG = "retrial.mixed"
+PARAMETER_COUNT_TAG = "retrial.parameter_count"
 CONTENT_TAG = "retrial.content"  # of a logged model: SHA-256 of its source and arrays, or files
 FORMAT_TAG = "retrial.format"  # of a logged model that has a library's files
 REFUSED_TAG = "retrial.refused"  # why MLflow rejected the rest of a trial's record

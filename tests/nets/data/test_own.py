@@ -5,6 +5,10 @@ import pytest
 
 from nets.data import load, open_cached, own, own_files
 from nets.errors import InputError
+from nets.model_source import probabilities, restore
+from nets.objective import objective
+from nets.settings import Settings
+from nets.trainer import Training, check_fits
 
 
 def arrays(shape=(5, 4, 3), **changed):
@@ -85,7 +89,7 @@ def test_a_changed_file_is_another_dataset(written):
     [
         (
             {"images": np.zeros((20, 5, 4, 3))},
-            r"images: got float64 \(20, 5, 4, 3\), expected uint8",
+            r"images: got float64 \(20, 5, 4, 3\), expected uint8 images, or a table of floats",
         ),
         (
             {"images": np.zeros((20, 5), np.uint8)},
@@ -94,6 +98,18 @@ def test_a_changed_file_is_another_dataset(written):
         ({"images": np.zeros((0, 5, 4), np.uint8)}, r"images: got uint8 \(0, 5, 4\), expected"),
         ({"labels": np.zeros(20)}, r"labels: got float64 \(20,\), expected integers"),
         ({"labels": np.zeros((20, 2), int)}, r"labels: got int64 \(20, 2\), expected integers"),
+        (
+            {"labels": np.array(["a", "b"] * 10)},
+            r"test_labels: got int64 \(10,\), expected strings, as the other labels are",
+        ),
+        (
+            {
+                "labels": np.array(["a", "b"] * 10),
+                "test_labels": np.array(["a", "c"] * 5),
+                "label_names": ["a", "b"],
+            },
+            r"labels: got 'c', expected one of label_names: a, b",
+        ),
         ({"labels": np.arange(20) - 1}, r"labels: got -1 to 18, expected 0 to 255"),
         ({"labels": np.arange(19)}, r"labels: got 19, expected 20, one per image"),
         (
@@ -157,3 +173,82 @@ def test_users_files_are_found_by_their_names(tmp_path):
         (tmp_path / name).touch()
     assert list(own_files(tmp_path)) == ["b", "cells"]
     assert list(own_files(tmp_path / "not there")) == []
+
+
+def a_table(**changed):
+    """The arrays of a table of three features and two classes."""
+    generator = np.random.default_rng(5)
+    labels = np.array(["yes", "no"])
+    return {
+        "features": generator.normal([0.0, 100.0, -1e-3], [1.0, 20.0, 1e-4], (60, 3)),
+        "labels": labels[np.arange(60) % 2],
+        "test_features": generator.standard_normal((10, 3)),
+        "test_labels": labels[np.arange(10) % 2],
+        **changed,
+    }
+
+
+def test_a_table_of_floats_is_a_dataset(written):
+    content = a_table()
+    table = written(content)
+    assert (table.is_table, table.image_shape, table.classes) == (True, (3,), 2)
+    np.testing.assert_array_equal(table.images, content["features"].astype(np.float32))
+    as_images = {own.TABLE.get(name, name): array for name, array in content.items()}
+    assert written(as_images).sha256 == table.sha256
+    assert open_cached(table.path).is_table
+
+
+def test_labels_may_be_strings(written):
+    named = written(a_table())
+    assert named.label_names == ("no", "yes")
+    np.testing.assert_array_equal(named.labels, 1 - np.arange(60) % 2)
+    ordered = written(a_table(label_names=["yes", "no", "perhaps"]))
+    assert (ordered.label_names, ordered.classes) == (("yes", "no", "perhaps"), 3)
+    np.testing.assert_array_equal(ordered.labels, np.arange(60) % 2)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"features": np.full((60, 3), np.nan)}, r"images: NaN, infinity or .* in row 0"),
+        ({"features": np.full((60, 3), 1e300)}, r"images: .* too large for float32 in row 0"),
+        ({"features": np.zeros((60, 3), int)}, r"images: got int64 \(60, 3\), expected uint8"),
+        ({"test_features": np.zeros((10, 4))}, r"test_images: got \(4,\), expected the shape"),
+        ({"test_features": np.zeros((10, 3), np.uint8)}, r"test_images: got uint8 \(10, 3\)"),
+    ],
+)
+def test_a_table_with_other_content_is_refused(written, changed, message):
+    with pytest.raises(InputError, match=message):
+        written(a_table(**changed))
+
+
+def test_a_table_is_standardized_by_the_rows_that_are_trained_on(written):
+    table = written(a_table())
+    settings = Settings(data="cells", validation=20, hidden=(4,), epochs=2)
+    training = Training(settings, table)
+    rows = table.images[training.training_rows].astype(np.float64)
+    mean, deviation = (training.network.statistic_views[0][n] for n in ("mean", "deviation"))
+    np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(deviation, rows.std(axis=0), rtol=1e-6)
+    outcome = objective(settings, table, lambda epoch: None)
+    network, full_scale, _ = restore(outcome.model.arrays)
+    np.testing.assert_array_equal(network.statistics, training.network.statistics)
+    answers = probabilities(network, full_scale, table.test_images)
+    assert answers.shape == (10, 2)
+    with pytest.raises(InputError, match=r"^features: got NaN or infinity, expected finite"):
+        probabilities(network, full_scale, np.full((1, 3), np.nan, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "lenet"}, r"^lenet: rows of a table of shape \(3,\) do not fit: convo"),
+        ({"rotation": 5.0}, r"^augmentation: cells is a table, expected images$"),
+    ],
+)
+def test_what_does_not_fit_a_table_is_refused(written, changes, message):
+    settings = Settings(data="cells", validation=20, **changes)
+    table = written(a_table())
+    for refuse in (check_fits, Training):
+        with pytest.raises(InputError, match=message):
+            refuse(settings, table)

@@ -142,6 +142,30 @@ def test_gradient_of_equal_pixels_is_passed_to_one_of_them(compare):
     assert comparison.network.gradient_views[0]["bias"] == 3 * 4
 
 
+@given(st.tuples(*[st.integers(2, 7)] * 2, st.integers(1, 4)), st.integers(0, 1))
+@FEW
+def test_equal_pixels_have_the_same_winner_in_both_forms(compare, shape, relu):
+    """The first in (row, column) order of a window; few values, so that most windows have ties."""
+    height, width, channels = shape
+    layers = [Convolution(channels, (1, 1)), MaxPooling(), *[ReLU()] * relu]
+    comparison = compare(layers, (height, width, 2 * channels))
+    network, generator = comparison.network, comparison.generator
+    # The second half of the channels has weight zero; its gradient tells pixels apart.
+    network.parameters[:] = 0
+    network.named["convolution1.weight"][0, 0, :channels] = np.eye(channels)
+    values = generator.integers(-1, 3, (4, *shape))
+    x = np.concatenate([values, generator.standard_normal((4, *shape))], axis=3)
+    target = generator.standard_normal((4, *network.output_shape))
+
+    def loss(outputs, target, count=None):
+        return 0.0, lambda: target
+
+    network.loss_and_gradients(x, target, loss)
+    expected = network.gradients.copy()
+    comparison.fast.loss_and_gradients(x, target, loss)
+    np.testing.assert_allclose(network.gradients, expected, rtol=0, atol=1e-12)
+
+
 def test_batch_normalization_keeps_its_digits_far_from_zero(compare):
     """The variance of values around 1000 is not lost in the square of 1000."""
     comparison = compare([BatchNormalization()], (6, 6, 2), np.float32, rows=2)

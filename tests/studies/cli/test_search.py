@@ -103,7 +103,7 @@ def test_changed_study_file_is_refused_with_the_difference(tmp_path, store, caps
     assert run(write_study(tmp_path, trials=2, epochs=7), "--store", store, "--no-record") == 2
     assert capsys.readouterr().err == (
         "retrial: study: curves is in the store with other values: fixed.epochs: stored 6, given 7"
-        "; search the same file with another number of trials, or another study.name\n"
+        "; with another study.name, `retrial extend` keeps the trials\n"
     )
 
 

@@ -8,8 +8,9 @@ import pytest
 from stored_studies import a_definition, a_search
 from terminal import Terminal
 
+from studies.analysis.stored_study import StoredStudy
 from studies.cli.main import main
-from studies.cli.show import best_lines, pruned_lines
+from studies.cli.show import as_json, best_lines, pruned_lines
 
 SIX = {
     "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
@@ -101,6 +102,21 @@ def test_trials_of_different_code_are_distinguished(stored, show, ledger):
         "  valley aaaaaaaaaaaa: 1 trial from trial 0 on",
         "  valley bbbbbbbbbbbb: 1 trial from trial 1 on",
     ]
+
+
+def test_the_number_of_weights_and_biases_is_shown_where_it_is_known(stored, ledger, show):
+    trial = ledger.trial("digits", 1)
+    outcome = {**trial.outcome.to_json(), "parameter_count": 454922}
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE trial SET outcome = ? WHERE number = 1", (json.dumps(outcome),))
+    stored = StoredStudy(ledger, ledger.study("digits"))
+    heading, *lines = best_lines(stored, stored.ranked(), 120)
+    assert heading.split()[:5] == ["trial", "val_accuracy", "epoch", "time", "parameters"]
+    assert [line for line in lines if "454,922" in line] == [
+        line for line in lines if line.split()[0] == "1"
+    ]
+    counts = [one["parameter_count"] for one in as_json(stored)["trials"]]
+    assert counts == [None, 454922]
 
 
 def test_pruned_trials_are_a_table(ledger, show):

@@ -68,8 +68,8 @@ REJECTED = [
     ),
     (
         '[study]\nobjective = "no.such:thing"',
-        "study.objective: cannot import 'no.such:thing': No module named 'no'; put the "
-        "module beside the study file or in the current folder, or install it",
+        "study.objective: cannot import 'no.such:thing': No module named 'no'; put "
+        "no/such.py beside the study file or in the current folder, or install it",
     ),
     (
         '[study]\nobjective = "math:thing"',
@@ -201,8 +201,29 @@ REJECTED = [
         "study.first[0].dropout: got 0.1, expected no values, because [space] names no settings",
     ),
     (
-        '[network]\narchitecture = "lenet"\n[space]\nhidden = { choices = [[50], [100]] }',
-        "space.hidden: no effect with network.architecture = 'lenet'; use 'mlp', or remove it",
+        "[space]\nfilters = { choices = [[8, 16], [16, 32]] }",
+        "space.filters: no effect with network.architecture = 'mlp'; use 'lenet' or "
+        "'deep_convnet', or remove it",
+    ),
+    (
+        "[network]\nfilters = [8, 16]",
+        "network.filters: no effect with network.architecture = 'mlp'; use 'lenet' or "
+        "'deep_convnet', or remove it",
+    ),
+    (
+        '[network]\narchitecture = "lenet"\nfilters = [8, 16, 32]',
+        "network.filters: got [8, 16, 32], expected a list of 2 integers, one per stage of lenet",
+    ),
+    (
+        '[network]\narchitecture = "deep_convnet"\n'
+        "[space]\nfilters = { choices = [[8, 16, 32], [16, 32]] }",
+        "space.filters: got [16, 32], expected a list of 3 integers, one per stage of deep_convnet",
+    ),
+    (
+        '[space]\narchitecture = { choices = ["mlp", "lenet", "deep_convnet"] }\n'
+        "filters = { choices = [[8, 16]], when = { architecture = "
+        '["lenet", "deep_convnet"] } }',
+        "space.filters: got [8, 16], expected a list of 3 integers, one per stage of deep_convnet",
     ),
     (
         '[training]\noptimizer = "sgd"\n[space]\nmomentum = { low = 0.5, high = 0.9 }',

@@ -11,7 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from searches import MIXED, a_study
 
+from nets.architectures import build
 from nets.errors import InputError
+from nets.settings import Settings, from_json, from_plain
 from studies.definition import checks, samplers, study_file
 from studies.definition.space_section import read_space, types_of
 
@@ -26,7 +28,6 @@ def test_bundled_study_files_are_accepted():
 def test_metrics_are_those_that_the_objective_of_nets_reports(tmp_path):
     from nets.data import load
     from nets.objective import objective
-    from nets.settings import Settings
 
     reported = []
     settings = Settings(epochs=1, hidden=(2,))
@@ -379,3 +380,54 @@ def test_the_recorded_diff_is_no_part_of_what_decides_the_trials():
     assert without.definition["study"]["record_diff"] is False
     assert study_file.differences(given.definition, without.definition) == []
     assert study_file.stored(without.definition).section.record_diff is False
+
+
+def test_convolutional_architectures_of_different_depth_are_searched_with_their_filters():
+    tables = {
+        "study": {"name": "s"},
+        "space": {
+            "architecture": {"choices": ["mlp", "lenet"]},
+            "filters": {"choices": [[8, 16], [4, 8]], "when": {"architecture": "lenet"}},
+            "hidden": {"choices": [[20], [30, 20]]},
+        },
+    }
+    study = study_file.build(tables)
+    chosen = {"architecture": "lenet", "filters": "[8, 16]", "hidden": "[20]"}
+    assert study.settings(0, chosen).filters == (8, 16)
+    assert study.settings(0, {"architecture": "mlp", "hidden": "[20]"}).filters is None
+    deep = {"architecture": "deep_convnet", "hidden": "[20]"}  # from `retrial train --set`
+    assert study.settings(0, deep).hidden == (20,)
+
+
+SPACE = {"dropout": {"low": 0.0, "high": 0.5}}
+EARLIER = {"architecture": "lenet", "hidden": [100]}
+"""Settings stored before `filters` existed, when `hidden` had no effect in lenet."""
+
+
+def test_stored_settings_without_filters_describe_the_same_network():
+    assert from_plain(EARLIER) == Settings(architecture="lenet")
+    assert from_plain({**EARLIER, "filters": None}).hidden == (100,)
+    assert from_plain({"architecture": "mlp", "hidden": [30]}).hidden == (30,)
+    assert from_json(json.dumps(EARLIER)) == Settings(architecture="lenet")
+
+
+@pytest.mark.parametrize("network", [{}, {"architecture": "lenet"}, {"hidden": [100]}])
+def test_a_study_stored_without_filters_is_continued_with_its_file(network):
+    given = study_file.build({"study": {"name": "s"}, "network": network, "space": SPACE})
+    fixed = {**given.definition["fixed"], "hidden": [100]}
+    del fixed["filters"]
+    earlier = {**given.definition, "fixed": fixed}
+    assert study_file.differences(earlier, given.definition) == []
+    settings = study_file.stored(earlier).settings(3, {"dropout": 0.5})
+    classes = [build(s, (28, 28, 1), 10, None).shapes for s in
+               (settings, given.settings(3, {"dropout": 0.5}))]  # fmt: skip
+    assert classes[0] == classes[1]
+
+
+def test_a_study_stored_without_filters_is_not_continued_with_another_network():
+    network = {"architecture": "lenet", "hidden": [100]}
+    given = study_file.build({"study": {"name": "s"}, "network": network, "space": SPACE})
+    earlier = {**given.definition, "fixed": {**given.definition["fixed"]}}
+    del earlier["fixed"]["filters"]
+    (difference,) = study_file.differences(earlier, given.definition)
+    assert difference == "fixed.hidden: stored 'nothing', given [100]"

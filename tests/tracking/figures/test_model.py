@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.font_manager import FontProperties, findfont
 from PIL import Image
 
 from nets.architectures import build
@@ -11,6 +12,7 @@ from nets.layers import Flatten, ReLU
 from nets.network import Network
 from nets.settings import Settings
 from tracking.confirmation.figure import comparison
+from tracking.figures import style
 from tracking.figures.model import (
     calibration,
     confusion_matrix,
@@ -65,6 +67,37 @@ def test_classes_are_called_by_their_names_where_they_have_some(generator):
     first = next(axes for axes in figure.axes if axes.images)
     assert texts(first) == ["what …igure\n0.050", "a cat\n0.950"]
     to_png(axes.figure)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_name_that_no_font_has_is_shown_as_its_number_with_a_notice():
+    names = ["cat", "\u732b", "\u72ac \u2b50"]
+    if not style.families("".join(names))[1]:
+        pytest.skip("an installed font has these characters")
+    figure = confusion_matrix("a model", LABELS, ANSWERS, names)
+    written = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert written == ["cat", "1", "2"]
+    notice = "; a number is a class whose name no installed font has"
+    assert heading(figure)[1].endswith(notice)
+    to_png(figure)
+    figure = misclassified("a model", np.zeros((7, 8, 8, 1), np.uint8), LABELS, ANSWERS, names)
+    assert heading(figure)[1].endswith(notice)
+    to_png(figure)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_name_that_another_font_has_is_drawn_in_that_font():
+    default, other = (
+        style._characters_of(findfont(FontProperties(family=family)))
+        for family in (None, "STIXGeneral")
+    )
+    name = "".join(sorted(other - default)[:3])
+    family, missing = style.families(f"a{name}")
+    assert len(family) > 1
+    assert missing == set()
+    figure = confusion_matrix("a model", LABELS, ANSWERS, ["cat", "dog", name])
+    assert figure.axes[0].get_xticklabels()[2].get_text() == name
+    to_png(figure)
 
 
 def test_counts_of_very_many_classes_are_colours_alone():

@@ -48,6 +48,20 @@ def test_a_password_that_an_earlier_version_stored_is_removed_on_opening(tmp_pat
             assert b"hunter2" not in file.read_bytes()
 
 
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE])
+def test_a_ledger_that_cannot_be_opened_for_lack_of_space_is_no_wrong_request(
+    code, tmp_path, monkeypatch
+):
+    def full(path):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = code
+        raise error
+
+    monkeypatch.setattr("tracking.ledger.access._to_write", full)
+    with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
+        Ledger(tmp_path / "ledger.db")
+
+
 @pytest.mark.parametrize(("epoch", "state"), [(2**40, 2**40), (1, "string"), (0, b""), ("x", b"")])
 def test_a_checkpoint_of_wrong_types_is_damaged(ledger, epoch, state):
     with ledger.transaction() as connection:

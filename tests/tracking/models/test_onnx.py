@@ -30,6 +30,7 @@ from nets.layers import (
     ReLU,
     Sigmoid,
     Softmax,
+    Standardization,
     Step,
     Tanh,
 )
@@ -145,6 +146,7 @@ CASES = [
     ([Convolution(4, (1, 1)), Softmax(), Convolution(2, (2, 2))], (3, 2, 3)),
     ([Affine(6), Step(), Dropout(0.5), Affine(3)], (4,)),
     ([Affine(6), LeakyReLU(0.3)], (4,)),
+    ([Standardization(), Affine(3)], (5,)),
     *[([Affine(6), activation()], (4,)) for activation in (GELU, ReLU, Sigmoid, Tanh)],
 ]
 
@@ -154,7 +156,9 @@ def test_every_layer_with_every_hyperparameter(row, shape, generator):
     network = Network(row, shape)
     network.parameters[:] = generator.standard_normal(network.parameters.size)
     network.statistics[:] = generator.uniform(0.3, 2, network.statistics.size)
-    check(network, 20, draw_images(generator, 4, shape, 20))
+    images = draw_images(generator, 4, shape, 20)
+    # The rows of a table are floats.
+    check(network, 20, images.astype(np.float32) if isinstance(row[0], Standardization) else images)
 
 
 def test_every_layer_has_its_nodes():

@@ -12,16 +12,21 @@ from tracking.records import UNKNOWN, Blas
 
 
 def without_proc(monkeypatch):
+    read = system.Path.read_text
+
     def missing(*_, **__):
         raise FileNotFoundError
 
-    monkeypatch.setattr(system.Path, "read_text", missing)
+    def read_text(path, *arguments, **options):
+        return missing() if str(path).startswith("/proc") else read(path, *arguments, **options)
+
+    monkeypatch.setattr(system.Path, "read_text", read_text)
     monkeypatch.setattr(system, "open", missing, raising=False)
 
 
 def test_a_process_keeps_its_start_time_without_proc(monkeypatch):
     without_proc(monkeypatch)
-    one, other = (Program("-c", "input()", folder="/") for _ in range(2))
+    one, other = (Program("-c", "import signal; signal.pause()", folder="/") for _ in range(2))
     born = system.birth(one.pid)
     assert born is not None
     assert system.birth(one.pid) == born

@@ -15,10 +15,11 @@ def left_out(settings, definition):
 def test_our_settings_are_left_out_where_they_have_no_effect():
     sgd = to_plain(Settings(optimizer="sgd", architecture="lenet"))
     always = {"initial_std", "step_epochs", "step_factor"}
-    assert left_out(sgd, OURS) == {"momentum", "beta1", "beta2", "hidden", *always}
-    assert left_out(to_plain(Settings(optimizer="rmsprop")), OURS) == {"momentum", "beta1", *always}
+    assert left_out(sgd, OURS) == {"momentum", "beta1", "beta2", *always}
+    mlp = to_plain(Settings(optimizer="rmsprop"))
+    assert left_out(mlp, OURS) == {"momentum", "beta1", "filters", *always}
     step = to_plain(Settings(schedule="step", initialization="constant_std", optimizer="adam"))
-    assert left_out(step, OURS) == {"momentum"}
+    assert left_out(step, OURS) == {"momentum", "filters"}
 
 
 def test_searched_settings_of_a_branch_that_was_not_taken_are_left_out():

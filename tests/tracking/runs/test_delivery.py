@@ -44,7 +44,7 @@ def file_of(store, number, name):
 
 
 def test_a_trial_becomes_a_child_run_with_everything_it_was(store, ledger, trials, environment):
-    trials.whole(0)
+    trials.whole(0, parameter_count=1234)
 
     deliver(store, ledger, environment)
 
@@ -65,6 +65,7 @@ def test_a_trial_becomes_a_child_run_with_everything_it_was(store, ledger, trial
     assert run.data.tags[names.CODE_TAG] == "c" * 64
     assert run.data.tags[names.DATA_TAG] == "d" * 64
     assert run.data.tags[names.WEIGHTS_TAG] == f"{0:032d}{4:032d}"
+    assert run.data.tags[names.PARAMETER_COUNT_TAG] == "1234"
     assert "retrial reproduce 0 --study digits" in run.data.tags["mlflow.note.content"]
 
 

@@ -228,7 +228,8 @@ def _check_point(place: str, key: str, point: tuple[Any, ...]) -> None:
     _check_step(place, step)
     _check_step(place, at)
     _check_times(place, [at])
-    _require(type(value) in (int, float), place, value, "a number")
+    is_number = type(value) is float or (type(value) is int and abs(value) < 1 << 63)
+    _require(is_number, place, value, "a number")
 
 
 def _require(condition: object, place: str, received: Any, expected: str) -> None:

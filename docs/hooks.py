@@ -1,0 +1,101 @@
+"""What mkdocs adds to the pages of this folder; `mkdocs.yml` names this file as a hook.
+
+The README is the first page, and the commands have a page of their help. A link to a file of the
+repository leads to a page with its source, so that the pages need no other form than on GitHub.
+"""
+
+import contextlib
+import io
+import os
+import posixpath
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from studies.cli.main import COMMANDS, main
+
+ROOT = Path(__file__).parents[1]
+ELSEWHERE = {"README.md": "index.md", "CHANGELOG.md": "changelog.md",
+             "CONTRIBUTING.md": "contributing.md", "docs": "index.md"}  # fmt: skip
+"""The pages of what is outside this folder."""
+CODE = re.compile(r"^( *)(```|~~~~?).*?^\1\2", re.M | re.S)
+LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+LIST = re.compile(r"^([^-\s#|].*)\n(?=- )", re.M)
+LANGUAGES = {".py": "python", ".toml": "toml"}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages, then a page of source for each file that a page links to."""
+    texts = {page: (ROOT / name).read_text("utf-8") for name, page in ELSEWHERE.items()
+             if name.endswith(".md")}  # fmt: skip
+    texts["commands.md"] = _commands()
+    for page in files.documentation_pages():
+        texts.setdefault(page.src_uri, page.content_string)
+    for page, text in list(texts.items()):
+        for link in LINK.finditer(CODE.sub("", text)):
+            path, place = _place(page, link[1])
+            if place.startswith("source/"):
+                texts[place] = _source(path)
+    for page, text in texts.items():
+        if files.get_file_from_path(page) is None:
+            files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let links to files of the repository lead to their pages; put an empty line before lists."""
+    own = page.file.src_uri
+    start = posixpath.dirname(own) or "."
+
+    def linked(link: re.Match[str]) -> str:
+        return f"]({posixpath.relpath(_place(own, link[1])[1], start)}{link[2] or ''})"
+
+    def adapted(text: str) -> str:
+        return LIST.sub(r"\1\n\n", LINK.sub(linked, text))
+
+    end, parts = 0, []
+    for block in CODE.finditer(markdown):
+        parts += [adapted(markdown[end : block.start()]), block[0]]
+        end = block.end()
+    return "".join([*parts, adapted(markdown[end:])])
+
+
+def _place(page: str, target: str) -> tuple[Path, str]:
+    """Return the file of the repository that a page links to, and its page in the site."""
+    folder = "" if page in ELSEWHERE.values() else f"docs/{posixpath.dirname(page)}"
+    name = posixpath.normpath(posixpath.join(folder, target))
+    path = ROOT / name
+    if name in ELSEWHERE:
+        return path, ELSEWHERE[name]
+    if path.suffix in (".md", ".ipynb") or not path.exists():
+        return path, name.removeprefix("docs/")
+    return path, f"source/{name}.md"
+
+
+def _source(path: Path) -> str:
+    """Return a page with the source of a file; of a folder, its `__init__.py` or all its files."""
+    files = [path]
+    if path.is_dir():
+        package = path / "__init__.py"
+        files = [package] if package.is_file() else sorted(path.glob("*.py"))
+    shown = [f"# {path.relative_to(ROOT).as_posix()}"]
+    for file in files:
+        if file != path:
+            shown.append(f"## {file.name}")
+        shown.append(f"~~~~{LANGUAGES.get(file.suffix, 'text')}\n{file.read_text('utf-8')}\n~~~~")
+    return "---\nsearch:\n  exclude: true\n---\n\n" + "\n\n".join(shown)
+
+
+def _commands() -> str:
+    """Return a page with what each command prints as its help."""
+    os.environ["COLUMNS"] = "80"
+    shown = ["# Commands"]
+    for name in COMMANDS:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            main([name, "--help"])
+        shown.append(f"## retrial {name}\n\n```text\n{printed.getvalue()}```")
+    return "\n\n".join(shown)
