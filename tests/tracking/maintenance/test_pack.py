@@ -497,10 +497,7 @@ def refusal(extracted):
         ({"name": "\x1b[2J"}, r"run.name: got '\\x1b\[2J', expected a printable name"),
         ({"outputs": [[f"m-{ID}", 0]]}, "run.outputs: got 'm-0123456789"),
         ({"metrics": {"a": [[1, 2]]}}, "run.metrics: got .*, expected step, time and value of a"),
-        (
-            {"metrics": {"a": [[1, 2, 10**400]]}},
-            "PackedRun.metrics: got 10000.*, expected a number",
-        ),
+        ({"metrics": {"a": [[1, 2, 10**400]]}}, "PackedRun.metrics: got 1000.*, expected a number"),
         ({"metrics": {"../a": []}}, "run.metrics: got '../a', expected a name of MLflow"),
         ({"started": -1}, "run.times: got -1, expected a time"),
         ({"location": "ab"}, "run.location: got 'ab', expected a location"),
