@@ -1,6 +1,6 @@
 """What a user would write by hand: Optuna and MLflow's fluent interface, two processes.
 
-``python -m benchmarks.by_hand digits`` or ``svc``, in the folder of its two databases. The
+``python -m benchmarks.by_hand digits``, ``svc`` or ``mlp``, in the folder of its two databases. The
 trainings are those of the project's study. Each trial records its parameters, the metrics of every
 epoch, a figure of its curves and, where the study does, its model.
 """
@@ -18,7 +18,9 @@ import mlflow
 import numpy as np
 import optuna
 
-TRIALS = {"digits": 20, "svc": 10}
+TRIALS = {"digits": 20, "svc": 10, "mlp": 12}
+RESOURCES = {"digits": (2, 20), "svc": (1, 1), "mlp": (1, 12)}
+"""The fewest epochs that Hyperband gives a trial, and all."""
 OPTUNA, MLFLOW = "sqlite:///optuna.db", "sqlite:///mlflow.db"
 
 
@@ -86,6 +88,55 @@ def svc(trial: optuna.Trial) -> float:
     return accuracy
 
 
+def mlp(trial: optuna.Trial) -> float:
+    """Train a network of PyTorch as ``docs/examples/mlp.py`` does."""
+    import torch
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+    from torch import nn
+
+    torch.set_num_threads(1)
+    X, y = load_digits(return_X_y=True)
+    parts = train_test_split(X.astype("float32") / 16, y, test_size=360, random_state=0)
+    Xt, Xv, yt, yv = map(torch.tensor, parts)
+    searched = {
+        "width": trial.suggest_int("width", 16, 256, log=True),
+        "dropout": trial.suggest_float("dropout", 0, 0.6),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-1, log=True),
+    }
+    width = searched["width"]
+    layers = [nn.Linear(64, width), nn.ReLU(), nn.Dropout(searched["dropout"])]
+    net = nn.Sequential(*layers, nn.Linear(width, 10))
+    optimizer = torch.optim.Adam(net.parameters(), searched["learning_rate"])
+    curve: list[float] = []
+    with mlflow.start_run(run_name=f"trial {trial.number}"):
+        mlflow.log_params(searched)
+        try:
+            for epoch in range(1, RESOURCES["mlp"][1] + 1):
+                net.train()
+                for rows in torch.randperm(len(Xt)).split(32):
+                    optimizer.zero_grad()
+                    loss = nn.functional.cross_entropy(net(Xt[rows]), yt[rows])
+                    loss.backward()
+                    optimizer.step()
+                net.eval()
+                with torch.no_grad():
+                    curve.append(float((net(Xv).argmax(1) == yv).float().mean()))
+                mlflow.log_metrics({"accuracy": curve[-1], "loss": float(loss)}, step=epoch)
+                trial.report(curve[-1], epoch)
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+        finally:
+            figure, axes = plt.subplots()
+            axes.plot(curve)
+            mlflow.log_figure(figure, "curves.png")
+            plt.close(figure)
+        weights = f"weights-{trial.number}.pt"
+        torch.save(net.state_dict(), weights)
+        mlflow.log_artifact(weights)
+    return curve[-1]
+
+
 def search(kind: str, trials: int, number: int) -> None:
     """Search in one of the processes."""
     mlflow.set_tracking_uri(MLFLOW)
@@ -93,9 +144,9 @@ def search(kind: str, trials: int, number: int) -> None:
     study = optuna.load_study(
         study_name=kind, storage=OPTUNA,
         sampler=optuna.samplers.TPESampler(seed=number),
-        pruner=optuna.pruners.HyperbandPruner(min_resource=2, max_resource=20),
+        pruner=optuna.pruners.HyperbandPruner(*RESOURCES[kind]),
     )  # fmt: skip
-    study.optimize({"digits": digits, "svc": svc}[kind], n_trials=trials)
+    study.optimize({"digits": digits, "svc": svc, "mlp": mlp}[kind], n_trials=trials)
 
 
 def searched(kind: str) -> None:

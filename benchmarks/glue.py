@@ -1,9 +1,9 @@
 """What does a search take beside what a user would write? ``python -m benchmarks.glue``.
 
-The digits study and the example of scikit-learn are searched by the project and by a script with
-Optuna and MLflow (see `by_hand`), in turn, with two processes each. The table has the median wall
-time of each and what each has recorded. Then: what an epoch of an objective in the simple form
-takes more than one in the full form.
+The digits study and the examples of scikit-learn and, where it is installed, of PyTorch are
+searched by the project and by a script with Optuna and MLflow (see `by_hand`), in turn, with two
+processes each. The table has the median wall time of each and what each has recorded. Then: what an
+epoch of an objective in the simple form takes more than one in the full form.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.measure import head, in_turns
 
 ROOT = Path(__file__).parents[1]
-STUDIES = {"digits": "digits", "svc": str(ROOT / "docs" / "examples" / "svc.py")}
+EXAMPLES = ROOT / "docs" / "examples"
+STUDIES = {"digits": "digits", "svc": str(EXAMPLES / "svc.py"), "mlp": str(EXAMPLES / "mlp.py")}
 EPOCHS = 1000
 
 
@@ -101,7 +103,7 @@ def main() -> int:
     head("What does a search take beside what a user would write?")
     print("| study | written with | median | each round | in MLflow |\n|---|---|---:|---|---|")
     with tempfile.TemporaryDirectory(prefix="retrial-glue-") as folder:
-        for kind in STUDIES:
+        for kind in STUDIES if find_spec("torch") else ("digits", "svc"):
             compare(kind, Path(folder), options.rounds)
     overhead()
     return 0
