@@ -1,13 +1,16 @@
 """Results without the code that produced them: in any folder, read-only, while a search runs."""
 
+import re
 import sqlite3
 import sys
+import urllib.request
 
 import pytest
 from drivers import ledger_of
 from permissions import read_only, without_exemptions
 from programs import Program, run_to_end
 from stored_studies import a_definition, a_search
+from waiting import PATIENCE
 
 from studies.cli.main import main
 from tracking.ledger import Ledger, lock
@@ -169,7 +172,10 @@ def test_the_ui_shows_a_store_that_cannot_be_written(work):
             preexec_fn=without_exemptions,
         )  # fmt: skip
         program.wait_for("ui: cannot write .*, so MLflow shows a copy of its database")
-        program.wait_for("trials of valley: http://127.0.0.1:")
+        program.wait_for("studies and trials in MLflow: http://127.0.0.1:")
+        (address,) = re.findall("http://[^ ]*/studies", "".join(program.lines))
+        with urllib.request.urlopen(address, timeout=PATIENCE) as page:
+            assert ">valley</a>" in page.read().decode()
         program.kill()
 
 
