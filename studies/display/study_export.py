@@ -81,7 +81,6 @@ def as_csv(stored: StoredStudy) -> str:
     rows = []
     for trial, (epochs, seconds) in zip(stored.trials, stored.spent(), strict=True):
         outcome = trial.outcome
-        digests = _code(trial)
         first = {"trial": trial.number, "state": trial.state, "value": trial.value}
         last = {
             "epoch": outcome.epoch,
@@ -93,13 +92,7 @@ def as_csv(stored: StoredStudy) -> str:
             "needed": outcome.pruned and outcome.pruned.survives_from,
             "error": outcome.error and outcome.error.summary,
             "origin": outcome.origin,
-            "asked": trial.asked,
-            "started": trial.started,
-            "finished": trial.finished,
-            "attempts": trial.attempts,
-            "crashes": trial.crashes,
-            "worker": trial.worker,
-            "code": key(digests) if digests else None,
+            **_history(trial),
             "run_id": trial.recorded_run,
         }
         taken = {*first, *last}
@@ -117,7 +110,7 @@ def as_csv(stored: StoredStudy) -> str:
 
 
 def _trial(stored: StoredStudy, trial: TrialRecord, seconds: float) -> JsonObject:
-    outcome, digests = trial.outcome, _code(trial)
+    outcome = trial.outcome
     return {
         "number": trial.number,
         "state": trial.state,
@@ -127,13 +120,7 @@ def _trial(stored: StoredStudy, trial: TrialRecord, seconds: float) -> JsonObjec
         "pruned": outcome.pruned and to_json(outcome.pruned),
         "error": outcome.error and to_json(outcome.error),
         "seconds": seconds,
-        "asked": trial.asked,
-        "started": trial.started,
-        "finished": trial.finished,
-        "attempts": trial.attempts,
-        "crashes": trial.crashes,
-        "worker": trial.worker,
-        "code": key(digests) if digests else None,
+        **_history(trial),
         "params": {name: decoded(value) for name, value in trial.parameters.items()},
         "added": trial.sampler_attributes.added is not None,
         "origin": outcome.origin,
@@ -143,6 +130,20 @@ def _trial(stored: StoredStudy, trial: TrialRecord, seconds: float) -> JsonObjec
         "epochs": [
             {"epoch": epoch.number, **epoch.metrics} for epoch in stored.epochs(trial.number)
         ],
+    }
+
+
+def _history(trial: TrialRecord) -> JsonObject:
+    """Return when, how often, by which worker and with which code a trial was trained."""
+    digests = _code(trial)
+    return {
+        "asked": trial.asked,
+        "started": trial.started,
+        "finished": trial.finished,
+        "attempts": trial.attempts,
+        "crashes": trial.crashes,
+        "worker": trial.worker,
+        "code": key(digests) if digests else None,
     }
 
 

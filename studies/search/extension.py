@@ -64,6 +64,8 @@ def extension_of(study: Study, name: str, ledger: Ledger, digests: Mapping[str, 
     for trial in ledger.trials(name):
         try:
             parameters = fitted(study, trial)
+            if is_longer and not {"seed", "epochs"} <= trial.settings.keys():
+                raise DoesNotFit("without seed and epochs")
         except DoesNotFit as error:
             counted.others[str(error)] += 1
             continue
@@ -123,7 +125,8 @@ def _check(study: Study, earlier: StudyRecord) -> None:
         if name in searched:
             continue
         new = given.get(name)
-        if name == "epochs" and isinstance(new, int) and new >= value:
+        # The earlier study may be from elsewhere, with a value of any type.
+        if name == "epochs" and isinstance(new, int) and isinstance(value, int) and new >= value:
             continue
         if name not in given or new != value:
             at_least = "at least " if name == "epochs" else ""
@@ -161,7 +164,7 @@ def _cost(again: Sequence[TrialRecord], epochs: int, total: int, name: str, ledg
     seconds = 0.0
     for trial in again:
         known = ledger.epochs(name, trial.number)
-        each = sum(epoch.seconds for epoch in known) / len(known)
+        each = sum(epoch.seconds for epoch in known) / max(1, len(known))
         seconds += each * (total - epochs if trial.outcome.stages else total)
     continued = sum(trial.outcome.stages is not None for trial in again)
     return (

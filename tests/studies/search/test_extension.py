@@ -203,6 +203,24 @@ def test_what_is_no_extension_is_refused(change, message, tmp_path, generator):
         assert ledger.study_names() == ["earlier"]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("study SET definition = json_set(definition, '$.fixed.epochs', 'x')", "settings.epochs: "),
+        ("trial SET settings = json_remove(settings, '$.seed')", "extend: 0 of 14 earlier trials"),
+    ],
+)
+def test_a_study_from_elsewhere_with_wrong_values_is_refused(change, message, tmp_path, generator):
+    path = tmp_path / "one.db"
+    earlier(path, generator)
+    with Ledger(path) as ledger:
+        with ledger.transaction() as connection:
+            connection.execute(f"UPDATE {change}")
+        with pytest.raises(InputError) as error:
+            extension_of(wide(settings={"epochs": 9}), "earlier", ledger, {})
+        assert str(error.value).startswith(message)
+
+
 def test_a_warm_start_says_how_many_trials_it_takes_and_why_not_the_others(tmp_path, generator):
     path = tmp_path / "one.db"
     earlier(path, generator)
