@@ -19,8 +19,14 @@ from tracking.records.confirmation import Confirmation, Evidence
 from tracking.store import names
 from tracking.store.errors import StoreUnavailable, StudyNotFound
 
-CHAMPION = "champion"
-"""Name of the study's attachment that holds the `Evidence` until it is recorded."""
+
+def attachment_of(champion: int) -> str:
+    """Return the name of the study's attachment that holds a champion's `Evidence` until recorded.
+
+    >>> attachment_of(1), attachment_of(2)
+    ('champion', 'champion 2')
+    """
+    return "champion" if champion == 1 else f"champion {champion}"
 
 
 class StoredStudy:
@@ -81,7 +87,11 @@ class StoredStudy:
     @property
     def evidence(self) -> Evidence | None:
         """The champion's training, or None if there is none, or it has been recorded."""
-        content = self.ledger.attachment(self.study.name, CHAMPION)
+        return self.evidence_of(1)
+
+    def evidence_of(self, champion: int) -> Evidence | None:
+        """Return the training of one of several champions, counted from 1, or None."""
+        content = self.ledger.attachment(self.study.name, attachment_of(champion))
         return None if content is None else Evidence.unpacked(content)
 
     def importances(self) -> dict[str, float]:

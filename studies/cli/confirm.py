@@ -22,6 +22,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=positive, default=5, metavar="R", help="seeds for each (default: 5)"
     )
+    parser.add_argument(
+        "--champions", type=positive, default=1, metavar="N",
+        help="trainings of the winner on all images, each tested once (default: 1)",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=positive, help="worker processes (default: cores)")
     add_flag(parser, "--json", "print the result as JSON")
     add_flag(parser, "--no-record", SUPPRESS)
@@ -40,6 +44,7 @@ def run(options: Namespace) -> int:
             options.study,
             top=options.top,
             seeds=options.seeds,
+            champions=options.champions,
             jobs=options.jobs,
             data=options.data,
             record=not options.no_record,
@@ -66,9 +71,11 @@ def _print(found: "Confirmed", options: Namespace) -> None:
 
     known = found.confirmation
     if found.earlier:
-        text = f"{known.study}: confirmed before with --top {known.top} --seeds {known.seeds}"
-        if (options.top, options.seeds) != (known.top, known.seeds):
-            text += f", not --top {options.top} --seeds {options.seeds}"
+        before = _options(known.top, known.seeds, 1 + len(known.others))
+        now = _options(options.top, options.seeds, options.champions)
+        text = f"{known.study}: confirmed before with {before}"
+        if now != before:
+            text += f", not {now}"
         text += f"{ago(found.trials_since)}; the test images are used once, so this result stays"
         print(text)
     heading, *rows = table(known)
@@ -81,3 +88,8 @@ def _print(found: "Confirmed", options: Namespace) -> None:
     console().print(shown_table)
     for line in lines(known, found.recorded, options.store):
         print(line)
+
+
+def _options(top: int, seeds: int, champions: int) -> str:
+    text = f"--top {top} --seeds {seeds}"
+    return text + (f" --champions {champions}" if champions > 1 else "")

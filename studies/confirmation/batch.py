@@ -58,9 +58,12 @@ def repetition_seed(study_seed: int, trial: int, repetition: int) -> int:
     return derived_seed(study_seed, trial, repetition)
 
 
-def champion_seed(study_seed: int, trial: int) -> int:
-    """Return the seed of the winner's final training, which no trial and no repetition has."""
-    return derived_seed(study_seed, trial, 0, 1)
+def champion_seed(study_seed: int, trial: int, champion: int = 1) -> int:
+    """Return the seed of a final training of the winner, which no trial and no repetition has.
+
+    Champions count from 1.
+    """
+    return derived_seed(study_seed, trial, 0, champion)
 
 
 def train(job: Job, place: int = 0) -> Trained:

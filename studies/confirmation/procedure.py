@@ -8,8 +8,9 @@ from pathlib import Path
 
 from joblib import cpu_count
 
+from nets.errors import InputError
 from studies.analysis.formatting import plural, shown_seconds
-from studies.analysis.stored_study import CHAMPION, StoredStudy, open_study
+from studies.analysis.stored_study import StoredStudy, attachment_of, open_study
 from studies.confirmation import champion
 from studies.confirmation.candidates import Repetitions
 from studies.search.session import Session, digests_of, load_datasets
@@ -48,6 +49,7 @@ def confirm(
     *,
     top: int,
     seeds: int,
+    champions: int = 1,
     jobs: int | None = None,
     data: Path | None = None,
     record: bool = True,
@@ -55,6 +57,9 @@ def confirm(
     warn: Say,
 ) -> Confirmed:
     """Confirm a study: the `top` trials under `seeds` fresh seeds each, then the test images.
+
+    With several `champions` the winner is trained so often on all images, each time under another
+    seed, and each network is tested once; the first is the champion.
 
     Raises StudyNotFound, StudyLocked, InputError for a study without a complete trial, and
     `champion.TrainingFailed` and `testing.TestFailed`.
@@ -72,7 +77,7 @@ def confirm(
             confirmation = _from_mlflow(mlflow, stored) or confirmation
         earlier = confirmation is not None and confirmation.is_tested
         if confirmation is None or not earlier:
-            confirmation = _confirm(stored, top, seeds, jobs, data, say, warn)
+            confirmation = _confirm(stored, top, seeds, champions, jobs, data, say, warn)
         if mlflow is not None and not _is_done(confirmation, stored):
             problem = _record(mlflow, stored, confirmation, data)
         since = sum(trial.is_finished for trial in stored.trials) - confirmation.finished
@@ -100,13 +105,15 @@ def _keep(stored: StoredStudy, confirmation: Confirmation, recorded: RecordedCon
     """Store a confirmation that MLflow has; the evidence is no longer needed."""
     name = stored.study.name
     stored.ledger.update_notes(name, confirmation=confirmation, recorded_confirmation=recorded)
-    stored.ledger.attach(name, CHAMPION, None)
+    for place in range(1, 2 + len(confirmation.others)):
+        stored.ledger.attach(name, attachment_of(place), None)
 
 
 def _confirm(
     stored: StoredStudy,
     top: int,
     seeds: int,
+    champions: int,
     jobs: int | None,
     data: Path | None,
     say: Say,
@@ -114,6 +121,10 @@ def _confirm(
 ) -> Confirmation:
     """Re-run the top trials and compare them, then train the winner and test it."""
     study = stored.study
+    if champions > 1 and (study.section.test is not None or not study.data_names):
+        expected = f"1 for {study.name}"
+        hint = "only networks are compared that are tested on the test images of a dataset"
+        raise InputError("champions", champions, expected, hint)
     repetitions = Repetitions(stored, top=top, seeds=seeds)
     session = _prepare(stored, data, warn)
     open_trials = sum(not trial.is_finished for trial in stored.trials)
@@ -136,13 +147,16 @@ def _confirm(
             f"{result}  {shown_seconds(one.seconds):>7s}"
         )
 
-    processes = min(jobs or cpu_count(), max(missing, 1))
-    repetitions.train(session, processes, finished)
+    processes = jobs or cpu_count()
+    repetitions.train(session, min(processes, max(missing, 1)), finished)
     compared = repetitions.compare()
     if compared.winner is not None and session.datasets:
-        say(f"trial {compared.winner} wins: training it on all images, then the test")
+        often = f" under {champions} seeds" if champions > 1 else ""
+        say(f"trial {compared.winner} wins: training it on all images{often}, then the test")
     stored.ledger.update_notes(study.name, champion_environment=session.environment)
-    return champion.train_winner(stored, session, compared)
+    return champion.train_winner(
+        stored, session, compared, champions=champions, processes=min(processes, champions)
+    )
 
 
 def _prepare(stored: StoredStudy, data: Path | None, warn: Say) -> Session:

@@ -133,6 +133,7 @@ class StudyInStore:
         top: int = 5,
         seeds: int = 5,
         *,
+        champions: int = 1,
         jobs: int | None = None,
         data: Folder | None = None,
     ) -> "Confirmation":
@@ -144,6 +145,8 @@ class StudyInStore:
             Number of trials.
         seeds
             Fresh seeds for each.
+        champions
+            Trainings of the winner on all images, each under another seed and tested once.
         jobs
             Worker processes; by default as many as there are cores.
         data
@@ -154,11 +157,11 @@ class StudyInStore:
         from studies.confirmation.procedure import confirm
         from studies.display.messages import warn
 
-        check_counts(top=top, seeds=seeds, jobs=jobs)
+        check_counts(top=top, seeds=seeds, champions=champions, jobs=jobs)
         with threads.pinned():
             found = confirm(
-                self.store, self.name, top=top, seeds=seeds, jobs=jobs, data=data_folder(data),
-                say=lambda line: print(line, flush=True), warn=warn,
+                self.store, self.name, top=top, seeds=seeds, champions=champions, jobs=jobs,
+                data=data_folder(data), say=lambda line: print(line, flush=True), warn=warn,
             )  # fmt: skip
         if found.problem:
             warn(f"not recorded: {found.problem}; the same call records it")

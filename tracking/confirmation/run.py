@@ -244,6 +244,9 @@ class _Recording:
                 names.TEST_LOSS_METRIC: test.loss,
                 names.CALIBRATION_METRIC: test.calibration_error,
             }
+        values |= _with_interval(names.MEAN_TEST_METRIC, found.mean_test)
+        if found.vote is not None:
+            values |= _with_interval(names.VOTE_METRIC, found.vote.accuracy)
         data = content.dataset_of_metrics(self.environment)
         return [
             Metric(key, value, int(found.at * 1000), 0, model_id=model_id, **data)

@@ -31,8 +31,8 @@ def interval(estimate: Estimate) -> str:
 
 
 def sentences(confirmation: Confirmation) -> list[str]:
-    """Return sentences on the winner and its lead, the luck of the search, the test result."""
-    said = [_winner(confirmation), _luck(confirmation), _test(confirmation)]
+    """Return sentences on the winner and its lead, the luck of the search, the test results."""
+    said = [_winner(confirmation), _luck(confirmation), _test(confirmation), _vote(confirmation)]
     return [sentence for sentence in said if sentence]
 
 
@@ -124,4 +124,16 @@ def _test(confirmation: Confirmation) -> str:
         f"test: accuracy {number(test.accuracy.value)} ({test.correct} of {test.count}, "
         f"{interval(test.accuracy)}), looked at once, after training on "
         f"{confirmation.champion.trained_on} images"
+    )
+
+
+def _vote(confirmation: Confirmation) -> str:
+    """Return what several champions are worth, on average and together; empty for one."""
+    mean, vote = confirmation.mean_test, confirmation.vote
+    if mean is None or vote is None:
+        return ""
+    return (
+        f"all {1 + len(confirmation.others)} champions: test accuracy {number(mean.value)} on "
+        f"average ({interval(mean)}); the mean of their probabilities: "
+        f"{number(vote.accuracy.value)} ({vote.correct} of {vote.count})"
     )

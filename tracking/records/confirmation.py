@@ -90,7 +90,7 @@ class Champion(_Whole):
 
 @dataclass(frozen=True)
 class TestResult(_Whole):
-    """What the test images said, the one time they were asked.
+    """The result of the test images, which are used once for each network.
 
     `accuracy` carries Wilson's interval, `loss` is the mean cross-entropy, `calibration_error`
     the expected calibration error over ten bins, `sha256` that of the data.
@@ -107,14 +107,26 @@ class TestResult(_Whole):
 
 
 @dataclass(frozen=True)
+class OtherChampion(_Whole):
+    """The champion's settings, trained under one more seed, with its own test result."""
+
+    seed: int
+    weights: str | None
+    seconds: float
+    test: TestResult
+
+
+@dataclass(frozen=True)
 class Confirmation(_Whole):
     """The honest winner of a study.
 
     `top` and `seeds` are what was asked for; `finished` is how many trials of the study had ended,
     `at` when it was found, in seconds since the epoch of Unix.
     `candidates` are in the order of the search; `lead` is by how much the winner's mean is better
-    than the next one's, with Welch's interval. `test` is what the test images said, `results` what
-    the study's own test function returned; where there is neither, `untested` says why.
+    than the next one's, with Welch's interval. `test` is the result of the test images, `results`
+    what the study's own test function returned; where there is neither, `untested` says why.
+    With several champions, `others` are those after the first, `mean_test` is the mean of their
+    test accuracies with Student's t-interval, and `vote` the result of their mean probabilities.
     """
 
     study: str
@@ -131,12 +143,16 @@ class Confirmation(_Whole):
     test: TestResult | None = None
     untested: str | None = None
     results: dict[str, Estimate] | None = None
+    others: tuple[OtherChampion, ...] = ()
+    mean_test: Estimate | None = None
+    vote: TestResult | None = None
 
     def to_json(self) -> JsonObject:
-        """Return the record as a JSON object; only a study with a test function has results."""
+        """Return the record as a JSON object, without what most studies do not have."""
         values = super().to_json()
-        if self.results is None:
-            del values["results"]
+        for name in ("results", "others", "mean_test", "vote"):
+            if not values[name]:
+                del values[name]
         return values
 
     @property
@@ -152,7 +168,8 @@ class Confirmation(_Whole):
     def seconds(self) -> float:
         """Seconds that all trainings took together."""
         again = [one.seconds for candidate in self.candidates for one in candidate.repetitions]
-        return sum(again) + (self.champion.seconds if self.champion else 0.0)
+        champions = [self.champion, *self.others]
+        return sum(again) + sum(champion.seconds for champion in champions if champion)
 
     @property
     def luck(self) -> Estimate | None:

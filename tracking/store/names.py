@@ -104,12 +104,14 @@ LEAD_METRIC = "lead"
 TEST_ACCURACY_METRIC = "test_accuracy"
 TEST_LOSS_METRIC = "test_loss"
 CALIBRATION_METRIC = "calibration_error"
+MEAN_TEST_METRIC = "mean_test_accuracy"  # of several champions
+VOTE_METRIC = "vote_test_accuracy"
 
 _OWN_METRICS = {VALUE_METRIC, EPOCHS_METRIC, SECONDS_METRIC, BEST_VALUE_METRIC} | {
     f"{name}{end}"
     for name in (
         MEAN_METRIC, LUCK_METRIC, LEAD_METRIC, TEST_ACCURACY_METRIC, TEST_LOSS_METRIC,
-        CALIBRATION_METRIC,
+        CALIBRATION_METRIC, MEAN_TEST_METRIC, VOTE_METRIC,
     )
     for end in ("", "_low", "_high")
 }  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from searches import ShuffledEngine, a_study, admit
 
 from nets import data, objective
-from nets.model_source import probabilities
+from nets.model_source import probabilities, restore
 from nets.randomness import derived_seed
 from nets.settings import Settings
 from studies.analysis.stored_study import open_study
@@ -197,6 +197,69 @@ def test_champion_is_trained_on_all_images_and_answers_as_its_model_does(store, 
     assert found.test.correct == right.sum()
     assert found.test.loss == pytest.approx(
         -np.log(evidence.answers[np.arange(360), digits.test_labels]).mean(), rel=1e-5
+    )
+
+
+def test_several_champions_are_each_tested_once_and_vote(store, digits, monkeypatch, capsys):
+    with counted_looks(monkeypatch) as looks:
+        confirm(store, "--top", "1", "--seeds", "1", "--champions", "3", "--jobs", "2")
+    found = found_in(store)
+    assert looks == [360] * 3
+    answers = []
+    for known in (1, 2, 3):
+        seed = champion_seed(3, found.winner, known)
+        epochs = []
+        settings = Settings(**{**found.champion.settings, "seed": seed})
+        outcome = objective(settings, digits, epochs.append)
+        network, full_scale, _ = restore(outcome.model.arrays)
+        answers.append(probabilities(network, full_scale, digits.test_images))
+        weights = epochs[-1].digests["weights"]
+        assert weights == [found.champion, *found.others][known - 1].weights
+    right = [(each.argmax(axis=1) == digits.test_labels).sum() for each in answers]
+    assert [found.test.correct, *(other.test.correct for other in found.others)] == right
+    assert found.mean_test.value == pytest.approx(np.mean(right) / 360)
+    assert (
+        found.vote.correct == (np.mean(answers, axis=0).argmax(axis=1) == digits.test_labels).sum()
+    )
+    assert found.seconds > found.champion.seconds + sum(other.seconds for other in found.others)
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == sentences(found)[-1]
+    assert said.startswith(f"all 3 champions: test accuracy {found.mean_test.value:.4f} on average")
+    assert Confirmation.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert confirm(store, "--top", "1", "--seeds", "1") == 0
+    assert "--seeds 1 --champions 3, not --top 1 --seeds 1;" in capsys.readouterr().out
+
+
+def test_of_several_champions_only_the_missing_ones_are_trained_after_a_kill(store, monkeypatch):
+    attach, trained = Ledger.attach, champion.train_all
+
+    def killing(ledger, study, name, content):
+        attach(ledger, study, name, content)
+        if name == "champion 2":
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "attach", killing)
+        with pytest.raises(Killed):
+            confirm(store, "--top", "1", "--seeds", "1", "--champions", "2")
+    again = []
+
+    def counting(jobs, processes, *, models):
+        again.extend(jobs)
+        return trained(jobs, processes, models=models)
+
+    monkeypatch.setattr(champion, "train_all", counting)
+    assert confirm(store, "--top", "1", "--seeds", "1", "--champions", "3") == 0
+    assert len(found_in(store).others) == 2
+    assert 1 <= len(again) <= 2  # champion 1 may have been committed, or not
+
+
+def test_several_champions_need_test_images(tmp_path, capsys):
+    searched(a_study(trials=4), tmp_path)
+    assert confirm(tmp_path, "--champions", "2", study="curves") == 2
+    assert capsys.readouterr().err == (
+        "retrial: champions: got 2, expected 1 for curves; only networks are compared that are "
+        "tested on the test images of a dataset\n"
     )
 
 

@@ -25,6 +25,7 @@ from tracking.records.confirmation import (
     Confirmation,
     Estimate,
     Evidence,
+    OtherChampion,
     RecordedConfirmation,
     Repetition,
     TestResult,
@@ -187,6 +188,28 @@ def test_confirmation_becomes_a_run_beside_the_trials(recorded, data, evidence, 
     for path in pictures:
         content = Path(recorded.client.download_artifacts(run_id, path)).read_bytes()
         assert content.startswith(b"\x89PNG")
+
+
+def test_several_champions_are_metrics_of_the_run(recorded, data, evidence, environment):
+    first = a_confirmation(evidence)
+    vote = dataclasses.replace(first.test, accuracy=Estimate(1.0, 0.84, 1.0), correct=20)
+    other = OtherChampion(5, "c" * 64, 2.0, dataclasses.replace(first.test, correct=18))
+    mean_test = Estimate(0.925, 0.61, 1.0)
+    several = dataclasses.replace(first, others=(other,), mean_test=mean_test, vote=vote)
+
+    done = run.record(recorded, several, environment, evidence=evidence, data=data)
+
+    found = recorded.client.get_run(done.run_id).data
+    expected = {
+        "test_accuracy": 0.95, "mean_test_accuracy": 0.925, "mean_test_accuracy_low": 0.61,
+        "vote_test_accuracy": 1.0, "vote_test_accuracy_low": 0.84, "seconds": 7.5,
+    }  # fmt: skip
+    assert expected.items() <= found.metrics.items()
+    assert run.read(recorded, "digits") == (several, done)
+    assert (
+        "- all 2 champions: test accuracy 0.9250 on average (0.6100 to 1.0000); the mean of their "
+        "probabilities: 1.0000 (20 of 20)" in found.tags["mlflow.note.content"].splitlines()
+    )
 
 
 def test_description_says_what_the_command_prints(recorded, environment):
