@@ -1,0 +1,113 @@
+"""Copies what proves docs/results.md out of a store, and compares a winner with another trial.
+
+    python -m benchmarks.results STUDY [--store STORE] [--to FOLDER]
+    python -m benchmarks.results STUDY [--store STORE] --against TRIAL
+
+The first writes a confirmed study into FOLDER/STUDY: its definition, settings and epochs of the
+champion, the confirmation, the certificates of the best trial and the champion where `reproduce`
+has written them, the champion's weights as .npz and ONNX, and the pictures. The second trains the
+settings of another trial, such as one chosen by hand, under the seeds that the confirmed winner was
+repeated with, and prints the difference of the means with its 95 % interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from joblib import cpu_count
+
+from nets.files import write_new
+from nets.model_source import restore
+from studies.analysis.stored_study import open_study
+from studies.confirmation.batch import train_all
+from studies.confirmation.intervals import difference_of, mean_of
+from studies.search.session import Session, load_datasets
+from tracking.models import registry
+from tracking.models.onnx import to_onnx
+from tracking.runs.reader import find_trial, open_with_trials, read_model, study_run
+from tracking.store import names
+from tracking.store.store import Store
+
+OF_CHAMPION = (
+    names.SETTINGS_FILE, names.EPOCHS_FILE, names.CONFIRMATION_FILE, names.CERTIFICATE_FILE,
+    "figures/misclassified.png", "figures/comparison.png",
+)  # fmt: skip
+OF_STUDY = (names.STUDY_FILE, "figures/optimization_history.png")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("study")
+    parser.add_argument("--store", type=Path, default=Path("mlruns"))
+    parser.add_argument("--to", type=Path, default=Path("docs/results"))
+    parser.add_argument("--against", type=int, metavar="TRIAL")
+    parser.add_argument("--data", type=Path)
+    options = parser.parse_args(arguments)
+    if options.against is not None:
+        compare(options.store, options.study, options.against, options.data)
+        return
+    folder = options.to / options.study
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_with_trials(options.store) as store:
+        copy(store, options.study, folder)
+
+
+def copy(store: Store, study: str, folder: Path) -> None:
+    """Write the files of a confirmed study; those that exist are replaced."""
+    champion = find_trial(store, None, registry.run_of(store, f"{study}@{names.CHAMPION}"))
+    best = find_trial(store, study, "best")
+    parent = study_run(store, study).info.run_id
+    wanted = [(champion.run_id, path, Path(path).name) for path in OF_CHAMPION]
+    wanted += [(parent, path, Path(path).name) for path in OF_STUDY]
+    wanted += [(best.run_id, names.CERTIFICATE_FILE, "best_trial_certificate.json")]
+    for run_id, path, name in wanted:
+        content = read(store, run_id, path)
+        if content is None:
+            print(f"  {study}: run {run_id} has no {path}")
+        else:
+            (folder / name).write_bytes(content)
+    arrays = read_model(store, champion)
+    network, full_scale, _ = restore(arrays)
+    np.savez_compressed(folder / "weights.npz", **arrays)
+    (folder / "champion.onnx").unlink(missing_ok=True)
+    tags = {names.STUDY_TAG: study, names.WEIGHTS_TAG: network.digest()}
+    write_new(folder / "champion.onnx", to_onnx(network, full_scale, tags), "results")
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"  {study}: {len(list(folder.iterdir()))} files, {size / 1e6:.2f} MB in {folder}")
+
+
+def read(store: Store, run_id: str, path: str) -> bytes | None:
+    """Return an artifact of a run, or None if it has none at this path."""
+    parent = str(Path(path).parent) if "/" in path else None
+    if path not in {found.path for found in store.client.list_artifacts(run_id, parent)}:
+        return None
+    return Path(store.client.download_artifacts(run_id, path)).read_bytes()
+
+
+def compare(store: Path, study: str, number: int, data: Path | None) -> None:
+    """Train another trial's settings under the seeds of the winner's repetitions; print both."""
+    with open_study(store, study, to_train=True) as stored:
+        confirmation = stored.confirmation
+        assert confirmation is not None
+        repetitions = confirmation.candidate(confirmation.winner).repetitions
+        other = next(trial for trial in stored.trials if trial.number == number)
+        datasets = load_datasets(stored.study.data_names, data)
+        session = Session.prepare(stored.study, datasets, stored.record.notes.pinned)
+        os.environ.update(session.pinned)  # for the processes that train
+        jobs = [
+            session.job(number, {**other.settings, "seed": again.seed}) for again in repetitions
+        ]
+        values = [trained.end.outcome.value for trained in train_all(jobs, cpu_count())]
+    ours = [again.value for again in repetitions if again.value is not None]
+    theirs = [value for value in values if value is not None]
+    for name, found in {"winner": ours, f"trial {number}": theirs}.items():
+        print(f"  {name}: {mean_of(found).rounded(5)}  {json.dumps(sorted(found))}")
+    print(f"  difference: {difference_of(ours, theirs).rounded(5)}")
+
+
+if __name__ == "__main__":
+    main()
