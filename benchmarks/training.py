@@ -6,10 +6,15 @@ PyTorch's default layout, and to channels_last; below 1 ours is faster. The next
 targets (solid, and goal), and the largest difference of the gradients of one step from PyTorch's in
 float64, relative to the largest gradient: ours in float64, ours and PyTorch's in float32.
 
-    python -m benchmarks.training
+    python -m benchmarks.training [--more]
+
+With --more, also the ratios to PyTorch with torch.compile, which needs a C++ compiler, and with
+bfloat16 autocast, which needs a processor that computes in it, each in the faster of both layouts.
 """
 
 from __future__ import annotations
+
+import argparse
 
 from benchmarks.measure import control, head, in_turns, torch
 from benchmarks.twins import (
@@ -42,7 +47,14 @@ ROWS: list[tuple[str, Settings, int, str, str]] = [
 ]
 
 
-def main() -> None:
+MORE = {"compiled": {"compiled": True}, "bfloat16": {"bfloat16": True}}
+"""Other ways to run PyTorch, as arguments of `their_step`."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--more", action="store_true", help="torch.compile and bfloat16 too")
+    options = parser.parse_args(arguments)
     head(__doc__)
     if torch is not None:
         torch.set_num_threads(1)
@@ -55,6 +67,10 @@ def main() -> None:
         )
         for name, settings, batch, solid, goal in ROWS:
             print(f"  {name:26}{batch:6}{row(settings, batch, solid, goal)}", flush=True)
+        if options.more and torch is not None:
+            print(f"\n  {'network':26}{'batch':>6}{'ours':>9}" + "".join(f"{m:>18}" for m in MORE))
+            for name, settings, batch, *_ in ROWS:
+                print(f"  {name:26}{batch:6}{more(settings, batch)}", flush=True)
 
 
 def shown(taken: dict[str, float]) -> str:
@@ -76,6 +92,21 @@ def row(settings: Settings, batch: int, solid: str, goal: str) -> str:
     ratio = " / ".join(f"{ours / value:.2f}" for value in theirs)
     exactness = " / ".join(f"{error:.0e}" for error in errors(settings, batch).values())
     return f"{cells}   {ratio:13}{solid:13}{goal:13}{exactness}"
+
+
+def more(settings: Settings, batch: int) -> str:
+    """Measure one row of the second table and return its cells."""
+    is_mlp = settings.architecture == "mlp"
+    layouts = (False,) if is_mlp else (False, True)
+    steps = {"ours": our_step(settings, batch)} | {
+        f"{way} {last}": their_step(settings, batch, channels_last=last, **values)
+        for way, values in MORE.items()
+        for last in layouts
+    }
+    taken = in_turns(steps, repeats=31 if is_mlp else 15, inner=10 if is_mlp else 1)
+    ours = taken.pop("ours")
+    best = [min(taken[f"{way} {last}"] for last in layouts) for way in MORE]
+    return f"{ours:9.2f}" + "".join(f"{value:10.2f}  ({ours / value:.2f})" for value in best)
 
 
 if __name__ == "__main__":

@@ -69,8 +69,18 @@ def our_step(settings: Settings, batch: int) -> Callable[[], float]:
     return step
 
 
-def their_step(settings: Settings, batch: int, *, channels_last: bool) -> Callable[[], object]:
-    """Return one training step of the twin, in PyTorch's default layout or with channels last."""
+def their_step(
+    settings: Settings,
+    batch: int,
+    *,
+    channels_last: bool,
+    compiled: bool = False,
+    bfloat16: bool = False,
+) -> Callable[[], object]:
+    """Return one training step of the twin, in PyTorch's default layout or with channels last.
+
+    `compiled` by `torch.compile`, which needs a C++ compiler, or with activations in `bfloat16`.
+    """
     twin = Twin(network(settings))
     if channels_last:
         twin.module.to(memory_format=torch.channels_last)
@@ -78,10 +88,12 @@ def their_step(settings: Settings, batch: int, *, channels_last: bool) -> Callab
     tx, ty = twin.inputs(x, channels_last=channels_last), torch.from_numpy(labels)
     kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[settings.optimizer]
     optimizer = kind(twin.module.parameters(), lr=settings.learning_rate)
+    module = torch.compile(twin.module) if compiled else twin.module
 
     def step() -> object:
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(twin.module(tx), ty)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            loss = torch.nn.functional.cross_entropy(module(tx), ty)
         loss.backward()
         optimizer.step()
         return loss
