@@ -70,7 +70,7 @@ def _place(page: str, target: str) -> tuple[Path, str]:
     path = ROOT / name
     if name in ELSEWHERE:
         return path, ELSEWHERE[name]
-    if path.suffix in (".md", ".ipynb") or not path.exists():
+    if path.suffix in (".md", ".ipynb", ".svg") or not path.exists():
         return path, name.removeprefix("docs/")
     return path, f"source/{name}.md"
 

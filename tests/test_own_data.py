@@ -66,10 +66,19 @@ def test_a_search_without_the_file_names_the_folder_that_was_searched(folder, tm
 def test_a_network_that_does_not_fit_a_table_is_refused_before_a_store_is_touched(folder):
     text = (folder / "wine.toml").read_text()
     (folder / "other.toml").write_text(text.replace("hidden = [20]", 'architecture = "lenet"'))
-    done = retrial("search", "other.toml", "--data", ".", "--store", "other", folder=folder)
-    assert done.returncode == 2
-    assert done.stderr.startswith("retrial: lenet: rows of a table of shape (13,) do not fit: ")
-    assert not (folder / "other").exists()
+    lenet = "lenet: rows of a table of shape (13,) do not fit: "
+    for arguments, message in [
+        (["search", "other.toml"], lenet),
+        (["train", "wine.toml", "--set", "architecture=lenet"], lenet),
+        (
+            ["train", "wine.toml", "--set", "shift=1"],
+            "augmentation: wine is a table, expected images\n",
+        ),
+    ]:
+        done = retrial(*arguments, "--data", ".", "--store", "other", folder=folder)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"retrial: {message}")
+        assert not (folder / "other").exists()
 
 
 @pytest.mark.slow

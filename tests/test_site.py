@@ -38,6 +38,7 @@ def test_the_page_of_commands_has_the_help_of_each(site):
 def test_links_to_source_lead_to_pages_that_have_it(site):
     page = (site / "concepts.html").read_text("utf-8")
     assert 'href="source/nets/perceptron.py.html"' in page
+    assert 'src="figures/activations.svg"' in page
     assert "class" in (site / "source" / "nets" / "layers" / "affine.py.html").read_text("utf-8")
     first = (site / "index.html").read_text("utf-8")
     assert 'href="study-files.html"' in first

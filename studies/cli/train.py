@@ -42,7 +42,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Choose the settings, train, record, and print the result."""
-    from nets.settings import to_plain
     from studies.definition import study_file
     from studies.display.progress import EpochLines, Status
     from studies.interface import scripts
@@ -61,8 +60,7 @@ def run(options: Namespace) -> int:
     study, best, pinned = _study(options.store, options.study, defined)
     chosen = single_training.choose(study, best, given)
     trained = single_training.companion(study, chosen.settings)
-    plain = to_plain(chosen.settings)
-    datasets = sessions.load_datasets([plain["data"]] if "data" in plain else [], options.data)
+    datasets = sessions.load_data(trained, options.data)
     session = sessions.Session.prepare(trained, datasets, pinned)
     with sessions.locked(options.store, trained.name, "trained") as ledger:
         number = single_training.admit(

@@ -14,13 +14,7 @@ from typing import Any, Literal
 from joblib import cpu_count
 
 from nets import threads as thread_count
-from nets.data import Dataset
-from nets.errors import InputError
-from nets.settings import Settings
-from nets.trainer import check_fits
-from studies.definition.checks import combinations
 from studies.definition.study_file import Study
-from studies.definition.study_section import OWN_OBJECTIVE
 from studies.search import session as sessions
 from studies.search.session import Screen, Status
 from studies.search.stopping import same_failure
@@ -119,7 +113,7 @@ def search(
     check_writable(store)
     if record:
         check_reachable()
-    datasets = _load_data(study, data)
+    datasets = sessions.load_data(study, data)
     with (
         # The driver's threads are recorded; in a program of the user's there may be many.
         thread_count.pinned(),
@@ -173,20 +167,6 @@ def _cluster(address: str | None) -> contextlib.AbstractContextManager[Any]:
     from studies.workers.dask_client import connect  # needs an optional package
 
     return connect(address)
-
-
-def _load_data(study: Study, folder: Path | None) -> dict[str, Dataset]:
-    """Load each dataset once, and check that it can be split, and that the networks fit it."""
-    datasets = sessions.load_datasets(study.data_names, folder)
-    for dataset in datasets.values():
-        try:
-            dataset.split(study.fixed.get("validation", 0), study.section.seed)
-        except InputError as error:
-            raise error.with_key(f"data.{error.key}") from None
-    if study.section.objective == OWN_OBJECTIVE:
-        for settings in combinations(study.fixed, study.space, Settings):
-            check_fits(settings, datasets[settings.data])
-    return datasets
 
 
 def _jobs(asked: int | None, window: int, cluster: Any, warn: Warn) -> int | None:

@@ -17,8 +17,12 @@ from optuna.trial import FrozenTrial
 from nets import data
 from nets.data import Dataset
 from nets.errors import InputError
+from nets.settings import Settings
+from nets.trainer import check_fits
 from studies.definition import study_file
+from studies.definition.checks import combinations
 from studies.definition.study_file import Study
+from studies.definition.study_section import OWN_OBJECTIVE
 from studies.recording.listener import Record
 from studies.search.driver import Listener, Plan, Search
 from studies.search.extension import extension_of
@@ -132,6 +136,20 @@ def load_datasets(wanted: Iterable[str], folder: Path | None) -> dict[str, Datas
     """Load datasets by their names, from a folder or the default one."""
     folder = folder or data.default_folder()
     return {name: data.load(name, folder) for name in wanted}
+
+
+def load_data(study: Study, folder: Path | None) -> dict[str, Dataset]:
+    """Load the datasets of a study; raise InputError if a trial of it cannot train on them."""
+    datasets = load_datasets(study.data_names, folder)
+    for dataset in datasets.values():
+        try:
+            dataset.split(study.fixed.get("validation", 0), study.section.seed)
+        except InputError as error:
+            raise error.with_key(f"data.{error.key}") from None
+    if study.section.objective == OWN_OBJECTIVE:
+        for settings in combinations(study.fixed, study.space, Settings):
+            check_fits(settings, datasets[settings.data])
+    return datasets
 
 
 def digests_of(datasets: Mapping[str, Dataset]) -> dict[str, str]:

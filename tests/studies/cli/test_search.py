@@ -42,7 +42,7 @@ def store(tmp_path):
     [
         (
             ["digit"],
-            "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the path",
+            "study: no bundled study 'digit', expected digits, mnist-",
         ),
         (["/tmp"], "study: '/tmp' is a folder, expected the path of a study file"),
         (["no/such.toml"], "study: no such file: 'no/such.toml'"),

@@ -216,11 +216,12 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
         (
             "digit",
             [],
-            "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the",
+            "study: no bundled study 'digit', expected digits, mnist-",
         ),
         ("digits", ["rate"], "--set: got 'rate', expected name=value"),
         ("digits", ["rate=1"], "--set rate: unknown setting; settings are"),
         ("digits", ["data=letters"], "data.name: got 'letters', expected digits"),
+        ("digits", ["validation=2000"], "data.validation: got 2000, expected 0 to 1436"),
     ],
 )
 def test_a_wrong_request_leaves_no_store(study, values, message, train, store):

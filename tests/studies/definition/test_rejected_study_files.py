@@ -526,8 +526,8 @@ def test_unknown_study_is_answered_with_the_bundled_ones():
     with pytest.raises(InputError) as caught:
         study_file.find("digit")
     assert str(caught.value) == (
-        "study: no bundled study 'digit', expected digits, mnist-cnn, mnist-mlp or the path of a "
-        ".toml file; did you mean 'digits'?"
+        "study: no bundled study 'digit', expected digits, mnist-best, mnist-cnn, mnist-mlp or the "
+        "path of a .toml file; did you mean 'digits'?"
     )
 
 
