@@ -184,7 +184,7 @@ def end(
 def curves_title(trial: TrialRecord, metric: str) -> str:
     """Return the title of a finished trial's curves."""
     title = f"{names.trial_run_name(trial.number)} of {trial.study}: {trial.state}"
-    return title if trial.value is None else f"{title}, {metric} {trial.value:.5g}"
+    return title if trial.value is None else f"{title}, {metric} {rounded(trial.value)}"
 
 
 def describe(trial: TrialRecord, parent: StudyRun) -> str:
