@@ -1,8 +1,8 @@
 """What mkdocs adds to the pages of this folder; `mkdocs.yml` names this file as a hook.
 
-The README is the first page, the commands have a page of their help, and the names of `studies` one
-of their docstrings. A link to a file of the repository leads to a page with its source, so that the
-pages need no other form than on GitHub.
+The README is the first page, the page of commands has their help, and a page has the docstrings of
+the names of `studies`. A link to a file of the repository leads to a page with its source, so that
+the pages need no other form than on GitHub.
 """
 
 import contextlib
@@ -39,7 +39,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages, then a page of source for each file that a page links to."""
     texts = {page: (ROOT / name).read_text("utf-8") for name, page in ELSEWHERE.items()
              if name.endswith(".md")}  # fmt: skip
-    texts["commands.md"] = _commands()
     texts["api.md"] = _api()
     for page in files.documentation_pages():
         texts.setdefault(page.src_uri, page.content_string)
@@ -61,6 +60,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     SVG files beside their page.
     """
     own = page.file.src_uri
+    if own == "commands.md":
+        markdown += _commands()
     start = posixpath.dirname(own) or "."
 
     def linked(link: re.Match[str]) -> str:
@@ -87,7 +88,7 @@ def _place(page: str, target: str) -> tuple[Path, str]:
     path = ROOT / name
     if name in ELSEWHERE:
         return path, ELSEWHERE[name]
-    if path.suffix in (".md", ".ipynb") or not path.exists():
+    if path.suffix in (".md", ".ipynb", ".png") or not path.exists():
         return path, name.removeprefix("docs/")
     return path, f"source/{name}.md"
 
@@ -107,15 +108,15 @@ def _source(path: Path) -> str:
 
 
 def _commands() -> str:
-    """Return a page with what each command prints as its help."""
+    """Return sections with what each command prints as its help."""
     os.environ["COLUMNS"] = "80"
-    shown = ["# Commands"]
+    shown = []
     for name in COMMANDS:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
             main([name, "--help"])
-        shown.append(f"## retrial {name}\n\n```text\n{printed.getvalue()}```")
-    return "\n\n".join(shown)
+        shown.append(f"\n## retrial {name}\n\n```text\n{printed.getvalue()}```\n")
+    return "".join(shown)
 
 
 def _api() -> str:
@@ -129,9 +130,8 @@ def _api() -> str:
         if isinstance(value, ModuleType):
             shown.append(f"## {name}\n\n{inspect.getdoc(value)}")
             for one in filter(inspect.isclass, vars(value).values()):
-                shown.append(
-                    f"::: {one.__module__}.{one.__name__}\n    options: {{heading_level: 3}}"
-                )
+                options = "{heading_level: 3, members: false}"
+                shown.append(f"::: {one.__module__}.{one.__name__}\n    options: {options}")
         else:
             shown.append(f"::: {studies._PLACES[name]}.{name}")
     return "\n\n".join(shown)

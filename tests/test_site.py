@@ -30,6 +30,12 @@ def site(tmp_path_factory):
     return folder
 
 
+def test_the_page_of_commands_has_a_row_for_each():
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    rows = "".join(re.findall(r"^\| (`.*?) \| ", page, re.M))
+    assert set(re.findall(r"`retrial (\w+)", rows)) == set(COMMANDS)
+
+
 @pytest.mark.slow
 def test_the_page_of_commands_has_the_help_of_each(site):
     page = (site / "commands.html").read_text("utf-8")
