@@ -1,20 +1,27 @@
 """What mkdocs adds to the pages of this folder; `mkdocs.yml` names this file as a hook.
 
-The README is the first page, and the commands have a page of their help. A link to a file of the
-repository leads to a page with its source, so that the pages need no other form than on GitHub.
+The README is the first page, the page of commands has their help, and a page has the docstrings of
+the names of `studies`. A link to a file of the repository leads to a page with its source, so that
+the pages need no other form than on GitHub.
 """
 
 import contextlib
+import inspect
 import io
+import itertools
 import os
 import posixpath
 import re
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+import studies
 from studies.cli.main import COMMANDS, main
 
 ROOT = Path(__file__).parents[1]
@@ -23,6 +30,7 @@ ELSEWHERE = {"README.md": "index.md", "CHANGELOG.md": "changelog.md",
 """The pages of what is outside this folder."""
 CODE = re.compile(r"^( *)(```|~~~~?).*?^\1\2", re.M | re.S)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.M)
 LIST = re.compile(r"^([^-\s#|].*)\n(?=- )", re.M)
 LANGUAGES = {".py": "python", ".toml": "toml"}
 
@@ -31,7 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages, then a page of source for each file that a page links to."""
     texts = {page: (ROOT / name).read_text("utf-8") for name, page in ELSEWHERE.items()
              if name.endswith(".md")}  # fmt: skip
-    texts["commands.md"] = _commands()
+    texts["api.md"] = _api()
     for page in files.documentation_pages():
         texts.setdefault(page.src_uri, page.content_string)
     for page, text in list(texts.items()):
@@ -46,8 +54,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links to files of the repository lead to their pages; put an empty line before lists."""
+    """Let links to files of the repository lead to their pages; put an empty line before lists.
+
+    Mermaid's diagrams, which a browser draws only with a script from elsewhere, are shown as the
+    SVG files beside their page.
+    """
     own = page.file.src_uri
+    if own == "commands.md":
+        markdown += _commands()
     start = posixpath.dirname(own) or "."
 
     def linked(link: re.Match[str]) -> str:
@@ -56,9 +70,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     def adapted(text: str) -> str:
         return LIST.sub(r"\1\n\n", LINK.sub(linked, text))
 
-    end, parts = 0, []
+    end, parts, diagrams = 0, [], itertools.count(1)
     for block in CODE.finditer(markdown):
-        parts += [adapted(markdown[end : block.start()]), block[0]]
+        shown = block[0]
+        if shown.startswith("```mermaid"):
+            image = f"{posixpath.basename(own).removesuffix('.md')}-{next(diagrams)}.svg"
+            shown = f"[![diagram]({image})]({image})"
+        parts += [adapted(markdown[end : block.start()]), shown]
         end = block.end()
     return "".join([*parts, adapted(markdown[end:])])
 
@@ -70,7 +88,7 @@ def _place(page: str, target: str) -> tuple[Path, str]:
     path = ROOT / name
     if name in ELSEWHERE:
         return path, ELSEWHERE[name]
-    if path.suffix in (".md", ".ipynb", ".svg") or not path.exists():
+    if path.suffix in (".md", ".ipynb", ".svg", ".png") or not path.exists():
         return path, name.removeprefix("docs/")
     return path, f"source/{name}.md"
 
@@ -90,12 +108,39 @@ def _source(path: Path) -> str:
 
 
 def _commands() -> str:
-    """Return a page with what each command prints as its help."""
+    """Return sections with what each command prints as its help."""
     os.environ["COLUMNS"] = "80"
-    shown = ["# Commands"]
+    shown = []
     for name in COMMANDS:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
             main([name, "--help"])
-        shown.append(f"## retrial {name}\n\n```text\n{printed.getvalue()}```")
+        shown.append(f"\n## retrial {name}\n\n```text\n{printed.getvalue()}```\n")
+    return "".join(shown)
+
+
+def _api() -> str:
+    """Return a page that mkdocstrings fills with the docstrings of the names of `studies`."""
+    shown = [
+        "# Python names",
+        "All names of `import studies`; [the guide](python.md) shows their use.",
+    ]
+    for name in studies.__all__:
+        value = getattr(studies, name)
+        if isinstance(value, ModuleType):
+            shown.append(f"## {name}\n\n{inspect.getdoc(value)}")
+            for one in filter(inspect.isclass, vars(value).values()):
+                options = "{heading_level: 3, members: false}"
+                shown.append(f"::: {one.__module__}.{one.__name__}\n    options: {options}")
+        else:
+            shown.append(f"::: {studies._PLACES[name]}.{name}")
     return "\n\n".join(shown)
+
+
+class Examples(griffe.Extension):
+    """Shows the examples of docstrings as code; mkdocs.yml names this class, too."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Fence what begins with ``>>>``."""
+        if obj.docstring:
+            obj.docstring.value = EXAMPLE.sub(r"```pycon\n\g<0>\n```", obj.docstring.value)

@@ -1,12 +1,41 @@
-"""docs/quickstart.ipynb: run it as a user does, and check what it shows."""
+"""docs/quickstart.md and docs/quickstart.ipynb: run them as a user does."""
 
 import json
+import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
 from notebooks import run_notebook
+from programs import run_to_end
 
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "quickstart.ipynb"
+ROOT = Path(__file__).parents[1]
+NOTEBOOK = ROOT / "docs" / "quickstart.ipynb"
+PAGE = (ROOT / "docs" / "quickstart.md").read_text("utf-8")
+CODE = re.findall(r"^```(?:python|toml)\n(.*?)^```", PAGE, re.M | re.S)
+
+
+@pytest.mark.slow
+def test_the_files_and_commands_of_the_page_work(tmp_path):
+    script, study, training = CODE
+    (tmp_path / "tune.py").write_text(script)
+    (tmp_path / "my-study.toml").write_text(study)
+    (tmp_path / "training.py").write_text(training)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    start = {"python": [], "retrial": ["-m", "studies.cli.main"]}
+    commands = re.findall(r"^\$ (python|retrial) (.*)$", PAGE, re.M)
+    printed = []
+    for program, arguments in [*commands, ("python", "training.py")]:
+        command = [sys.executable, *start[program], *arguments.split()]
+        printed.append(run_to_end(command, cwd=tmp_path, env=environment, check=True).stdout)
+    tuned, searched, shown, reproduced, confirmed, trained = printed
+    assert "tune: 8 of 8 trials, best val_accuracy 0." in tuned
+    assert "my-study: 12 of 12 trials, best val_accuracy 0.9" in searched
+    assert "learning_rate" in shown
+    assert "exact: all metrics and digests of 10 epochs" in reproduced
+    assert "model: my-study/1, my-study@champion" in confirmed
+    assert [line.split()[0] for line in trained.splitlines()] == ["1", "2", "3"]
 
 
 @pytest.mark.slow

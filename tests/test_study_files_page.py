@@ -16,7 +16,7 @@ from tracking.records import Direction
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "study-files.md").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text("utf-8")
 
 TYPES = {
     int: "integer", float: "number", str: "string", bool: "true or false",
@@ -173,11 +173,11 @@ def test_every_key_of_a_range_is_described():
     assert {row[0].strip("`") for row in rows("## [space]")} == set(space_section.KEYS)
 
 
-EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE + README, re.M | re.S)
+EXAMPLES = re.findall(r"^```toml\n(.*?)^```", PAGE + QUICKSTART, re.M | re.S)
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_every_study_file_of_the_page_and_of_the_readme_is_accepted(number, tmp_path):
+def test_every_study_file_of_the_page_and_of_the_quickstart_is_accepted(number, tmp_path):
     path = tmp_path / "example.toml"
     path.write_text(EXAMPLES[number])
     assert study_file.read(path).space.parameters

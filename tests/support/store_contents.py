@@ -1,5 +1,6 @@
 """Everything that a store has of the study ``digits``, as values that can be compared."""
 
+import re
 from pathlib import Path
 
 from trial_writer import STUDY
@@ -17,7 +18,7 @@ def read_contents(store):
             "status": run.info.status,
             "params": run.data.params,
             "tags": {
-                key: by_id.get(value, value)
+                key: re.sub(r"\b[0-9a-f]{32}\b", lambda found: by_id.get(found[0], found[0]), value)
                 for key, value in run.data.tags.items()
                 if not key.startswith("mlflow.source")
             },

@@ -11,9 +11,11 @@ import io
 import logging
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from os import PathLike
+from pathlib import PurePath
+from typing import Any, ClassVar
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -45,12 +47,28 @@ _TITLE_SIZE, _SUBTITLE_SIZE, _LEGEND_SIZE = 13.0, 9.5, 9.0
 _SMALLEST_TITLE = 10.0
 
 
+class Page(Figure):
+    """A figure whose SVG and PDF files have equal bytes whenever it is drawn from equal data."""
+
+    _TIMES: ClassVar = {"svg": "Date", "pdf": "CreationDate"}
+
+    def savefig(self, fname: Any, **options: Any) -> None:
+        """Write a file, with matplotlib's options: without its time and, in SVG, random ids."""
+        default = rcParams["savefig.format"]
+        suffix = PurePath(fname).suffix if isinstance(fname, str | PathLike) else ""
+        form = str(options.get("format") or suffix.removeprefix(".") or default).lower()
+        if form in self._TIMES:
+            options["metadata"] = {self._TIMES[form]: None, **(options.get("metadata") or {})}
+        with rc_context({"svg.hashsalt": "retrial"}):
+            super().savefig(fname, **options)
+
+
 def page(title: str, subtitle: str, *, height: float = 4.5) -> Figure:
     """Return an empty figure with a title and a subtitle, `height` inches high.
 
     `margins` leaves room for both lines.
     """
-    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    figure = Page(figsize=(WIDTH, height), facecolor="white")
     head(figure, title, subtitle)
     return figure
 
@@ -194,10 +212,9 @@ def text_width(
 
 
 def to_svg(figure: Figure) -> bytes:
-    """Return a figure as the bytes of an SVG file, for print; equal figures give equal bytes."""
+    """Return a figure as the bytes of an SVG file, for print."""
     buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "retrial"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg")
     return buffer.getvalue()
 
 

@@ -176,6 +176,8 @@ class StudyRun:
         )
         if found:
             run_id = str(found[0].info.run_id)
+            _, start, images = found[0].data.tags.get(names.DESCRIPTION_TAG, "").partition(_IMAGE)
+            tags[names.DESCRIPTION_TAG] += start + images
             self._client.log_batch(run_id, tags=[RunTag(key, tags[key]) for key in tags])
             if found[0].info.status != "RUNNING":
                 self._client.update_run(run_id, status="RUNNING")
@@ -229,6 +231,14 @@ class StudyRun:
             "selectedColumns": columns,
             # Without it, parameters come before metrics and both before tags.
             "columnOrder": ["attributes.`Run Name`", *columns],
+            "columnWidths": {
+                **dict.fromkeys((f"metrics.`{name}`" for name in own[1:]), _NARROW),
+                **{
+                    f"params.`{names.key(name)}`": _WIDE
+                    for name, values in space.items()
+                    if isinstance(values, Mapping) and values.get("log")
+                },
+            },
             "compareRunCharts": [_metric_chart(metric)],
             # The page adds the charts of the other metrics to the section of this name.
             "compareRunSections": [
@@ -238,6 +248,14 @@ class StudyRun:
             ],
         }
 
+
+_NARROW, _WIDE = 80, 170
+"""Widths in pixels. MLflow cuts a value that is wider than its column, and with it an exponent:
+a column without a width shows 7.85e-07 with all its digits as 7.852869...
+"""
+
+_IMAGE = "\n\n!["
+"""Begins an image in a description; those of the figures, at its end, are the only ones."""
 
 _METRIC_SECTION = "The study's metric"
 
@@ -274,12 +292,17 @@ def _chart_section(name: str) -> JsonObject:
 
 
 def log_study_figures(store: Store, study: str, figures: Mapping[str, bytes]) -> None:
-    """Attach figures, PNG files by their names, to a study's run.
+    """Attach figures, PNG files by their names, to a study's run, and show them on its page.
 
     Raises InputError when MLflow has no run of that study.
     """
+    run = study_run(store, study)
     files = {f"{names.FIGURES_FOLDER}/{name}.png": figure for name, figure in figures.items()}
-    write_files(store.client, study_run(store, study).info.run_id, files)
+    write_files(store.client, run.info.run_id, files)
+    description = run.data.tags.get(names.DESCRIPTION_TAG, "").partition(_IMAGE)[0]
+    for path in files:
+        description += f"{_IMAGE}{path}]({names.artifact_page(run.info.run_id, path)})"
+    store.client.set_tag(run.info.run_id, names.DESCRIPTION_TAG, description)
 
 
 def describe_study(study: StudyRecord, link: str = "") -> str:

@@ -14,7 +14,7 @@ from tracking.runs.content import dataset_of_metrics, log_model, params_of
 from tracking.runs.study_run import StudyRun, source_tags
 from tracking.store import names
 from tracking.store.client import files_at
-from tracking.store.plain_values import as_text
+from tracking.store.plain_values import rounded
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -184,16 +184,20 @@ def end(
 def curves_title(trial: TrialRecord, metric: str) -> str:
     """Return the title of a finished trial's curves."""
     title = f"{names.trial_run_name(trial.number)} of {trial.study}: {trial.state}"
-    return title if trial.value is None else f"{title}, {metric} {trial.value:.5g}"
+    return title if trial.value is None else f"{title}, {metric} {rounded(trial.value)}"
 
 
 def describe(trial: TrialRecord, parent: StudyRun) -> str:
-    """Return a trial's description in Markdown: what it is and how to reproduce it."""
+    """Return a trial's description in Markdown: what it is and how to reproduce it.
+
+    The searched settings have a line of their own near the top, because MLflow's page cuts a
+    description after a few lines and lists all parameters in one table.
+    """
     state = trial.state if trial.state != "running" else "running now"
     outcome = trial.outcome
     summary = f"Trial {trial.number} of the search **{trial.study}**: {state}"
     if trial.value is not None:
-        summary += f", `{parent.metric}` {trial.value:.6g} at epoch {outcome.epoch}"
+        summary += f", `{parent.metric}` {rounded(trial.value)} at epoch {outcome.epoch}"
     lines = [f"{summary}."]
     if outcome.origin is not None:
         lines.append(f"A copy of {outcome.origin}, which has its model and files.")
@@ -207,11 +211,11 @@ def describe(trial: TrialRecord, parent: StudyRun) -> str:
         lines.append(f"Failed: {last} (see `{names.ERROR_FILE}`).")
     if mixed := _mixed(trial):
         lines.append(f"Its worker differs from the study's first one: {mixed}.")
+    if trial.parameters:
+        searched = (f"`{name}` {rounded(value)}" for name, value in trial.parameters.items())
+        lines += ["", f"Searched: {', '.join(searched)}. All other parameters are fixed."]
     command = f"retrial reproduce {trial.number} --study {trial.study}"
     lines += ["", f"Reproduce it: `{command}`"]
-    if trial.parameters:
-        lines += ["", "| searched | value |", "|---|---|"]
-        lines += [f"| `{name}` | {as_text(value)} |" for name, value in trial.parameters.items()]
     return names.plain("\n".join(lines))
 
 

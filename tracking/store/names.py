@@ -155,6 +155,15 @@ def trials_page(experiment_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs?{query}"
 
 
+def artifact_page(run_id: str, path: str) -> str:
+    """Return the address of a run's artifact, relative to that of MLflow's pages.
+
+    >>> artifact_page("ab", "figures/slice.png")
+    'get-artifact?path=figures/slice.png&run_uuid=ab'
+    """
+    return f"get-artifact?path={path}&run_uuid={run_id}"
+
+
 def writer() -> str:
     """Return what identifies this process in the names of files that it is writing."""
     return f"{socket.gethostname()}.{os.getpid()}"

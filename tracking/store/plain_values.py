@@ -35,6 +35,15 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def rounded(value: Any) -> str:
+    """Return a value as text, a float with four significant digits.
+
+    >>> rounded(0.000123456), rounded(0.97), rounded("adam"), rounded((100, 50))
+    ('0.0001235', '0.97', 'adam', '[100, 50]')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else as_text(value)
+
+
 def ranges(numbers: Sequence[int]) -> str:
     """Return sorted numbers as a list of ranges.
 

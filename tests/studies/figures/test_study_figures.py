@@ -70,6 +70,26 @@ def test_a_study_has_seven_figures_as_wide_as_a_page_shows(search):
         assert Image.open(io.BytesIO(content)).width == 800
 
 
+@pytest.mark.parametrize("form", ["svg", "pdf", "png"])
+def test_files_of_a_figure_drawn_twice_have_equal_bytes(search, tmp_path, monkeypatch, form):
+    stored = search()
+    for name, draws in FIGURES.items():
+        written = []
+        for time in ("1700000000", "1800000000"):
+            monkeypatch.setenv("SOURCE_DATE_EPOCH", time)
+            draws(stored).savefig(file := tmp_path / f"{name}-{time}.{form.upper()}")
+            written.append(file.read_bytes())
+        assert written[0] == written[1]
+
+
+def test_what_a_user_says_about_the_file_of_a_figure_is_kept(search, tmp_path):
+    figure = optimization_history(search())
+    figure.savefig(tmp_path / "a", format="svg", metadata={"Title": "for print", "Date": "today"})
+    written = (tmp_path / "a").read_text("utf-8")
+    assert "for print" in written
+    assert "today" in written
+
+
 @pytest.mark.parametrize(
     ("states", "space", "names"),
     [

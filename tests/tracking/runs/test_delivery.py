@@ -66,7 +66,21 @@ def test_a_trial_becomes_a_child_run_with_everything_it_was(store, ledger, trial
     assert run.data.tags[names.DATA_TAG] == "d" * 64
     assert run.data.tags[names.WEIGHTS_TAG] == f"{0:032d}{4:032d}"
     assert run.data.tags[names.PARAMETER_COUNT_TAG] == "1234"
-    assert "retrial reproduce 0 --study digits" in run.data.tags["mlflow.note.content"]
+    assert run.data.tags["mlflow.note.content"] == (
+        "Trial 0 of the search **digits**: complete, `val_accuracy` 0.9817 at epoch 4.\n\n"
+        "Searched: `learning_rate` 0.001. All other parameters are fixed.\n\n"
+        "Reproduce it: `retrial reproduce 0 --study digits`"
+    )
+
+
+def test_only_pruned_trials_have_a_grey_mark(store, ledger, trials, environment):
+    for number, state in enumerate(("complete", "pruned", "failed")):
+        trials.whole(number, state)
+
+    deliver(store, ledger, environment)
+
+    marks = [run_of(store, number).data.tags.get(names.COLOR_TAG) for number in range(3)]
+    assert marks == [None, trial_run.PRUNED_COLOR, None]
 
 
 def test_curves_are_drawn_while_the_trial_before_is_written(
