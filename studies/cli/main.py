@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:
         from studies.workers.engine import EngineLost
-        from tracking.ledger.damage import damaged, is_damage
+        from tracking.ledger.access import is_damage
+        from tracking.ledger.damage import damaged
         from tracking.store import names
 
         if isinstance(error, EngineLost | MemoryError):

@@ -12,9 +12,10 @@ from studies.definition.choices import decoded
 from studies.definition.sections import full_names, sections_of
 from studies.definition.space import Space
 from studies.definition.study import Study
-from studies.definition.study_section import OWN_OBJECTIVE, natural_direction
+from studies.definition.study_section import natural_direction
 from studies.definition.validation import not_among
 from tracking.records import Values
+from tracking.store import names
 
 METRICS = ("train_loss", "train_accuracy", "learning_rate", "val_loss", "val_accuracy")
 """What the objective of nets reports; another one may report anything."""
@@ -101,7 +102,7 @@ def _check_pruner(study: Study) -> None:
 def _check_metric(study: Study) -> None:
     """Check that trials report the metric, and that the direction is the one it improves in."""
     section = study.section
-    if section.objective == OWN_OBJECTIVE:
+    if section.objective == names.OWN_OBJECTIVE:
         if section.metric not in METRICS:
             raise not_among("study.metric", section.metric, METRICS)
         natural = natural_direction(section.metric)

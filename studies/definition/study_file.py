@@ -24,15 +24,13 @@ from studies.definition.user_modules import import_from, load, settings_class, u
 from studies.definition.validation import unknown
 from studies.objective.signature import is_full, is_required
 from tracking.records import Values
+from tracking.store import names
 from tracking.store.plain_values import flat
 from tracking.store.store import without_secrets
 
 __all__ = ["Study", "build", "definition", "differences", "find", "read", "stored"]
 
 SHIPPED = Path(__file__).parents[1]
-
-DEFAULT_SETTINGS = "nets.settings:Settings"
-"""The settings class of an objective in the full form that names none."""
 
 
 def find(name: str) -> Path:
@@ -203,7 +201,7 @@ def differences(stored: Values, given: Values) -> list[str]:
 def comparable(definition: Values) -> Values:
     """Return a definition with the settings that earlier versions stored in another way."""
     fixed = definition["fixed"]
-    if definition["study"].get("settings") == DEFAULT_SETTINGS:
+    if definition["study"].get("settings") == names.OWN_SETTINGS:
         fixed = dict(fixed) if "filters" in definition["space"] else upgraded(fixed)
         if fixed.get("architecture") == "mlp" and fixed.get("hidden") is None:
             fixed["hidden"] = list(HIDDEN["mlp"])
@@ -225,7 +223,7 @@ def _with_form(section: StudySection) -> StudySection:
         return section
     objective = load(section.objective, "study.objective")
     if callable(objective) and is_full(objective):
-        return replace(section, settings=DEFAULT_SETTINGS)
+        return replace(section, settings=names.OWN_SETTINGS)
     return section
 
 

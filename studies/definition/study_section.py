@@ -13,7 +13,6 @@ from tracking.records import Direction, Values
 from tracking.store import names
 
 _METRIC = "val_accuracy"
-OWN_OBJECTIVE = "nets.objective:objective"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class StudySection:
     """Parameters of trials 0, 1, ...; a parameter that a table omits is sampled."""
     warm_start: str | None = None
     """Name of a study in the same store whose finished trials the sampler starts with."""
-    objective: str = OWN_OBJECTIVE
+    objective: str = names.OWN_OBJECTIVE
     settings: str | None = None
     """The class of a trial's settings; None for an objective whose parameters are its settings."""
     test: str | None = None
@@ -115,7 +114,7 @@ def read_section(raw: Values, where: str = "study") -> StudySection:
     if "direction" not in raw:
         metric = str(raw.get("metric", _METRIC))
         direction = natural_direction(metric)
-        if direction is None and raw.get("objective", OWN_OBJECTIVE) != OWN_OBJECTIVE:
+        if direction is None and raw.get("objective", names.OWN_OBJECTIVE) != names.OWN_OBJECTIVE:
             raise InputError(
                 f"{where}.direction",
                 problem=f"missing, and the name {metric!r} does not imply it",

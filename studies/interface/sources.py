@@ -14,12 +14,10 @@ from nets.errors import InputError
 from studies.interface.modules import identified
 from studies.interface.spaces import Choice, Float, Integer, Parameter, plain
 from tracking.records import Values
+from tracking.store import names
 
 if TYPE_CHECKING:
     from studies.definition.study import Study as Definition
-
-NETS = "nets.objective:objective"
-"""The objective of a study that names none."""
 
 Function = Callable[..., Any]
 
@@ -109,8 +107,8 @@ class Arguments:
         """The given name, or that of the objective's module."""
         if (name := self.section.get("name")) is not None:
             return str(name)
-        path = self._paths.get("objective", NETS)
-        if path == NETS:
+        path = self._paths.get("objective", names.OWN_OBJECTIVE)
+        if path == names.OWN_OBJECTIVE:
             raise InputError("name", problem="missing", expected="a name for the study")
         return path.partition(":")[0].rpartition(".")[2]
 
@@ -150,12 +148,12 @@ class Arguments:
         from studies.definition.user_modules import load
 
         if "settings" not in section:
-            objective = section.get("objective", NETS)
+            objective = section.get("objective", names.OWN_OBJECTIVE)
             function = load(objective, "study.objective")
-            names = inspect.signature(function).parameters if callable(function) else ()
-            if not {"settings", "report"} <= set(names):
+            arguments = inspect.signature(function).parameters if callable(function) else ()
+            if not {"settings", "report"} <= set(arguments):
                 return None
-        path = section.get("settings", "nets.settings:Settings")
+        path = section.get("settings", names.OWN_SETTINGS)
         return load(path, "study.settings")  # type: ignore[no-any-return]
 
     def definition(self, trials: int | None = None) -> "Definition":

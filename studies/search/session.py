@@ -22,7 +22,6 @@ from nets.trainer import check_fits
 from studies.definition import study_file
 from studies.definition.checks import combinations
 from studies.definition.study_file import Study
-from studies.definition.study_section import OWN_OBJECTIVE
 from studies.recording.listener import Record
 from studies.search.driver import Listener, Plan, Search
 from studies.search.extension import extension_of
@@ -146,7 +145,7 @@ def load_data(study: Study, folder: Path | None) -> dict[str, Dataset]:
             dataset.split(study.fixed.get("validation", 0), study.section.seed)
         except InputError as error:
             raise error.with_key(f"data.{error.key}") from None
-    if study.section.objective == OWN_OBJECTIVE:
+    if study.section.objective == names.OWN_OBJECTIVE:
         for settings in combinations(study.fixed, study.space, Settings):
             check_fits(settings, datasets[settings.data])
     return datasets

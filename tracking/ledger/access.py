@@ -77,7 +77,7 @@ class Ledger:
         except (OSError, sqlite3.Error) as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NO_SPACE:
                 raise  # it is the same folder that this user may write to, and no wrong request
-            if _is_damage(error):
+            if is_damage(error):
                 raise StoreUnavailable(
                     "store",
                     problem=f"{path} is not a ledger of retrial: {error}",
@@ -100,7 +100,7 @@ class Ledger:
         try:
             studies = self._connection.execute(_WITH_STORAGE).fetchall()
         except sqlite3.DatabaseError as error:
-            if _is_damage(error):  # found, and explained, when a study is read
+            if is_damage(error):  # found, and explained, when a study is read
                 return
             raise
         for name, definition in studies:
@@ -628,10 +628,11 @@ def _version(connection: sqlite3.Connection) -> int:
 _NO_SPACE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
-def _is_damage(error: Exception) -> bool:
-    """Return whether an error is about a file's content, not about access to it."""
+def is_damage(error: BaseException) -> bool:
+    """Return whether an error is about the content of a database, not about access to it."""
     code = getattr(error, "sqlite_errorcode", None)
-    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+    # Extended codes have the primary one in their lowest byte.
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 @contextlib.contextmanager

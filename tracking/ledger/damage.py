@@ -8,13 +8,6 @@ from tracking.ledger.copy import size_of
 from tracking.store.errors import StoreUnavailable
 
 
-def is_damage(error: BaseException) -> bool:
-    """Return whether an error is about the content of a database, not about access to it."""
-    code = getattr(error, "sqlite_errorcode", None)
-    # Extended codes have the primary one in their lowest byte.
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-
-
 def check(ledger: Ledger) -> None:
     """Raise StoreUnavailable, which says what can be saved, for a damaged file."""
     try:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Param
 
-OWN_SETTINGS = "nets.settings:Settings"
-"""What a study's definition calls our own settings."""
-
 
 def as_params(settings: Values) -> dict[str, str]:
     """Return settings as the parameters of a run: texts, nested ones under dotted names.
@@ -58,7 +55,7 @@ def with_effect(settings: Values, definition: JsonObject) -> Values:
     {'optimizer': 'sgd'}
     """
     conditions = [(name, table.get("when")) for name, table in definition.get("space", {}).items()]
-    if definition.get("study", {}).get("settings") == OWN_SETTINGS:
+    if definition.get("study", {}).get("settings") == names.OWN_SETTINGS:
         conditions += [(item.name, item.metadata.get("only_with")) for item in fields(Settings)]
     unused = {
         name

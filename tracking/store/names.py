@@ -84,6 +84,10 @@ TEST_TAG = "retrial.test"
 RUN_PROPERTY = "retrial.run"
 VERSION_PROPERTY = "retrial.version"
 
+# What a study's definition calls the objective and the settings of nets
+OWN_OBJECTIVE = "nets.objective:objective"
+OWN_SETTINGS = "nets.settings:Settings"
+
 # Alias of a study's confirmed winner among the versions of its registered model
 CHAMPION = "champion"
 
