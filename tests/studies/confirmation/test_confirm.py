@@ -148,6 +148,7 @@ def test_confirm_tells_a_person_who_won_and_what_was_luck(store, capsys):
     for beginning in ("trial ", "winner: trial ", "luck: trial ", "test: accuracy "):
         assert f"\n{beginning}" in said
     assert "looked at once, after training on 1437 images" in said
+    assert "\nnote: other people wrote most of the test digits" in said
 
 
 def test_a_champion_keeps_the_environment_that_it_was_trained_in(store, capsys):
