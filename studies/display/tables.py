@@ -1,5 +1,6 @@
 """Tables and lists whose numbers are never cut: what is too wide continues on the next line."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -57,6 +58,15 @@ def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") ->
         else:
             lines.append(indent + pair)
     return lines
+
+
+def folded(text: str, width: int, indent: str = "  ") -> list[str]:
+    """Return a text as lines that break between words; all but the first are indented.
+
+    >>> folded("trial 3 failed: no space left", 20)
+    ['trial 3 failed: no', '  space left']
+    """
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def print_lines(to: Console, lines: Iterable[str], *, headed: bool = False) -> None:

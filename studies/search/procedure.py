@@ -18,6 +18,7 @@ from nets.data import Dataset
 from nets.errors import InputError
 from nets.settings import Settings
 from nets.trainer import check_fits
+from studies.analysis.formatting import plural
 from studies.definition.checks import combinations
 from studies.definition.study_file import Study
 from studies.definition.study_section import OWN_OBJECTIVE
@@ -28,13 +29,16 @@ from studies.search.warm_start import earlier_trials
 from tracking.ledger import Ledger, retries
 from tracking.records import Failure, SearchEnd, TrialRecord
 from tracking.store.plain_values import ranges
-from tracking.store.store import check_reachable, check_writable, remote_uri
+from tracking.store.store import check_reachable, check_writable, remote_uri, without_secrets
 
 Warn = Callable[[str], None]
 """Prints a warning."""
 
-Display = Callable[[Study, int, Ledger], Screen]
-"""Returns the display of a search for a number of trials, of which the ledger may have some."""
+Display = Callable[[Study, int, Ledger, str], Screen]
+"""Returns the display of a search for a number of trials, of which the ledger may have some.
+
+The string says what trains them.
+"""
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ def search(
             first = known.finished[start : start + study.section.window][: total - start]
             return replace(known, failure=same_failure(first))
         workers = None if jobs is None else min(jobs, total)
-        screen = display(study, total, ledger)
+        screen = display(study, total, ledger, _workers(workers, threads, cluster))
         ledger.update_notes(study.name, recorded=False)
         began = time.monotonic()
         found = sessions.run(
@@ -164,6 +168,14 @@ def search(
         took = time.monotonic() - began
         trials, queued = ledger.trials(study.name), len(ledger.queued(study.name))
         return Searched(study, found.end, total, trials, took, failure, queued)
+
+
+def _workers(count: int | None, threads: int, cluster: str | None) -> str:
+    """Return in words what trains the trials."""
+    text = "all workers" if count is None else plural(count, "job")
+    if cluster is not None:
+        text += f" on {without_secrets(cluster)}"
+    return text + (f" of {threads} threads" if threads > 1 else "")
 
 
 def _cluster(address: str | None) -> contextlib.AbstractContextManager[Any]:
