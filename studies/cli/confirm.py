@@ -22,7 +22,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=positive, default=5, metavar="R", help="seeds for each (default: 5)"
     )
-    parser.add_argument("--jobs", type=positive, help="worker processes (default: cores)")
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="trainings at the same time, each in a process of its own (default: one per core)",
+    )
     add_flag(parser, "--json", "print the result as JSON")
     add_flag(parser, "--no-record", SUPPRESS)
 

@@ -22,7 +22,7 @@ INTERRUPTED = "the same command starts it again"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("action", choices=("list", "fetch"), help="list the datasets, or fetch one")
-    parser.add_argument("name", nargs="?", help="the dataset to fetch: mnist")
+    parser.add_argument("name", nargs="?", help="the dataset to fetch: mnist (list takes none)")
 
 
 def run(options: Namespace) -> int:

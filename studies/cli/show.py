@@ -12,11 +12,12 @@ from rich.text import Text
 from nets import data
 from nets.files import write_new
 from studies.analysis.formatting import plural, shown, shown_seconds
+from studies.analysis.importances import Importance, are_ordered
 from studies.cli.arguments import add_flag, stored_name
 from studies.definition.choices import decoded
 from studies.display import confirmation_summary, suggestions
 from studies.display.study_export import CodeOfTrials, as_csv, as_json, differing_code
-from studies.display.tables import aligned, console, listed, print_lines
+from studies.display.tables import aligned, console, folded, listed, print_lines
 from tracking.ledger import lock
 from tracking.records import TrialRecord, Values
 
@@ -36,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="?",
         const="-",
         metavar="FILE",
-        help="write a row for each trial to a new CSV file, or print them",
+        help="write a row for each trial to a new CSV file (default: print the rows)",
     )
 
 
@@ -81,9 +82,7 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
     if ranked:
         print_lines(screen, best_lines(stored, ranked[:MOST_ROWS], screen.width), headed=True)
     lines = code_lines(differing_code(stored.trials))
-    if importances := stored.importances():
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
-        lines.append(f"importance: {shares}")
+    lines += importance_lines(stored.importances, len(ranked), screen.width)
     print_lines(screen, [*lines, *(f"look next: {advice}" for advice in stored.advice())])
     pruned = [trial for trial in stored.trials if trial.outcome.pruned is not None]
     if pruned:
@@ -116,6 +115,21 @@ def code_lines(kinds: Sequence[CodeOfTrials]) -> list[str]:
         what = ", ".join(f"{name} {(d or 'absent')[:12]}" for name, d in kind.differing.items())
         count = plural(len(kind.trials), "trial")
         lines.append(f"  {what}: {count} from trial {min(kind.trials)} on")
+    return lines
+
+
+def importance_lines(found: dict[str, Importance], trials: int, width: int) -> list[str]:
+    """Return the share of each parameter with its interval, and a note if these leave it open."""
+    if len(found) < 2:
+        return []
+    shares = ", ".join(
+        f"{name} {one.share:.0%} ({100 * one.low:.0f} to {100 * one.high:.0f})"
+        for name, one in found.items()
+    )
+    lines = folded(f"importance, with 90 % intervals: {shares}", width)
+    if not are_ordered(found):
+        note = f"{trials} complete trials do not tell yet which parameter matters most"
+        lines += folded(f"  the intervals overlap: {note}", width)
     return lines
 
 

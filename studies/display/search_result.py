@@ -89,12 +89,12 @@ class Shown:
         if found.end in ("stopped", "timeout"):
             yield f"{found.end}: {self._again.what} continues it"
             return
+        if best is not None:
+            yield from _next(self._store, study.name, console().width)
         if found.failed:
             yield f"{plural(found.failed, 'trial')} failed: {self._again.retry(found.failed)}"
         if found.queued:
             yield _queued(found, self._again)
-        if best is not None:
-            yield from _next(self._store, study.name, console().width)
 
 
 def _beginning(study: Study, total: int, ledger: Ledger, where: str) -> str:
