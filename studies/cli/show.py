@@ -17,7 +17,7 @@ from studies.cli.arguments import add_flag, stored_name
 from studies.definition.choices import decoded
 from studies.display import confirmation_summary, suggestions
 from studies.display.study_export import CodeOfTrials, as_csv, as_json, differing_code
-from studies.display.tables import aligned, console, folded, listed, print_lines
+from studies.display.tables import aligned, console, filled, folded, listed, print_lines
 from tracking.ledger import lock
 from tracking.records import TrialRecord, Values
 
@@ -122,14 +122,14 @@ def importance_lines(found: dict[str, Importance], trials: int, width: int) -> l
     """Return the share of each parameter with its interval, and a note if these leave it open."""
     if len(found) < 2:
         return []
-    shares = ", ".join(
+    shares = [
         f"{name} {one.share:.0%} ({100 * one.low:.0f} to {100 * one.high:.0f})"
         for name, one in found.items()
-    )
-    lines = folded(f"importance, with 90 % intervals: {shares}", width)
+    ]
+    lines = ["importance, with 90 % intervals:", *filled(shares, width)]
     if not are_ordered(found):
         note = f"{trials} complete trials do not tell yet which parameter matters most"
-        lines += folded(f"  the intervals overlap: {note}", width)
+        lines += folded(f"      the intervals overlap: {note}", width, " " * 6)
     return lines
 
 

@@ -50,13 +50,18 @@ def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") ->
     >>> listed({"rate": 0.5, "height": 0.25, "kind": "plain"}, 24, "  ")
     ['  rate 0.5  height 0.25', '  kind plain']
     """
+    pairs = [f"{name} {shown(decoded(value))}" for name, value in parameters.items()]
+    return filled(pairs, width, indent)
+
+
+def filled(parts: Iterable[str], width: int, indent: str = "      ") -> list[str]:
+    """Return parts as lines, as many per line as fit, none of them broken."""
     lines: list[str] = []
-    for name, value in parameters.items():
-        pair = f"{name} {shown(decoded(value))}"
-        if lines and cell_len(longer := f"{lines[-1]}  {pair}") <= width:
+    for part in parts:
+        if lines and cell_len(longer := f"{lines[-1]}  {part}") <= width:
             lines[-1] = longer
         else:
-            lines.append(indent + pair)
+            lines.append(indent + part)
     return lines
 
 

@@ -1,9 +1,12 @@
 """`retrial search` as a person meets it: refusals, signals, two drivers, ends."""
 
+import codecs
 import contextlib
 import json
 import os
+import pty
 import signal
+import termios
 
 import pytest
 from drivers import Driver, ledger_of, write_study
@@ -12,6 +15,7 @@ from terminal import Terminal
 from waiting import until, wait_until_ended
 
 from nets.errors import InputError
+from studies.analysis.formatting import shown_parameters
 from studies.cli.main import main
 from studies.definition import study_file
 from tracking.records import Git
@@ -263,6 +267,35 @@ def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, mon
     assert (first, lines) == ("curves", ["trial ", "trial ", "record"])
     assert seen[-1] == "recording…"
     assert "recording…" not in terminal.lines
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_in_a_real_terminal_no_parameter_of_a_finished_trial_is_cut(tmp_path, store, width):
+    study = write_study(tmp_path, trials=4, delay=0.1)
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, width))
+    options = "--jobs", "2", "--no-record"
+    kind = {"TERM": "xterm-256color", "COLUMNS": None, "LINES": None}
+    driver = Driver(study, store, *options, stdout=theirs, **kind)
+    os.close(theirs)
+    screen, headings = Terminal(), set()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with contextlib.suppress(OSError):  # how the end is read on Linux
+        while content := os.read(ours, 100_000):
+            screen.write(decoder.decode(content))
+            headings |= {line for line in screen.lines if line.startswith("trial  worker")}
+    os.close(ours)
+    assert driver.finish()[0] == 0
+    assert "trial  worker    epoch  time  value  parameters" in headings
+    lines = screen.lines
+    assert lines[0] == f"curves: 4 trials, maximize value, 2 jobs, in {store}"
+    end = next(at for at, line in enumerate(lines) if line.startswith("curves: 4 of 4"))
+    words = " ".join(lines[1:end]).split()
+    with ledger_of(store) as ledger:
+        for trial in ledger.trials("curves"):
+            assert {*shown_parameters(trial.parameters).split()} <= {*words}
+    assert all(len(line) <= width for line in lines[1:end])
+    assert "…" not in "".join(lines)
 
 
 @pytest.mark.slow

@@ -248,7 +248,7 @@ def test_importances_are_those_that_show_prints(search):
 
 
 def test_slices_have_a_panel_a_parameter_the_most_important_first(search):
-    stored = search()
+    stored = search(["complete"] * 60, epochs=1)
     panels = [axes for axes in slices(stored).axes if axes.get_visible()]
     assert [axes.get_xlabel() for axes in panels] == list(stored.importances)
     assert panels[0].get_xlabel() == "learning_rate"
