@@ -66,16 +66,16 @@ def _print(found: "Confirmed", options: Namespace) -> None:
     from rich.table import Table
 
     from studies.display.confirmation_summary import ago, lines
-    from studies.display.tables import console
+    from studies.display.tables import console, folded
     from tracking.confirmation.text import table
 
-    known = found.confirmation
+    known, screen = found.confirmation, console()
     if found.earlier:
         text = f"{known.study}: confirmed before with --top {known.top} --seeds {known.seeds}"
         if (options.top, options.seeds) != (known.top, known.seeds):
             text += f", not --top {options.top} --seeds {options.seeds}"
         text += f"{ago(found.trials_since)}; the test images are used once, so this result stays"
-        print(text)
+        print(*folded(text, screen.width), sep="\n")
     heading, *rows = table(known)
     shown_table = Table(box=None, padding=(0, 2, 0, 0))
     for name in heading:
@@ -83,6 +83,6 @@ def _print(found: "Confirmed", options: Namespace) -> None:
     for row in rows:
         is_winner = row[0] == str(known.winner)
         shown_table.add_row(*row, style="bold" if is_winner else None)
-    console().print(shown_table)
-    for line in lines(known, found.recorded, options.store):
+    screen.print(shown_table)
+    for line in lines(known, found.recorded, options.store, screen.width):
         print(line)

@@ -98,7 +98,7 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
         ago = confirmation_summary.ago(since)
         heading = f"confirmed with --top {known.top} --seeds {known.seeds}{ago}"
         recorded = stored.notes.recorded_confirmation
-        summary = confirmation_summary.lines(known, recorded, options.store)
+        summary = confirmation_summary.lines(known, recorded, options.store, screen.width)
         print_lines(screen, [heading, *summary], headed=True)
     if ranked:
         # The store does not know the folder of the user's own images.

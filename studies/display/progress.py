@@ -15,7 +15,7 @@ from rich.text import Text
 from studies.analysis.formatting import shown, shown_parameters, shown_seconds
 from studies.definition.study_file import Study
 from studies.display.messages import warn
-from studies.display.tables import folded, listed
+from studies.display.tables import console, filled, folded, listed
 from studies.search.session import Screen
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, TrialRecord
@@ -172,12 +172,11 @@ class EpochLines(Lines):
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Print the epoch's metrics, the study's own first."""
         names = dict.fromkeys([self._metric, *sorted(epoch.metrics)])
-        values = "  ".join(
-            f"{name} {shown(epoch.metrics[name])}" for name in names if name in epoch.metrics
-        )
-        of = trial.settings["epochs"]
-        line = f"epoch {epoch.number:3d} of {of}  {values}  {shown_seconds(epoch.seconds)}"
-        print(line, flush=True)
+        parts = [f"{name} {shown(epoch.metrics[name])}" for name in names if name in epoch.metrics]
+        begin = f"epoch {epoch.number:3d} of {trial.settings['epochs']}  "
+        width = console().width
+        first, *more = filled([*parts, shown_seconds(epoch.seconds)], width, " " * len(begin))
+        print(begin + first.lstrip(), *more, sep="\n", flush=True)
 
 
 class PlainLines(Lines):

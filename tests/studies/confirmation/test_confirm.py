@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from searches import ShuffledEngine, a_study, admit
+from terminal import Terminal
 
 from nets import data, objective
 from nets.model_source import probabilities
@@ -140,7 +141,7 @@ def test_confirm_compares_the_top_trials_and_tests_the_winner_once(store, digits
     assert (shown["run_id"], shown["model"]) == (None, None)
 
 
-def test_confirm_tells_a_person_who_won_and_what_was_luck(store, capsys):
+def test_confirm_tells_a_person_who_won_and_what_was_luck(store, capsys, monkeypatch):
     assert confirm(store, "--top", "2", "--seeds", "2") == 0
 
     said = capsys.readouterr().out
@@ -149,6 +150,14 @@ def test_confirm_tells_a_person_who_won_and_what_was_luck(store, capsys):
         assert f"\n{beginning}" in said
     assert "looked at once, after training on 1437 images" in said
     assert "\nnote: other people wrote most of the test digits" in said
+    # A narrow terminal has the same words, none of them broken.
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert confirm(store, "--top", "2", "--seeds", "2") == 0
+    assert max(map(len, terminal.lines)) <= 80
+    result = said[said.index("winner: ") :].split()
+    assert " ".join(terminal.lines).split()[-len(result) :] == result
 
 
 def test_a_champion_keeps_the_environment_that_it_was_trained_in(store, capsys):

@@ -10,7 +10,15 @@ from stored_studies import a_definition, a_search
 from terminal import Terminal
 
 from studies.analysis.formatting import shown_parameters
-from studies.display.progress import Allowance, LiveTable, PlainLines, Progress, Status, display
+from studies.display.progress import (
+    Allowance,
+    EpochLines,
+    LiveTable,
+    PlainLines,
+    Progress,
+    Status,
+    display,
+)
 from tracking.records import EpochRecord, Failure
 
 SIX = {
@@ -206,6 +214,18 @@ def test_an_allowance_is_that_many_times_in_a_row_and_then_that_many_a_second():
     assert [allowance.take() for _ in range(2)] == [True, False]
     clock.now = 100.0
     assert [allowance.take() for _ in range(6)] == [True] * 4 + [False] * 2
+
+
+def test_the_metrics_of_an_epoch_continue_below_one_another(study, terminal, monkeypatch):
+    metrics = {"val_accuracy": 0.5, "train_accuracy": 0.25, "train_loss": 1.5, "val_loss": 2.5}
+    trial = replace(study.trials[0], settings={"epochs": 20})
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    EpochLines("val_accuracy").epoch(trial, EpochRecord(3, metrics, {}, 0.25, 0.0))
+    assert terminal.lines == [
+        "epoch   3 of 20  val_accuracy 0.5  train_accuracy 0.25",
+        "                 train_loss 1.5  val_loss 2.5  0.2 s",
+    ]
 
 
 # Lines
