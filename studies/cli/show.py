@@ -3,6 +3,7 @@
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ def run(options: Namespace) -> int:
 
 def _print(stored: "StoredStudy", options: Namespace) -> None:
     screen = console()
+    fold = partial(folded, width=screen.width)
     section = stored.study.section
     # Nothing runs without a driver: open trials wait for the next search.
     is_driven = section.name in lock.held(stored.ledger)
@@ -83,15 +85,17 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
         print_lines(screen, best_lines(stored, ranked[:MOST_ROWS], screen.width), headed=True)
     lines = code_lines(differing_code(stored.trials))
     lines += importance_lines(stored.importances, len(ranked), screen.width)
-    print_lines(screen, [*lines, *(f"look next: {advice}" for advice in stored.advice())])
+    lines += [part for advice in stored.advice() for part in fold(f"look next: {advice}")]
+    print_lines(screen, lines)
     pruned = [trial for trial in stored.trials if trial.outcome.pruned is not None]
     if pruned:
         lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
         print_lines(screen, [*lines, *_more(pruned, "pruned")], headed=True)
     failed = [trial for trial in stored.trials if trial.state == "failed"]
-    print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
+    lines = [part for trial in failed[:MOST_ROWS] for part in fold(_why_failed(trial))]
+    print_lines(screen, [*lines, *_more(failed, "failed")])
     retried = [trial for trial in stored.trials if trial.earlier]
-    lines = [_why_retried(trial, words) for trial in retried[:MOST_ROWS]]
+    lines = [part for trial in retried[:MOST_ROWS] for part in fold(_why_retried(trial, words))]
     print_lines(screen, [*lines, *_more(retried, "that were trained again")])
     if known := stored.confirmation:
         since = sum(trial.is_finished for trial in stored.trials) - known.finished

@@ -26,8 +26,11 @@ FIRST_LINE = 5.0
 LINE_INTERVAL = 30.0
 """Seconds between two such lines."""
 
-SILENCE = 60.0
-"""Seconds without a finished trial after which a log gets a line on the running ones."""
+SILENCE, LONGEST_SILENCE = 60.0, 960.0
+"""Seconds without a finished trial after which a log gets a line on the running ones.
+
+Each next one takes twice as long, up to the second number.
+"""
 
 MOST_RUNNING = 8
 """How many running trials such a line names."""
@@ -191,7 +194,7 @@ class PlainLines(Lines):
         self._progress = progress
         self._stream = stream or sys.stdout
         self._clock = clock
-        self._printed = clock()
+        self._printed, self._silence = clock(), SILENCE
 
     def started(self, trial: TrialRecord) -> None:
         """Remember a running trial."""
@@ -205,11 +208,12 @@ class PlainLines(Lines):
         """Print the line of a finished trial."""
         best = self._progress.add(trial)
         self._print(*_lines(self._progress, trial, best))
+        self._silence = SILENCE
 
     def waited(self) -> None:
         """Print how far the running trials are, if nothing has been printed for a while."""
         running = self._progress.timed()
-        if not running or self._clock() < self._printed + SILENCE:
+        if not running or self._clock() < self._printed + self._silence:
             return
         parts = [
             f"trial {one.trial.number} (epoch {one.epochs}, {elapsed})"
@@ -218,6 +222,7 @@ class PlainLines(Lines):
         if len(running) > MOST_RUNNING:
             parts.append(f"and {len(running) - MOST_RUNNING} more")
         self._print(f"{self._progress.summary()}; running: {', '.join(parts)}")
+        self._silence = min(2 * self._silence, LONGEST_SILENCE)
 
     def _print(self, *lines: str) -> None:
         print(*lines, sep="\n", file=self._stream, flush=True)

@@ -253,24 +253,26 @@ def test_one_epoch_is_one_epoch(ledger):
     assert "    1 epoch     0.1 s  learning_rate " in line
 
 
-def test_a_log_says_once_a_minute_what_runs_while_no_trial_finishes(ledger, study):
+def test_a_log_says_now_and_then_what_runs_while_no_trial_finishes(ledger, study):
     stream, clock = io.StringIO(), Clock()
     with PlainLines(before_the_first(study, ledger, clock), stream, clock) as screen:
         for trial in study.trials[:2]:
             screen.started(trial)
         screen.epoch(study.trials[0], study.epochs(0)[4])
-        for clock.now in range(130):
+        for clock.now in range(200):
             screen.waited()
         first, second = stream.getvalue().splitlines()
         assert first.startswith("0 of 4 trials")
         assert first.endswith(
             "; running: trial 0 (epoch 5, 1 min 0 s), trial 1 (epoch 0, 1 min 0 s)"
         )
-        assert "trial 1 (epoch 0, 2 min 0 s)" in second
+        assert "trial 1 (epoch 0, 3 min 0 s)" in second
         screen.finished(study.trials[0])
-        for clock.now in range(130, 180):
+        for clock.now in range(200, 261):
             screen.waited()
-        assert len(stream.getvalue().splitlines()) == 3
+        *_, third, fourth = stream.getvalue().splitlines()
+        assert third.startswith("trial    0  complete")
+        assert fourth.endswith("; running: trial 1 (epoch 0, 4 min 19 s)")
 
 
 def test_lines_are_whole_in_a_pipe(progress, study):
