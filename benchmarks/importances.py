@@ -103,11 +103,12 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
     rows: Rows = defaultdict(list)
-    samplers = (RandomSampler, TPESampler)
-    for weights, *how in itertools.product(WEIGHTS, NOISE, samplers, range(STUDIES)):
+    samplers: tuple[type[BaseSampler], ...] = (RandomSampler, TPESampler)
+    cases = itertools.product(WEIGHTS, NOISE, samplers, range(STUDIES))
+    for weights, noise, sampler, seed in cases:
         parts = np.square(weights) / np.sum(np.square(weights))
         truth = {f"x{i}": float(part) for i, part in enumerate(parts)}
-        add(rows, searched(weights, *how), truth)
+        add(rows, searched(weights, noise, sampler, seed), truth)
     print("trials  evaluator               right  error  covered  apart  in order")
     for (count, name), measured in sorted(rows.items()):
         means = "".join(f"{mean:8.2f}" for mean in np.mean(measured, axis=0))
