@@ -77,6 +77,9 @@ class Clock:
     def warned(self, message: str) -> None:
         """Do nothing."""
 
+    def waited(self) -> None:
+        """Do nothing."""
+
 
 def ours(seed: int) -> Measured:
     """Search the study, with workers that are already started."""

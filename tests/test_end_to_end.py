@@ -56,7 +56,11 @@ def test_search_prints_a_line_per_trial_and_the_best(environment):
     lines = done.stdout.splitlines()
     assert sum(line.startswith("trial ") for line in lines) == 20
     assert any(line.startswith("digits: 20 of 20 trials, best val_accuracy 0.9") for line in lines)
-    assert lines[-1] == "reproduce it: retrial reproduce best --study digits"
+    assert lines[0].startswith("digits: 20 trials, maximize val_accuracy, ")
+    assert lines[-4] == "reproduce it: retrial reproduce best --study digits"
+    assert [line[:28].rstrip() for line in lines[-3:]] == [
+        "next: retrial show digits", "      retrial confirm digits", "      retrial ui",
+    ]  # fmt: skip
     assert done.stderr == ""
 
 

@@ -7,6 +7,7 @@ need scikit-learn or pooch.
 
 from nets.data.catalogue import (
     DATASETS,
+    TEST_NOTES,
     are_here,
     check_name,
     default_folder,
@@ -18,6 +19,7 @@ from nets.data.dataset import Dataset, open_cached
 
 __all__ = [
     "DATASETS",
+    "TEST_NOTES",
     "Dataset",
     "are_here",
     "check_name",

@@ -16,11 +16,16 @@ from nets.data.download import MIRRORS, download
 from nets.errors import InputError, did_you_mean, one_of
 
 DATASETS = {
-    "digits": "8x8 grey digits, 1,437 training and 360 test images; the test images are by other "
-    "writers and harder; comes with scikit-learn",
+    "digits": "8x8 grey digits, 1,437 training and 360 test images; comes with scikit-learn",
     "mnist": "28x28 grey digits, 60,000 training and 10,000 test images; "
     f"`{mnist.FETCH_COMMAND}` downloads 11 MB",
 }
+
+TEST_NOTES = {
+    "digits": "other people wrote most of the test digits, so accuracy on them is usually lower "
+    "than on the validation digits, whose writers also wrote training digits",
+}
+"""How the test images of a data set differ from its training images, where that is known."""
 
 
 def default_folder() -> Path:

@@ -23,14 +23,14 @@ def shown_parameters(parameters: Mapping[str, Any]) -> str:
     return "  ".join(f"{name} {shown(decoded(value))}" for name, value in parameters.items())
 
 
-def shown_seconds(seconds: float) -> str:
-    """Return a duration in the units people use.
+def shown_seconds(seconds: float, digits: int = 1) -> str:
+    """Return a duration in the units people use; below a minute with decimal `digits`.
 
     >>> shown_seconds(7.21), shown_seconds(130), shown_seconds(7300), shown_seconds(float("inf"))
     ('7.2 s', '2 min 10 s', '2 h 1 min', 'inf s')
     """
     if seconds < 60 or not math.isfinite(seconds):
-        return f"{seconds:.1f} s"
+        return f"{seconds:.{digits}f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s"

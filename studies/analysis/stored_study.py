@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from nets.errors import InputError, ModuleMissing
-from studies.analysis.importances import importances
+from studies.analysis.importances import Importance, importances
 from studies.definition import study_file
 from studies.definition.space_section import check_first
 from studies.definition.study import Study
@@ -94,8 +95,9 @@ class StoredStudy:
         content = self.ledger.attachment(self.study.name, attachment_of(champion))
         return None if content is None else Evidence.unpacked(content)
 
-    def importances(self) -> dict[str, float]:
-        """Return each parameter's importance, largest first; empty with too few trials."""
+    @cached_property
+    def importances(self) -> dict[str, Importance]:
+        """Each parameter's importance, largest first; empty with too few trials."""
         return importances(self.study.space, self.ranked())
 
     def advice(self) -> list[str]:

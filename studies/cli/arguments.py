@@ -26,13 +26,28 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--store",
         type=folder,
-        help="folder of the store (default: mlruns, or RETRIAL_STORE)",
+        metavar="DIR",
+        help="folder that holds the studies and their record (default: the environment variable "
+        "RETRIAL_STORE, or mlruns)",
     )
     parser.add_argument(
         "--data",
         type=folder,
         default=default_data(),
-        help="folder of the datasets (default: RETRIAL_DATA, or a cache folder of the user)",
+        metavar="DIR",
+        help="folder of the datasets (default: the environment variable RETRIAL_DATA, or a cache "
+        "folder of the user)",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser, inside: str) -> None:
+    """Add the number of threads inside one training, which is called `inside`."""
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        default=1,
+        metavar="N",
+        help=f"threads inside {inside}, which change no result (default: 1)",
     )
 
 

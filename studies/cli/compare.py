@@ -1,4 +1,4 @@
-"""``retrial compare``: studies side by side, and in one figure."""
+"""``retrial compare``: print studies side by side, and draw them in one figure."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -23,7 +23,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--figure",
         type=Path,
         metavar="FILE",
-        help="a new PNG file, or an SVG file for print (FILE.svg): the best values so far",
+        help="draw the best value after each trial in a new file, FILE.png or FILE.svg "
+        "(default: no figure)",
     )
     add_flag(parser, "--json", "print everything as JSON")
 

@@ -26,7 +26,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--champions", type=positive, default=1, metavar="N",
         help="trainings of the winner on all images, each tested once (default: 1)",
     )  # fmt: skip
-    parser.add_argument("--jobs", type=positive, help="worker processes (default: cores)")
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="trainings at the same time, each in a process of its own (default: one per core)",
+    )
     add_flag(parser, "--json", "print the result as JSON")
     add_flag(parser, "--no-record", SUPPRESS)
 
@@ -66,10 +71,10 @@ def _print(found: "Confirmed", options: Namespace) -> None:
     from rich.table import Table
 
     from studies.display.confirmation_summary import ago, lines
-    from studies.display.tables import console
+    from studies.display.tables import console, folded
     from tracking.confirmation.text import table
 
-    known = found.confirmation
+    known, screen = found.confirmation, console()
     if found.earlier:
         before = _options(known.top, known.seeds, 1 + len(known.others))
         now = _options(options.top, options.seeds, options.champions)
@@ -77,7 +82,7 @@ def _print(found: "Confirmed", options: Namespace) -> None:
         if now != before:
             text += f", not {now}"
         text += f"{ago(found.trials_since)}; the test images are used once, so this result stays"
-        print(text)
+        print(*folded(text, screen.width), sep="\n")
     heading, *rows = table(known)
     shown_table = Table(box=None, padding=(0, 2, 0, 0))
     for name in heading:
@@ -85,8 +90,8 @@ def _print(found: "Confirmed", options: Namespace) -> None:
     for row in rows:
         is_winner = row[0] == str(known.winner)
         shown_table.add_row(*row, style="bold" if is_winner else None)
-    console().print(shown_table)
-    for line in lines(known, found.recorded, options.store):
+    screen.print(shown_table)
+    for line in lines(known, found.recorded, options.store, screen.width):
         print(line)
 
 

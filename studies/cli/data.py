@@ -22,7 +22,7 @@ INTERRUPTED = "the same command starts it again"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("action", choices=("list", "fetch"), help="list the datasets, or fetch one")
-    parser.add_argument("name", nargs="?", help="the dataset to fetch: mnist")
+    parser.add_argument("name", nargs="?", help="the dataset to fetch: mnist (list takes none)")
 
 
 def run(options: Namespace) -> int:
@@ -72,6 +72,8 @@ def description_of(dataset: data.Dataset) -> list[str]:
         f"SHA-256 {dataset.sha256[:16]}",
         f"by class, training+test: {', '.join(shown)}",
     ]
+    if note := data.TEST_NOTES.get(dataset.name):
+        lines.append(f"note: {note}")
     for part, counts in parts.items():
         if empty := [name for name, count in zip(names, counts, strict=True) if not count]:
             lines.append(f"warning: no {part} of class {', '.join(empty)}")

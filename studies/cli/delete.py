@@ -12,7 +12,7 @@ INTERRUPTED = "the same command removes the rest"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("study", help="name of a study in the store")
-    add_flag(parser, "--yes", "do not ask")
+    add_flag(parser, "--yes", "remove without asking")
 
 
 def run(options: Namespace) -> int:

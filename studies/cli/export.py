@@ -34,7 +34,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="a new file: digits.onnx, best.skops"
     )
-    parser.add_argument("--study", help="name of the study; needed with best and a number")
+    parser.add_argument(
+        "--study", metavar="NAME", help="name of the study; needed with best and a number"
+    )
 
 
 def run(options: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""``retrial extend``: begin a study with the trials of one whose space it contains.
+"""``retrial extend``: begin a study, with wider ranges for example, with the trials of another.
 
 A wider range, another choice, one more parameter or more epochs make another study. This one starts
 with the trials of the earlier one, which stays as it is. Later, `retrial search` continues it too.

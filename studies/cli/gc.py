@@ -18,7 +18,7 @@ INTERRUPTED = "the same command removes the rest"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    add_flag(parser, "--yes", "do not ask")
+    add_flag(parser, "--yes", "remove without asking")
 
 
 def run(options: Namespace) -> int:

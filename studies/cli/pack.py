@@ -19,7 +19,9 @@ INTERRUPTED = "no file was written"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("study", help="name of a study in the store")
-    parser.add_argument("file", type=Path, metavar="FILE", help="a new file")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="the new file, for `retrial unpack`"
+    )
 
 
 def run(options: Namespace) -> int:

@@ -24,7 +24,10 @@ from tracking.store.store import check_exists, open_store
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("model", help="STUDY (its champion), NAME@alias or NAME/version")
+    parser.add_argument(
+        "model",
+        help="STUDY for the winner that `confirm` registered, or NAME@alias or NAME/version",
+    )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="PNG, JPEG or .npy")
     add_flag(parser, "--json", "print all scores as JSON")
 

@@ -1,4 +1,4 @@
-"""``retrial replay``: show what another pruner would have saved, and lost."""
+"""``retrial replay``: show what other rules for stopping poor trials would have saved, and lost."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -26,7 +26,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         required=True,
         metavar="NAME[:KEY=VALUE,...]",
-        help="as in a study file, such as median:startup_trials=3; may be given several times",
+        help="a rule that stops poor trials early, as in a study file, such as "
+        "median:startup_trials=3; required, may be given several times",
     )
     add_flag(parser, "--json", "print the answers as JSON")
 

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from studies.analysis.formatting import plural, shown, shown_seconds
-from studies.cli.arguments import add_flag, positive
+from studies.cli.arguments import add_flag, add_threads, positive
 from studies.display import suggestions
 from studies.display.messages import warn_if_read_only
 
@@ -19,11 +19,13 @@ INTERRUPTED = "no verdict was recorded"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("trial", help="best, a trial number, or an MLflow run id")
-    parser.add_argument("--study", help="name of the study; not needed with a run id")
-    parser.add_argument("--at", type=positive, metavar="EPOCH", help="stop after this epoch")
     parser.add_argument(
-        "--threads", type=positive, default=1, help="threads inside the trial (default: 1)"
+        "--study", metavar="NAME", help="name of the study; not needed with a run id"
     )
+    parser.add_argument(
+        "--at", type=positive, metavar="EPOCH", help="stop after this epoch (default: the last one)"
+    )
+    add_threads(parser, "the trial")
     add_flag(parser, "--recorded-code", "run the source code recorded with the trial, not today's")
     add_flag(parser, "--json", "print the verdict as JSON")
 

@@ -6,7 +6,7 @@ A study continues from where the ledger stands, with the same trials as without 
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from studies.cli.arguments import add_flag, command, natural, positive, seconds
+from studies.cli.arguments import add_flag, add_threads, command, natural, positive, seconds
 from studies.display.messages import fail, warn
 
 if TYPE_CHECKING:
@@ -15,38 +15,67 @@ if TYPE_CHECKING:
 INTERRUPTED = "the same command continues it"
 
 
-STUDY = "name of a bundled study, study file, or FILE.py[:NAME]"
+STUDY = "name of a bundled study, path of a study file, or FILE.py[:NAME] for a study in Python"
 
 
 def add_arguments(parser: ArgumentParser, study: str = STUDY) -> None:
     """Add the arguments of the command; `study` is the help of the one that is to be searched."""
     parser.add_argument("study", help=study)
-    parser.add_argument("--trials", type=positive, help="total number of trials")
     parser.add_argument(
-        "--jobs", type=positive, help="worker processes (default: usable cores, at most window / 2)"
+        "--trials",
+        type=positive,
+        metavar="N",
+        help="number of trials in total, with those of earlier searches (default: the study's)",
     )
     parser.add_argument(
-        "--threads", type=positive, default=1, help="threads inside one trial (default: 1)"
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="trials that train at the same time, each in a process of its own (default: one per "
+        "usable core, at most half of the study's window, which is how many trials may be "
+        "unfinished at once)",
     )
-    parser.add_argument("--seed", type=natural, help="another seed makes the study NAME-seedS")
+    add_threads(parser, "one trial")
+    parser.add_argument(
+        "--seed",
+        type=natural,
+        metavar="S",
+        help="seed of the study; one that is not the study's own makes it the study NAME-seedS "
+        "(default: the study's)",
+    )
     parser.add_argument(
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="start no trials after SECONDS; running ones save a checkpoint and can be resumed",
+        help="start no trials after SECONDS; running ones stop at the end of their epoch, and the "
+        "same command continues them (default: no limit)",
     )
-    parser.add_argument("--cluster", metavar="ADDRESS", help="train on a Dask cluster: tcp://...")
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="train on the workers of a Dask cluster, tcp://HOST:PORT (default: on this machine)",
+    )
     parser.add_argument(
         "--on-finish",
         type=command,
         metavar="COMMAND",
         help="run a shell command when the search has ended, also after a failure, --timeout or "
         "Ctrl-C, with the result as JSON on its standard input: that of `retrial show --json`, "
-        "and end, exit_code and problem",
+        "and end, exit_code and problem (default: none)",
     )
-    add_flag(parser, "--portable", "pin the BLAS kernel: equal results on different machines")
+    add_flag(
+        parser,
+        "--portable",
+        "compute only as all common CPUs of this kind can, so that results are equal to the last "
+        "bit on different machines (default: the fastest way of this CPU)",
+    )
     add_flag(parser, "--retry-failed", "train failed trials again, with their settings and seeds")
-    add_flag(parser, "--mixed", "admit workers that differ, and record how")
+    add_flag(
+        parser,
+        "--mixed",
+        "with --cluster: also use workers whose libraries or CPU may give other last bits, and "
+        "record the differences (default: such workers are refused)",
+    )
     add_flag(parser, "--no-record", SUPPRESS)
 
 

@@ -3,6 +3,7 @@
 import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ from rich.text import Text
 from nets import data
 from nets.files import write_new
 from studies.analysis.formatting import plural, shown, shown_seconds
+from studies.analysis.importances import Importance, are_ordered
 from studies.cli.arguments import add_flag, stored_name
 from studies.definition.choices import decoded
 from studies.display import confirmation_summary, suggestions
 from studies.display.study_export import CodeOfTrials, as_csv, as_json, differing_code
-from studies.display.tables import aligned, console, listed, print_lines
+from studies.display.tables import aligned, console, filled, folded, listed, print_lines
 from tracking.ledger import lock
 from tracking.records import TrialRecord, Values
 
@@ -36,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="?",
         const="-",
         metavar="FILE",
-        help="write a row for each trial to a new CSV file, or print them",
+        help="write a row for each trial to a new CSV file (default: print the rows)",
     )
 
 
@@ -59,6 +61,7 @@ def run(options: Namespace) -> int:
 
 def _print(stored: "StoredStudy", options: Namespace) -> None:
     screen = console()
+    fold = partial(folded, width=screen.width)
     section = stored.study.section
     # Nothing runs without a driver: open trials wait for the next search.
     is_driven = section.name in lock.held(stored.ledger)
@@ -81,25 +84,25 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
     if ranked:
         print_lines(screen, best_lines(stored, ranked[:MOST_ROWS], screen.width), headed=True)
     lines = code_lines(differing_code(stored.trials))
-    if importances := stored.importances():
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in importances.items())
-        lines.append(f"importance: {shares}")
-    print_lines(screen, [*lines, *(f"look next: {advice}" for advice in stored.advice())])
+    lines += importance_lines(stored.importances, len(ranked), screen.width)
+    lines += [part for advice in stored.advice() for part in fold(f"look next: {advice}")]
+    print_lines(screen, lines)
     pruned = [trial for trial in stored.trials if trial.outcome.pruned is not None]
     if pruned:
         lines = pruned_lines(pruned[:MOST_ROWS], section.metric)
         print_lines(screen, [*lines, *_more(pruned, "pruned")], headed=True)
     failed = [trial for trial in stored.trials if trial.state == "failed"]
-    print_lines(screen, [*map(_why_failed, failed[:MOST_ROWS]), *_more(failed, "failed")])
+    lines = [part for trial in failed[:MOST_ROWS] for part in fold(_why_failed(trial))]
+    print_lines(screen, [*lines, *_more(failed, "failed")])
     retried = [trial for trial in stored.trials if trial.earlier]
-    lines = [_why_retried(trial, words) for trial in retried[:MOST_ROWS]]
+    lines = [part for trial in retried[:MOST_ROWS] for part in fold(_why_retried(trial, words))]
     print_lines(screen, [*lines, *_more(retried, "that were trained again")])
     if known := stored.confirmation:
         since = sum(trial.is_finished for trial in stored.trials) - known.finished
         ago = confirmation_summary.ago(since)
         heading = f"confirmed with --top {known.top} --seeds {known.seeds}{ago}"
         recorded = stored.notes.recorded_confirmation
-        summary = confirmation_summary.lines(known, recorded, options.store)
+        summary = confirmation_summary.lines(known, recorded, options.store, screen.width)
         print_lines(screen, [heading, *summary], headed=True)
     if ranked:
         # The store does not know the folder of the user's own images.
@@ -116,6 +119,21 @@ def code_lines(kinds: Sequence[CodeOfTrials]) -> list[str]:
         what = ", ".join(f"{name} {(d or 'absent')[:12]}" for name, d in kind.differing.items())
         count = plural(len(kind.trials), "trial")
         lines.append(f"  {what}: {count} from trial {min(kind.trials)} on")
+    return lines
+
+
+def importance_lines(found: dict[str, Importance], trials: int, width: int) -> list[str]:
+    """Return the share of each parameter with its interval, and a note if these leave it open."""
+    if len(found) < 2:
+        return []
+    shares = [
+        f"{name} {one.share:.0%} ({100 * one.low:.0f} to {100 * one.high:.0f})"
+        for name, one in found.items()
+    ]
+    lines = ["importance, with 90 % intervals:", *filled(shares, width)]
+    if not are_ordered(found):
+        note = f"{trials} complete trials do not tell yet which parameter matters most"
+        lines += folded(f"      the intervals overlap: {note}", width, " " * 6)
     return lines
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies.analysis.formatting import shown, shown_seconds
-from studies.cli.arguments import add_flag, positive
+from studies.cli.arguments import add_flag, add_threads
 from studies.display import suggestions
 from studies.display.messages import fail
 
@@ -32,11 +32,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="settings; a searched one not given has the best trial's value, or its default",
+        help="settings (default: for a searched one the best trial's value, or its own default; "
+        "for the others the study's)",
     )
-    parser.add_argument(
-        "--threads", type=positive, default=1, help="threads inside the training (default: 1)"
-    )
+    add_threads(parser, "the training")
     add_flag(parser, "--no-record", SUPPRESS)
 
 

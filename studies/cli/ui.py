@@ -15,7 +15,11 @@ from tracking.store.store import is_remote
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
-        "--port", type=port, default=5000, help="0 for any free port (default: 5000)"
+        "--port",
+        type=port,
+        default=5000,
+        metavar="P",
+        help="TCP port of the server; 0 for any free one (default: 5000)",
     )
     add_flag(parser, "--open", "open the page of the studies in the browser")
 

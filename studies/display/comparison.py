@@ -8,7 +8,7 @@ from nets.errors import InputError
 from studies.analysis.formatting import shown, shown_seconds
 from studies.analysis.stored_study import StoredStudy
 from studies.confirmation.intervals import proportion_of
-from studies.display.tables import aligned
+from studies.display.tables import aligned, folded
 from tracking.records import JsonObject, TrialRecord, Values, to_json
 from tracking.records.confirmation import Estimate
 from tracking.store.plain_values import flat
@@ -113,7 +113,7 @@ def lines(studies: Sequence[StoredStudy], found: Sequence[Compared], width: int)
         table = [heading, *(part for pair in zip(names, below, strict=True) for part in pair)]
     for by, meaning in _MEANINGS.items():
         if names := [one.name for one in found if one.by == by]:
-            table.append(f"{', '.join(names)}: {meaning}")
+            table += folded(f"{', '.join(names)}: {meaning}", width)
     if differ := differences(studies):
         table += ["", *(f"{key}: {_values(values, studies)}" for key, values in differ.items())]
     return table

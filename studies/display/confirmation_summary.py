@@ -6,6 +6,7 @@ from pathlib import Path
 
 from studies.analysis.formatting import plural
 from studies.display import suggestions
+from studies.display.tables import folded
 from tracking.confirmation.text import sentences
 from tracking.records import JsonObject
 from tracking.records.confirmation import Confirmation, RecordedConfirmation
@@ -23,10 +24,11 @@ def as_json(confirmation: Confirmation, recorded: RecordedConfirmation | None) -
 
 
 def lines(
-    confirmation: Confirmation, recorded: RecordedConfirmation | None, store: Path
+    confirmation: Confirmation, recorded: RecordedConfirmation | None, store: Path, width: int
 ) -> Iterator[str]:
     """Yield the result in sentences, and where its model is."""
-    yield from sentences(confirmation)
+    for sentence in sentences(confirmation):
+        yield from folded(sentence, width)
     if recorded is not None and recorded.version:
         name, version = confirmation.study, recorded.version
         yield f"model: {name}/{version}, {name}@{names.CHAMPION}"

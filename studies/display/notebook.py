@@ -54,16 +54,15 @@ class NotebookTable(LiveTable):
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._running.clear()
+        self._progress.running.clear()
         self._output.update(self._drawn(), raw=True)
 
     def _print(self, text: Text) -> None:
         self._lines.append(text.plain)
         self._refresh()
 
-    def _refresh(self) -> None:
-        if self._drawings.take():
-            self._output.update(self._drawn(), raw=True)
+    def _redraw(self) -> None:
+        self._output.update(self._drawn(), raw=True)
 
     def _drawn(self) -> dict[str, str]:
         with self._console.capture() as drawn:

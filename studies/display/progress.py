@@ -3,8 +3,10 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Self, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.table import Table
@@ -13,6 +15,7 @@ from rich.text import Text
 from studies.analysis.formatting import shown, shown_parameters, shown_seconds
 from studies.definition.study_file import Study
 from studies.display.messages import warn
+from studies.display.tables import console, filled, folded, listed
 from studies.search.session import Screen
 from tracking.ledger import Ledger
 from tracking.records import EpochRecord, TrialRecord
@@ -23,31 +26,67 @@ FIRST_LINE = 5.0
 LINE_INTERVAL = 30.0
 """Seconds between two such lines."""
 
+SILENCE, LONGEST_SILENCE = 60.0, 960.0
+"""Seconds without a finished trial after which a log gets a line on the running ones.
+
+Each next one takes twice as long, up to the second number.
+"""
+
+MOST_RUNNING = 8
+"""How many running trials such a line names."""
+
 MOST_DRAWINGS = 10
 """How many times per second the live table is redrawn for its running trials."""
 
+_INDENT = " " * 12
+"""Of what belongs to the line of a trial."""
+
+
+@dataclass
+class Running:
+    """A running trial, its last epoch, and when the display was notified of its start."""
+
+    trial: TrialRecord
+    since: float
+    epoch: EpochRecord | None = None
+
+    @property
+    def epochs(self) -> str:
+        """How many epochs are finished, and of how many if that is known."""
+        of = self.trial.settings.get("epochs")
+        return f"{self.epoch.number if self.epoch else 0}{'' if of is None else f'/{of}'}"
+
 
 class Progress:
-    """How many trials are finished, and the best of them; what both displays show.
+    """Running and finished trials, and the best of them; what all displays show.
 
     Trials that the ledger already has count, and one of them may be the best.
     """
 
-    def __init__(self, study: Study, total: int, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        study: Study,
+        total: int,
+        ledger: Ledger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         trials = [trial for trial in ledger.trials(study.name) if trial.state != "running"]
         self.study = study
         self.total = max(total, len(trials))
         self.best: TrialRecord | None = None
         self.finished = 0
         self.failed = 0
+        self.running: dict[int, Running] = {}
         self._earlier = len(trials)
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
         self._ledger = ledger
         for trial in trials:
             self.add(trial)
 
     def add(self, trial: TrialRecord) -> bool:
         """Count a finished trial; return whether it is the best so far."""
+        self.running.pop(trial.number, None)
         self.finished += 1
         self.failed += trial.state == "failed"
         if trial.state != "complete" or trial.value is None:
@@ -62,6 +101,20 @@ class Progress:
         self.best = trial if is_best else best
         return is_best
 
+    def start(self, trial: TrialRecord) -> None:
+        """Add a running trial."""
+        self.running[trial.number] = Running(trial, self._clock())
+
+    def add_epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """Set the last epoch of a running trial."""
+        self.running.setdefault(trial.number, Running(trial, self._clock())).epoch = epoch
+
+    def timed(self) -> list[tuple[Running, str]]:
+        """Return the running trials in their order, and for how long each has been running."""
+        now = self._clock()
+        trials = (self.running[number] for number in sorted(self.running))
+        return [(one, shown_seconds(now - one.since, digits=0)) for one in trials]
+
     def epochs(self, trial: TrialRecord) -> list[EpochRecord]:
         """Return the epochs of a trial, including those of earlier searches and attempts."""
         return self._ledger.epochs(self.study.name, trial.number)
@@ -72,7 +125,7 @@ class Progress:
         finished_now = self.finished - self._earlier
         if not finished_now:
             return None
-        return (time.monotonic() - self._began) / finished_now * (self.total - self.finished)
+        return (self._clock() - self._began) / finished_now * (self.total - self.finished)
 
     def summary(self) -> str:
         """Return finished trials, best value and time left in one line."""
@@ -109,6 +162,9 @@ class Lines:
         """Print a warning to standard error, apart from results."""
         warn(message)
 
+    def waited(self) -> None:
+        """Print nothing."""
+
 
 class EpochLines(Lines):
     """One line per epoch of a single training."""
@@ -119,32 +175,68 @@ class EpochLines(Lines):
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Print the epoch's metrics, the study's own first."""
         names = dict.fromkeys([self._metric, *sorted(epoch.metrics)])
-        values = "  ".join(
-            f"{name} {shown(epoch.metrics[name])}" for name in names if name in epoch.metrics
-        )
-        of = trial.settings["epochs"]
-        line = f"epoch {epoch.number:3d} of {of}  {values}  {shown_seconds(epoch.seconds)}"
-        print(line, flush=True)
+        parts = [f"{name} {shown(epoch.metrics[name])}" for name in names if name in epoch.metrics]
+        begin = f"epoch {epoch.number:3d} of {trial.settings['epochs']}  "
+        width = console().width
+        first, *more = filled([*parts, shown_seconds(epoch.seconds)], width, " " * len(begin))
+        print(begin + first.lstrip(), *more, sep="\n", flush=True)
 
 
 class PlainLines(Lines):
-    """One line per finished trial, for logs and pipes."""
+    """One line per finished trial, for logs and pipes, and now and then one on the running ones."""
 
-    def __init__(self, progress: Progress, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._progress = progress
         self._stream = stream or sys.stdout
+        self._clock = clock
+        self._printed, self._silence = clock(), SILENCE
+
+    def started(self, trial: TrialRecord) -> None:
+        """Remember a running trial."""
+        self._progress.start(trial)
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """Remember the last epoch of a running trial."""
+        self._progress.add_epoch(trial, epoch)
 
     def finished(self, trial: TrialRecord) -> None:
         """Print the line of a finished trial."""
         best = self._progress.add(trial)
-        print(_line(self._progress, trial, best), file=self._stream, flush=True)
+        self._print(*_lines(self._progress, trial, best))
+        self._silence = SILENCE
+
+    def waited(self) -> None:
+        """Print how far the running trials are, if nothing has been printed for a while."""
+        running = self._progress.timed()
+        if not running or self._clock() < self._printed + self._silence:
+            return
+        parts = [
+            f"trial {one.trial.number} (epoch {one.epochs}, {elapsed})"
+            for one, elapsed in running[:MOST_RUNNING]
+        ]
+        if len(running) > MOST_RUNNING:
+            parts.append(f"and {len(running) - MOST_RUNNING} more")
+        self._print(f"{self._progress.summary()}; running: {', '.join(parts)}")
+        self._silence = min(2 * self._silence, LONGEST_SILENCE)
+
+    def _print(self, *lines: str) -> None:
+        print(*lines, sep="\n", file=self._stream, flush=True)
+        self._printed = self._clock()
 
 
-def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None = None) -> str:
-    """Return the line of a finished trial; a `width` cuts its parameters."""
+def _lines(
+    progress: Progress, trial: TrialRecord, best: bool, width: int | None = None
+) -> list[str]:
+    """Return the line of a finished trial; if it exceeds a `width`, parameters are below it."""
     text = f"trial {trial.number:4d}  {trial.state:8s}"
     if trial.outcome.error is not None:
-        return f"{text}  {trial.outcome.error.line}"
+        text += f"  {trial.outcome.error.line}"
+        return [text] if width is None else folded(text, width, _INDENT)
     epochs = progress.epochs(trial)
     seconds = sum(epoch.seconds for epoch in epochs)
     text += (
@@ -153,10 +245,10 @@ def _line(progress: Progress, trial: TrialRecord, best: bool, width: int | None 
     )
     reason = "" if trial.outcome.reason in ("finished", "pruned") else trial.outcome.reason
     end = (f"  {reason}" if reason else "") + ("  best" if best else "")
-    parameters = Text(f"  {shown_parameters(trial.parameters)}")
-    if width is not None:
-        parameters.truncate(max(0, width - len(text) - len(end)), overflow="ellipsis")
-    return f"{text}{parameters.plain}{end}"
+    whole = f"{text}  {shown_parameters(trial.parameters)}{end}"
+    if width is None or cell_len(whole) <= width:
+        return [whole]
+    return [*folded(text + end, width, _INDENT), *listed(trial.parameters, width, _INDENT)]
 
 
 class Allowance:
@@ -194,7 +286,8 @@ class LiveTable:
     ) -> None:
         self._progress = progress
         self._console = console or Console()
-        self._running: dict[int, tuple[TrialRecord, EpochRecord | None]] = {}
+        self._clock = clock
+        self._drawn_at = clock()
         self._drawings = Allowance(MOST_DRAWINGS, clock)
         self._live = _live(self, self._console)
 
@@ -207,56 +300,63 @@ class LiveTable:
 
     def started(self, trial: TrialRecord) -> None:
         """Add a row."""
-        self._running[trial.number] = (trial, None)
+        self._progress.start(trial)
         self._refresh()
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         """Update a row."""
-        self._running[trial.number] = (trial, epoch)
+        self._progress.add_epoch(trial, epoch)
         self._refresh()
 
     def finished(self, trial: TrialRecord) -> None:
         """Move a row up into the list of finished trials."""
-        self._running.pop(trial.number, None)
         best = self._progress.add(trial)
         style = {"complete": "", "pruned": "dim", "failed": "red"}[trial.state]
-        line = _line(self._progress, trial, best, self._console.width)
-        # One line above the table, however long it is; the table is redrawn with it.
-        self._print(Text(line, style="bold green" if best else style, no_wrap=True))
+        lines = _lines(self._progress, trial, best, self._console.width)
+        self._print(Text("\n".join(lines), style="bold green" if best else style))
 
     def warned(self, message: str) -> None:
         """Print a warning above the table."""
         self._print(Text(f"retrial: {message}", style="yellow"))
 
+    def waited(self) -> None:
+        """Update the times of the running trials, once per second."""
+        if self._progress.running and self._clock() >= self._drawn_at + 1:
+            self._refresh()
+
     def _print(self, text: Text) -> None:
-        """Print a line above the table."""
-        self._console.print(text, overflow="ellipsis" if text.no_wrap else None)
+        """Print lines above the table, which is redrawn with them."""
+        self._console.print(text)
 
     def _refresh(self) -> None:
         if self._drawings.take():
-            self._live.refresh()
+            self._drawn_at = self._clock()
+            self._redraw()
+
+    def _redraw(self) -> None:
+        self._live.refresh()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the running trials, and how far the search is."""
-        if self._running:
-            yield self._table()
+        if running := self._progress.timed():
+            yield self._table(running)
         yield _whole("bold", self._progress.summary())
 
-    def _table(self) -> Table:
-        metric = self._progress.study.section.metric
+    def _table(self, running: list[tuple[Running, str]]) -> Table:
+        names = {self._progress.study.section.metric: None}
+        if any(one.epoch and "train_loss" in one.epoch.metrics for one, _ in running):
+            names["train_loss"] = None
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for name in ("trial", "worker", "epoch", metric, "train_loss"):
+        for name in ("trial", "worker", "epoch", "time", *names):
             table.add_column(name, no_wrap=True)
-        # The only column that a narrow terminal may cut.
+        # The only column that a narrow terminal may cut: the line of a finished trial has it all.
         table.add_column(_whole("", "parameters"))
-        for number in sorted(self._running):
-            trial, epoch = self._running[number]
-            metrics = epoch.metrics if epoch else {}
-            epochs = trial.settings.get("epochs", "?")
+        for one, elapsed in running:
+            metrics = one.epoch.metrics if one.epoch else {}
             table.add_row(
-                str(number), trial.worker, f"{epoch.number if epoch else 0}/{epochs}",
-                shown(metrics.get(metric)), shown(metrics.get("train_loss")),
-                _whole("", shown_parameters(trial.parameters)),
+                str(one.trial.number), one.trial.worker, one.epochs, elapsed,
+                *(shown(metrics.get(name)) for name in names),
+                _whole("", shown_parameters(one.trial.parameters)),
             )  # fmt: skip
         return table
 

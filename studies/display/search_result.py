@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Console
 
 from studies.analysis.formatting import plural, shown, shown_seconds
 from studies.definition.study_file import Study
 from studies.display import suggestions
 from studies.display.progress import Lines, Progress, Status, display
-from studies.display.tables import console, listed
+from studies.display.tables import aligned, console, listed
 from studies.search.procedure import Searched
 from studies.search.session import Screen
 from tracking.ledger import Ledger
@@ -50,10 +51,13 @@ class Shown:
         self._progress: Progress | None = None
         self.status = Status(Console(file=io.StringIO()) if silent else None)
 
-    def screen(self, study: Study, total: int, ledger: Ledger) -> Screen:
-        """Return the display of the running search."""
+    def screen(self, study: Study, total: int, ledger: Ledger, workers: str) -> Screen:
+        """Print what the search will do, and return its display; `workers` are those that train."""
         self._progress = Progress(study, total, ledger)
-        return Lines() if self._silent else display(self._progress)
+        if self._silent:
+            return Lines()
+        print(_beginning(study, total, ledger, f"{workers}, in {self._store}"), flush=True)
+        return display(self._progress)
 
     def result(self, found: Searched) -> str | None:
         """Print the result; return why the search has failed, or None.
@@ -85,10 +89,45 @@ class Shown:
         if found.end in ("stopped", "timeout"):
             yield f"{found.end}: {self._again.what} continues it"
             return
+        if best is not None:
+            yield from _next(self._store, study.name, console().width)
         if found.failed:
             yield f"{plural(found.failed, 'trial')} failed: {self._again.retry(found.failed)}"
         if found.queued:
             yield _queued(found, self._again)
+
+
+def _beginning(study: Study, total: int, ledger: Ledger, where: str) -> str:
+    """Return what a search will do, in one line: new trials, or those that are left."""
+    section, notes = study.section, ledger.notes(study.name)
+    trials = [trial for trial in ledger.trials(study.name) if trial.number < total]
+    finished = sum(trial.is_finished for trial in trials)
+    begun = len(trials) - finished
+    count = plural(total, "trial")
+    what = f"{total - finished} of {count} left" + (f" ({begun} begun)" if begun else "")
+    if notes.extends is not None and finished == notes.extends.copies and not begun:
+        what = f"begins with the trials of {notes.extends.study}, {what}"
+    elif trials:
+        what = f"continues, {what}"
+    else:
+        what = count
+    return f"{study.name}: {what}, {section.direction} {section.metric}, {where}"
+
+
+def _next(store: Path, name: str, width: int) -> list[str]:
+    """Return the commands that are useful after a search, and what each is for if that fits."""
+    commands = {
+        ("show", name): "what mattered, where to look next",
+        ("confirm", name): "how much was luck, then the test",
+        ("ui",): "every trial in MLflow",
+    }
+    first = ["next: ", *["      "] * (len(commands) - 1)]
+    rows = [
+        (before + suggestions.command(store, *words), what)
+        for before, (words, what) in zip(first, commands.items(), strict=True)
+    ]
+    lines = aligned(rows, left=(0, 1))
+    return lines if max(map(cell_len, lines)) <= width else [row[0] for row in rows]
 
 
 def why_failed(found: Searched, store: Path, again: Again) -> str | None:

@@ -59,7 +59,8 @@ def as_json(stored: StoredStudy) -> JsonObject:
             for trial, (_, seconds) in zip(stored.trials, spent, strict=True)
         ],
         "seconds": math.fsum(seconds for _, seconds in spent),
-        "importances": stored.importances(),
+        "importances": {name: one.share for name, one in stored.importances.items()},
+        "importance_intervals": {n: [i.low, i.high] for n, i in stored.importances.items()},
         "advice": stored.advice(),
         "code_differences": [
             {"trials": kind.trials, "code": kind.differing}

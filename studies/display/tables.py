@@ -1,5 +1,6 @@
 """Tables and lists whose numbers are never cut: what is too wide continues on the next line."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -49,14 +50,28 @@ def listed(parameters: Mapping[str, Any], width: int, indent: str = "      ") ->
     >>> listed({"rate": 0.5, "height": 0.25, "kind": "plain"}, 24, "  ")
     ['  rate 0.5  height 0.25', '  kind plain']
     """
+    pairs = [f"{name} {shown(decoded(value))}" for name, value in parameters.items()]
+    return filled(pairs, width, indent)
+
+
+def filled(parts: Iterable[str], width: int, indent: str = "      ") -> list[str]:
+    """Return parts as lines, as many per line as fit, none of them broken."""
     lines: list[str] = []
-    for name, value in parameters.items():
-        pair = f"{name} {shown(decoded(value))}"
-        if lines and cell_len(longer := f"{lines[-1]}  {pair}") <= width:
+    for part in parts:
+        if lines and cell_len(longer := f"{lines[-1]}  {part}") <= width:
             lines[-1] = longer
         else:
-            lines.append(indent + pair)
+            lines.append(indent + part)
     return lines
+
+
+def folded(text: str, width: int, indent: str = "  ") -> list[str]:
+    """Return a text as lines that break between words; all but the first are indented.
+
+    >>> folded("trial 3 failed: no space left", 20)
+    ['trial 3 failed: no', '  space left']
+    """
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def print_lines(to: Console, lines: Iterable[str], *, headed: bool = False) -> None:

@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from studies.analysis.importances import are_ordered
 from studies.analysis.stored_study import StoredStudy
 from studies.definition.space import Parameter
 from studies.figures.marks import MANY, best_key, label_axis, mark, mark_best, mark_key, value_axis
@@ -22,24 +23,31 @@ MOST_AXES = 8
 
 def parameter_importances(stored: StoredStudy) -> Figure | None:
     """Draw the importance of each parameter for being among the best trials."""
-    shares = dict(list(stored.importances().items())[:MOST_PANELS])
+    shares = dict(list(stored.importances.items())[:MOST_PANELS])
     if len(shares) < 2:
         return None
     height = 1.15 + 0.42 * len(shares)
-    figure = style.page(
-        f"{stored.study.name}: importance of parameters",
-        f"share in what distinguishes the best of {len(stored.ranked())} complete trials",
-        height=height,
-    )
+    subtitle = f"share in the differences between {len(stored.ranked())} complete trials, with 90 %"
+    subtitle += " intervals"
+    if not are_ordered(shares):
+        subtitle += ", which leave open what matters most"
+    figure = style.page(f"{stored.study.name}: importance of parameters", subtitle, height=height)
     names = [style.fitted(name, 2.5) for name in shares]
     left = 0.3 + max(style.text_width(name, 10) for name in names)
     axes = figure.subplots(gridspec_kw=style.margins(height, left=left, right=0.6, bottom=0.25))
-    places, values = range(len(shares))[::-1], list(shares.values())
-    bars = axes.barh(places, values, color=style.COLORS["complete"], height=0.62)
-    axes.bar_label(bars, [f"{share:.0%}" for share in values], padding=5, fontsize=10)
+    places, found = range(len(shares))[::-1], list(shares.values())
+    values = [one.share for one in found]
+    axes.barh(places, values, color=style.COLORS["complete"], height=0.62)
+    low, high = [one.low for one in found], [one.high for one in found]
+    axes.hlines(places, low, high, color=style.INK, linewidth=1.2)
+    for place, one in zip(places, found, strict=True):
+        axes.annotate(
+            f"{one.share:.0%}", (max(one.share, one.high), place), (5, 0), va="center",
+            textcoords="offset points", fontsize=10, color=style.INK,
+        )  # fmt: skip
     axes.set_yticks(places, names)
     style.tidy(axes, grid="")
-    axes.set_xlim(0, max(shares.values()))
+    axes.set_xlim(0, max(*values, *high))
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(axis="y", length=0, labelsize=10)
@@ -126,8 +134,11 @@ def parallel_coordinates(stored: StoredStudy) -> Figure | None:
 
 def by_importance(stored: StoredStudy) -> list[Parameter]:
     """Return the parameters of the space, most important first; the unknown ones are last."""
-    shares = stored.importances()
-    return sorted(stored.study.space.parameters, key=lambda p: -shares.get(p.name, 0.0))
+    names = list(stored.importances)
+    return sorted(
+        stored.study.space.parameters,
+        key=lambda p: names.index(p.name) if p.name in names else len(names),
+    )
 
 
 def _line(trial: TrialRecord, parameters: list[Parameter], end: float) -> NDArray[np.float64]:

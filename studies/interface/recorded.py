@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+    from studies.analysis.importances import Importance
     from studies.analysis.stored_study import StoredStudy
     from studies.interface.results import TrialResult
     from tracking.records.confirmation import Confirmation
@@ -58,6 +59,12 @@ class StudyInStore:
             if stored is None or (best := stored.best) is None:
                 return None
             return result(best, stored.epochs(best.number))
+
+    @property
+    def importances(self) -> "dict[str, Importance]":
+        """Each parameter's importance, largest first; empty with too few trials."""
+        with self._opened() as stored:
+            return {} if stored is None else stored.importances
 
     def frame(self, epochs: bool = False) -> "DataFrame":
         """Return a row for each trial as a data frame; with `epochs`, one for each epoch.

@@ -116,6 +116,9 @@ class Record:
     def warned(self, message: str) -> None:
         """Do nothing: warnings are not recorded."""
 
+    def waited(self) -> None:
+        """Do nothing: the recorder has a thread."""
+
     def _notify(self) -> None:
         self._feed.notify()
         self._recorder.notify()

@@ -52,6 +52,9 @@ class Listener(Protocol):
     def warned(self, message: str) -> None:
         """Show the user a warning."""
 
+    def waited(self) -> None:
+        """Handle the passing of time: called several times per second."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -151,6 +154,8 @@ class Search:
             for event in self._engine.events(timeout=0.2):
                 self._handle(event)
                 del event  # its model, which may be large, while the next one is received
+            for listener in self._listeners:
+                listener.waited()
 
     def _request_stop(self) -> None:
         self._stop_requested = True

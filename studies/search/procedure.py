@@ -14,6 +14,7 @@ from typing import Any, Literal
 from joblib import cpu_count
 
 from nets import threads as thread_count
+from studies.analysis.formatting import plural
 from studies.definition.study_file import Study
 from studies.search import session as sessions
 from studies.search.session import Screen, Status
@@ -22,13 +23,16 @@ from studies.search.warm_start import earlier_trials
 from tracking.ledger import Ledger, retries
 from tracking.records import Failure, SearchEnd, TrialRecord
 from tracking.store.plain_values import ranges
-from tracking.store.store import check_reachable, check_writable, remote_uri
+from tracking.store.store import check_reachable, check_writable, remote_uri, without_secrets
 
 Warn = Callable[[str], None]
 """Prints a warning."""
 
-Display = Callable[[Study, int, Ledger], Screen]
-"""Returns the display of a search for a number of trials, of which the ledger may have some."""
+Display = Callable[[Study, int, Ledger, str], Screen]
+"""Returns the display of a search for a number of trials, of which the ledger may have some.
+
+The string says what trains them.
+"""
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ def search(
             first = known.finished[start : start + study.section.window][: total - start]
             return replace(known, failure=same_failure(first))
         workers = None if jobs is None else min(jobs, total)
-        screen = display(study, total, ledger)
+        screen = display(study, total, ledger, _workers(workers, threads, cluster))
         ledger.update_notes(study.name, recorded=False)
         began = time.monotonic()
         found = sessions.run(
@@ -158,6 +162,14 @@ def search(
         took = time.monotonic() - began
         trials, queued = ledger.trials(study.name), len(ledger.queued(study.name))
         return Searched(study, found.end, total, trials, took, failure, queued)
+
+
+def _workers(count: int | None, threads: int, cluster: str | None) -> str:
+    """Return in words what trains the trials."""
+    text = "all workers" if count is None else plural(count, "job")
+    if cluster is not None:
+        text += f" on {without_secrets(cluster)}"
+    return text + (f" of {threads} threads" if threads > 1 else "")
 
 
 def _cluster(address: str | None) -> contextlib.AbstractContextManager[Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from nets.data import TEST_NOTES
 from tracking.records.confirmation import Candidate, Confirmation, Estimate
 
 
@@ -32,7 +33,13 @@ def interval(estimate: Estimate) -> str:
 
 def sentences(confirmation: Confirmation) -> list[str]:
     """Return sentences on the winner and its lead, the luck of the search, the test results."""
-    said = [_winner(confirmation), _luck(confirmation), _test(confirmation), _vote(confirmation)]
+    said = [
+        _winner(confirmation),
+        _luck(confirmation),
+        _test(confirmation),
+        _vote(confirmation),
+        _note(confirmation),
+    ]
     return [sentence for sentence in said if sentence]
 
 
@@ -111,6 +118,15 @@ def _results(results: Mapping[str, Estimate]) -> str:
         + (f" ({interval(result)})" if result.low is not None else "")
         for name, result in results.items()
     )
+
+
+def _note(confirmation: Confirmation) -> str:
+    """Return what is known of the data set by which its test images differ."""
+    champion = confirmation.champion
+    if confirmation.test is None or champion is None:
+        return ""
+    note = TEST_NOTES.get(str(champion.settings.get("data")))
+    return f"note: {note}" if note else ""
 
 
 def _test(confirmation: Confirmation) -> str:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from nets.data import DATASETS, default_folder, load, open_cached
+from nets.data import DATASETS, TEST_NOTES, default_folder, load, open_cached
 from nets.data.mnist import FILES
 from nets.errors import InputError
 
@@ -178,6 +178,7 @@ def test_error_for_an_unknown_dataset_lists_the_known_ones(tmp_path):
     assert raised.value.expected == f"digits, mnist, cells or a file mnits.npz in {tmp_path}"
     assert raised.value.hint == "did you mean 'mnist'?"
     assert list(DATASETS) == ["digits", "mnist"]
+    assert TEST_NOTES.keys() <= DATASETS.keys()
 
 
 def test_error_for_missing_files_names_the_folder_and_the_command(little_mnist_folder, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nets import data
 from nets.data import Dataset
 from studies.cli.data import description_of
 
@@ -25,6 +26,11 @@ def test_images_are_counted_by_class():
     first, second = described([0, 0, 1, 2], [0, 1, 2], names=("a", "b", "c"))
     assert first.startswith("4 training and 3 test images of 4x4x1, 3 classes, SHA-256 ")
     assert second == "by class, training+test: a 2+1, b 1+1, c 1+1"
+
+
+def test_how_the_test_images_differ_is_said_where_it_is_known():
+    digits = data.load("digits", data.default_folder())
+    assert f"note: {data.TEST_NOTES['digits']}" in description_of(digits)
 
 
 def test_rows_of_a_table_are_counted_by_class():

@@ -46,6 +46,7 @@ def test_a_wider_study_keeps_the_trials(searched, capsys):
     code, output = run(capsys, "extend", "first", wide, "--jobs", "1")
     assert code == 0
     assert "3 of 3 earlier trials are known\n" in output
+    assert "\nwide: begins with the trials of first, 2 of 5 trials left, maximize " in f"\n{output}"
     assert "wide: 5 of 5 trials, best" in output
     _, output = run(capsys, "show", "wide")
     assert output.startswith("wide: 5 of 5 trials (5 complete; 3 copied from first)")

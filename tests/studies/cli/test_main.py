@@ -1,10 +1,14 @@
 """The command line: what it refuses, in how many words, and what Ctrl-C has left."""
 
+import re
+from argparse import SUPPRESS
 from contextlib import nullcontext
+from importlib import import_module
 
 import pytest
 
 from studies.cli import ui
+from studies.cli.arguments import Parser, add_places
 from studies.cli.main import COMMANDS, main
 from tracking.ledger import Ledger
 from tracking.records import Direction, Environment, EpochRecord, TrialOutcome
@@ -55,6 +59,33 @@ def test_an_unknown_command_is_answered_with_those_there_are(capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("retrial: no command 'serach'; did you mean 'search'?")
     assert second == "see: retrial --help"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_has_defaults_and_no_words_of_insiders(command):
+    module = import_module(f"studies.cli.{command}")
+    parser = Parser(prog=f"retrial {command}")
+    add_places(parser)
+    module.add_arguments(parser)
+    for action in parser._actions:
+        assert action.help, action.dest
+        words = action.help.lower()
+        takes_a_value = bool(action.option_strings) and action.nargs != 0
+        if takes_a_value and action.help != SUPPRESS:
+            assert "(default: " in words or "needed" in words or "required" in words, action.dest
+            assert action.metavar != action.dest.upper()
+            assert action.metavar, action.dest
+        assert not re.search("blas|kernel|fingerprint|admit|pin |portable", words), action.dest
+        assert "window" not in words or "how many trials may be unfinished at once" in words
+
+
+@pytest.mark.parametrize("columns", ["80", "160"])
+def test_no_line_of_the_help_exceeds_the_terminal(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    for arguments in (["--help"], *([command, "--help"] for command in COMMANDS)):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= int(columns)
 
 
 def test_an_empty_variable_is_no_store(monkeypatch, tmp_path, capsys):

@@ -1,9 +1,12 @@
 """`retrial search` as a person meets it: refusals, signals, two drivers, ends."""
 
+import codecs
 import contextlib
 import json
 import os
+import pty
 import signal
+import termios
 
 import pytest
 from drivers import Driver, ledger_of, write_study
@@ -12,6 +15,7 @@ from terminal import Terminal
 from waiting import until, wait_until_ended
 
 from nets.errors import InputError
+from studies.analysis.formatting import shown_parameters
 from studies.cli.main import main
 from studies.definition import study_file
 from tracking.records import Git
@@ -110,15 +114,21 @@ def test_changed_study_file_is_refused_with_the_difference(tmp_path, store, caps
 def test_finished_study_has_nothing_to_do_and_may_grow(tmp_path, store, capsys):
     study = write_study(tmp_path, trials=4)
     assert run(study, "--store", store, "--no-record") == 0
-    assert capsys.readouterr().out.count("\ntrial ") == 3
+    said = capsys.readouterr().out
+    assert said.startswith(f"curves: 4 trials, maximize value, 2 jobs, in {store}\ntrial ")
+    assert said.count("\ntrial ") == 4
     for trials_, known in (
         (4, "4 of 4 trials are finished"),
         (3, "4 trials are finished, 3 were requested"),
     ):
         assert run(study, "--trials", trials_, "--store", store, "--no-record") == 0
         assert capsys.readouterr().out == f"curves: nothing to do, {known}\n"
-    assert run(study, "--trials", 6, "--store", store, "--no-record") == 0
-    assert "curves: 6 of 6 trials" in capsys.readouterr().out
+    more = "--trials", 6, "--jobs", 1, "--threads", 2
+    assert run(study, *more, "--store", store, "--no-record") == 0
+    said = capsys.readouterr().out
+    first = "curves: continues, 2 of 6 trials left, maximize value, 1 job of 2 threads, in "
+    assert said.startswith(first)
+    assert "curves: 6 of 6 trials" in said
     assert study_trials(store) == 6
 
 
@@ -217,12 +227,22 @@ def test_what_is_suggested_names_the_store_unless_it_is_the_default(
     tmp_path, store, monkeypatch, capsys
 ):
     study = write_study(tmp_path, trials=1)
-    suggested = "reproduce it: retrial reproduce best --study curves"
+    suggested = [
+        "reproduce it: retrial reproduce best --study curves",
+        "next: retrial show curves",
+        "      retrial confirm curves",
+        "      retrial ui",
+    ]
     assert run(study, "--store", store, "--no-record") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"{suggested} --store {store}"
+    lines = capsys.readouterr().out.splitlines()[-4:]
+    for line, begin in zip(lines, suggested, strict=True):
+        assert line.startswith(f"{begin} --store {store}")
     monkeypatch.setenv("RETRIAL_STORE", str(tmp_path / "other"))
     assert run(study, "--no-record") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == suggested
+    lines = capsys.readouterr().out.splitlines()[-4:]
+    for line, begin in zip(lines, suggested, strict=True):
+        assert line.startswith(begin)
+        assert "--store" not in line
 
 
 def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, monkeypatch):
@@ -235,6 +255,7 @@ def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, mon
 
         def __init__(self, *_, **__):
             self.started = self.epoch = self.finished = self.warned = lambda *_: None
+            self.waited = lambda: None
 
         def finish(self, *_):
             seen.extend(terminal.lines)
@@ -242,9 +263,39 @@ def test_a_terminal_shows_that_the_record_is_being_finished(tmp_path, store, mon
     monkeypatch.setattr("studies.search.session.Record", SlowRecord)
     monkeypatch.setattr("sys.stdout", terminal)
     assert run(write_study(tmp_path, trials=2), "--store", store) == 0
-    assert [line[:6] for line in seen] == ["trial ", "trial ", "record"]
+    first, *lines = [line[:6] for line in seen if not line.startswith("  ")]
+    assert (first, lines) == ("curves", ["trial ", "trial ", "record"])
     assert seen[-1] == "recording…"
     assert "recording…" not in terminal.lines
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_in_a_real_terminal_no_parameter_of_a_finished_trial_is_cut(tmp_path, store, width):
+    study = write_study(tmp_path, trials=4, delay=0.1)
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, width))
+    options = "--jobs", "2", "--no-record"
+    kind = {"TERM": "xterm-256color", "COLUMNS": None, "LINES": None}
+    driver = Driver(study, store, *options, stdout=theirs, **kind)
+    os.close(theirs)
+    screen, headings = Terminal(), set()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with contextlib.suppress(OSError):  # how the end is read on Linux
+        while content := os.read(ours, 100_000):
+            screen.write(decoder.decode(content))
+            headings |= {line for line in screen.lines if line.startswith("trial  worker")}
+    os.close(ours)
+    assert driver.finish()[0] == 0
+    assert "trial  worker    epoch  time  value  parameters" in headings
+    lines = screen.lines
+    assert lines[0] == f"curves: 4 trials, maximize value, 2 jobs, in {store}"
+    end = next(at for at, line in enumerate(lines) if line.startswith("curves: 4 of 4"))
+    words = " ".join(lines[1:end]).split()
+    with ledger_of(store) as ledger:
+        for trial in ledger.trials("curves"):
+            assert {*shown_parameters(trial.parameters).split()} <= {*words}
+    assert all(len(line) <= width for line in lines[1:end])
+    assert "…" not in "".join(lines)
 
 
 @pytest.mark.slow
@@ -320,6 +371,7 @@ def test_search_goes_on_when_nobody_reads_its_output_any_more(tmp_path, store):
     )
     os.close(write)
     with open(read) as output:
+        assert output.readline().startswith("curves: 8 trials, ")
         assert output.readline().startswith("trial    0")
     code, _, errors = driver.finish()
     assert (code, errors) == (0, "")

@@ -3,14 +3,16 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from stored_studies import a_definition, a_search
 from terminal import Terminal
 
+from studies.analysis.importances import Importance
 from studies.analysis.stored_study import StoredStudy
 from studies.cli.main import main
-from studies.cli.show import as_json, best_lines, pruned_lines
+from studies.cli.show import as_json, best_lines, importance_lines, pruned_lines
 
 SIX = {
     "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
@@ -119,6 +121,26 @@ def test_the_number_of_weights_and_biases_is_shown_where_it_is_known(stored, led
     assert counts == [None, 454922]
 
 
+def test_importances_have_intervals_and_a_note_while_these_overlap(ledger, show):
+    a_search(ledger, a_definition(trials=40), ["complete"] * 8)
+    lines = show(io.StringIO())
+    at = lines.index("importance, with 90 % intervals:")
+    assert re.fullmatch(r" {6}(\w+ \d+% \(\d+ to \d+\)(  |$)){3}", lines[at + 1])
+    assert lines[at + 2].strip() == (
+        "the intervals overlap: 8 complete trials do not tell yet which parameter matters most"
+    )
+
+
+def test_importances_that_are_certain_have_no_note():
+    certain = {"rate": Importance(0.8, 0.6, 0.9), "size": Importance(0.2, 0.1, 0.4)}
+    first, *lines = importance_lines(certain, 60, 80)
+    assert lines == ["      rate 80% (60 to 90)  size 20% (10 to 40)"]
+    assert importance_lines(certain, 60, 40) == [
+        first, "      rate 80% (60 to 90)", "      size 20% (10 to 40)",
+    ]  # fmt: skip
+    assert importance_lines({"rate": Importance(1.0, 1.0, 1.0)}, 60, 80) == []
+
+
 def test_pruned_trials_are_a_table(ledger, show):
     stored = a_search(ledger, a_definition(trials=14), ["pruned"] * 12 + ["failed"] * 2)
     for trial in stored.trials[:12]:
@@ -147,7 +169,10 @@ def test_everything_is_in_the_json(ledger, tmp_path, capsys):
     assert main(["show", "digits", "--json", "--store", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["metric"], found["direction"], found["of"]) == ("val_accuracy", "maximize", 4)
-    assert found["importances"] == stored.importances()
+    assert found["importances"] == {n: one.share for n, one in stored.importances.items()}
+    assert found["importance_intervals"] == {
+        name: [one.low, one.high] for name, one in stored.importances.items()
+    }
     assert found["seconds"] == pytest.approx(3.1)
     assert found["code_differences"] == []
     assert found["trials"][0]["seconds"] == pytest.approx(1.0)

@@ -258,15 +258,19 @@ def test_intermediate_values_have_a_line_a_trial(search):
 def test_importances_are_those_that_show_prints(search):
     stored = search()
     (axes,) = parameter_importances(stored).axes
-    shares = stored.importances()
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(shares)
-    assert [bar.get_width() for bar in axes.patches] == list(shares.values())
+    found = stored.importances
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(found)
+    assert [bar.get_width() for bar in axes.patches] == [one.share for one in found.values()]
+    (intervals,) = axes.collections
+    assert [tuple(segment[:, 0]) for segment in intervals.get_segments()] == [
+        (one.low, one.high) for one in found.values()
+    ]
 
 
 def test_slices_have_a_panel_a_parameter_the_most_important_first(search):
-    stored = search()
+    stored = search(["complete"] * 60, epochs=1)
     panels = [axes for axes in slices(stored).axes if axes.get_visible()]
-    assert [axes.get_xlabel() for axes in panels] == list(stored.importances())
+    assert [axes.get_xlabel() for axes in panels] == list(stored.importances)
     assert panels[0].get_xlabel() == "learning_rate"
 
 
@@ -289,7 +293,7 @@ def test_parallel_coordinates_leave_out_what_a_trial_does_not_have(search):
 
 def test_contour_has_a_panel_a_pair_of_parameters(search):
     stored = search()
-    first, second, third = stored.importances()
+    first, second, third = stored.importances
     maps = [axes for axes in contour(stored).axes if axes.images]
     # Labels stand at the outer sides only.
     assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in maps] == [

@@ -337,6 +337,9 @@ class Listener:
     def warned(self, message):
         pass
 
+    def waited(self):
+        pass
+
 
 class Stopper(Listener):
     """Stops the search after some epochs, as a signal's handler does."""

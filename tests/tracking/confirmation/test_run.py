@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nets import objective
-from nets.data import Dataset
+from nets.data import TEST_NOTES, Dataset
 from nets.errors import InputError
 from nets.model_source import probabilities, restore
 from nets.network import sha256_of
@@ -219,6 +219,16 @@ def test_description_says_what_the_command_prints(recorded, environment):
     for sentence in sentences(confirmation):
         assert f"- {sentence}" in note.splitlines()
     assert "| 1 | 0.9500 | 0.9115 | 0.8800 to 0.9300 | 0.0300 | 0.0100 to 0.0500 |" in note
+
+
+def test_what_is_known_of_the_test_images_is_said_where_they_were_used(evidence):
+    confirmation = a_confirmation(evidence)
+    assert evidence.settings["data"] == "digits"
+    assert sentences(confirmation)[-1] == f"note: {TEST_NOTES['digits']}"
+    assert TEST_NOTES["digits"] in run.describe(confirmation)
+    others = dataclasses.replace(evidence, settings={**evidence.settings, "data": "mnist"})
+    for without in (a_confirmation(others), a_confirmation(evidence, tested=False)):
+        assert not any(sentence.startswith("note: ") for sentence in sentences(without))
 
 
 def test_every_repetition_is_a_row_of_a_table_that_the_pages_show(recorded, environment):
