@@ -2,13 +2,9 @@
 
 import json
 from argparse import SUPPRESS, ArgumentParser, Namespace
-from typing import TYPE_CHECKING
 
 from studies.cli.arguments import add_flag, positive
 from studies.display.messages import fail, warn
-
-if TYPE_CHECKING:
-    from studies.confirmation.procedure import Confirmed
 
 INTERRUPTED = "the same command continues it, with the trainings that have finished"
 
@@ -41,7 +37,7 @@ def run(options: Namespace) -> int:
     from studies.confirmation.champion import TrainingFailed
     from studies.confirmation.procedure import confirm
     from studies.confirmation.testing import TestFailed
-    from studies.display.confirmation_summary import as_json
+    from studies.display.confirmation_summary import as_json, print_result
 
     try:
         found = confirm(
@@ -61,40 +57,7 @@ def run(options: Namespace) -> int:
     if options.json:
         print(json.dumps(as_json(found.confirmation, found.recorded), indent=2))
     else:
-        _print(found, options)
+        print_result(found, options.store, options.top, options.seeds, options.champions)
     if found.problem:
         return fail(f"not recorded: {found.problem}\nthe same command records it")
     return 1 if found.confirmation.winner is None else 0
-
-
-def _print(found: "Confirmed", options: Namespace) -> None:
-    from rich.table import Table
-
-    from studies.display.confirmation_summary import ago, lines
-    from studies.display.tables import console, folded
-    from tracking.confirmation.text import table
-
-    known, screen = found.confirmation, console()
-    if found.earlier:
-        before = _options(known.top, known.seeds, 1 + len(known.others))
-        now = _options(options.top, options.seeds, options.champions)
-        text = f"{known.study}: confirmed before with {before}"
-        if now != before:
-            text += f", not {now}"
-        text += f"{ago(found.trials_since)}; the test images are used once, so this result stays"
-        print(*folded(text, screen.width), sep="\n")
-    heading, *rows = table(known)
-    shown_table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in heading:
-        shown_table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        is_winner = row[0] == str(known.winner)
-        shown_table.add_row(*row, style="bold" if is_winner else None)
-    screen.print(shown_table)
-    for line in lines(known, found.recorded, options.store, screen.width):
-        print(line)
-
-
-def _options(top: int, seeds: int, champions: int) -> str:
-    text = f"--top {top} --seeds {seeds}"
-    return text + (f" --champions {champions}" if champions > 1 else "")

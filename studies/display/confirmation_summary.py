@@ -3,14 +3,20 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
 
 from studies.analysis.formatting import plural
 from studies.display import suggestions
-from studies.display.tables import folded
-from tracking.confirmation.text import sentences
+from studies.display.tables import console, folded
+from tracking.confirmation.text import sentences, table
 from tracking.records import JsonObject
 from tracking.records.confirmation import Confirmation, RecordedConfirmation
 from tracking.store import names
+
+if TYPE_CHECKING:
+    from studies.confirmation.procedure import Confirmed
 
 
 def as_json(confirmation: Confirmation, recorded: RecordedConfirmation | None) -> JsonObject:
@@ -21,6 +27,34 @@ def as_json(confirmation: Confirmation, recorded: RecordedConfirmation | None) -
         "run_id": recorded and recorded.run_id,
         "model": version and {"name": confirmation.study, "version": version},
     }
+
+
+def print_result(found: "Confirmed", store: Path, top: int, seeds: int, champions: int) -> None:
+    """Print what a confirmation found; `top`, `seeds` and `champions` are what was asked for."""
+    known, screen = found.confirmation, console()
+    if found.earlier:
+        before = _options(known.top, known.seeds, 1 + len(known.others))
+        now = _options(top, seeds, champions)
+        text = f"{known.study}: confirmed before with {before}"
+        if now != before:
+            text += f", not {now}"
+        text += f"{ago(found.trials_since)}; the test images are used once, so this result stays"
+        print(*folded(text, screen.width), sep="\n")
+    heading, *rows = table(known)
+    shown_table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in heading:
+        shown_table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        is_winner = row[0] == str(known.winner)
+        shown_table.add_row(*row, style="bold" if is_winner else None)
+    screen.print(shown_table)
+    for line in lines(known, found.recorded, store, screen.width):
+        print(line)
+
+
+def _options(top: int, seeds: int, champions: int) -> str:
+    text = f"--top {top} --seeds {seeds}"
+    return text + (f" --champions {champions}" if champions > 1 else "")
 
 
 def lines(

@@ -137,7 +137,7 @@ class StudyInStore:
 
     def confirm(
         self,
-        top: int = 5,
+        top: int = 3,
         seeds: int = 5,
         *,
         champions: int = 1,
@@ -162,6 +162,7 @@ class StudyInStore:
         self._begin()
         from nets import threads
         from studies.confirmation.procedure import confirm
+        from studies.display.confirmation_summary import print_result
         from studies.display.messages import warn
 
         check_counts(top=top, seeds=seeds, champions=champions, jobs=jobs)
@@ -172,6 +173,7 @@ class StudyInStore:
             )  # fmt: skip
         if found.problem:
             warn(f"not recorded: {found.problem}; the same call records it")
+        print_result(found, self.store, top, seeds, champions)
         return found.confirmation
 
     def add(self, /, **parameters: Any) -> None:

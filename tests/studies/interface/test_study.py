@@ -197,6 +197,19 @@ def test_failed_trials_are_trained_again(tmp_path, monkeypatch, capsys):
         assert (trial.settings, trial.run_id) == (earlier.settings, earlier.run_id)
 
 
+def test_a_confirmation_is_returned_and_printed_as_the_command_prints_it(tmp_path, capsys):
+    study = curves(store=tmp_path)
+    study.search(jobs=1)
+    found = study.confirm(top=2, seeds=2, jobs=2)
+    assert [len(candidate.repetitions) for candidate in found.candidates] == [2, 2]
+    said = capsys.readouterr().out
+    assert main(["confirm", "curves", "--top", "2", "--seeds", "2", "--store", str(tmp_path)]) == 0
+    again = capsys.readouterr().out
+    table = again[again.index("trial  search") :]
+    assert said.endswith(table)
+    assert f"winner: trial {found.winner}, value " in table
+
+
 def test_a_trial_is_added_with_values_of_any_number_type(tmp_path):
     study = curves(tmp_path, trials=2)
     with pytest.raises(InputError, match="no studies"):
