@@ -1,4 +1,4 @@
-"""MLflow's database of a store: how a new one gets it, and what a copied or moved one needs.
+"""MLflow's database of a store: a new one, what a copied or moved one needs, its connections.
 
 MLflow creates it by dozens of migrations, which take seconds and may be killed halfway. They run
 once for each version of MLflow, in a temporary folder. The resulting database is kept in the user's
@@ -124,6 +124,16 @@ def sync(path: Path) -> None:
         path.with_name(f"{path.name}-wal").open("rb") as log,
     ):
         os.fsync(log.fileno())
+
+
+def disconnect(uri: str) -> None:
+    """Close MLflow's idle connections to a database, which it keeps as long as a process lives."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
+
+    for engines in (Tracking._engine_map, Registry._engine_map):
+        if uri in engines:
+            engines[uri].dispose()
 
 
 def run_ids(root: Path) -> set[str]:

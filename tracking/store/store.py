@@ -22,6 +22,7 @@ from tracking.store import names
 from tracking.store.database import (
     commit_without_sync,
     create_database,
+    disconnect,
     is_read_only,
     relocate,
     snapshot,
@@ -92,7 +93,7 @@ class Store:
         if self.copied is not None:
             self.copied.cleanup()
         elif self.is_own and _folder(self.root) == self.folder:
-            _disconnect(self.uri)
+            disconnect(self.uri)
             # This fails while another process is writing: the last one to close does it.
             with (
                 contextlib.suppress(sqlite3.Error),
@@ -165,16 +166,6 @@ def open_store(root: Path, *, reading: bool = False) -> Store:
     is_served = uri.startswith(("http:", "https:"))
     location = None if is_served else str(root / names.ARTIFACTS)
     return Store(root, uri, location, client, _folder(root) if is_own else None, copied)
-
-
-def _disconnect(uri: str) -> None:
-    """Close MLflow's idle connections to a database, which it keeps as long as a process lives."""
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
-
-    for engines in (Tracking._engine_map, Registry._engine_map):
-        if uri in engines:
-            engines[uri].dispose()
 
 
 def _folder(root: Path) -> tuple[int, int] | None:
