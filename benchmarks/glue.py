@@ -2,14 +2,16 @@
 
 The digits study and the examples of scikit-learn and, where it is installed, of PyTorch are
 searched by the project and by a script with Optuna and MLflow (see `by_hand`), in turn, with two
-processes each. The table has the median wall time of each and what each has recorded. Then: what an
-epoch of an objective in the simple form takes more than one in the full form.
+processes each. The table has the medians of the wall time and of the processor time of all their
+processes, of which only the latter means something on a busy machine, and what each has recorded.
+Then: what an epoch of an objective in the simple form takes more than one in the full form.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sqlite3
 import statistics
 import subprocess
@@ -27,16 +29,22 @@ STUDIES = {"digits": "digits", "svc": str(EXAMPLES / "svc.py"), "mlp": str(EXAMP
 EPOCHS = 1000
 
 
-def run(folder: Path, *arguments: str) -> float:
-    """Run Python in a folder; return the seconds it took."""
+def run(folder: Path, *arguments: str) -> tuple[float, float]:
+    """Run Python in a folder; return the seconds it took, and the processor time of all of it."""
     folder.mkdir(parents=True)
     place = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), _processor_time()
     subprocess.run(
         [sys.executable, *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": place},
         check=True, capture_output=True,
     )  # fmt: skip
-    return time.perf_counter() - began
+    return time.perf_counter() - began, _processor_time() - processor
+
+
+def _processor_time() -> float:
+    """Return the seconds of all child processes that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def recorded(database: Path, files: Path) -> str:
@@ -53,19 +61,25 @@ def recorded(database: Path, files: Path) -> str:
 
 def compare(kind: str, folder: Path, rounds: int) -> None:
     """Search in turn; print the medians and what was recorded."""
-    seconds: dict[str, list[float]] = {"project": [], "by hand": []}
+    took: dict[str, list[tuple[float, float]]] = {"project": [], "by hand": []}
     for number in range(rounds):
         ours, theirs = folder / f"{kind}-ours-{number}", folder / f"{kind}-theirs-{number}"
         search = ["-m", "studies.cli.main", "search", STUDIES[kind], "--jobs", "2"]
-        seconds["project"].append(run(ours, *search, "--store", "store"))
-        seconds["by hand"].append(run(theirs, "-m", "benchmarks.by_hand", kind))
+        took["project"].append(run(ours, *search, "--store", "store"))
+        took["by hand"].append(run(theirs, "-m", "benchmarks.by_hand", kind))
     ours_has = recorded(ours / "store" / "mlflow.db", ours / "store" / "artifacts")
     theirs_has = recorded(theirs / "mlflow.db", theirs / "mlruns")
+    medians = {
+        name: [statistics.median(column) for column in zip(*times, strict=True)]
+        for name, times in took.items()
+    }
     for name, has in (("project", ours_has), ("by hand", theirs_has)):
-        times = " ".join(f"{value:.1f}" for value in seconds[name])
-        print(f"| {kind} | {name} | {statistics.median(seconds[name]):.1f} s | {times} | {has} |")
-    ratio = statistics.median(seconds["project"]) / statistics.median(seconds["by hand"])
-    print(f"| {kind} | ratio | {ratio:.2f} | | |", flush=True)
+        wall, processor = medians[name]
+        each = " ".join(f"{seconds:.1f}" for seconds, _ in took[name])
+        print(f"| {kind} | {name} | {wall:.1f} s | {processor:.1f} s | {each} | {has} |")
+    pairs = zip(medians["project"], medians["by hand"], strict=True)
+    wall, processor = (ours / theirs for ours, theirs in pairs)
+    print(f"| {kind} | ratio | {wall:.2f} | {processor:.2f} | | |", flush=True)
 
 
 def overhead() -> None:
@@ -101,7 +115,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="searches of each kind")
     options = parser.parse_args()
     head("What does a search take beside what a user would write?")
-    print("| study | written with | median | each round | in MLflow |\n|---|---|---:|---|---|")
+    print("| study | written with | wall | processor | wall of each round | in MLflow |")
+    print("|---|---|---:|---:|---|---|")
     with tempfile.TemporaryDirectory(prefix="retrial-glue-") as folder:
         for kind in STUDIES if find_spec("torch") else ("digits", "svc"):
             compare(kind, Path(folder), options.rounds)

@@ -5,7 +5,9 @@ Each command is a module beside this one: `add_arguments(parser)`, `run(options)
 is its line in ``retrial --help``. Heavy packages are imported by `run`, so help appears at once.
 """
 
+import atexit
 import errno
+import gc
 import os
 import sys
 from argparse import Namespace
@@ -36,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[f"{library}_THREADS"] = "1"
     # Before MLflow loads: it reads this when it is imported.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    # Most objects belong to modules and live until the end: looking for cycles among them took a
+    # second of a search, most of it while the interpreter exits.
+    gc.set_threshold(10_000)
+    atexit.register(gc.freeze)
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     # A search matters more than what it prints.
     prepare_output(forgiving=name == "search")

@@ -286,6 +286,7 @@ class Delivery:
 
     def _mark(self, trial: TrialRecord, **what: Any) -> None:
         self._store.check_in_place()  # else it was perhaps written to where the store was
+        self._store.sync()  # else a power cut could take it from MLflow, and not from the ledger
         self._ledger.mark_recorded(trial.study, trial.number, **what)
 
     def _environment_of(self, trial: TrialRecord) -> Environment:

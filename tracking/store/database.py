@@ -1,4 +1,4 @@
-"""MLflow's database of a store: how a new one gets it, and what a copied or moved one needs.
+"""MLflow's database of a store: a new one, what a copied or moved one needs, its connections.
 
 MLflow creates it by dozens of migrations, which take seconds and may be killed halfway. They run
 once for each version of MLflow, in a temporary folder. The resulting database is kept in the user's
@@ -95,6 +95,45 @@ def snapshot(path: Path, copy: Path) -> None:
         contextlib.closing(sqlite3.connect(copy)) as target,
     ):
         database.backup(target)
+
+
+def commit_without_sync(uri: str) -> None:
+    """Let MLflow's commits to a database that it has opened return before they are on the disk.
+
+    Recording a trial takes a dozen commits. Without `sync`, a power cut can undo the last ones, but
+    it cannot damage a database with a write-ahead log.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import event
+
+    engine = SqlAlchemyStore._engine_map[uri]
+    event.listen(engine, "connect", _commit_without_sync)
+    engine.dispose()  # its connections of before
+
+
+def _commit_without_sync(connection: sqlite3.Connection, _: object) -> None:
+    if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def sync(path: Path) -> None:
+    """Wait until everything that was committed to a database is on the disk."""
+    # Without a log, all of it is in the main file, which SQLite syncs before it removes the log.
+    with (
+        contextlib.suppress(FileNotFoundError),
+        path.with_name(f"{path.name}-wal").open("rb") as log,
+    ):
+        os.fsync(log.fileno())
+
+
+def disconnect(uri: str) -> None:
+    """Close MLflow's idle connections to a database, which it keeps as long as a process lives."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
+
+    for engines in (Tracking._engine_map, Registry._engine_map):
+        if uri in engines:
+            engines[uri].dispose()
 
 
 def run_ids(root: Path) -> set[str]:

@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tracking.store import names
-from tracking.store.database import create_database, is_read_only, relocate, snapshot
+from tracking.store.database import (
+    commit_without_sync,
+    create_database,
+    disconnect,
+    is_read_only,
+    relocate,
+    snapshot,
+    sync,
+)
 from tracking.store.errors import StoreUnavailable
 from tracking.store.plain_values import visible
 
@@ -75,11 +83,17 @@ class Store:
                 "a store that stays where it is; the same command with --store continues there",
             )
 
+    def sync(self) -> None:
+        """Wait until everything that MLflow has committed to a local database is on the disk."""
+        if self.is_own:
+            sync(self.root / names.MLFLOW_DATABASE)
+
     def close(self) -> None:
         """Write the local database's log into its main file, so that this file can be copied."""
         if self.copied is not None:
             self.copied.cleanup()
         elif self.is_own and _folder(self.root) == self.folder:
+            disconnect(self.uri)
             # This fails while another process is writing: the last one to close does it.
             with (
                 contextlib.suppress(sqlite3.Error),
@@ -139,6 +153,8 @@ def open_store(root: Path, *, reading: bool = False) -> Store:
         if is_own:
             relocate(database, root / names.ARTIFACTS)
         client = MlflowClient(tracking_uri=uri)
+        if is_own:
+            commit_without_sync(uri)
         client.search_experiments(max_results=1)
     except Exception as error:
         if copied is not None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 import shutil
 from concurrent.futures import Future
 from contextlib import closing
@@ -580,6 +581,22 @@ def test_trials_that_a_power_cut_took_from_the_ledger_keep_their_runs(
     trials.whole(3)
     assert delivery.deliver() is None
     assert [run_of(store, number).info.run_id for number in range(4)] == before
+
+
+def test_what_the_ledger_calls_recorded_is_on_the_disk(
+    store, ledger, trials, environment, monkeypatch
+):
+    steps = []
+    mark, fsync = ledger.mark_recorded, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: steps.append(os.fstat(file)) or fsync(file))
+    monkeypatch.setattr(
+        ledger, "mark_recorded", lambda *args, **what: steps.append(what) or mark(*args, **what)
+    )
+    trials.whole(0)
+    deliver(store, ledger, environment)
+    log = (store.root / f"{names.MLFLOW_DATABASE}-wal").stat()
+    assert all(os.path.samestat(step, log) for step in steps[::2])
+    assert [step["state"] for step in steps[1::2]] == ["running", "complete"]
 
 
 def test_a_finished_trial_takes_few_requests(store, ledger, trials, environment, quick_figures):

@@ -10,7 +10,7 @@ import sys
 import pytest
 from programs import run_to_end
 
-from tracking.store import names
+from tracking.store import database, names
 from tracking.store.errors import StoreUnavailable
 from tracking.store.store import (
     check_reachable,
@@ -98,8 +98,23 @@ def test_closing_leaves_one_file_that_can_be_copied(store, fails):
         store.client.create_experiment("one", store.artifact_location)
         if fails:
             raise ZeroDivisionError
-    log = store.root / f"{names.MLFLOW_DATABASE}-wal"
-    assert not log.exists() or log.stat().st_size == 0
+    assert not list(store.root.glob(f"{names.MLFLOW_DATABASE}-*"))
+    assert store.client.get_experiment_by_name("one")  # it opens it again
+
+
+def test_commits_do_not_wait_for_the_disk_however_often_a_store_is_opened(store):
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    for opened in (store, open_store(store.root), open_store(store.root)):
+        assert opened.client.search_experiments()
+        engine = SqlAlchemyStore._engine_map[store.uri]
+        with engine.connect() as connection:
+            normal = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+        assert normal == 1
+        assert list(engine.pool.dispatch.connect).count(database._commit_without_sync) == 1
+    store.sync()
+    store.close()
+    store.sync()  # there is no log any more
 
 
 def test_the_environment_can_name_another_store(tmp_path, monkeypatch, migrated_database):
