@@ -468,8 +468,8 @@ def test_show_tells_what_was_confirmed(store, capsys):
     said = capsys.readouterr().out.splitlines()
     shown = show().splitlines()
     begin = shown.index("confirmed with --top 2 --seeds 2")
-    assert shown[begin + 1 : begin + 4] == said[-3:]
-    assert [line.split()[0] for line in said[-3:]] == ["winner:", "luck:", "test:"]
+    assert shown[begin + 1 : begin + 5] == said[-4:]
+    assert [line.split()[0] for line in said[-4:]] == ["winner:", "luck:", "test:", "note:"]
     confirm(store, "--json")
     known = json.loads(capsys.readouterr().out)
     assert json.loads(show("--json"))["confirmation"] == known
@@ -477,8 +477,8 @@ def test_show_tells_what_was_confirmed(store, capsys):
         recorded = RecordedConfirmation("1f", "3")
         stored.ledger.update_notes("digits", recorded_confirmation=recorded)
     shown = show().splitlines()
-    assert shown[begin + 4] == "model: digits/3, digits@champion"
-    assert shown[begin + 5].startswith("use it: retrial predict digits FILE...")
+    assert shown[begin + 5] == "model: digits/3, digits@champion"
+    assert shown[begin + 6].startswith("use it: retrial predict digits FILE...")
 
 
 def test_a_confirmation_survives_json(store):
