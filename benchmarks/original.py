@@ -41,6 +41,7 @@ IMAGES, OTHERS = 500, 10_000
 
 STUDY = """
 [study]
+seed = {seed}
 metric = "val_accuracy"
 sampler = {{ name = "{sampler}" }}
 pruner = {pruner}
@@ -109,15 +110,14 @@ def search(folder: Path, name: str, way: dict, seed: int, jobs: int) -> list[dic
     The number of trials does not influence them, so that a search may be continued until it is.
     """
     file = folder / f"{name}.toml"
-    file.write_text(STUDY.format(**way))
-    store = folder / f"{name}-{seed}"
-    options = ["--seed", str(seed), "--store", str(store), "--data", str(folder)]
+    file.write_text(STUDY.format(**way, seed=seed))
+    options = ["--store", str(folder / "store"), "--data", str(folder)]
     trials: list[dict] = []
     spent: list[int] = [0]
     while spent[-1] < BUDGET:
         more = ["--trials", str(len(trials) + 100), "--jobs", str(jobs), "--no-record"]
         retrial("search", str(file), *options, *more)
-        trials = json.loads(retrial("show", name, *options[2:4], "--json"))["trials"]
+        trials = json.loads(retrial("show", name, *options[:2], "--json"))["trials"]
         trials.sort(key=lambda trial: trial["number"])
         spent = list(accumulate(len(trial["epochs"]) for trial in trials))
     return [trial for trial, epochs in zip(trials, spent, strict=True) if epochs <= BUDGET]
@@ -132,13 +132,13 @@ def retrial(*arguments: str) -> str:
     return done.stdout
 
 
-def best_of(trials: Sequence[dict], file: Path, seed: int, known: Dataset) -> Found:
+def best_of(trials: Sequence[dict], file: Path, known: Dataset) -> Found:
     """Return the best trial, and what its network is worth on other images."""
     best = max(
         (trial for trial in trials if trial["state"] == "complete"),
         key=lambda trial: (trial["value"], -trial["number"]),
     )
-    study = study_file.read(file, seed=seed)
+    study = study_file.read(file)
     settings = study.settings(best["number"], best["params"])
     with threads.use(1):
         outcome = objective(settings, known, lambda epoch: None)
@@ -163,9 +163,9 @@ def main(arguments: list[str] | None = None) -> None:
         np.savez(folder / "mnist500.npz", **{name: getattr(known, name) for name in ARRAYS})
         for seed in range(options.seeds):
             for number, (way, values) in enumerate(WAYS.items()):
-                name = f"way{number}"
+                name = f"way{number}-seed{seed}"
                 trials = search(folder, name, values, seed, options.jobs)
-                one = best_of(trials, folder / f"{name}.toml", seed, known)
+                one = best_of(trials, folder / f"{name}.toml", known)
                 found[way].append(one)
                 print(f"  seed {seed}  {way:38} {one.value:.2f} {one.accuracy:.4f}", flush=True)
     report(found)

@@ -1,11 +1,11 @@
 """Copies what proves docs/results.md out of a store, and compares a winner with another trial.
 
-    python -m benchmarks.results STUDY [--store STORE] [--to FOLDER]
+    python -m benchmarks.results STUDY [--store STORE] [--to FOLDER] [--onnx]
     python -m benchmarks.results STUDY [--store STORE] --against TRIAL
 
 The first writes a confirmed study into FOLDER/STUDY: its definition, settings and epochs of the
 champion, the confirmation, the certificates of the best trial and the champion where `reproduce`
-has written them, the champion's weights as .npz and ONNX, and the pictures. The second trains the
+has written them, the champion's weights, and the pictures. The second trains the
 settings of another trial, such as one chosen by hand, under the seeds that the confirmed winner was
 repeated with, and prints the difference of the means with its 95 % interval.
 """
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("study")
     parser.add_argument("--store", type=Path, default=Path("mlruns"))
     parser.add_argument("--to", type=Path, default=Path("docs/results"))
+    parser.add_argument("--onnx", action="store_true", help="the champion as ONNX too")
     parser.add_argument("--against", type=int, metavar="TRIAL")
     parser.add_argument("--data", type=Path)
     options = parser.parse_args(arguments)
@@ -53,10 +54,10 @@ def main(arguments: list[str] | None = None) -> None:
     folder = options.to / options.study
     folder.mkdir(parents=True, exist_ok=True)
     with open_with_trials(options.store) as store:
-        copy(store, options.study, folder)
+        copy(store, options.study, folder, onnx=options.onnx)
 
 
-def copy(store: Store, study: str, folder: Path) -> None:
+def copy(store: Store, study: str, folder: Path, *, onnx: bool) -> None:
     """Write the files of a confirmed study; those that exist are replaced."""
     champion = find_trial(store, None, registry.run_of(store, f"{study}@{names.CHAMPION}"))
     best = find_trial(store, study, "best")
@@ -69,15 +70,28 @@ def copy(store: Store, study: str, folder: Path) -> None:
         if content is None:
             print(f"  {study}: run {run_id} has no {path}")
         else:
-            (folder / name).write_bytes(content)
+            (folder / name).write_bytes(
+                without_place(content) if "certificate" in name else content
+            )
     arrays = read_model(store, champion)
-    network, full_scale, _ = restore(arrays)
     np.savez_compressed(folder / "weights.npz", **arrays)
-    (folder / "champion.onnx").unlink(missing_ok=True)
-    tags = {names.STUDY_TAG: study, names.WEIGHTS_TAG: network.digest()}
-    write_new(folder / "champion.onnx", to_onnx(network, full_scale, tags), "results")
+    if onnx:
+        network, full_scale, _ = restore(arrays)
+        (folder / "champion.onnx").unlink(missing_ok=True)
+        tags = {names.STUDY_TAG: study, names.WEIGHTS_TAG: network.digest()}
+        write_new(folder / "champion.onnx", to_onnx(network, full_scale, tags), "results")
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"  {study}: {len(list(folder.iterdir()))} files, {size / 1e6:.2f} MB in {folder}")
+
+
+def without_place(certificate: bytes) -> bytes:
+    """Return a certificate without what names the machine and its user, and without the diff."""
+    values = json.loads(certificate)
+    environment = values["environment"]
+    for key in ("command", "user", "host"):
+        environment.pop(key, None)
+    environment.get("git", {}).pop("diff", None)
+    return (json.dumps(values, indent=1) + "\n").encode()
 
 
 def read(store: Store, run_id: str, path: str) -> bytes | None:

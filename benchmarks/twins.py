@@ -88,6 +88,8 @@ def their_step(
     tx, ty = twin.inputs(x, channels_last=channels_last), torch.from_numpy(labels)
     kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[settings.optimizer]
     optimizer = kind(twin.module.parameters(), lr=settings.learning_rate)
+    if compiled:
+        torch._dynamo.reset()  # it compiles only eight modules otherwise
     module = torch.compile(twin.module) if compiled else twin.module
 
     def step() -> object:

@@ -1,0 +1,57 @@
+"""docs/results: the committed weights are those of the record, and answer as the page claims."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nets import data
+from nets.model_source import probabilities, restore
+from tracking.records.confirmation import Confirmation
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "results.md").read_text("utf-8")
+RESULTS = sorted((ROOT / "docs" / "results").glob("*/confirmation.json"))
+
+
+def confirmed(path):
+    return Confirmation.from_json(json.loads(path.read_text("utf-8")))
+
+
+def network_beside(path):
+    with np.load(path.with_name("weights.npz")) as arrays:
+        return restore(dict(arrays))
+
+
+def test_there_are_results():
+    assert [path.parent.name for path in RESULTS] == ["mnist-mlp"]
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_page_says_what_the_record_says(path):
+    found = confirmed(path)
+    counts = [found.test.correct, *(other.test.correct for other in found.others)]
+    mean = found.mean_test
+    claims = [", ".join(f"{count:,}" for count in counts), f"{found.vote.correct:,}"]
+    claims.append(f"{mean.value:.2%} ({mean.low:.2%} to {mean.high:.2%})".replace("%", " %"))
+    assert [claim for claim in claims if claim not in PAGE] == []
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_weights_are_those_of_the_record(path):
+    network, _, _ = network_beside(path)
+    assert network.digest() == confirmed(path).champion.weights
+    for name in ("certificate.json", "best_trial_certificate.json"):
+        assert json.loads(path.with_name(name).read_text("utf-8"))["verdict"] == "exact"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_weights_give_exactly_the_claimed_number_of_correct_answers(path, mnist_folder):
+    network, full_scale, _ = network_beside(path)
+    mnist = data.load("mnist", mnist_folder)
+    answers = probabilities(network, full_scale, np.asarray(mnist.test_images))
+    correct = int((answers.argmax(axis=1) == mnist.test_labels).sum())
+    assert correct == confirmed(path).test.correct
+    assert mnist.sha256 == confirmed(path).test.sha256
