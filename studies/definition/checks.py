@@ -36,7 +36,7 @@ def check_study(study: Study) -> None:
     _check_pruner(study)
     for name in study.data_names:
         check_name(name)
-    _check_metric(study)
+    check_metric(study)
     _check_used(study)
 
 
@@ -99,7 +99,7 @@ def _check_pruner(study: Study) -> None:
         )
 
 
-def _check_metric(study: Study) -> None:
+def check_metric(study: Study) -> None:
     """Check that trials report the metric, and that the direction is the one it improves in."""
     section = study.section
     if section.objective == names.OWN_OBJECTIVE:

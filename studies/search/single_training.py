@@ -14,6 +14,7 @@ from typing import Any
 from nets.errors import InputError, did_you_mean
 from nets.settings import Settings, to_plain, upgraded
 from studies.definition import pruners, samplers
+from studies.definition.checks import check_metric
 from studies.definition.choices import decoded, encoded
 from studies.definition.space import Space
 from studies.definition.study_file import Study, definition
@@ -120,7 +121,10 @@ def choose(study: Study, best: TrialRecord | None, given: Values) -> Chosen:
 
 
 def companion(study: Study, settings: Any) -> Study:
-    """Return the study whose trials are the trainings of another study."""
+    """Return the study whose trials are the trainings of another study.
+
+    Raises InputError for settings with which its metric cannot be measured.
+    """
     section = replace(
         study.section,
         name=study.name + SUFFIX,
@@ -133,7 +137,9 @@ def companion(study: Study, settings: Any) -> Study:
         warm_start=None,
     )
     fixed = {name: value for name, value in to_plain(settings).items() if name != "seed"}
-    return Study(section, fixed, Space(()), definition(section, fixed, space={}))
+    study = Study(section, fixed, Space(()), definition(section, fixed, space={}))
+    check_metric(study)
+    return study
 
 
 def admit(ledger: Ledger, study: Study, of: str, settings: Any, environment: Environment) -> int:

@@ -221,6 +221,12 @@ def test_one_that_was_interrupted_is_continued_by_the_same_command_only(tmp_path
         ("digits", ["rate"], "--set: got 'rate', expected name=value"),
         ("digits", ["rate=1"], "--set rate: unknown setting; settings are"),
         ("digits", ["data=letters"], "data.name: got 'letters', expected digits"),
+        (
+            "digits",
+            ["validation=0"],
+            "study.metric: got 'val_accuracy' with data.validation = 0, expected data.validation "
+            "of at least 1",
+        ),
         ("digits", ["validation=2000"], "data.validation: got 2000, expected 0 to 1436"),
     ],
 )
