@@ -47,12 +47,17 @@ class Browser:
         return time.perf_counter() - began
 
     def click(self, text: str) -> None:
-        """Click the first link with a text."""
+        """Click the first link with a text, as soon as there is one; raises TimeoutError."""
         script = (
-            "[...document.querySelectorAll('a')].find(a => a.innerText.trim() === arguments[0])"
-            ".click()"
+            "const link = [...document.querySelectorAll('a')]"
+            ".find(a => a.innerText.trim() === arguments[0]);"
+            "link?.click(); return Boolean(link)"
         )
-        self._run(script, text)
+        began = time.perf_counter()
+        while not self._run(script, text):
+            if time.perf_counter() - began > PATIENCE:
+                raise TimeoutError(f"the page has no link {text!r}")
+            time.sleep(0.1)
 
     def wait_for(self, text: str) -> str:
         """Wait until the page shows a text; return all text of the page."""

@@ -105,8 +105,9 @@ def test_the_commands_of_the_page_work(folder):
         assert done.returncode == 0, done.stderr
         output[command.split()[0]] = done.stdout
     assert "shapes: 6 of 6 trials, best val_accuracy" in output["search"]
-    suggested = "reproduce it: retrial reproduce best --study shapes --data ."
-    assert output["search"].splitlines()[-1] == suggested
+    suggested = output["search"].splitlines()[-4:-1]
+    assert suggested[0] == "reproduce it: retrial reproduce best --study shapes --data ."
+    assert suggested[2].startswith("      retrial confirm shapes --data .  ")
     assert "exact: all metrics and digests of 4 epochs" in output["reproduce"]
     assert "model: shapes/1, shapes@champion" in output["confirm"]
 

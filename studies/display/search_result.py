@@ -90,7 +90,7 @@ class Shown:
             yield f"{found.end}: {self._again.what} continues it"
             return
         if best is not None:
-            yield from _next(self._store, study.name, console().width)
+            yield from _next(self._store, self._data, study.name, console().width)
         if found.failed:
             yield f"{plural(found.failed, 'trial')} failed: {self._again.retry(found.failed)}"
         if found.queued:
@@ -114,17 +114,17 @@ def _beginning(study: Study, total: int, ledger: Ledger, where: str) -> str:
     return f"{study.name}: {what}, {section.direction} {section.metric}, {where}"
 
 
-def _next(store: Path, name: str, width: int) -> list[str]:
+def _next(store: Path, data: Path | None, name: str, width: int) -> list[str]:
     """Return the commands that are useful after a search, and what each is for if that fits."""
-    commands = {
-        ("show", name): "what mattered, where to look next",
-        ("confirm", name): "how much was luck, then the test",
-        ("ui",): "every trial in MLflow",
-    }
+    commands = [
+        (("show", name), None, "what mattered, where to look next"),
+        (("confirm", name), data, "how much was luck, then the test"),
+        (("ui",), None, "every trial in MLflow"),
+    ]
     first = ["next: ", *["      "] * (len(commands) - 1)]
     rows = [
-        (before + suggestions.command(store, *words), what)
-        for before, (words, what) in zip(first, commands.items(), strict=True)
+        (before + suggestions.command(store, *words, data=used), what)
+        for before, (words, used, what) in zip(first, commands, strict=True)
     ]
     lines = aligned(rows, left=(0, 1))
     return lines if max(map(cell_len, lines)) <= width else [row[0] for row in rows]

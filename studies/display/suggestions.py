@@ -19,16 +19,15 @@ def default_data() -> Path | None:
 def reproduce(store: Path, data: Path | None, trial: str, study: str | None, *more: str) -> str:
     """Return the command that reproduces a trial of a store, with the datasets of a folder."""
     words = ["reproduce", trial, *([] if study is None else ["--study", study]), *more]
-    if data not in (None, default_data()):
-        words += ["--data", str(data)]
-    return command(store, *words)
+    return command(store, *words, data=data)
 
 
-def command(store: Path, *words: str) -> str:
-    """Return a command for a store, which it names unless that is the default one.
+def command(store: Path, *words: str, data: Path | None = None) -> str:
+    """Return a command for a store and datasets, which it names unless they are the default ones.
 
     >>> command(Path("my store"), "reproduce", "best", "--study", "digits")
     "retrial reproduce best --study digits --store 'my store'"
     """
-    there = [] if store == default_store() else ["--store", str(store)]
-    return shlex.join(["retrial", *words, *there])
+    where = [] if data in (None, default_data()) else ["--data", str(data)]
+    where += [] if store == default_store() else ["--store", str(store)]
+    return shlex.join(["retrial", *words, *where])
