@@ -25,6 +25,7 @@ from nets.model_source import restore
 from studies.analysis.stored_study import open_study
 from studies.confirmation.batch import train_all
 from studies.confirmation.intervals import difference_of, mean_of
+from studies.display.suggestions import default_data
 from studies.search.session import Session, load_datasets
 from tracking.models import registry
 from tracking.models.onnx import to_onnx
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, default=Path("docs/results"))
     parser.add_argument("--onnx", action="store_true", help="the champion as ONNX too")
     parser.add_argument("--against", type=int, metavar="TRIAL")
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, default=default_data())
     options = parser.parse_args(arguments)
     if options.against is not None:
         compare(options.store, options.study, options.against, options.data)

@@ -95,8 +95,9 @@ def _values(ranked: Sequence[TrialRecord]) -> Floats:
 
 def _place(parameter: Parameter, trial: TrialRecord) -> float:
     """Return where a trial is in a parameter's range, NaN where it does not have the parameter."""
-    value = trial.parameters.get(parameter.name)
-    return parameter.place(value) if parameter.name in trial.parameters else np.nan
+    if parameter.name not in trial.parameters:
+        return np.nan
+    return parameter.place(trial.parameters[parameter.name])
 
 
 def _columns(

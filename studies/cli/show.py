@@ -100,7 +100,7 @@ def _print(stored: "StoredStudy", options: Namespace) -> None:
     if known := stored.confirmation:
         since = sum(trial.is_finished for trial in stored.trials) - known.finished
         ago = confirmation_summary.ago(since)
-        heading = f"confirmed with --top {known.top} --seeds {known.seeds}{ago}"
+        heading = f"confirmed with {confirmation_summary.options_of(known)}{ago}"
         recorded = stored.notes.recorded_confirmation
         summary = confirmation_summary.lines(known, recorded, options.store, screen.width)
         print_lines(screen, [heading, *summary], headed=True)

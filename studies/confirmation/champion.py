@@ -50,7 +50,8 @@ def train_winner(
 ) -> Confirmation:
     """Train the winner on all data but the test data, use these once, commit.
 
-    Several `champions` are trained in so many `processes`, each under its own seed and tested once.
+    The winner is trained `champions` times, in up to `processes` processes, each time under its own
+    seed, and each network is tested once.
     Where that is not possible, as for an objective with data of its own and without a test
     function, `untested` of the confirmation says why. Raises TrainingFailed when the winner cannot
     be trained, and `testing.TestFailed`, after which the test data count as not used.

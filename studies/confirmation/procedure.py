@@ -58,8 +58,8 @@ def confirm(
 ) -> Confirmed:
     """Confirm a study: the `top` trials under `seeds` fresh seeds each, then the test images.
 
-    With several `champions` the winner is trained so often on all images, each time under another
-    seed, and each network is tested once; the first is the champion.
+    The winner is trained `champions` times on all images, each time under another seed, and each
+    network is tested once; the first one is the champion.
 
     Raises StudyNotFound, StudyLocked, InputError for a study without a complete trial, and
     `champion.TrainingFailed` and `testing.TestFailed`.
@@ -123,7 +123,7 @@ def _confirm(
     study = stored.study
     if champions > 1 and (study.section.test is not None or not study.data_names):
         expected = f"1 for {study.name}"
-        hint = "only networks are compared that are tested on the test images of a dataset"
+        hint = "several champions need a dataset with test images, and no study.test"
         raise InputError("champions", champions, expected, hint)
     repetitions = Repetitions(stored, top=top, seeds=seeds)
     session = _prepare(stored, data, warn)
@@ -151,8 +151,8 @@ def _confirm(
     repetitions.train(session, min(processes, max(missing, 1)), finished)
     compared = repetitions.compare()
     if compared.winner is not None and session.datasets:
-        often = f" under {champions} seeds" if champions > 1 else ""
-        say(f"trial {compared.winner} wins: training it on all images{often}, then the test")
+        under = f" under {champions} seeds" if champions > 1 else ""
+        say(f"trial {compared.winner} wins: training it on all images{under}, then the test")
     stored.ledger.update_notes(study.name, champion_environment=session.environment)
     return champion.train_winner(
         stored, session, compared, champions=champions, processes=min(processes, champions)

@@ -33,8 +33,7 @@ def print_result(found: "Confirmed", store: Path, top: int, seeds: int, champion
     """Print what a confirmation found; `top`, `seeds` and `champions` are what was asked for."""
     known, screen = found.confirmation, console()
     if found.earlier:
-        before = _options(known.top, known.seeds, 1 + len(known.others))
-        now = _options(top, seeds, champions)
+        before, now = options_of(known), _options(top, seeds, champions)
         text = f"{known.study}: confirmed before with {before}"
         if now != before:
             text += f", not {now}"
@@ -50,6 +49,11 @@ def print_result(found: "Confirmed", store: Path, top: int, seeds: int, champion
     screen.print(shown_table)
     for line in lines(known, found.recorded, store, screen.width):
         print(line)
+
+
+def options_of(confirmation: Confirmation) -> str:
+    """Return the options of the command that a confirmation was made with."""
+    return _options(confirmation.top, confirmation.seeds, 1 + len(confirmation.others))
 
 
 def _options(top: int, seeds: int, champions: int) -> str:

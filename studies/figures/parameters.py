@@ -22,13 +22,13 @@ MOST_AXES = 8
 
 
 def parameter_importances(stored: StoredStudy) -> Figure | None:
-    """Draw the importance of each parameter for being among the best trials."""
+    """Draw each parameter's share in the differences between trials, with its interval."""
     shares = dict(list(stored.importances.items())[:MOST_PANELS])
     if len(shares) < 2:
         return None
     height = 1.15 + 0.42 * len(shares)
-    subtitle = f"share in the differences between {len(stored.ranked())} complete trials, with 90 %"
-    subtitle += " intervals"
+    count = len(stored.ranked())
+    subtitle = f"share in the differences between {count} complete trials, with 90 % intervals"
     if not are_ordered(shares):
         subtitle += ", which leave open what matters most"
     figure = style.page(f"{stored.study.name}: importance of parameters", subtitle, height=height)

@@ -238,6 +238,9 @@ def test_several_champions_are_each_tested_once_and_vote(store, digits, monkeypa
     assert Confirmation.from_json(json.loads(json.dumps(found.to_json()))) == found
     assert confirm(store, "--top", "1", "--seeds", "1") == 0
     assert "--seeds 1 --champions 3, not --top 1 --seeds 1;" in capsys.readouterr().out
+    assert main(["show", "digits", "--store", str(store)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert "confirmed with --top 1 --seeds 1 --champions 3" in shown
 
 
 def test_of_several_champions_only_the_missing_ones_are_trained_after_a_kill(store, monkeypatch):
@@ -268,8 +271,8 @@ def test_several_champions_need_test_images(tmp_path, capsys):
     searched(a_study(trials=4), tmp_path)
     assert confirm(tmp_path, "--champions", "2", study="curves") == 2
     assert capsys.readouterr().err == (
-        "retrial: champions: got 2, expected 1 for curves; only networks are compared that are "
-        "tested on the test images of a dataset\n"
+        "retrial: champions: got 2, expected 1 for curves; several champions need a "
+        "dataset with test images, and no study.test\n"
     )
 
 
