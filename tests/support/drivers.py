@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 from programs import Program
+from waiting import until
 
 from tracking.ledger import Ledger
 
@@ -85,3 +86,14 @@ class Driver(Program):
 
 def ledger_of(store):
     return Ledger(Path(store) / "ledger.db")
+
+
+def wait_until_a_trial_trains(store, study):
+    """Wait for the first epoch of a trial: between two trials a search has nothing to wait for."""
+
+    def has_begun():
+        with ledger_of(store) as ledger:
+            running = [trial for trial in ledger.trials(study) if trial.state == "running"]
+            return any(len(ledger.epochs(study, trial.number)) == 1 for trial in running)
+
+    until(has_begun, "the first epoch of a trial")

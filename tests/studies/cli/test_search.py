@@ -9,7 +9,7 @@ import signal
 import termios
 
 import pytest
-from drivers import Driver, ledger_of, write_study
+from drivers import Driver, ledger_of, wait_until_a_trial_trains, write_study
 from searches import trials
 from terminal import Terminal
 from waiting import until, wait_until_ended
@@ -313,9 +313,10 @@ def test_a_timeout_is_not_a_failure_and_the_same_command_continues(tmp_path, sto
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
 def test_first_signal_stops_trials_at_their_next_epoch(number, tmp_path, store):
-    study = write_study(tmp_path, trials=30, delay=0.05)
+    study = write_study(tmp_path, trials=30, delay=0.2)
     driver = Driver(study, store, "--jobs", "2", "--no-record")
     driver.wait_for_trial()
+    wait_until_a_trial_trains(store, "curves")
     driver.signal(number)
     code, output, errors = driver.finish()
     assert code == 130

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from drivers import OBJECTIVES_PATH, ledger_of
+from drivers import OBJECTIVES_PATH, ledger_of, wait_until_a_trial_trains
 from programs import Program, run_to_end
-from waiting import until
 
 from studies.interface import scripts
 
@@ -174,8 +173,7 @@ def test_control_c_stops_safely_and_the_same_script_continues():
     program = Program("tune.py")
     while not program.line().startswith("trial "):
         pass
-    # Between two trials nothing is running, and there is nothing to wait for.
-    until(lambda: 1 in epochs_of_running_trials(), "the first epoch of a trial")
+    wait_until_a_trial_trains("mlruns", "tune")
     program.signal(signal.SIGINT)
     code, output, errors = program.finish()
     assert code in (1, 130, -signal.SIGINT)
@@ -185,12 +183,6 @@ def test_control_c_stops_safely_and_the_same_script_continues():
     assert not os.path.exists("after")
     done = retrial("search", "tune.py", "--trials", "4", "--no-record")
     assert done.returncode == 0, done.stderr
-
-
-def epochs_of_running_trials():
-    with ledger_of("mlruns") as ledger:
-        running = [trial for trial in ledger.trials("tune") if trial.state == "running"]
-        return [len(ledger.epochs("tune", trial.number)) for trial in running]
 
 
 @pytest.mark.slow
