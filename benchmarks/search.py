@@ -1,9 +1,9 @@
 """Question: what does a search that is the same with any number of workers cost?
 
-Five tables: how busy two workers are, compared with Optuna's parallel search on the same trials;
+Six tables: how busy two workers are, compared with Optuna's parallel search on the same trials;
 the time of a decision in the driver as a study grows; where the driver becomes the limit with many
-workers; whether trials chosen in parallel are worse than those chosen one by one; the time of
-`retrial --help` and the memory of a worker.
+workers; whether trials chosen in parallel are worse than those chosen one by one; what a search is
+worth beside a random one and a grid; the time of `retrial --help` and the memory of a worker.
 
     python -m benchmarks.search
 """
@@ -14,10 +14,11 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import psutil
 
-from benchmarks import decisions, quality, simulation, utilization
+from benchmarks import decisions, quality, recorded, simulation, utilization
 from nets import data
 from nets.settings import Settings, to_plain
 from studies.workers.local import LocalEngine
@@ -80,15 +81,26 @@ def print_quality() -> None:
     )
     print(f"{'':16}{counts}")
     for way in quality.WAYS:
-        means = quality.regrets(way, SEEDS)
-        cells = "".join(f"{1000 * m.value:10.2f} ± {1000 * m.half_width:5.2f}" for m in means)
-        print(f"{way:16}{cells}")
+        print(f"{way:16}{_cells(quality.regrets(way, SEEDS))}")
     for other in ("TPE, one by one", "random"):
         found = quality.difference("TPE, window 8", other, SEEDS)
         print(
             f"TPE, window 8 minus {other}, paired by seed: {1000 * found.value:+.2f} ± "
             f"{1000 * found.half_width:.2f}"
         )
+
+
+def print_quality_by_epochs() -> None:
+    counts = "".join(f"{f'after {count * recorded.EPOCHS:,}':>18}" for count in quality.SHOWN)
+    print(f"the same after equal numbers of epochs, {quality.WINDOW} trials at a time")
+    print(f"{'':16}{counts}  trials")
+    for way in quality.SEARCHES:
+        means, trials = quality.by_epochs(way, SEEDS)
+        print(f"{way:16}{_cells(means)}{trials:8.0f}", flush=True)
+
+
+def _cells(means: Sequence[quality.Mean]) -> str:
+    return "".join(f"{1000 * m.value:10.2f} ± {1000 * m.half_width:5.2f}" for m in means)
 
 
 def print_startup_and_memory() -> None:
@@ -130,6 +142,7 @@ def main() -> None:
         ("cost of a decision", print_decisions),
         ("many workers", print_scale),
         ("quality of the trials", print_quality),
+        ("quality at equal epochs", print_quality_by_epochs),
         ("command line and memory", print_startup_and_memory),
     ):
         print(f"\n{title}\n{'-' * len(title)}", flush=True)

@@ -16,11 +16,12 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import recorded
 from benchmarks.utilization import study
+from studies.definition.study_file import Study
 from studies.search.driver import Plan, Search
 from studies.workers.messages import EpochDone, Event, Job, TrialDone
 from studies.workers.pruning import History, PrunerStudy
 from tracking.ledger import Ledger
-from tracking.records import Environment, TrialOutcome
+from tracking.records import Environment, TrialOutcome, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,7 @@ def simulate(workers: int, trials: int, trial_seconds: float, sampler: str = "tp
     """Search with a window of four times the workers; a full trial takes `trial_seconds`."""
     searched = study(trials, 4 * workers, sampler={"name": sampler})
     engine = SimulatedEngine(workers, trial_seconds / recorded.EPOCHS)
-    with TemporaryDirectory() as folder:
-        ledger = Ledger(Path(folder) / "ledger.db")
-        ledger.add_study(searched.name, searched.definition, Environment())
-        search = Search(Plan(study=searched, total=trials, folders={}), ledger, engine)
-        engine.begin()
-        search.run()
-        ledger.close()
+    run(searched, engine)
     last = max(start for start, _ in engine.trainings)
     trained = sum(min(end, last) - start for start, end in engine.trainings)
     return Simulated(
@@ -53,6 +48,17 @@ def simulate(workers: int, trials: int, trial_seconds: float, sampler: str = "tp
         engine.driver / engine.clock,
         1000 * engine.driver / trials,
     )
+
+
+def run(searched: Study, engine: SimulatedEngine) -> list[TrialRecord]:
+    """Search a study over the recorded table; return its trials."""
+    with TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.db") as ledger:
+        ledger.add_study(searched.name, searched.definition, Environment())
+        plan = Plan(study=searched, total=searched.section.trials, folders={})
+        search = Search(plan, ledger, engine)
+        engine.begin()
+        search.run()
+        return ledger.trials(searched.name)
 
 
 class SimulatedEngine:
@@ -83,20 +89,23 @@ class SimulatedEngine:
         """Train a full trial, and keep its events until they are due."""
         self._pause()
         self._running += 1
-        assert job.pruning is not None
-        asked = PrunerStudy(job.pruning.after(len(self._history._trials)), self._history)
+        asked = None
+        if job.pruning is not None:
+            known = len(self._history._trials)
+            asked = PrunerStudy(job.pruning.after(known), self._history)
         now, number, pruned = self.clock, 0, False
         losses = recorded.curve(recorded.Place(**job.settings))
         for number, loss in enumerate(losses, start=1):
             now += self._epoch_seconds
-            pruned = asked.prunes(number, loss)
+            pruned = asked is not None and asked.prunes(number, loss)
             epoch = EpochDone(job.trial, job.attempt, number, {"val_loss": loss}, {}, 0.0)
             heapq.heappush(self._due, (now, job.trial, number, epoch))
             if pruned:
                 break
         self.trainings.append((self.clock, now))
         outcome = TrialOutcome(
-            value=losses[number - 1], epoch=number, attributes=asked.attributes,
+            value=losses[number - 1], epoch=number,
+            attributes=asked.attributes if asked else {},
             reason="pruned" if pruned else "finished",
         )  # fmt: skip
         end = TrialDone(job.trial, job.attempt, "pruned" if pruned else "complete", outcome)

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import optuna
 
@@ -40,7 +41,9 @@ class Measured:
     lengths: list[int]
 
 
-def study(trials: int, window: int, **section: object) -> Study:
+def study(
+    trials: int, window: int, space: dict[str, Any] = recorded.SPACE, **section: object
+) -> Study:
     """Return a study over the recorded table."""
     return study_file.build(
         {
@@ -51,7 +54,7 @@ def study(trials: int, window: int, **section: object) -> Study:
                 "pruner": {"name": "median", "startup_trials": 4}, **section,
             },
             "settings": {"epoch_seconds": EPOCH_SECONDS},
-            "space": recorded.SPACE,
+            "space": space,
         }
     )  # fmt: skip
 
