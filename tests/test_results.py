@@ -1,6 +1,9 @@
 """docs/results: the committed weights are those of the record, and answer as the page claims."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 
 from nets import data
 from nets.model_source import probabilities, restore
+from studies.workers import cpu_pinning
 from tracking.records.confirmation import Confirmation
 
 ROOT = Path(__file__).parents[1]
@@ -55,3 +59,38 @@ def test_weights_give_exactly_the_claimed_number_of_correct_answers(path, mnist_
     correct = int((answers.argmax(axis=1) == mnist.test_labels).sum())
     assert correct == confirmed(path).test.correct
     assert mnist.sha256 == confirmed(path).test.sha256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_first_epoch_is_trained_again_to_the_same_bits(path, mnist_folder):
+    study = json.loads(path.with_name("study.json").read_text("utf-8"))["study"]
+    pinned = cpu_pinning.choose() if study["portable"] else {}
+    recorded = json.loads(path.with_name("certificate.json").read_text("utf-8"))["environment"]
+    here = cpu_pinning.capture(pinned).to_json()
+    if any(here[part] != recorded[part] for part in ("blas", "simd")):
+        pytest.skip(f"trained with {recorded['blas']}, {recorded['simd']}")
+    trained = subprocess.run(
+        [sys.executable, "-c", TRAIN_ONE_EPOCH, path.with_name("settings.json"), mnist_folder],
+        env={**os.environ, **pinned, "PYTHONPATH": str(ROOT)},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    [first, *_] = json.loads(path.with_name("epochs.json").read_text("utf-8"))
+    assert json.loads(trained.stdout) == [first["metrics"], first["digests"]]
+
+
+TRAIN_ONE_EPOCH = """
+import json, sys
+from pathlib import Path
+from nets import data, objective, settings, threads
+
+def report(epoch):
+    print(json.dumps([dict(epoch.metrics), dict(epoch.digests)]))
+    raise SystemExit
+
+values = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+with threads.use(1):
+    objective(settings.from_plain(values), data.load("mnist", Path(sys.argv[2])), report)
+"""
