@@ -1,6 +1,6 @@
 """Checks of a whole study: what no single key of its file shows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -131,11 +131,7 @@ def _check_used(study: Study) -> None:
             is_given = item.default is None and study.fixed.get(item.name) is not None
             for other, values in item.metadata.get("only_with", {}).items() if is_given else ():
                 if other in study.fixed and study.fixed[other] not in values:
-                    raise InputError(
-                        where[item.name],
-                        problem=f"no effect with {where[other]} = {study.fixed[other]!r}",
-                        hint=f"use {one_of(map(repr, values))}, or remove it",
-                    )
+                    raise no_effect(where[item.name], where[other], [study.fixed[other]], values)
             continue
         when = searched[item.name].when
         for other, values in item.metadata.get("only_with", {}).items():
@@ -148,8 +144,13 @@ def _check_used(study: Study) -> None:
             else:
                 possible, place = [study.fixed[other]], where[other]
             if not set(possible) & set(values):
-                raise InputError(
-                    f"space.{item.name}",
-                    problem=f"no effect with {place} = {one_of(map(repr, possible))}",
-                    hint=f"use {one_of(map(repr, values))}, or remove it",
-                )
+                raise no_effect(f"space.{item.name}", place, possible, values)
+
+
+def no_effect(key: str, other: str, found: Sequence[Any], needed: Sequence[Any]) -> InputError:
+    """Return the error for a setting that has an effect only with other values of `other`."""
+    return InputError(
+        key,
+        problem=f"no effect with {other} = {one_of(map(repr, found))}",
+        hint=f"use {one_of(map(repr, needed))}, or remove it",
+    )

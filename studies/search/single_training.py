@@ -14,7 +14,7 @@ from typing import Any
 from nets.errors import InputError, did_you_mean
 from nets.settings import Settings, to_plain, upgraded
 from studies.definition import pruners, samplers
-from studies.definition.checks import check_metric
+from studies.definition.checks import check_metric, no_effect
 from studies.definition.choices import decoded, encoded
 from studies.definition.space import Space
 from studies.definition.study_file import Study, definition
@@ -81,7 +81,8 @@ def choose(study: Study, best: TrialRecord | None, given: Values) -> Chosen:
     Values in `given` come first. A searched setting that is not given has the value of the best
     trial of the study, if it applies together with the others, and otherwise the default of the
     settings class; the seed is the best trial's, so that only the given values differ from it.
-    Raises InputError for a name that is no setting and for a setting without a value.
+    Raises InputError for a name that is no setting, for a setting without a value, and for a given
+    one without an effect.
     """
     known = {item.name: item for item in fields(study.settings_class)}
     for name in given:
@@ -117,6 +118,10 @@ def choose(study: Study, best: TrialRecord | None, given: Values) -> Chosen:
                 expected=f"--set {name}=VALUE, or a study that has been searched",
             )
     settings = study.settings_class(**{**values, **given})
+    for name in given:
+        for other, needed in known[name].metadata.get("only_with", {}).items():
+            if (found := getattr(settings, other)) not in needed:
+                raise no_effect(f"--set {name}", other, [found], needed)
     return Chosen(settings, sources | dict.fromkeys(given, "--set"))
 
 

@@ -128,6 +128,12 @@ def test_a_list_that_is_given_counts_as_a_choice(ledger):
         ({"rate": 1}, "--set rate: unknown setting; settings are data, validation, split_seed,"),
         ({"dropout": 1.5}, r"dropout: got 1.5, expected a number in \[0, 1\)"),
         ({"epochs": "many"}, "epochs: got 'many', expected an integer of at least 1"),
+        (
+            {"filters": [8, 16]},
+            "--set filters: no effect with architecture = 'mlp'; use 'lenet' or 'deep_convnet', or "
+            "remove it",
+        ),
+        ({"optimizer": "sgd", "beta1": 0.8}, "--set beta1: no effect with optimizer = 'sgd'; use"),
     ],
 )
 def test_what_is_no_setting_is_refused(given, message):
