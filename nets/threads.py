@@ -83,16 +83,18 @@ class Team:
         self.size = size
         self._others = ThreadPoolExecutor(size - 1, "retrial") if size > 1 else None
 
-    def run(self, work: Callable[[int], Result]) -> list[Result]:
-        """Call ``work(0)`` to ``work(size - 1)`` in parallel and return their results.
+    def run(self, work: Callable[[int], Result], count: int | None = None) -> list[Result]:
+        """Call ``work(0)`` to ``work(count - 1)`` in parallel and return their results.
 
-        Each call sees the context variables of the caller, including NumPy's error state. If one
-        raises, the others finish before its exception propagates.
+        `count` is at most the size of the team, which is its default. Each call sees the context
+        variables of the caller, including NumPy's error state. If one raises, the others finish
+        before its exception propagates.
         """
-        if self._others is None:
+        count = self.size if count is None else count
+        if self._others is None or count == 1:
             return [work(0)]
         others = [
-            self._others.submit(copy_context().run, work, thread) for thread in range(1, self.size)
+            self._others.submit(copy_context().run, work, thread) for thread in range(1, count)
         ]
         try:
             first = work(0)

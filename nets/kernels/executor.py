@@ -68,7 +68,7 @@ class Executor:
     rows
         Number of rows of a part.
     threads
-        Number of threads that share the parts.
+        Number of threads that share the parts, at most `LANES` of them.
 
     Attributes
     ----------
@@ -80,8 +80,8 @@ class Executor:
         self, network: Network, kernels: Sequence[Kernel], rows: int, threads: int = 1
     ) -> None:
         self.network, self.kernels, self.rows = network, kernels, rows
-        self.team = Team(threads)
-        self.workspaces = [Workspace(network.dtype) for _ in range(threads)]
+        self.team = Team(min(threads, LANES))
+        self.workspaces = [Workspace(network.dtype) for _ in range(self.team.size)]
         self.barriers = [k for k in kernels if isinstance(k, BatchNormalizationKernel)]
         ends = np.cumsum([0, *(kernel.sums for kernel in kernels)])
         self.places = [slice(*pair) for pair in itertools.pairwise(ends)]
@@ -152,14 +152,14 @@ class Executor:
         self, parts: Sequence[Part], work: Callable[[Part, Pass], None], *, training: bool = True
     ) -> None:
         """Call ``work`` for every part, each thread for the parts of its lanes."""
-        threads = self.team.size
+        threads = min(self.team.size, len(parts))
 
         def share(thread: int) -> None:
             for part in parts:
                 if part.lane % threads == thread:
                     work(part, self._pass(part, thread, training))
 
-        self.team.run(share)
+        self.team.run(share, threads)
 
     def _pass(self, part: Part, thread: int, training: bool) -> Pass:
         """Return the pass for a part: a shared one, or its own if parts wait for each other."""

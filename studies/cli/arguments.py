@@ -40,14 +40,14 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_threads(parser: argparse.ArgumentParser, inside: str) -> None:
-    """Add the number of threads inside one training, which is called `inside`."""
+def add_threads(parser: argparse.ArgumentParser, default: str = "one per usable core") -> None:
+    """Add the number of threads inside a training; without the option it is None."""
     parser.add_argument(
         "--threads",
         type=positive,
-        default=1,
         metavar="N",
-        help=f"threads inside {inside}, which change no result (default: 1)",
+        help="threads inside a training of retrial's networks, which change no result "
+        f"(default: {default})",
     )
 
 

@@ -25,13 +25,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--at", type=positive, metavar="EPOCH", help="stop after this epoch (default: the last one)"
     )
-    add_threads(parser, "the trial")
+    add_threads(parser)
     add_flag(parser, "--recorded-code", "run the source code recorded with the trial, not today's")
     add_flag(parser, "--json", "print the verdict as JSON")
 
 
 def run(options: Namespace) -> int:
     """Reproduce the trial; exit 0 for exact and close, 1 for diverged."""
+    from joblib import cpu_count
+
     from nets.errors import InputError, ModuleMissing
     from studies.reproduction import recorded_program, rerun
     from tracking.runs import reader, recorded_code
@@ -43,7 +45,7 @@ def run(options: Namespace) -> int:
         except InputError as error:
             raise error.with_key("--at") from None
         count = len(recorded.epochs)
-        training = {"until": options.at, "threads": options.threads}
+        training = {"until": options.at, "threads": options.threads or cpu_count()}
         if options.recorded_code:
             return recorded_program.reproduce(
                 store, recorded, options.data, **training, as_json=options.json

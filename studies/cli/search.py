@@ -35,7 +35,7 @@ def add_arguments(parser: ArgumentParser, study: str = STUDY) -> None:
         "usable core, at most half of the study's window, which is how many trials may be "
         "unfinished at once)",
     )
-    add_threads(parser, "one trial")
+    add_threads(parser, "1")
     parser.add_argument(
         "--seed",
         type=natural,
@@ -99,7 +99,7 @@ def run(options: Namespace, extends: str | None = None) -> int:
             cluster=options.cluster,
             mixed=options.mixed,
             extends=extends,
-            threads=options.threads,
+            threads=options.threads or 1,
             data=options.data,
             record=not options.no_record,
             retry_failed=options.retry_failed,

@@ -35,12 +35,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="settings (default: for a searched one the best trial's value, or its own default; "
         "for the others the study's)",
     )
-    add_threads(parser, "the training")
+    add_threads(parser)
     add_flag(parser, "--no-record", SUPPRESS)
 
 
 def run(options: Namespace) -> int:
     """Choose the settings, train, record, and print the result."""
+    from joblib import cpu_count
+
     from studies.definition import study_file
     from studies.display.progress import EpochLines, Status
     from studies.interface import scripts
@@ -68,7 +70,7 @@ def run(options: Namespace) -> int:
         _print_settings(trained, number, chosen)
         began = time.monotonic()
         sessions.run(
-            session.plan(number + 1, threads=options.threads),
+            session.plan(number + 1, threads=options.threads or cpu_count()),
             ledger,
             lambda: session.engine(1),
             EpochLines(trained.section.metric),

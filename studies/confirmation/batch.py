@@ -88,20 +88,31 @@ def train(job: Job, place: int = 0) -> Trained:
 def train_all(jobs: Sequence[Job], processes: int, *, models: bool = False) -> Iterator[Trained]:
     """Train every job and yield each when it has finished, with its model only on request.
 
-    Any number of processes gives the same bits: each computes with one BLAS thread.
+    At most `processes` train at the same time. In the last round, where there are fewer jobs, each
+    has as many threads as there are processes for it. Neither number changes a bit: BLAS has one
+    thread.
 
     A process that crashes fails all other trainings too, and does not identify its own. The
     remaining ones are then trained one at a time; one that crashes alone, as often as a trial of a
     search may, has failed.
     """
-    left = dict(enumerate(jobs))
+    left = dict(enumerate(_with_threads(jobs, processes)))
+    if not jobs:
+        return
     try:
-        for trained in _side_by_side(list(left.items()), processes, models):
+        for trained in _side_by_side(list(left.items()), min(processes, len(jobs)), models):
             del left[trained.place]
             yield trained
     except TerminatedWorkerError:
         for place, job in left.items():
             yield _alone(place, job, models)
+
+
+def _with_threads(jobs: Sequence[Job], processes: int) -> list[Job]:
+    """Return the jobs; those of the last round share the cores that it would leave idle."""
+    last = len(jobs) % processes or processes
+    threads = [1] * (len(jobs) - last) + [processes // last] * last
+    return [replace(job, threads=count) for job, count in zip(jobs, threads, strict=False)]
 
 
 def _side_by_side(

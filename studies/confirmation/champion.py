@@ -182,7 +182,7 @@ def _train(
         else:
             missing[champion] = settings
     jobs = [session.job(trial.number, each, metric, final=True) for each in missing.values()]
-    for trained in train_all(jobs, processes, models=True) if jobs else ():
+    for trained in train_all(jobs, processes, models=True):
         champion, settings = list(missing.items())[trained.place]
         found[champion] = _evidence(settings, metric, trained)
         attachment = attachment_of(champion)

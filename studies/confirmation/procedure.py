@@ -148,14 +148,14 @@ def _confirm(
         )
 
     processes = jobs or cpu_count()
-    repetitions.train(session, min(processes, max(missing, 1)), finished)
+    repetitions.train(session, processes, finished)
     compared = repetitions.compare()
     if compared.winner is not None and session.datasets:
         under = f" under {champions} seeds" if champions > 1 else ""
         say(f"trial {compared.winner} wins: training it on all images{under}, then the test")
     stored.ledger.update_notes(study.name, champion_environment=session.environment)
     return champion.train_winner(
-        stored, session, compared, champions=champions, processes=min(processes, champions)
+        stored, session, compared, champions=champions, processes=processes
     )
 
 

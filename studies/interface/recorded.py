@@ -122,6 +122,8 @@ class StudyInStore:
             Folder of the datasets, as in `search`.
         """
         self._begin()
+        from joblib import cpu_count
+
         from studies.display.messages import warn_if_read_only
         from studies.reproduction import recorded_program, rerun
         from tracking.runs import reader
@@ -129,9 +131,10 @@ class StudyInStore:
         check_counts(at=at)
         with reader.open_with_trials(self.store) as store:
             recorded = reader.find_trial(store, self.name, trial)
+            training = {"until": at, "threads": cpu_count()}
             if recorded_code:
-                return recorded_program.verdict(store, recorded, data_folder(data), until=at)
-            verdict = rerun.certify(store, recorded, data_folder(data), until=at, threads=1)
+                return recorded_program.verdict(store, recorded, data_folder(data), **training)
+            verdict = rerun.certify(store, recorded, data_folder(data), **training)
             warn_if_read_only(store)
             return verdict
 

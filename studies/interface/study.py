@@ -166,7 +166,7 @@ class Study(StudyInStore):
         extends
             Name of a study in the store whose trials a new study begins with: see `retrial extend`.
         threads
-            Threads inside a trial.
+            Threads inside a trial of retrial's own networks; they change no result.
         retry_failed
             Whether to train failed trials again, with their settings and seeds.
         data

@@ -45,14 +45,14 @@ def reproduce(
 
 
 def verdict(
-    store: Store, recorded: RecordedRun, data: Path | None, *, until: int | None
+    store: Store, recorded: RecordedRun, data: Path | None, *, until: int | None, threads: int
 ) -> Verdict:
     """Return the verdict of the recorded program.
 
     Raises InputError where that code was not recorded, and RuntimeError where the program, which
     prints why, has not come to a verdict.
     """
-    code, output = _run(store, recorded, data, until, 1, ["--json"], stdout=subprocess.PIPE)
+    code, output = _run(store, recorded, data, until, threads, ["--json"], stdout=subprocess.PIPE)
     try:
         return Verdict.from_json(json.loads(output))
     except (ValueError, KeyError, TypeError):

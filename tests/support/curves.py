@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from nets import threads
 from nets.outcome import Epoch, Model, Outcome
 from nets.settings import check_fields
 
@@ -104,6 +105,12 @@ def climb_from_the_start(settings, data, report):
         report(Epoch(epoch.number, epoch.metrics, epoch.seconds))
 
     return Outcome(climb(settings, data, without_state).epoch)
+
+
+def count_threads(settings, data, report):
+    """Report the number of threads that a network would train with."""
+    report(Epoch(1, {"value": float(threads.count())}, 0.001))
+    return Outcome(1)
 
 
 WEIGHTS = 40_000_000

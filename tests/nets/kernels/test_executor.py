@@ -80,7 +80,7 @@ def test_any_number_of_threads_gives_the_same_bits(compare, generator, layers):
     x, labels, noise = comparison.data(45)  # more parts than lanes
     statistics = network.statistics.copy()
     results = []
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 20):
         fast = type(comparison.fast)(network, comparison.fast.kernels, rows=2, threads=threads)
         for _ in range(2):  # the second time with used memory
             network.statistics[:] = statistics
@@ -179,6 +179,23 @@ def test_dropout_without_its_mask_is_refused(compare):
         fast.loss_and_gradients(np.zeros((2, 5)), np.zeros(2, int), CrossEntropy())
 
 
-def test_executor_has_the_given_number_of_threads(compare):
+@pytest.mark.parametrize(("given", "used"), [(2, 2), (20, 8)])
+def test_executor_has_the_given_number_of_threads_up_to_that_of_its_lanes(given, used, compare):
     network = compare(NETWORKS["mlp"], (9, 8, 1)).network
-    assert executor(network, threads=2).team.size == 2
+    assert executor(network, threads=given).team.size == used
+
+
+@pytest.mark.parametrize(("batch", "used"), [(2, {0}), (5, {0, 1, 2})])
+def test_a_mini_batch_of_few_parts_is_computed_by_as_few_threads(batch, used, compare, monkeypatch):
+    comparison = compare(NETWORKS["mlp"], (9, 8, 1), rows=2)
+    fast = type(comparison.fast)(comparison.network, comparison.fast.kernels, rows=2, threads=4)
+    called = set()
+    run = fast.team.run
+    monkeypatch.setattr(
+        fast.team,
+        "run",
+        lambda work, count: run(lambda thread: called.add(thread) or work(thread), count),
+    )
+    x, labels, noise = comparison.data(batch)
+    fast.loss_and_gradients(x, labels, CrossEntropy(), noise)
+    assert called == used

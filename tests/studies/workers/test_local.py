@@ -264,6 +264,17 @@ def test_repetitions_leave_the_output_to_their_command(capfd):
 
 
 @pytest.mark.parametrize(
+    ("jobs", "processes", "threads"),
+    [(1, 2, [2]), (2, 2, [1, 1]), (3, 2, [1, 1, 2]), (2, 5, [2, 2])],
+)
+def test_repetitions_of_the_last_round_share_the_idle_cores(jobs, processes, threads):
+    found = {}
+    for trained in train_all([a_job(objective="curves:count_threads")] * jobs, processes):
+        found[trained.place] = trained.end.outcome.value
+    assert [found[place] for place in range(jobs)] == threads
+
+
+@pytest.mark.parametrize(
     "objective", ["child_processes:ended_program", "child_processes:ended_fork"]
 )
 def test_objective_can_end_what_it_starts(objective, engine):
