@@ -33,6 +33,8 @@ LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 EXAMPLE = re.compile(r"^>>> .*(?:\n.+)*", re.M)
 LIST = re.compile(r"^([^-\s#|].*)\n(?=- )", re.M)
 LANGUAGES = {".py": "python", ".toml": "toml"}
+COPIED = {".md", ".ipynb", ".svg", ".png", ".npz", ".onnx"}
+"""Suffixes of files that are pages already, or no text."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -88,7 +90,7 @@ def _place(page: str, target: str) -> tuple[Path, str]:
     path = ROOT / name
     if name in ELSEWHERE:
         return path, ELSEWHERE[name]
-    if path.suffix in (".md", ".ipynb", ".svg", ".png") or not path.exists():
+    if path.suffix in COPIED or not path.exists():
         return path, name.removeprefix("docs/")
     return path, f"source/{name}.md"
 

@@ -29,7 +29,7 @@ def network_beside(path):
 
 
 def test_there_are_results():
-    assert [path.parent.name for path in RESULTS] == ["mnist-cnn", "mnist-mlp"]
+    assert [path.parent.name for path in RESULTS] == ["mnist-best", "mnist-cnn", "mnist-mlp"]
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
