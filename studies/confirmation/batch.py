@@ -96,9 +96,9 @@ def train_all(jobs: Sequence[Job], processes: int, *, models: bool = False) -> I
     remaining ones are then trained one at a time; one that crashes alone, as often as a trial of a
     search may, has failed.
     """
-    left = dict(enumerate(_with_threads(jobs, processes)))
     if not jobs:
         return
+    left = dict(enumerate(_with_threads(jobs, processes)))
     try:
         for trained in _side_by_side(list(left.items()), min(processes, len(jobs)), models):
             del left[trained.place]
@@ -111,8 +111,8 @@ def train_all(jobs: Sequence[Job], processes: int, *, models: bool = False) -> I
 def _with_threads(jobs: Sequence[Job], processes: int) -> list[Job]:
     """Return the jobs; those of the last round share the cores that it would leave idle."""
     last = len(jobs) % processes or processes
-    threads = [1] * (len(jobs) - last) + [processes // last] * last
-    return [replace(job, threads=count) for job, count in zip(jobs, threads, strict=False)]
+    first = len(jobs) - last
+    return [*jobs[:first], *(replace(job, threads=processes // last) for job in jobs[first:])]
 
 
 def _side_by_side(
