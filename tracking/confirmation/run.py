@@ -31,7 +31,7 @@ from tracking.runs.reader import study_run
 from tracking.runs.study_run import source_tags
 from tracking.runs.trial_run import epoch_metrics, missing_metrics
 from tracking.store import names
-from tracking.store.client import read_file, write_files
+from tracking.store.client import files_of, write_files
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def read(store: Store, study: str) -> tuple[Confirmation, RecordedConfirmation] 
     run = find(store, study)
     if run is None or run.info.status != "FINISHED":
         return None
-    text = read_file(store.client, run.info.run_id, names.CONFIRMATION_FILE)
+    text = files_of(store, run).read(names.CONFIRMATION_FILE)
     confirmation = Confirmation.from_json(json.loads(text))
     versions = store.client.search_model_versions(f"run_id = {names.quoted(run.info.run_id)}")
     version = str(max(int(found.version) for found in versions)) if versions else None
@@ -181,7 +181,7 @@ class _Recording:
         client, evidence = self.store.client, self.evidence
         if evidence is None:
             return None
-        definition = json.loads(read_file(client, parent.info.run_id, names.STUDY_FILE))
+        definition = json.loads(files_of(self.store, parent).read(names.STUDY_FILE))
         params: list[Param] = []
         if self.confirmation.is_tested:  # otherwise the winner may still change
             params = content.params_of(evidence.settings, definition)
@@ -199,7 +199,7 @@ class _Recording:
             tags={**self._origin(), names.DESCRIPTION_TAG: describe(self.confirmation)},
             params=content.with_effect(evidence.settings, definition),
             step=evidence.outcome.epoch or 0,
-            code=recorded_code.for_model(client, parent.info.run_id, self.environment),
+            code=recorded_code.for_model(self.store, parent.info.run_id, self.environment),
         )
 
     def _origin(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tracking.store import names
-from tracking.store.client import all_models, all_runs, files_at, versions_of
+from tracking.store.client import all_models, all_runs, files_at, files_of, versions_of
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def remove_models(store: Store, models: "list[LoggedModel]") -> None:
 def remove_runs(store: Store, runs: "list[Run]") -> None:
     """Remove runs with their files."""
     for run in runs:
-        files_at(store, run.info.artifact_uri).remove()
+        files_of(store, run).remove()
         if run.info.lifecycle_stage == "active":
             store.client.delete_run(run.info.run_id)
         erase(store, "run", run.info.run_id)

@@ -19,7 +19,7 @@ from tracking.runs.content import params_of, write_inputs
 from tracking.runs.lost import missing_trials
 from tracking.runs.study_run import StudyRun
 from tracking.store import names
-from tracking.store.client import files_at
+from tracking.store.client import files_of
 from tracking.store.errors import StoreUnavailable
 from tracking.store.outage import is_outage
 from tracking.store.store import Store, one_line
@@ -245,7 +245,7 @@ class Delivery:
             if run.info.status != "RUNNING":
                 trial_run.reopen(self._client, run.info.run_id)
             files = trial_run.files_of_start(trial, environment)
-            files_at(self._store, run.info.artifact_uri).write(files)
+            files_of(self._store, run).write(files)
         if names.REFUSED_TAG in run.data.tags:
             self._client.delete_tag(run.info.run_id, names.REFUSED_TAG)  # by an earlier delivery
         write_inputs(self._client, run.info.run_id, environment)

@@ -28,7 +28,7 @@ from tracking.records import (
 from tracking.runs import consistency
 from tracking.runs.lost import check_not_lost
 from tracking.store import names
-from tracking.store.client import all_pages, models_of, read_file
+from tracking.store.client import all_pages, files_of, models_of
 from tracking.store.errors import StudyNotFound
 from tracking.store.plain_values import ranges
 from tracking.store.store import Store, check_exists, open_store
@@ -321,7 +321,7 @@ def _read(store: Store, run: "Run") -> RecordedRun:
 def text_of(store: Store, run: "Run", name: str) -> str:
     """Return a text file of a run; raises InputError where the run lacks it."""
     try:
-        return read_file(store.client, run.info.run_id, name).decode()
+        return files_of(store, run).read(name).decode()
     except Exception as error:
         raise InputError(
             "trial",

@@ -13,7 +13,7 @@ from tracking.provenance import source_code
 from tracking.records import Environment
 from tracking.runs.reader import RecordedRun, study_run
 from tracking.store import names
-from tracking.store.client import read_file, write_files
+from tracking.store.client import files_of, write_files
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
     """
     digests = recorded.environment.code or {}
     run_id = study_run(store, recorded.study).info.run_id
-    archive = _archive(store.client, run_id, digests)
+    archive = _archive(store, run_id, digests)
     if archive is None:
         raise InputError(
             "trial",
@@ -55,7 +55,7 @@ def extract(store: Store, recorded: RecordedRun, folder: Path) -> None:
         opened.extractall(folder)
 
 
-def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> bytes | None:
+def for_model(store: Store, run_id: str, environment: Environment) -> bytes | None:
     """Return the code that a model of an environment needs, or None.
 
     It is the code of this process, or the archive in the study's run if the code has changed.
@@ -63,15 +63,15 @@ def for_model(client: "MlflowClient", run_id: str, environment: Environment) -> 
     digests = environment.code or {}
     if (code := source_code.archive(digests)) is not None:
         return code
-    archive = _archive(client, run_id, digests)
+    archive = _archive(store, run_id, digests)
     return None if archive is None else source_code.only(digests, archive)
 
 
-def _archive(client: "MlflowClient", run_id: str, digests: dict[str, str]) -> bytes | None:
+def _archive(store: Store, run_id: str, digests: dict[str, str]) -> bytes | None:
     """Return a code's archive in a study's run, or None."""
-    if (path := _path(digests)) not in _kept(client, run_id):
+    if (path := _path(digests)) not in _kept(store.client, run_id):
         return None
-    return read_file(client, run_id, path)
+    return files_of(store, store.client.get_run(run_id)).read(path)
 
 
 def _path(digests: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from tracking.runs import recorded_code
 from tracking.runs.content import dataset_of_metrics, log_model, params_of
 from tracking.runs.study_run import StudyRun, source_tags
 from tracking.store import names
-from tracking.store.client import files_at
+from tracking.store.client import files_of
 from tracking.store.plain_values import rounded
 from tracking.store.store import Store
 
@@ -127,7 +127,7 @@ def end(
         files[names.CURVES_FILE] = curves
     if errors := _errors(trial):
         files[names.ERROR_FILE] = "\n".join(map(_error_text, errors))
-    files_at(store, run.info.artifact_uri).write(files)
+    files_of(store, run).write(files)
     description = describe(trial, parent)
     model_id = None
     if model is not None:
@@ -144,7 +144,7 @@ def end(
             },
             params=trial.parameters,
             step=outcome.epoch or 0,
-            code=recorded_code.for_model(store.client, parent.run_id, environment),
+            code=recorded_code.for_model(store, parent.run_id, environment),
             is_new=is_new,
         )
     at = int((trial.finished or 0) * 1000)

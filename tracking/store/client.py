@@ -94,13 +94,6 @@ def _write_into(folder: Path, files: Mapping[str, Any]) -> None:
         path.write_bytes(content)
 
 
-def read_file(client: "MlflowClient", run_id: str, name: str) -> bytes:
-    """Return the content of an artifact of a run; raises what MLflow raises."""
-    # Not `mlflow.artifacts.load_text`: it asks the process's own tracking URI.
-    with tempfile.TemporaryDirectory() as folder:
-        return Path(client.download_artifacts(run_id, name, folder)).read_bytes()
-
-
 @dataclass(frozen=True)
 class Files:
     """The files of one run or model: in a local folder, or in a remote repository."""
@@ -121,6 +114,15 @@ class Files:
                 else:
                     sizes.append(int(found.file_size or 0))
         return sizes
+
+    def read(self, name: str) -> bytes:
+        """Return the content of one file; raises OSError, or what MLflow raises, without it."""
+        if self.local is not None:
+            return (self.local / name).read_bytes()
+        assert self.remote is not None
+        with tempfile.TemporaryDirectory() as folder:
+            path = self.remote.download_artifacts(name, folder)  # type: ignore[no-untyped-call]
+            return Path(path).read_bytes()
 
     def fetch(self, folder: Path) -> Path:
         """Return the local folder, or `folder` after downloading the files into it."""
@@ -177,3 +179,8 @@ def files_at(store: Store, location: str) -> Files:
     if isinstance(found, LocalArtifactRepository):
         return Files(local=Path(found.artifact_dir))
     return Files(remote=found)
+
+
+def files_of(store: Store, run: "Run") -> Files:
+    """Return the artifacts of a run, for which MLflow's client would request the run again."""
+    return files_at(store, run.info.artifact_uri)

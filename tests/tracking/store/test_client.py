@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tracking.store import names
-from tracking.store.client import all_pages, all_runs, read_file, write_files
+from tracking.store.client import all_pages, all_runs, files_of, write_files
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def test_files_are_written_in_one_request_and_read_unchanged(store, run_id):
     value = {"loss": math.nan, "best": 0.1}
     files = {"a.json": value, "note.txt": "caf\udcff", "code/b.zip": b"\0\xff"}
     write_files(store.client, run_id, files)
-    found = {name: read_file(store.client, run_id, name) for name in files}
+    kept = files_of(store, store.client.get_run(run_id))
+    found = {name: kept.read(name) for name in files}
     assert found == {
         "a.json": b'{\n "loss": NaN,\n "best": 0.1\n}\n',
         "note.txt": rb"caf\udcff",
