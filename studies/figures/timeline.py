@@ -49,13 +49,9 @@ def timeline(stored: StoredStudy) -> Figure | None:
     left = 0.3 + max(style.text_width(worker, size) for worker in shown)
     axes = figure.subplots(gridspec_kw=style.margins(height, left=left))
     style.tidy(axes, grid="x")
-    _bars(axes, pieces, clock, workers, inches=style.WIDTH - left - 0.2, numbers=row > 0.2)
-    for place, seconds in clock.pauses:
-        axes.axvline(place, color=style.QUIET, linestyle=":", linewidth=1, zorder=1)
-        axes.annotate(
-            f"{shown_seconds(seconds)} pause", (place, 1), (0, 3), fontsize=8, color=style.QUIET,
-            xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
-        )  # fmt: skip
+    inches = style.WIDTH - left - 0.2
+    _bars(axes, pieces, clock, workers, inches=inches, numbers=row > 0.2)
+    _pauses(axes, clock, inches)
     axes.set_ylim(len(workers) - 0.4, -0.6)
     axes.set_yticks(range(len(workers)), shown)
     axes.tick_params(axis="y", length=0, labelsize=size)
@@ -159,6 +155,20 @@ def _bars(
                 ink = "white" if state in ("complete", "failed") else style.INK
                 x, y = box.mean(axis=0)
                 axes.text(x, y, text, ha="center", va="center", fontsize=8, color=ink, zorder=3)
+
+
+def _pauses(axes: Axes, clock: Clock, inches: float) -> None:
+    """Mark the pauses; of those that are less than an inch apart, the longest has a label."""
+    labelled: list[float] = []
+    for place, seconds in sorted(clock.pauses, key=lambda pause: -pause[1]):
+        axes.axvline(place, color=style.QUIET, linestyle=":", linewidth=1, zorder=1)
+        if any(abs(place - other) < clock.length / inches for other in labelled):
+            continue
+        labelled.append(place)
+        axes.annotate(
+            f"{shown_seconds(seconds)} pause", (place, 1), (0, 3), fontsize=8, color=style.QUIET,
+            xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
+        )  # fmt: skip
 
 
 def _summary(pieces: list[Piece], clock: Clock, workers: int) -> str:

@@ -348,6 +348,22 @@ def test_timeline_shows_an_interrupted_trial_in_pieces_and_cuts_the_pause_out(se
     assert clock.length < 0.5
 
 
+@pytest.mark.parametrize(
+    ("seconds", "labels"),
+    [(10.0, ["1 h 6 min pause", "16 min 30 s pause"]), (0.1, ["1 h 6 min pause"])],
+)
+def test_of_pauses_that_are_close_together_the_longest_has_a_label(seconds, labels, search):
+    stored = search(["complete"] * 3)
+    spans = [(0.0, 10.0), (1000.0, 1000.0 + seconds), (5000.0, 5010.0)]
+    stored.trials = [
+        replace(trial, started=START + start, finished=START + end)
+        for trial, (start, end) in zip(stored.trials, spans, strict=True)
+    ]
+    (axes,) = timeline(stored).axes
+    shown = [text.get_text() for text in axes.texts]
+    assert [text for text in shown if text.endswith("pause")] == labels
+
+
 def test_clock_keeps_short_waits_and_overlaps(search):
     (trial,) = search(["complete"]).trials
     pieces = [Piece(trial, START, START + 10), Piece(trial, START + 5, START + 20)]
