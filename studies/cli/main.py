@@ -9,6 +9,7 @@ import atexit
 import errno
 import gc
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -43,6 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(10_000)
     atexit.register(gc.freeze)
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    # A batch system ends a program whose time is over with SIGTERM: the same as Ctrl-C, unless the
+    # program that calls this has its own handler.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A search matters more than what it prints.
     prepare_output(forgiving=name == "search")
     if name == "--version":
