@@ -10,7 +10,7 @@ from joblib import cpu_count
 
 from nets.errors import InputError
 from studies.analysis.formatting import plural, shown_seconds
-from studies.analysis.stored_study import StoredStudy, attachment_of, open_study
+from studies.analysis.stored_study import StoredStudy, open_study
 from studies.confirmation import champion
 from studies.confirmation.candidates import Repetitions
 from studies.search.session import Session, digests_of, load_datasets
@@ -102,11 +102,10 @@ def _from_mlflow(store: Store, stored: StoredStudy) -> Confirmation | None:
 
 
 def _keep(stored: StoredStudy, confirmation: Confirmation, recorded: RecordedConfirmation) -> None:
-    """Store a confirmation that MLflow has; the evidence is no longer needed."""
+    """Store a confirmation that MLflow has; the champions' evidence is no longer needed."""
     name = stored.study.name
     stored.ledger.update_notes(name, confirmation=confirmation, recorded_confirmation=recorded)
-    for place in range(1, 2 + len(confirmation.others)):
-        stored.ledger.attach(name, attachment_of(place), None)
+    stored.ledger.detach(name)
 
 
 def _confirm(

@@ -249,18 +249,18 @@ class Ledger:
         ).fetchone()  # the driver asks often, and notes may be long
         return (some and self.notes(study).queued) or ()
 
-    def attach(self, study: str, name: str, content: bytes | None) -> None:
-        """Store bytes under a name with a study, replacing earlier ones; None removes them."""
+    def attach(self, study: str, name: str, content: bytes) -> None:
+        """Store bytes under a name with a study, replacing earlier ones."""
         with self._connection:
-            if content is None:
-                self._connection.execute(
-                    "DELETE FROM attachment WHERE study = ? AND name = ?", (study, name)
-                )
-            else:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO attachment (study, name, content) VALUES (?, ?, ?)",
-                    (study, name, content),
-                )
+            self._connection.execute(
+                "INSERT OR REPLACE INTO attachment (study, name, content) VALUES (?, ?, ?)",
+                (study, name, content),
+            )
+
+    def detach(self, study: str) -> None:
+        """Remove everything that has been attached to a study."""
+        with self._connection:
+            self._connection.execute("DELETE FROM attachment WHERE study = ?", (study,))
 
     def attachment(self, study: str, name: str) -> bytes | None:
         """Return the bytes that `attach` stored under a name, or None."""

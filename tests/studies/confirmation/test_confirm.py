@@ -514,6 +514,8 @@ def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkey
                 recorded.append((found, what)) or RecordedConfirmation("run", "1")
             ),
         )
+        with Ledger(store / names.LEDGER) as ledger:  # of an earlier command with --champions 3
+            ledger.attach("digits", "champion 3", b"")
         assert main(options) == 0
     assert looks == [360]
     ((found, what),) = recorded
@@ -522,7 +524,8 @@ def test_result_that_cannot_be_recorded_is_kept_and_recorded_later(store, monkey
     assert what["data"].name == "digits"
     assert "model: digits/1, digits@champion" in capsys.readouterr().out
     with open_study(store, "digits") as stored:
-        assert stored.evidence is None  # MLflow has it now
+        attached = [stored.ledger.attachment("digits", name) for name in ("champion", "champion 3")]
+    assert attached == [None, None]  # MLflow has it now
     assert main(options) == 0
     assert len(recorded) == 1
 

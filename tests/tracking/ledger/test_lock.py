@@ -65,10 +65,10 @@ def unused(path):
 def leave_space(path, kept):
     """Store some bytes, and remove many."""
     with Ledger(path) as ledger:
-        ledger.add_study("digits", {}, Environment())
-        ledger.attach("digits", "kept", bytes(kept))
-        ledger.attach("digits", "removed", bytes(8_000_000))
-        ledger.attach("digits", "removed", None)
+        for study, size in (("digits", kept), ("letters", 8_000_000)):
+            ledger.add_study(study, {}, Environment())
+            ledger.attach(study, "kept", bytes(size))
+        ledger.detach("letters")
 
 
 def test_space_that_removed_rows_left_is_released_by_the_holder_of_the_lock(path):

@@ -229,7 +229,7 @@ def test_experiments_of_others_are_left_alone(recorded, found):
 
 def test_unused_space_of_the_ledger_is_released(ledger, found, clean):
     ledger.attach(STUDY, "much", bytes(3 << 20))
-    ledger.attach(STUDY, "much", None)
+    ledger.detach(STUDY)
     with ledger.transaction():
         pass
     (entry,) = found().items()
