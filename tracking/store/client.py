@@ -4,6 +4,7 @@ All pages of a search, files by their content, and all files at an artifact loca
 """
 
 import contextlib
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -166,9 +167,11 @@ class Files:
 
 
 def files_at(store: Store, location: str) -> Files:
-    """Return the files at one of MLflow's artifact locations.
+    """Return the files at the artifact location of one run or model.
 
-    Raises StoreUnavailable for a location in a store's own database that is outside of the store.
+    Raises StoreUnavailable for a folder of this machine that is not one which MLflow creates for a
+    run or model, or, with a store's own database, is outside of the store. What a database or a
+    server says would otherwise decide which folder is written and removed.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
@@ -176,9 +179,17 @@ def files_at(store: Store, location: str) -> Files:
     if store.is_own and not is_inside(location, store.root / names.ARTIFACTS):
         raise StoreUnavailable("store", problem=f"{location} is outside of {store.root}")
     found = get_artifact_repository(location, tracking_uri=store.uri)
-    if isinstance(found, LocalArtifactRepository):
-        return Files(local=Path(found.artifact_dir))
-    return Files(remote=found)
+    if not isinstance(found, LocalArtifactRepository):
+        return Files(remote=found)
+    folder = Path(found.artifact_dir)
+    if not _OF_ONE.fullmatch("/".join(folder.parts[-2:])):
+        problem = f"{location} is not the folder of a run or model"
+        raise StoreUnavailable("store", problem=problem, expected="a folder .../ID/artifacts")
+    return Files(local=folder)
+
+
+_OF_ONE = re.compile("(m-)?[0-9a-f]{32}/artifacts")
+"""The end of the path of a run's or model's files."""
 
 
 def files_of(store: Store, run: "Run") -> Files:

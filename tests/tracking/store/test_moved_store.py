@@ -13,6 +13,7 @@ from waiting import until
 
 from studies.cli.main import main
 from tracking.ledger import Ledger
+from tracking.runs.reader import study_run
 from tracking.store import names
 from tracking.store.client import all_runs
 from tracking.store.errors import StoreUnavailable
@@ -245,3 +246,21 @@ def test_files_of_a_study_outside_of_the_store_are_refused(retrial, tmp_path):
         code, output = retrial("one", "delete", "moved", "--yes")
         assert (code, output.count("\n")) == (2, 1)
     assert outside.is_dir()
+
+
+def test_a_database_elsewhere_decides_on_no_folder_of_this_machine(retrial, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+    assert retrial("one", "search", study_file(tmp_path, trials=1), "--jobs", "1")[0] == 0
+    with open_store(tmp_path / "one") as store:
+        run = study_run(store, "moved")
+    (precious := tmp_path / "artifacts").mkdir()
+    (precious / "thesis.txt").write_text("precious")
+    for place in (str(precious), f"file://{precious}", f"{precious}/{run.info.run_id}/../"):
+        with sqlite3.connect(tmp_path / "elsewhere.db") as database:
+            database.execute(
+                "UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (place, run.info.run_id)
+            )
+        code, output = retrial("one", "delete", "moved", "--yes")
+        assert (code, output.count("\n")) == (2, 1), output
+        assert "is not the folder of a run or model, expected a folder .../ID/artifacts" in output
+    assert [path.name for path in precious.iterdir()] == ["thesis.txt"]
