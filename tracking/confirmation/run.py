@@ -31,7 +31,7 @@ from tracking.runs.reader import study_run
 from tracking.runs.study_run import source_tags
 from tracking.runs.trial_run import epoch_metrics, missing_metrics
 from tracking.store import names
-from tracking.store.client import files_of, write_files
+from tracking.store.client import files_of
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ class _Recording:
         if run is None or self._is_of_another(run):
             run = self._create(parent)
         run_id = str(run.info.run_id)
-        recorded_code.keep(client, parent.info.run_id, self.environment)
-        write_files(client, run_id, self._files())
+        recorded_code.keep(files_of(self.store, parent), self.environment)
+        files_of(self.store, run).write(self._files())
         content.write_inputs(client, run_id, self.environment)
         model_id = self._write_training(run_id, parent)
         client.log_batch(
@@ -199,7 +199,7 @@ class _Recording:
             tags={**self._origin(), names.DESCRIPTION_TAG: describe(self.confirmation)},
             params=content.with_effect(evidence.settings, definition),
             step=evidence.outcome.epoch or 0,
-            code=recorded_code.for_model(self.store, parent.info.run_id, self.environment),
+            code=recorded_code.for_model(files_of(self.store, parent), self.environment),
         )
 
     def _origin(self) -> dict[str, str]:

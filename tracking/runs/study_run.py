@@ -18,7 +18,7 @@ from tracking.records import (
 from tracking.runs import recorded_code
 from tracking.runs.reader import study_run
 from tracking.store import names
-from tracking.store.client import all_pages, write_files
+from tracking.store.client import all_pages, files_of
 from tracking.store.store import Store
 
 if TYPE_CHECKING:
@@ -67,7 +67,13 @@ class StudyRun:
         self.is_new = False
         """Whether MLflow had no run of this study, and therefore none of its trials."""
         self.experiment_id = self._open_experiment(store)
-        self.run_id = self._open_run(environment)
+        run = self._open_run(environment)
+        self.run_id = str(run.info.run_id)
+        self.files = files_of(store, run)
+        self.files.write(
+            {names.STUDY_FILE: study.definition, names.ENVIRONMENT_FILE: environment.to_json()}
+        )
+        recorded_code.keep(self.files, environment)
         self._best = BestSoFar(self.direction)
         history = self._client.get_metric_history(self.run_id, names.BEST_VALUE_METRIC)
         history = sorted(history, key=lambda metric: metric.timestamp)
@@ -157,7 +163,7 @@ class StudyRun:
                 self._client.set_experiment_tag(identity, key, value)
         return str(identity)
 
-    def _open_run(self, environment: Environment) -> str:
+    def _open_run(self, environment: Environment) -> "Run":
         from mlflow.entities import RunTag
 
         tags = {
@@ -181,22 +187,14 @@ class StudyRun:
             self._client.log_batch(run_id, tags=[RunTag(key, tags[key]) for key in tags])
             if found[0].info.status != "RUNNING":
                 self._client.update_run(run_id, status="RUNNING")
-        else:
-            self.is_new = True
-            run = self._client.create_run(
-                self.experiment_id,
-                start_time=int(self._study.created * 1000),
-                tags=tags,
-                run_name=names.study_run_name(self._study.name),
-            )
-            run_id = str(run.info.run_id)
-        files = {
-            names.STUDY_FILE: self._study.definition,
-            names.ENVIRONMENT_FILE: environment.to_json(),
-        }
-        write_files(self._client, run_id, files)
-        recorded_code.keep(self._client, run_id, environment)
-        return run_id
+            return found[0]
+        self.is_new = True
+        return self._client.create_run(
+            self.experiment_id,
+            start_time=int(self._study.created * 1000),
+            tags=tags,
+            run_name=names.study_run_name(self._study.name),
+        )
 
     def _experiment_tags(self, experiment_id: str) -> dict[str, str]:
         link = f"[Open the trials as a table]({names.trials_page(experiment_id)})"
@@ -298,7 +296,7 @@ def log_study_figures(store: Store, study: str, figures: Mapping[str, bytes]) ->
     """
     run = study_run(store, study)
     files = {f"{names.FIGURES_FOLDER}/{name}.png": figure for name, figure in figures.items()}
-    write_files(store.client, run.info.run_id, files)
+    files_of(store, run).write(files)
     description = run.data.tags.get(names.DESCRIPTION_TAG, "").partition(_IMAGE)[0]
     for path in files:
         description += f"{_IMAGE}{path}]({names.artifact_page(run.info.run_id, path)})"

@@ -144,7 +144,7 @@ def end(
             },
             params=trial.parameters,
             step=outcome.epoch or 0,
-            code=recorded_code.for_model(store, parent.run_id, environment),
+            code=recorded_code.for_model(parent.files, environment),
             is_new=is_new,
         )
     at = int((trial.finished or 0) * 1000)

@@ -24,7 +24,7 @@ from tracking.records import (
 )
 from tracking.runs.consistency import is_same, shown
 from tracking.store import names
-from tracking.store.client import write_files
+from tracking.store.client import files_of
 from tracking.store.store import Store
 
 _ALL_EQUAL = "the recorded code and all else that is recorded are equal"
@@ -131,7 +131,8 @@ def write_certificate(
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     facts = {"run_id": run_id, "at": at, "environment": environment.to_json()}
     certificate = {**verdict.to_json(), **facts}
-    write_files(store.client, run_id, {names.CERTIFICATE_FILE: certificate})
+    run = store.client.get_run(run_id)
+    files_of(store, run).write({names.CERTIFICATE_FILE: certificate})
     store.client.set_tag(run_id, names.VERDICT_TAG, verdict.verdict)
     store.client.set_tag(run_id, names.VERDICT_TIME_TAG, at)
     certify(store, run_id, verdict.verdict)

@@ -75,26 +75,6 @@ def versions_of(client: "MlflowClient", run_ids: Iterable[str]) -> "list[ModelVe
     return sorted(found, key=lambda version: (version.name, int(version.version)))
 
 
-def write_files(client: "MlflowClient", run_id: str, files: Mapping[str, Any]) -> None:
-    """Write artifacts of a run: bytes and strings unchanged, everything else as JSON.
-
-    A name may contain folders.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        _write_into(Path(folder), files)
-        client.log_artifacts(run_id, folder)
-
-
-def _write_into(folder: Path, files: Mapping[str, Any]) -> None:
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not isinstance(content, bytes):
-            text = names.plain(content) if isinstance(content, str) else json_text(content)
-            content = text.encode()
-        path.write_bytes(content)
-
-
 @dataclass(frozen=True)
 class Files:
     """The files of one run or model: in a local folder, or in a remote repository."""
@@ -115,6 +95,14 @@ class Files:
                 else:
                     sizes.append(int(found.file_size or 0))
         return sizes
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of this name."""
+        if self.local is not None:
+            return (self.local / name).is_file()
+        assert self.remote is not None
+        found = self.remote.list_artifacts(name.rpartition("/")[0] or None)
+        return name in {file.path for file in found}
 
     def read(self, name: str) -> bytes:
         """Return the content of one file; raises OSError, or what MLflow raises, without it."""
@@ -149,9 +137,18 @@ class Files:
                 self.remote.log_artifacts(folder)  # type: ignore[no-untyped-call]
 
     def write(self, files: Mapping[str, Any]) -> None:
-        """Write files by their names; see `write_files`."""
+        """Write files: bytes and strings unchanged, everything else as JSON.
+
+        A name may contain folders.
+        """
         with self.folder() as folder:
-            _write_into(folder, files)
+            for name, content in files.items():
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if not isinstance(content, bytes):
+                    text = names.plain(content) if isinstance(content, str) else json_text(content)
+                    content = text.encode()
+                path.write_bytes(content)
 
     def remove(self) -> None:
         """Remove all files and their folder."""
@@ -193,5 +190,8 @@ _OF_ONE = re.compile("(m-)?[0-9a-f]{32}/artifacts")
 
 
 def files_of(store: Store, run: "Run") -> Files:
-    """Return the artifacts of a run, for which MLflow's client would request the run again."""
+    """Return the artifacts of a run.
+
+    Of MLflow's client, each file would be three more requests for the run.
+    """
     return files_at(store, run.info.artifact_uri)

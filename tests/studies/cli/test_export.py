@@ -19,7 +19,7 @@ from tracking.models import registry
 from tracking.runs.content import log_model
 from tracking.runs.reader import find_trial, read_model
 from tracking.store import names
-from tracking.store.client import files_at, models_of, write_files
+from tracking.store.client import files_at, files_of, models_of
 from tracking.store.store import open_store, prepare_mlflow
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload``")  # SQLAlchemy's to MLflow
@@ -72,9 +72,10 @@ def recorded(tmp_path_factory, trained):
         of_trial = {
             names.KIND_TAG: names.TRIAL_KIND, names.TRIAL_TAG: str(number), names.STATE_TAG: state
         }  # fmt: skip
-        run_id = client.create_run(
+        run = client.create_run(
             experiment, run_name=names.trial_run_name(number), tags=tags | of_trial
-        ).info.run_id
+        )
+        run_id = run.info.run_id
         files = {
             names.SETTINGS_FILE: to_json(SETTINGS),
             names.EPOCHS_FILE: [
@@ -88,7 +89,7 @@ def recorded(tmp_path_factory, trained):
             names.ENVIRONMENT_FILE: {},
             names.OUTCOME_FILE: {"state": state, "value": value, "epoch": 1},
         }
-        write_files(client, run_id, files)
+        files_of(store, run).write(files)
         if value is not None:
             client.log_metric(run_id, names.VALUE_METRIC, value)
         if model is not None:

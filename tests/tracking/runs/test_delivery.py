@@ -614,7 +614,6 @@ def test_a_finished_trial_takes_few_requests(store, ledger, trials, environment,
     assert delivery.deliver() is None
     assert requests == [
         "create_run", "log_inputs",
-        "list_artifacts",  # for code that is not this process's
         "create_logged_model", "finalize_logged_model", "log_outputs",
         "log_batch", "set_terminated",
         "log_batch",  # the best value, for several trials at once

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tracking.store import names
-from tracking.store.client import all_pages, all_runs, files_of, write_files
+from tracking.store.client import all_pages, all_runs, files_of
 
 
 @pytest.fixture
@@ -44,12 +44,13 @@ def test_deleted_runs_are_returned_on_request_only(store, experiment, run_id):
     assert [run.info.run_id for run in all_runs(store.client, experiment, deleted=True)] == [run_id]
 
 
-def test_files_are_written_in_one_request_and_read_unchanged(store, run_id):
+def test_files_are_written_and_read_unchanged(store, run_id):
     value = {"loss": math.nan, "best": 0.1}
     files = {"a.json": value, "note.txt": "caf\udcff", "code/b.zip": b"\0\xff"}
-    write_files(store.client, run_id, files)
     kept = files_of(store, store.client.get_run(run_id))
+    kept.write(files)
     found = {name: kept.read(name) for name in files}
+    assert [kept.has(name) for name in (*files, "code", "code/c.zip")] == [True] * 3 + [False] * 2
     assert found == {
         "a.json": b'{\n "loss": NaN,\n "best": 0.1\n}\n',
         "note.txt": rb"caf\udcff",
