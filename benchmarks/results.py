@@ -31,6 +31,7 @@ from tracking.models import registry
 from tracking.models.onnx import to_onnx
 from tracking.runs.reader import find_trial, open_with_trials, read_model, study_run
 from tracking.store import names
+from tracking.store.client import files_of
 from tracking.store.store import Store
 
 OF_CHAMPION = (
@@ -97,10 +98,8 @@ def without_place(certificate: bytes) -> bytes:
 
 def read(store: Store, run_id: str, path: str) -> bytes | None:
     """Return an artifact of a run, or None if it has none at this path."""
-    parent = str(Path(path).parent) if "/" in path else None
-    if path not in {found.path for found in store.client.list_artifacts(run_id, parent)}:
-        return None
-    return Path(store.client.download_artifacts(run_id, path)).read_bytes()
+    files = files_of(store, store.client.get_run(run_id))
+    return files.read(path) if files.has(path) else None
 
 
 def compare(store: Path, study: str, number: int, data: Path | None) -> None:
