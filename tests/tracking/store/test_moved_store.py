@@ -248,6 +248,7 @@ def test_files_of_a_study_outside_of_the_store_are_refused(retrial, tmp_path):
     assert outside.is_dir()
 
 
+@pytest.mark.slow
 def test_a_database_elsewhere_decides_on_no_folder_of_this_machine(retrial, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
     assert retrial("one", "search", study_file(tmp_path, trials=1), "--jobs", "1")[0] == 0
