@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tracking.confirmation.text import number
+from tracking.confirmation.text import fresh_seeds, number
 from tracking.figures.style import BLUE, INK, ORANGE, fitted, key, legend, margins, page, tidy
 from tracking.records.confirmation import Candidate, Confirmation
 
@@ -55,7 +55,7 @@ def _draw(axes: Axes, place: int, candidate: Candidate, color: str) -> None:
 
 def _heading(confirmation: Confirmation) -> tuple[str, str]:
     """Return title and subtitle."""
-    title = f"{confirmation.study}: confirmation with {confirmation.seeds} fresh seeds"
+    title = f"{confirmation.study}: confirmation with {fresh_seeds(confirmation)}"
     if confirmation.winner is None:
         return title, "no winner"
     mean = confirmation.candidate(confirmation.winner).mean

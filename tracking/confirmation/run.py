@@ -16,7 +16,7 @@ import numpy as np
 
 from nets.data import Dataset
 from nets.model_source import restore
-from tracking.confirmation.text import sentences, table, tested
+from tracking.confirmation.text import fresh_seeds, sentences, table, tested
 from tracking.models import registry
 from tracking.records import Environment, JsonObject, to_json
 from tracking.records.confirmation import (
@@ -92,8 +92,8 @@ def describe(confirmation: Confirmation) -> str:
     """Return a confirmation in Markdown."""
     heading, *rows = table(confirmation)
     lines = [
-        f"The top {len(confirmation.candidates)} trials of **{confirmation.study}**, repeated "
-        f"under {confirmation.seeds} fresh seeds each and compared by `{confirmation.metric}`.",
+        f"The best trials of **{confirmation.study}**, each repeated under "
+        f"{fresh_seeds(confirmation)} and compared by `{confirmation.metric}`.",
         "",
         *(f"- {sentence}" for sentence in sentences(confirmation)),
         "",

@@ -65,6 +65,11 @@ def _row(candidate: Candidate) -> tuple[str, ...]:
     )
 
 
+def fresh_seeds(confirmation: Confirmation) -> str:
+    """Return how many seeds each candidate was repeated with, in words."""
+    return f"{confirmation.seeds} fresh seed" + ("" if confirmation.seeds == 1 else "s")
+
+
 def _winner(confirmation: Confirmation) -> str:
     if confirmation.winner is None:
         return "no winner: no trial has a value under every fresh seed"
@@ -72,7 +77,7 @@ def _winner(confirmation: Confirmation) -> str:
     assert mean is not None
     text = (
         f"winner: trial {confirmation.winner}, {confirmation.metric} {number(mean.value)} on "
-        f"average over {confirmation.seeds} fresh seeds"
+        f"average over {fresh_seeds(confirmation)}"
     )
     lead = confirmation.lead
     if lead is None:
@@ -90,7 +95,12 @@ def _luck(confirmation: Confirmation) -> str:
     if best.luck is None:
         return (
             f"luck: cannot be measured: trial {best.trial} has the same value under all "
-            f"{confirmation.seeds} fresh seeds, {number(best.mean.value)}"
+            f"{fresh_seeds(confirmation)}, {number(best.mean.value)}"
+        )
+    if best.luck.low is None:
+        return (
+            f"luck: cannot be measured with one seed: trial {best.trial}, the best of the search "
+            f"with {number(best.value)}, has {number(best.mean.value)} under the fresh one"
         )
     text = f"luck: trial {best.trial}, the best of the search with {number(best.value)}, "
     had = f"{number(best.luck.value)} of it ({interval(best.luck)})"

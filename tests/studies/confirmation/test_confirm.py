@@ -342,14 +342,26 @@ def test_luck_is_positive_where_the_search_was_better():
     assert minimized.luck.value == pytest.approx(0.05)
 
 
+def confirmed(candidate, seeds):
+    winner, lead = elect([candidate], Direction.MAXIMIZE)
+    return Confirmation(
+        "s", "val_accuracy", Direction.MAXIMIZE, 1, seeds, 1, 0.0, (candidate,), winner, lead,
+        untested="it is a test",
+    )  # fmt: skip
+
+
+def test_one_seed_does_not_measure_luck():
+    assert sentences(confirmed(a_candidate(3, 0.87, search=0.85), seeds=1))[:2] == [
+        "winner: trial 3, val_accuracy 0.8700 on average over 1 fresh seed",
+        "luck: cannot be measured with one seed: trial 3, the best of the search with 0.8500, has "
+        "0.8700 under the fresh one",
+    ]
+
+
 def test_equal_values_under_different_seeds_do_not_measure_luck():
     same = a_candidate(3, 0.85, 0.85, search=0.85)
     assert (same.mean, same.luck) == (Estimate(0.85), None)
-    winner, lead = elect([same], Direction.MAXIMIZE)
-    found = Confirmation(
-        "s", "val_accuracy", Direction.MAXIMIZE, 1, 2, 1, 0.0, (same,), winner, lead,
-        untested="it is a test",
-    )  # fmt: skip
+    found = confirmed(same, seeds=2)
     said = sentences(found)
     assert said[1] == (
         "luck: cannot be measured: trial 3 has the same value under all 2 fresh seeds, 0.8500"
