@@ -29,7 +29,7 @@ from tracking.runs import consistency
 from tracking.runs.lost import check_not_lost
 from tracking.store import names
 from tracking.store.client import all_pages, files_of, models_of
-from tracking.store.errors import StudyNotFound
+from tracking.store.errors import StoreUnavailable, StudyNotFound
 from tracking.store.plain_values import ranges
 from tracking.store.store import Store, check_exists, open_store
 
@@ -322,6 +322,8 @@ def text_of(store: Store, run: "Run", name: str) -> str:
     """Return a text file of a run; raises InputError where the run lacks it."""
     try:
         return files_of(store, run).read(name).decode()
+    except StoreUnavailable:
+        raise  # it names a folder that is not the run's
     except Exception as error:
         raise InputError(
             "trial",

@@ -264,4 +264,8 @@ def test_a_database_elsewhere_decides_on_no_folder_of_this_machine(retrial, tmp_
         code, output = retrial("one", "delete", "moved", "--yes")
         assert (code, output.count("\n")) == (2, 1), output
         assert "is not the folder of a run or model, expected a folder .../ID/artifacts" in output
+    with sqlite3.connect(tmp_path / "elsewhere.db") as database:
+        database.execute("UPDATE runs SET artifact_uri = ?", (str(precious),))
+    code, output = retrial("one", "reproduce", "0", "--study", "moved")
+    assert (code, "is not the folder of a run or model" in output) == (2, True), output
     assert [path.name for path in precious.iterdir()] == ["thesis.txt"]
