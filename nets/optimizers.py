@@ -24,6 +24,9 @@ import numpy as np
 from nets.arrays import Array
 from nets.settings import Settings
 
+NEGLIGIBLE = 1e-30
+"""Smaller numbers are set to zero, long before float32 rounds them to subnormal numbers."""
+
 
 class Optimizer:
     """Base of all optimizers; see the docstring of this module.
@@ -49,6 +52,18 @@ class Optimizer:
     def update(self, parameters: Array, gradients: Array, learning_rate: float) -> None:
         """Take one step: change the parameters in place."""
         raise NotImplementedError
+
+    def zero_negligible(self, parameters: Array) -> None:
+        """Set numbers below `NEGLIGIBLE` to zero, in the parameters and in the state.
+
+        Weights that nothing uses, those of a pixel that is always black for example, decay for
+        ever, and so do moments without a gradient. Below 1.2e-38 a float32 number is subnormal.
+        Intel's processors take about a hundred times as long for an operation with such a number,
+        and a training with many of them four times as long.
+        """
+        for vector in (parameters, *self.vectors.values()):
+            np.abs(vector, out=self.scratch)
+            np.copyto(vector, 0, where=self.scratch < NEGLIGIBLE)
 
     def state(self) -> dict[str, Any]:
         """Return copies of the optimizer's state: arrays and integers."""

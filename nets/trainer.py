@@ -34,6 +34,8 @@ from nets.settings import Settings
 
 PURPOSES: tuple[Purpose, ...] = ("shuffling", "dropout", "augmentation")
 """The streams that are drawn from during a training."""
+ZEROING = 16
+"""Number of steps after which negligible numbers are set to zero: 1 % of the time of a step."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ class Training:
             step = self.epoch * self.steps_per_epoch + number
             rate = learning_rate(self.settings, step, self.steps_per_epoch)
             total += len(rows) * self._step(rows, rate)
+            if step % ZEROING == 0:
+                self.optimizer.zero_negligible(self.network.parameters)
             hits += int((self.executor.outputs.argmax(axis=1) == self.labels[rows]).sum())
             if not math.isfinite(total):
                 break  # no later step can repair the weights

@@ -130,7 +130,10 @@ class Executor:
             np.add.reduce(self.sums[: len(parts)], axis=0, out=self.total)
             for kernel, place in zip(self.kernels, self.places, strict=True):
                 kernel.finish(self.total[place])
-        return sum(values)
+        total = 0.0  # not sum(values): since Python 3.12 it also adds up what was rounded away
+        for value in values:
+            total += value
+        return total
 
     def predict(self, x: Array) -> Array:
         """Return the scores of a batch of any size, equal to the network's except for rounding."""

@@ -352,6 +352,27 @@ def test_weight_decay_applies_only_to_weights():
     np.testing.assert_allclose(after[weights:], before[weights:], atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["adam", "rmsprop"])
+def test_weights_of_black_pixels_become_zero_instead_of_subnormal(name, monkeypatch):
+    images = np.asarray(DATA.images).copy()
+    images[:, :, 3:] = 0
+    settings = replace(BASE, optimizer=name, weight_decay=1e-3, batch_size=5, epochs=60)
+
+    def train():
+        training = Training(settings, replace(DATA, images=images))
+        metrics = [training.run_epoch().metrics for _ in range(settings.epochs)]
+        kept = [training.network.parameters, *training.optimizer.vectors.values()]
+        sizes = np.abs(np.concatenate(kept))
+        return metrics, np.count_nonzero((sizes > 0) & (sizes < np.finfo(np.float32).tiny))
+
+    metrics, subnormal = train()
+    assert subnormal == 0
+    monkeypatch.setattr("nets.optimizers.NEGLIGIBLE", 0)
+    before, subnormal = train()
+    assert subnormal > 100
+    assert metrics == before
+
+
 def test_clipping_bounds_every_step():
     settings = replace(
         BASE,
