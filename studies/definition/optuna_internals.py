@@ -63,6 +63,19 @@ def storage_of(study: optuna.Study) -> tuple[BaseStorage, int]:
     return study._storage, study._study_id
 
 
+def create_missing_indexes(storage: RDBStorage) -> None:
+    """Create the indexes that a database lacks if the process that created it was killed.
+
+    SQLite commits each table and each index by itself, and Optuna creates no index of a table that
+    it finds. Without the unique one it adds a study of the same name whenever it is opened.
+    """
+    from optuna.storages._rdb import models
+
+    for table in models.BaseModel.metadata.tables.values():
+        for index in table.indexes:
+            index.create(storage.engine, checkfirst=True)
+
+
 def number_of_trials(storage: RDBStorage, study: str) -> int:
     """Return how many trials of a study are in a database; raises KeyError if it lacks the study.
 

@@ -22,6 +22,7 @@ from nets.errors import ModuleMissing
 from studies.definition.optuna_internals import (
     TRIAL_STATES,
     add_trials,
+    create_missing_indexes,
     number_of_trials,
     replace_results,
 )
@@ -104,13 +105,15 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     """Open Optuna's storage; raises ModuleMissing where a database driver is missing."""
     with warnings.catch_warnings(action="ignore"):
         try:
-            return optuna.storages.RDBStorage(url)
+            storage = optuna.storages.RDBStorage(url)
         except ImportError as error:
             raise ModuleMissing(
                 "study.storage",
                 problem=f"cannot open {without_password(without_secrets(url))!r}: {error}",
                 hint="for PostgreSQL, install it with: pip install 'psycopg[binary]'",
             ) from error
+        create_missing_indexes(storage)
+        return storage
 
 
 def close_storage(storage: optuna.storages.RDBStorage | None) -> None:

@@ -1,10 +1,12 @@
 """Optuna's storage: finished trials in trial order, readable by Optuna, caught up when behind."""
 
+import itertools
 import sqlite3
 from contextlib import closing
 
 import optuna
 import pytest
+import sqlalchemy
 from searches import MIXED, ShuffledEngine, a_study, search
 from waiting import until
 
@@ -64,6 +66,40 @@ def test_optuna_reads_what_the_ledger_has(ledger, generator, url, storage):
     best = max((r for r in records if r.state == "complete"), key=lambda r: r.value)
     assert (stored.best_trial.number, stored.best_value) == (best.number, best.value)
     assert {trial.user_attrs["reason"] for trial in stored.trials} >= {"finished", "diverged"}
+
+
+def test_a_storage_whose_creation_was_interrupted_at_any_statement_is_completed(
+    ledger, generator, tmp_path
+):
+    study = searched(ledger, generator, trials=2)
+    whole = tmp_path / "whole.db"
+    close_storage(open_storage(f"sqlite:///{whole}"))
+    with closing(sqlite3.connect(whole)) as database:
+        schema = set(database.execute("SELECT name, sql FROM sqlite_master"))
+
+    def interrupt(*_):
+        statements.pop()  # raises IndexError after the last one
+
+    counts = itertools.count(1)
+    interrupted = True
+    while interrupted:
+        statements = [None] * next(counts)
+        path = tmp_path / f"{len(statements)}.db"
+        sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", interrupt)
+        try:
+            close_storage(open_storage(f"sqlite:///{path}"))
+            interrupted = False
+        except IndexError:
+            pass
+        finally:
+            sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", interrupt)
+        for _ in range(2):
+            assert feed(ledger, study, f"sqlite:///{path}").problem is None
+        assert trials_in(f"sqlite:///{path}", study.name) == 2
+        with closing(sqlite3.connect(path)) as database:
+            assert set(database.execute("SELECT name, sql FROM sqlite_master")) == schema
+            assert database.execute("SELECT COUNT(*) FROM studies").fetchone() == (1,)
+    assert next(counts) > 30
 
 
 def test_feed_that_was_behind_goes_on_where_it_stopped(ledger, generator, url):
