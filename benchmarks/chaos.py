@@ -28,14 +28,14 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="retrial-chaos-"))
     began = time.monotonic()
     chaos = Chaos(folder, np.random.default_rng(options.seed), with_server=True)
-    with contextlib.suppress(KeyboardInterrupt):  # the table counts what was done until then
-        chaos.until(options.kills)
-    for problem in chaos.problems:
-        print(problem)
-    print(f"\nseed {options.seed}, {(time.monotonic() - began) / 60:.0f} minutes\n")
-    print("| what | times |\n|---|---:|")
-    for name, times in chaos.counts.items():
-        print(f"| {name} | {times} |")
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            chaos.until(options.kills)
+    finally:  # the table counts what was done until then
+        print(f"\nseed {options.seed}, {(time.monotonic() - began) / 60:.0f} minutes\n")
+        print("| what | times |\n|---|---:|")
+        for name, times in chaos.counts.items():
+            print(f"| {name} | {times} |")
     return 1 if any(chaos.counts[fault] for fault in FAULTS) else 0
 
 

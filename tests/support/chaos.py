@@ -110,11 +110,11 @@ class Chaos:
                 found = contents(folder, named(path.stem), server and server.direct)
             except pytest.fail.Exception as error:
                 self.counts["hangs"] += 1
-                self.problems.append(f"{folder}: {error}")
+                self._report(f"{folder}: {error}")
                 return
             except WrongExit as error:
                 self.counts["wrong exits"] += 1
-                self.problems.append(f"{folder}: {error}")
+                self._report(f"{folder}: {error}")
                 return
         self.counts["trials"] += len(expected["ledger"])
         for place in expected:
@@ -153,8 +153,12 @@ class Chaos:
         for kind, which in problems.items():
             self.counts[kind] += len(which)
             if which:
-                self.problems.append(f"{where}: {kind}: {which}")
-                self.problems += [f"  {dict(found).get(n)}\n  {known.get(n)}" for n in which[:1]]
+                first = f"  {dict(found).get(which[0])}\n  {known.get(which[0])}"
+                self._report(f"{where}: {kind}: {which}\n{first}")
+
+    def _report(self, problem):
+        self.problems.append(problem)
+        print(problem, flush=True)
 
 
 class WrongExit(Exception):
