@@ -37,8 +37,8 @@ LONGEST_DRAWING = 60.0
 class DrawingProcess:
     """Draws the figures of a study in the ledger at a path, and the curves of its trials.
 
-    Any thread may call it. The process starts with the first figure, or with `prepare`; once it has
-    ended, for whatever reason, there are no more figures.
+    Any thread may call it. The process starts with the first figure, or with `prepare`. If it ends,
+    killed for its memory for example, it is started once more; then there are no more figures.
     """
 
     def __init__(self, ledger: Path, study: str) -> None:
@@ -47,6 +47,8 @@ class DrawingProcess:
         self._thread = ThreadPoolExecutor(1)
         self._process: Any = None
         self._connection: Connection | None = None
+        self._has_restarted = False
+        self._is_closing = False
 
     def prepare(self) -> None:
         """Start the process, which takes a second to load matplotlib."""
@@ -73,6 +75,7 @@ class DrawingProcess:
 
     def close(self) -> None:
         """End the process, even while it draws."""
+        self._is_closing = True
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._kill()
         self._thread.shutdown(wait=True)
@@ -83,15 +86,28 @@ class DrawingProcess:
 
     def _ask(self, function: Callable[..., T], args: Any, kwargs: Any) -> T:
         """Let the process call a function, in the only thread that speaks with it."""
-        if self._connection is None:
-            self._connection = self._start()
-        self._connection.send((function, args, kwargs))
-        if not self._connection.poll(LONGEST_DRAWING):
+        answer: T | Exception
+        try:
+            answer = self._exchange(function, args, kwargs)
+        except (EOFError, OSError):
+            if self._has_restarted or self._is_closing:
+                raise
+            self._has_restarted = True
             self._kill()
-        answer: T | Exception = self._connection.recv()
+            self._connection = None
+            answer = self._exchange(function, args, kwargs)
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def _exchange(self, *request: Any) -> Any:
+        """Send a request and return the answer; raises EOFError or OSError without one."""
+        if self._connection is None:
+            self._connection = self._start()
+        self._connection.send(request)
+        if not self._connection.poll(LONGEST_DRAWING):
+            self._kill()
+        return self._connection.recv()
 
     def _start(self) -> Connection:
         # The context in which loky starts its workers: it never forks a process with threads.

@@ -295,7 +295,8 @@ def served(folder):
 
 
 def workers_of(driver):
-    return [child for child in driver.children() if "loky" in name_of(child)]
+    """Its workers, and the process that draws."""
+    return [child for child in driver.children() if "popen_loky" in name_of(child)]
 
 
 def name_of(process):
