@@ -8,6 +8,7 @@ import sqlite3
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.trial import TrialState
@@ -17,6 +18,7 @@ from studies.definition.optuna_internals import (
     TRIAL_STATES,
     add_trials,
     contains,
+    create_missing_indexes,
     number_of_trials,
     replace_results,
     replace_trial,
@@ -288,6 +290,32 @@ def test_a_finished_trial_of_a_database_gets_another_result_once(tmp_path):
     storage.engine.dispose()
 
 
+def test_optuna_creates_no_index_of_a_table_that_exists_but_we_do(tmp_path):
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+
+    def indexes(storage):
+        with storage.engine.connect() as connection:
+            return set(connection.scalars(sqlalchemy.text(INDEXES)))
+
+    storage = RDBStorage(url)
+    created = indexes(storage)
+    assert created == {"ix_studies_study_name", "ix_trials_study_id"}
+    with storage.engine.begin() as connection:
+        for name in created:
+            connection.execute(sqlalchemy.text(f"DROP INDEX {name}"))
+    storage.engine.dispose()
+    storage = RDBStorage(url)
+    assert indexes(storage) == set()
+    for _ in range(2):
+        create_missing_indexes(storage)
+        assert indexes(storage) == created
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+INDEXES = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+
+
 def rows_of(database, table):
     """The rows of one of Optuna's tables, without the ids of what belongs to a trial."""
     keys = [name for _, name, *_ in database.execute(f"PRAGMA table_info({table})")]
@@ -303,6 +331,7 @@ def test_no_function_is_left_without_a_contract():
         and not name.startswith("_")
     }
     assert public == {
-        "add_trials", "contains", "number_of_trials", "replace_results", "replace_trial",
-        "set_parameter", "share_trials", "storage_of", "suggest", "trial_id",
+        "add_trials", "contains", "create_missing_indexes", "number_of_trials",
+        "replace_results", "replace_trial", "set_parameter", "share_trials", "storage_of",
+        "suggest", "trial_id",
     }  # fmt: skip

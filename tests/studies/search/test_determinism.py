@@ -109,7 +109,7 @@ def test_trials_that_go_wrong_change_nothing_about_it(fault, tmp_path, generator
     outcomes = {(t["state"], t["outcome"].reason) for t in expected}
     assert ("pruned", "diverged") in outcomes if fault == "nan" else ("failed", None) in outcomes
     found = trials_shuffled(study, tmp_path / "other.db", generator, workers=3, kill=0.05)
-    assert found == expected
+    assert repr(found) == repr(expected)  # an outcome with NaN is not equal to itself
 
 
 def test_values_that_their_class_refuses_together_fail_their_trial_only(tmp_path, generator):

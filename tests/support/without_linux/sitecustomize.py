@@ -36,7 +36,7 @@ _open = builtins.open
 def _without_proc(file, *arguments, **options):
     if str(file).startswith(("/proc", "/sys/")):
         caller = sys._getframe(1)
-        while caller.f_code.co_filename.endswith("pathlib.py"):
+        while "/pathlib" in caller.f_code.co_filename:  # a file, since Python 3.13 a folder
             caller = caller.f_back
         path = caller.f_code.co_filename
         if "site-packages" not in path and not path.startswith(sys.base_prefix):
