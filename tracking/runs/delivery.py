@@ -150,7 +150,7 @@ class Delivery:
         since = 0.0
         if self._store.is_own:
             since = min(
-                [trial.started or trial.asked for trial in trials if trial.recorded_run is None],
+                [trial.asked for trial in trials if trial.recorded_run is None],
                 default=max((trial.asked for trial in trials), default=0.0),
             )
         known = {trial.recorded_run for trial in trials}

@@ -565,6 +565,22 @@ def test_a_run_whose_creation_got_no_answer_is_the_one_that_is_written(
     assert (run.info.status, run.data.tags[names.STATE_TAG]) == ("FINISHED", "complete")
 
 
+def test_a_run_that_was_created_before_its_trial_first_started_is_the_one_that_is_written(
+    store, ledger, trials, environment
+):
+    trials.whole(0)
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE trial SET started = NULL")
+    study = ledger.study("digits")
+    parent = Delivery(store, ledger, study, environment)._parent
+    run = trial_run.create(store.client, parent, ledger.trial("digits", 0), environment)
+    # The driver is killed before it starts the trial and knows the run; the next one starts it.
+    with ledger.transaction() as connection:
+        connection.execute("UPDATE trial SET started = asked + 14")
+    assert Delivery(store, ledger, study, environment).deliver() is None
+    assert run_of(store, 0).info.run_id == run.info.run_id
+
+
 def test_trials_that_a_power_cut_took_from_the_ledger_keep_their_runs(
     store, ledger, trials, environment
 ):
