@@ -6,6 +6,7 @@ assumption made here against the installed version, and `pyproject.toml` sets an
 """
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 # Every module that runs a study imports this one.
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+# Samplers and a pruner that Optuna marks as experimental. Where they are built, `catch_warnings` is
+# not enough: it holds for all threads, and another one that leaves it restores the filters.
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 TRIAL_STATES = {
     "running": TrialState.RUNNING,

@@ -112,8 +112,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
                 problem=f"cannot open {without_password(without_secrets(url))!r}: {error}",
                 hint="for PostgreSQL, install it with: pip install 'psycopg[binary]'",
             ) from error
-        create_missing_indexes(storage)
-        return storage
+    create_missing_indexes(storage)
+    return storage
 
 
 def close_storage(storage: optuna.storages.RDBStorage | None) -> None:

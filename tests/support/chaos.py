@@ -197,14 +197,18 @@ class Disturbed:
         driver = self.drive()
         if self.path.stem in LIBRARIES and self.generator.random() < 0.75:
             self.wait_for_epoch(driver)  # importing a library takes longer than to train
+        chosen = []
         for _ in range(int(self.generator.integers(1, 4))):
             if driver.ends_within(self.generator.uniform(0.0, MOST_SECONDS / 2)):
                 self.end(driver)
                 return True
-            steps = [self.kill_workers, self.kill_workers, self.freeze_driver, self.freeze_worker]
+            steps = [self.freeze_driver, self.freeze_worker]
+            if chosen.count(self.kill_workers) < 2:  # a search ends if a third start is killed
+                steps += [self.kill_workers] * 2
             if self.server is not None:
                 steps += [self.fail_server] * 2
-            steps[self.generator.integers(len(steps))](driver)
+            chosen.append(steps[self.generator.integers(len(steps))])
+            chosen[-1](driver)
         left = driver.kill_alone()
         self.counts["driver killed"] += 1
         wait_until_ended(left)

@@ -34,15 +34,16 @@ print(searched - before, peak_memory() - before, workers[-1] - workers[0])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
-def test_driver_and_recorder_have_a_model_in_memory_once_and_workers_let_it_go(tmp_path):
+def test_driver_and_recorder_do_not_keep_models_in_memory_and_workers_let_them_go(tmp_path):
     done = run_to_end(
         [sys.executable, "-c", MEASURE, tmp_path / "ledger.db"],
         env={**os.environ, "PYTHONPATH": OBJECTIVES_PATH},
         check=True,
     )
     search, reading, worker = map(float, done.stdout.split())
-    assert search < 1.8 * WEIGHTS
-    assert reading < 1.8 * WEIGHTS
+    # One that is being stored, and the next one that arrives in parts, of five in all.
+    assert search < 3.5 * WEIGHTS
+    assert reading < 3.5 * WEIGHTS
     assert worker < 3.5 * WEIGHTS  # as an array, packed, and parts of it in between
 
 
