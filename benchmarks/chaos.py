@@ -2,7 +2,7 @@
 
 Searches are killed, frozen, and denied their disk and their server at random moments. What is in
 ledger, MLflow and Optuna's storage in the end is compared with an undisturbed search. The table
-counts what was done and what was found. A kill takes about 4 seconds.
+counts what was done and what was found. A kill takes about 6 seconds.
 """
 
 import argparse

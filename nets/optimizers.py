@@ -58,8 +58,8 @@ class Optimizer:
 
         Weights that nothing uses, those of a pixel that is always black for example, decay for
         ever, and so do moments without a gradient. Below 1.2e-38 a float32 number is subnormal.
-        Intel's processors take about a hundred times as long for an operation with such a number,
-        and a training with many of them four times as long.
+        Intel's processors compute so slowly with such numbers that a training with many of them
+        takes up to four times as long (docs/kernels.md).
         """
         for vector in (parameters, *self.vectors.values()):
             np.abs(vector, out=self.scratch)
